@@ -1,0 +1,3 @@
+//! The `pynbox-build` command.
+
+fn main() {}
