@@ -1,0 +1,40 @@
+//! The executor contract: what every action sees, whichever executor runs it.
+//!
+//! The number is part of every action's key. It grows when anything an action can observe changes: a fixed value below, a mount, how
+//! outputs are normalised. A probe action's view is a golden test of the executors, which fails when the view changes.
+
+use crate::SOURCE_DATE_EPOCH;
+
+/// The number of the contract that this crate describes.
+pub const VERSION: u64 = 1;
+
+/// Where an action starts, and below which its outputs lie. Fresh and writable; a directory on disk.
+pub const BUILD_DIR: &str = "/build";
+
+/// The host name an action sees.
+pub const HOSTNAME: &str = "pynbox";
+
+/// User and group: 0, without any capability and in a user namespace of its own where the executor makes one.
+pub const UID: u32 = 0;
+
+/// Files that an action creates get modes without these bits.
+pub const UMASK: u32 = 0o022;
+
+/// The number of processors that an action is told of (its affinity mask), the same on every machine.
+pub const PROCESSORS: u32 = 1;
+
+/// Bytes of address space, by `RLIMIT_AS`, that a process of an action may have.
+pub const ADDRESS_SPACE: u64 = 16 << 30;
+
+/// The fixed part of an action's environment, sorted by name.
+pub fn environment() -> [(&'static str, String); 7] {
+    [
+        ("HOME", "/build".to_owned()),
+        ("LC_ALL", "C.UTF-8".to_owned()),
+        ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
+        ("SOURCE_DATE_EPOCH", SOURCE_DATE_EPOCH.to_string()),
+        ("TERM", "dumb".to_owned()),
+        ("TMPDIR", "/tmp".to_owned()),
+        ("TZ", "UTC".to_owned()),
+    ]
+}

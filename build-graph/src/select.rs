@@ -1,0 +1,253 @@
+//! Selections: which part of a tree a consumer sees, and where.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use thiserror::Error;
+
+use crate::{RelPath, Tree};
+
+/// A text is no glob.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{glob}` is no glob: {reason}")]
+pub struct GlobError {
+    glob: String,
+    reason: String,
+}
+
+/// A pattern over the paths of a tree: `*` and `?` within a component, `**` over components, `[a-z]`, `{a,b}`.
+///
+/// A pattern without any of these is a path, and selects it or everything below it. A selection that must find something and finds
+/// nothing is an error of the recipe, so a literal path that is not there is found out at once.
+#[derive(Debug, Clone)]
+pub struct Glob {
+    text: String,
+    /// What every match begins with: the pattern up to its first special character.
+    prefix: usize,
+    /// `None` for a literal path.
+    matcher: Option<globset::GlobMatcher>,
+}
+
+impl Glob {
+    /// Parses a pattern.
+    ///
+    /// # Errors
+    /// [`GlobError`] if the pattern is malformed or could only match outside a tree (`..`, a leading `/`).
+    pub fn new(text: impl Into<String>) -> Result<Self, GlobError> {
+        let text = text.into();
+        let error = |reason: String| GlobError { glob: text.clone(), reason };
+        if text.is_empty() || text.starts_with('/') || text.split('/').any(|part| part == ".." || part == ".") {
+            return Err(error("it must be relative, without `.` and `..`".into()));
+        }
+        let special = text.find(['*', '?', '[', '{', '\\']);
+        let matcher = match special {
+            None => {
+                RelPath::new(text.as_str()).map_err(|e| error(e.to_string()))?;
+                None
+            }
+            Some(_) => Some(
+                globset::GlobBuilder::new(&text)
+                    .literal_separator(true)
+                    .build()
+                    .map_err(|e| error(e.kind().to_string()))?
+                    .compile_matcher(),
+            ),
+        };
+        let prefix = special.unwrap_or(text.len());
+        Ok(Self { text, prefix, matcher })
+    }
+
+    /// The pattern as written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    fn collect<'tree>(&self, tree: &'tree Tree, found: &mut Vec<&'tree RelPath>) {
+        match &self.matcher {
+            None => {
+                if let Some((path, _)) =
+                    tree.with_prefix(&self.text).next().filter(|(path, _)| path.as_str() == self.text)
+                {
+                    found.push(path);
+                } else {
+                    found.extend(tree.with_prefix(&format!("{}/", self.text)).map(|(path, _)| path));
+                }
+            }
+            Some(matcher) => found.extend(
+                tree.with_prefix(&self.text[..self.prefix])
+                    .map(|(path, _)| path)
+                    .filter(|path| matcher.is_match(path.as_str())),
+            ),
+        }
+    }
+}
+
+impl PartialEq for Glob {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Glob {}
+
+impl std::hash::Hash for Glob {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+
+impl fmt::Display for Glob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
+    }
+}
+
+impl FromStr for Glob {
+    type Err = GlobError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::new(text)
+    }
+}
+
+impl Serialize for Glob {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Glob {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+/// A projection of a tree: the paths that match, less those that don't, seen from a directory of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Projection {
+    /// What is taken; empty: everything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<Glob>,
+    /// What is left out of that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<Glob>,
+    /// The directory of the tree that becomes the top; what lies elsewhere is not taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strip: Option<RelPath>,
+}
+
+/// A pattern of a selection found nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("nothing matches `{glob}`")]
+pub struct NothingSelected {
+    /// The pattern.
+    pub glob: Glob,
+}
+
+impl Projection {
+    /// Takes everything.
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// Whether it takes everything as it is.
+    pub fn is_all(&self) -> bool {
+        self.include.is_empty() && self.exclude.is_empty() && self.strip.is_none()
+    }
+
+    /// The part of a tree that it selects. Costs the size of the result where patterns are literal or share a literal beginning.
+    ///
+    /// # Errors
+    /// [`NothingSelected`] if an included pattern matches nothing at all: a recipe that names what is not there is wrong.
+    pub fn apply(&self, tree: &Tree) -> Result<Tree, NothingSelected> {
+        let mut paths = Vec::new();
+        if self.include.is_empty() {
+            paths.extend(tree.iter().map(|(path, _)| path));
+        }
+        for glob in &self.include {
+            let before = paths.len();
+            glob.collect(tree, &mut paths);
+            if paths.len() == before {
+                return Err(NothingSelected { glob: glob.clone() });
+            }
+        }
+        if !self.exclude.is_empty() {
+            let mut excluded = Vec::new();
+            for glob in &self.exclude {
+                glob.collect(tree, &mut excluded);
+            }
+            excluded.sort_unstable();
+            paths.retain(|path| excluded.binary_search(path).is_err());
+        }
+        let mut result = Tree::new();
+        for path in paths {
+            let seen_as = match &self.strip {
+                None => path.clone(),
+                Some(prefix) => match path.strip_prefix(prefix) {
+                    Some(rest) => rest,
+                    None => continue,
+                },
+            };
+            if let Some(entry) = tree.get(path.as_str()) {
+                // Paths of one tree, or of one directory of it, can't conflict.
+                let inserted = result.insert(seen_as, entry.clone());
+                debug_assert!(inserted.is_ok());
+            }
+        }
+        Ok(result)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{BlobDigest, Entry};
+
+    fn tree(paths: &[&str]) -> Tree {
+        let mut tree = Tree::new();
+        for path in paths {
+            let entry = Entry::File { digest: BlobDigest::of(path.as_bytes()), size: 0, executable: false };
+            tree.insert(RelPath::new(*path).unwrap(), entry).unwrap();
+        }
+        tree
+    }
+
+    fn select(tree: &Tree, include: &[&str], exclude: &[&str]) -> Vec<String> {
+        let globs = |texts: &[&str]| texts.iter().map(|text| Glob::new(*text).unwrap()).collect();
+        let projection = Projection { include: globs(include), exclude: globs(exclude), strip: None };
+        projection.apply(tree).unwrap().iter().map(|(path, _)| path.to_string()).collect()
+    }
+
+    #[test]
+    fn patterns() {
+        let tree = tree(&["Include/Python.h", "Include/sub/a.h", "Objects/a.c", "Objects/a.cc", "a.c"]);
+        assert_eq!(select(&tree, &["*.c"], &[]), ["a.c"]);
+        assert_eq!(select(&tree, &["**/*.c"], &[]), ["Objects/a.c", "a.c"]);
+        assert_eq!(select(&tree, &["Objects/a.c"], &[]), ["Objects/a.c"]);
+        assert_eq!(select(&tree, &["Include"], &[]), ["Include/Python.h", "Include/sub/a.h"]);
+        assert_eq!(select(&tree, &["Include/**"], &["Include/sub"]), ["Include/Python.h"]);
+        assert_eq!(select(&tree, &["{Include,Objects}/*.{h,c}"], &[]), ["Include/Python.h", "Objects/a.c"]);
+        assert_eq!(select(&tree, &[], &["**/*.c", "Objects"]), ["Include/Python.h", "Include/sub/a.h"]);
+    }
+
+    #[test]
+    fn a_pattern_without_a_match_is_an_error() {
+        let projection = Projection { include: vec![Glob::new("b.c").unwrap()], ..Projection::default() };
+        assert_eq!(projection.apply(&tree(&["a.c"])).unwrap_err().glob.as_str(), "b.c");
+    }
+
+    #[test]
+    fn strip_moves_the_top() {
+        let projection = Projection { strip: Some(RelPath::new("a/b").unwrap()), ..Projection::default() };
+        let result = projection.apply(&tree(&["a/b/c", "a/bc", "d"])).unwrap();
+        assert_eq!(result.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(), ["c"]);
+    }
+
+    #[test]
+    fn what_is_no_pattern() {
+        for bad in ["", "/a", "../a", "a/../b", "[", "a/./b", "a{"] {
+            assert!(Glob::new(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Trees: what a directory holds, as a value.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::encode::{Encode, Encoder, hash};
+use crate::{BlobDigest, RelPath, TreeDigest};
+
+/// What stands at a path of a tree.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Entry {
+    /// A regular file.
+    File {
+        /// The digest of its bytes.
+        digest: BlobDigest,
+        /// Its length in bytes.
+        size: u64,
+        /// Whether its mode is 0755 (true) or 0644.
+        executable: bool,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// What it points to, as written in the link.
+        target: String,
+    },
+    /// A directory with nothing in it. A directory that holds something follows from the paths in it and has no entry.
+    EmptyDirectory,
+}
+
+/// Two things claim one path, or a path runs through something that is no directory.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum TreeError {
+    /// Both trees have the path, with different entries.
+    #[error("`{path}` comes twice, with different contents")]
+    Conflict {
+        /// The path.
+        path: RelPath,
+    },
+    /// A path lies below one that is a file or a symbolic link.
+    #[error("`{path}` lies below `{above}`, which is no directory")]
+    NotADirectory {
+        /// The lower path.
+        path: RelPath,
+        /// The one above it.
+        above: RelPath,
+    },
+}
+
+/// A directory as a value: sorted paths with their entries; no times, no owners, two modes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Tree {
+    entries: BTreeMap<RelPath, Entry>,
+}
+
+impl Tree {
+    /// The tree without anything in it.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Puts an entry at a path. The same entry at the same path again is no error; an empty directory gives way to whatever
+    /// makes it a non-empty one.
+    ///
+    /// # Errors
+    /// [`TreeError`] if the path is taken by another entry, or if a path above it is a file or a symbolic link.
+    pub fn insert(&mut self, path: RelPath, entry: Entry) -> Result<(), TreeError> {
+        let mut above = path.parent();
+        while let Some(directory) = above {
+            match self.entries.get(&directory) {
+                None => {}
+                Some(Entry::EmptyDirectory) => {
+                    self.entries.remove(&directory);
+                }
+                Some(_) => return Err(TreeError::NotADirectory { path, above: directory }),
+            }
+            above = directory.parent();
+        }
+        if let Some(below) = self.first_below(&path).cloned() {
+            return match entry {
+                Entry::EmptyDirectory => Ok(()),
+                _ => Err(TreeError::NotADirectory { path: below, above: path }),
+            };
+        }
+        match self.entries.get(&path) {
+            Some(there) if *there != entry => Err(TreeError::Conflict { path }),
+            Some(_) => Ok(()),
+            None => {
+                self.entries.insert(path, entry);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes away what stands at this very path, and gives it.
+    pub fn remove(&mut self, path: &RelPath) -> Option<Entry> {
+        self.entries.remove(path)
+    }
+
+    /// Puts all of another tree's entries into this one.
+    ///
+    /// # Errors
+    /// [`TreeError`] as [`Tree::insert`].
+    pub fn merge(&mut self, other: &Self) -> Result<(), TreeError> {
+        for (path, entry) in &other.entries {
+            self.insert(path.clone(), entry.clone())?;
+        }
+        Ok(())
+    }
+
+    /// The same tree below a directory.
+    #[must_use]
+    pub fn below(&self, directory: &RelPath) -> Self {
+        if self.is_empty() {
+            return Self { entries: BTreeMap::from([(directory.clone(), Entry::EmptyDirectory)]) };
+        }
+        Self { entries: self.entries.iter().map(|(path, entry)| (directory.join(path), entry.clone())).collect() }
+    }
+
+    /// What stands at a path.
+    pub fn get(&self, path: &str) -> Option<&Entry> {
+        self.entries.get(path)
+    }
+
+    /// All paths with their entries, in the order of the paths' bytes.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&RelPath, &Entry)> {
+        self.entries.iter()
+    }
+
+    /// The entries whose paths begin with these bytes (which need not end at a component).
+    pub fn with_prefix<'tree>(
+        &'tree self,
+        prefix: &str,
+    ) -> impl Iterator<Item = (&'tree RelPath, &'tree Entry)> + use<'tree> {
+        use std::ops::Bound;
+        let prefix = prefix.to_owned();
+        self.entries
+            .range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded))
+            .take_while(move |(path, _)| path.as_str().starts_with(&prefix))
+    }
+
+    /// The number of entries.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no entry at all.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The digest of the manifest: domain `pynbox-tree-v1`, a list of the entries in the order of their paths' bytes, each of
+    /// them the path (text), then 0, the blob's digest and its size for a plain file, 1 and the same for an executable one, 2
+    /// and the target (text) for a symbolic link, 3 for an empty directory (see [`crate::encode`]).
+    pub fn digest(&self) -> TreeDigest {
+        TreeDigest::from_bytes(hash(self))
+    }
+
+    fn first_below(&self, path: &RelPath) -> Option<&RelPath> {
+        self.with_prefix(&format!("{path}/")).next().map(|(path, _)| path)
+    }
+}
+
+impl Encode for Tree {
+    fn domain(&self) -> &'static str {
+        "pynbox-tree-v1"
+    }
+
+    fn encode(&self, encoder: &mut dyn Encoder) {
+        encoder.list("entries", self.entries.len());
+        for (path, entry) in &self.entries {
+            encoder.text("path", path.as_str());
+            match entry {
+                Entry::File { digest, size, executable } => {
+                    encoder.number("executable", u64::from(*executable));
+                    encoder.digest("content", digest.as_bytes());
+                    encoder.number("size", *size);
+                }
+                Entry::Symlink { target } => {
+                    encoder.number("link", 2);
+                    encoder.text("target", target);
+                }
+                Entry::EmptyDirectory => encoder.number("directory", 3),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> RelPath {
+        RelPath::new(text).unwrap()
+    }
+
+    fn file(bytes: &[u8]) -> Entry {
+        Entry::File { digest: BlobDigest::of(bytes), size: bytes.len() as u64, executable: false }
+    }
+
+    #[test]
+    fn the_digest_is_pinned() {
+        let mut tree = Tree::new();
+        tree.insert(path("bin/run"), Entry::File { digest: BlobDigest::of(b"x"), size: 1, executable: true }).unwrap();
+        tree.insert(path("lib"), Entry::Symlink { target: "lib64".into() }).unwrap();
+        tree.insert(path("slib"), Entry::EmptyDirectory).unwrap();
+        assert_eq!(tree.digest().to_string(), "b1fbe6040369baa95cce923638ee8e507b4a285aa58ec1326d2f48f7dd1b62b3");
+    }
+
+    #[test]
+    fn a_file_is_no_directory() {
+        let mut tree = Tree::new();
+        tree.insert(path("a"), file(b"")).unwrap();
+        assert!(matches!(tree.insert(path("a/b"), file(b"")), Err(TreeError::NotADirectory { .. })));
+        tree.insert(path("c/d"), file(b"")).unwrap();
+        assert!(matches!(tree.insert(path("c"), file(b"")), Err(TreeError::NotADirectory { .. })));
+        assert!(matches!(tree.insert(path("a"), file(b"other")), Err(TreeError::Conflict { .. })));
+        tree.insert(path("a"), file(b"")).unwrap();
+    }
+
+    #[test]
+    fn only_empty_directories_are_entries() {
+        let mut one = Tree::new();
+        one.insert(path("a"), Entry::EmptyDirectory).unwrap();
+        one.insert(path("a/b"), file(b"")).unwrap();
+        let mut two = Tree::new();
+        two.insert(path("a/b"), file(b"")).unwrap();
+        two.insert(path("a"), Entry::EmptyDirectory).unwrap();
+        assert_eq!(one, two);
+        assert_eq!(one.len(), 1);
+    }
+}
