@@ -20,12 +20,6 @@ pub const UID: u32 = 0;
 /// Files that an action creates get modes without these bits.
 pub const UMASK: u32 = 0o022;
 
-/// The number of processors that an action is told of (its affinity mask), the same on every machine.
-pub const PROCESSORS: u32 = 1;
-
-/// Bytes of address space, by `RLIMIT_AS`, that a process of an action may have.
-pub const ADDRESS_SPACE: u64 = 16 << 30;
-
 /// The fixed part of an action's environment, sorted by name.
 pub fn environment() -> [(&'static str, String); 7] {
     [

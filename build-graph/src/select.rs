@@ -141,8 +141,8 @@ pub struct Projection {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("nothing matches `{glob}`")]
 pub struct NothingSelected {
-    /// The pattern.
-    pub glob: Glob,
+    /// The pattern, as written.
+    pub glob: String,
 }
 
 impl Projection {
@@ -169,7 +169,7 @@ impl Projection {
             let before = paths.len();
             glob.collect(tree, &mut paths);
             if paths.len() == before {
-                return Err(NothingSelected { glob: glob.clone() });
+                return Err(NothingSelected { glob: glob.text.clone() });
             }
         }
         if !self.exclude.is_empty() {
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn a_pattern_without_a_match_is_an_error() {
         let projection = Projection { include: vec![Glob::new("b.c").unwrap()], ..Projection::default() };
-        assert_eq!(projection.apply(&tree(&["a.c"])).unwrap_err().glob.as_str(), "b.c");
+        assert_eq!(projection.apply(&tree(&["a.c"])).unwrap_err().glob, "b.c");
     }
 
     #[test]
