@@ -7,6 +7,9 @@
 pub mod contract;
 mod digest;
 pub mod encode;
+pub mod graph;
+pub mod key;
+pub mod ninja;
 pub mod node;
 mod path;
 mod select;

@@ -2,6 +2,7 @@
 //!
 //! Every node gives one tree. A node names its inputs by [`Selection`]s of other nodes' trees, never by paths of the host.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -77,6 +78,8 @@ impl From<NodeName> for String {
 pub struct Node {
     /// Its name, unique in the graph.
     pub name: NodeName,
+    /// The recipe that declares it, for messages. Not part of the key.
+    pub recipe: String,
     /// What makes its tree.
     pub op: Op,
 }
@@ -129,6 +132,60 @@ pub enum Op {
     Package(Package),
     /// A program for the host, built by cargo outside any image; the tree holds it alone.
     HostProgram(HostProgram),
+}
+
+impl Op {
+    /// Every selection that it takes of other nodes' trees, in an order that its parts fix.
+    pub fn selections(&self) -> Vec<Cow<'_, Selection>> {
+        let whole = |node: &NodeName| Cow::Owned(Selection { node: node.clone(), part: Projection::all() });
+        match self {
+            Self::Source(_) | Self::Local { .. } => Vec::new(),
+            Self::Unpack { archive, .. } => vec![whole(archive)],
+            Self::Patch { base, patches } => vec![Cow::Borrowed(base), Cow::Borrowed(patches)],
+            Self::Merge { parts } => parts.iter().map(|part| Cow::Borrowed(&part.selection)).collect(),
+            Self::Image(image) => image.packages.iter().map(whole).collect(),
+            Self::Action(action) => std::iter::once(&action.image)
+                .chain(action.inputs.iter().map(|input| &input.selection))
+                .map(Cow::Borrowed)
+                .collect(),
+            Self::Package(package) => package.content.iter().map(|part| Cow::Borrowed(&part.selection)).collect(),
+            Self::HostProgram(program) => vec![Cow::Borrowed(&program.sources)],
+        }
+    }
+
+    /// A word for what it does, as ninja and `why` print it.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Source(_) => "fetch",
+            Self::Local { .. } => "local",
+            Self::Unpack { .. } => "unpack",
+            Self::Patch { .. } => "patch",
+            Self::Merge { .. } => "merge",
+            Self::Image(_) => "image",
+            Self::Action(_) => "run",
+            Self::Package(_) => "package",
+            Self::HostProgram(_) => "cargo",
+        }
+    }
+
+    /// The ninja pool in which it runs.
+    pub fn pool(&self) -> Option<&str> {
+        match self {
+            Self::Source(_) => Some("fetch"),
+            Self::HostProgram(_) => Some("heavy"),
+            Self::Action(action) => action.pool.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Whether it is evaluated in process from its inputs alone, without a container, a network or another program.
+    pub fn is_in_process(&self) -> bool {
+        match self {
+            Self::Local { .. } | Self::Unpack { .. } | Self::Patch { .. } | Self::Merge { .. } => true,
+            Self::Image(_) | Self::Package(_) => true,
+            Self::Source(_) | Self::Action(_) | Self::HostProgram(_) => false,
+        }
+    }
 }
 
 /// A pinned file and where it can be had.

@@ -1,0 +1,274 @@
+//! The graph: nodes by name, in an order in which each comes after its inputs.
+
+use std::collections::{BTreeMap, HashMap};
+
+use thiserror::Error;
+
+use crate::node::{Node, NodeName};
+
+/// The index of a node in [`Graph::nodes`]; nodes stand there in topological order.
+pub type NodeIndex = usize;
+
+/// The nodes don't make a graph.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum GraphError {
+    /// Two nodes have one name.
+    #[error(
+        "recipe `{second}` declares `{name}`, which recipe `{first}` declares already: give one of them another name"
+    )]
+    Duplicate {
+        /// The name.
+        name: NodeName,
+        /// The recipe that came first.
+        first: String,
+        /// The recipe that came second.
+        second: String,
+    },
+    /// A node takes the tree of one that is not there.
+    #[error("`{node}` of recipe `{recipe}` takes `{wanted}`, which no recipe declares")]
+    Unknown {
+        /// The node.
+        node: NodeName,
+        /// Its recipe.
+        recipe: String,
+        /// What it takes.
+        wanted: NodeName,
+    },
+    /// Nodes need each other.
+    #[error("these need each other: {}", describe_cycle(.cycle))]
+    Cycle {
+        /// The nodes of the circle with their recipes; each takes the next one's tree, the last the first's.
+        cycle: Vec<(NodeName, String)>,
+    },
+}
+
+fn describe_cycle(cycle: &[(NodeName, String)]) -> String {
+    let mut names: Vec<_> = cycle.iter().map(|(name, recipe)| format!("`{name}` (recipe `{recipe}`)")).collect();
+    names.extend(names.first().cloned());
+    names.join(" → ")
+}
+
+/// Nodes in topological order, with the names under which a user asks for them.
+#[derive(Debug, Clone, Default)]
+pub struct Graph {
+    nodes: Vec<Node>,
+    inputs: Vec<Vec<NodeIndex>>,
+    index: HashMap<NodeName, NodeIndex>,
+    aliases: BTreeMap<String, Vec<NodeIndex>>,
+}
+
+impl Graph {
+    /// Orders the nodes. Among those that are ready, the order of the argument is kept, so the same nodes give the same graph.
+    ///
+    /// `aliases` are further names, each for a set of nodes.
+    ///
+    /// # Errors
+    /// [`GraphError`] for a name that comes twice, an input that is not there, and nodes that need each other.
+    pub fn new(nodes: Vec<Node>, aliases: BTreeMap<String, Vec<NodeName>>) -> Result<Self, GraphError> {
+        let mut position = HashMap::with_capacity(nodes.len());
+        for (index, node) in nodes.iter().enumerate() {
+            if let Some(first) = position.insert(&node.name, index) {
+                let first: &Node = &nodes[first];
+                return Err(GraphError::Duplicate {
+                    name: node.name.clone(),
+                    first: first.recipe.clone(),
+                    second: node.recipe.clone(),
+                });
+            }
+        }
+        let mut inputs: Vec<Vec<usize>> = Vec::with_capacity(nodes.len());
+        for node in &nodes {
+            let mut of_node = Vec::new();
+            for selection in node.op.selections() {
+                let Some(input) = position.get(&selection.node) else {
+                    return Err(GraphError::Unknown {
+                        node: node.name.clone(),
+                        recipe: node.recipe.clone(),
+                        wanted: selection.node.clone(),
+                    });
+                };
+                of_node.push(*input);
+            }
+            of_node.sort_unstable();
+            of_node.dedup();
+            inputs.push(of_node);
+        }
+        drop(position);
+        let order = topological_order(&inputs).map_err(|cycle| GraphError::Cycle {
+            cycle: cycle.into_iter().map(|at| (nodes[at].name.clone(), nodes[at].recipe.clone())).collect(),
+        })?;
+
+        let mut new_index = vec![0; nodes.len()];
+        for (new, old) in order.iter().enumerate() {
+            new_index[*old] = new;
+        }
+        let mut unordered: Vec<Option<Node>> = nodes.into_iter().map(Some).collect();
+        let nodes: Vec<Node> = order.iter().filter_map(|old| unordered[*old].take()).collect();
+        let inputs = order
+            .iter()
+            .map(|old| {
+                let mut renamed: Vec<usize> = inputs[*old].iter().map(|input| new_index[*input]).collect();
+                renamed.sort_unstable();
+                renamed
+            })
+            .collect();
+        let index: HashMap<_, _> = nodes.iter().enumerate().map(|(at, node)| (node.name.clone(), at)).collect();
+        let mut named = BTreeMap::new();
+        for (alias, members) in aliases {
+            let mut indices = Vec::with_capacity(members.len());
+            for member in members {
+                let Some(at) = index.get(&member) else {
+                    return Err(GraphError::Unknown {
+                        node: NodeName::new(alias.clone()).unwrap_or_else(|_| member.clone()),
+                        recipe: alias,
+                        wanted: member,
+                    });
+                };
+                indices.push(*at);
+            }
+            named.insert(alias, indices);
+        }
+        Ok(Self { nodes, inputs, index, aliases: named })
+    }
+
+    /// The nodes; each comes after its inputs.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The nodes whose trees a node takes, sorted, each once.
+    pub fn inputs(&self, node: NodeIndex) -> &[NodeIndex] {
+        &self.inputs[node]
+    }
+
+    /// The node of that name.
+    pub fn find(&self, name: &str) -> Option<NodeIndex> {
+        self.index.get(&NodeName::new(name).ok()?).copied()
+    }
+
+    /// The position of a node that is in the graph, by its name.
+    pub fn index_of(&self, name: &NodeName) -> Option<NodeIndex> {
+        self.index.get(name).copied()
+    }
+
+    /// Further names, each for a set of nodes.
+    pub fn aliases(&self) -> &BTreeMap<String, Vec<NodeIndex>> {
+        &self.aliases
+    }
+
+    /// The given nodes and all that they need, in topological order.
+    pub fn closure(&self, of: impl IntoIterator<Item = NodeIndex>) -> Vec<NodeIndex> {
+        let mut wanted = vec![false; self.nodes.len()];
+        let mut open: Vec<_> = of.into_iter().collect();
+        while let Some(at) = open.pop() {
+            if !std::mem::replace(&mut wanted[at], true) {
+                open.extend_from_slice(&self.inputs[at]);
+            }
+        }
+        (0..self.nodes.len()).filter(|at| wanted[*at]).collect()
+    }
+}
+
+/// Positions in an order in which each comes after its inputs; or, as the error, a circle of them.
+fn topological_order(inputs: &[Vec<usize>]) -> Result<Vec<usize>, Vec<usize>> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum State {
+        New,
+        Open,
+        Done,
+    }
+    let mut state = vec![State::New; inputs.len()];
+    let mut order = Vec::with_capacity(inputs.len());
+    // Depth first without recursion: a chain may be as long as the graph.
+    let mut path: Vec<(usize, usize)> = Vec::new();
+    for start in 0..inputs.len() {
+        if state[start] != State::New {
+            continue;
+        }
+        state[start] = State::Open;
+        path.push((start, 0));
+        while let Some((at, next)) = path.last_mut() {
+            let at = *at;
+            if let Some(input) = inputs[at].get(*next) {
+                *next += 1;
+                match state[*input] {
+                    State::Done => {}
+                    State::New => {
+                        state[*input] = State::Open;
+                        path.push((*input, 0));
+                    }
+                    State::Open => {
+                        let from = path.iter().position(|(node, _)| node == input).unwrap_or(0);
+                        return Err(path[from..].iter().map(|(node, _)| *node).collect());
+                    }
+                }
+            } else {
+                state[at] = State::Done;
+                order.push(at);
+                path.pop();
+            }
+        }
+    }
+    Ok(order)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Projection;
+    use crate::node::{Op, Part, Selection};
+
+    fn merge(name: &str, inputs: &[&str]) -> Node {
+        let selection = |input: &&str| Selection { node: NodeName::new(*input).unwrap(), part: Projection::all() };
+        Node {
+            name: NodeName::new(name).unwrap(),
+            recipe: format!("recipe-{name}"),
+            op: Op::Merge {
+                parts: inputs.iter().map(selection).map(|selection| Part { selection, at: None }).collect(),
+            },
+        }
+    }
+
+    fn graph(nodes: &[(&str, &[&str])]) -> Result<Graph, GraphError> {
+        Graph::new(nodes.iter().map(|(name, inputs)| merge(name, inputs)).collect(), BTreeMap::new())
+    }
+
+    #[test]
+    fn inputs_come_first() {
+        let graph = graph(&[("c", &["a", "b"]), ("b", &["a"]), ("a", &[])]).unwrap();
+        let names: Vec<_> = graph.nodes().iter().map(|node| node.name.as_str()).collect();
+        assert_eq!(names, ["a", "b", "c"]);
+        assert_eq!(graph.inputs(2), [0, 1]);
+        assert_eq!(graph.closure([1]), [0, 1]);
+    }
+
+    #[test]
+    fn a_cycle_names_its_recipes() {
+        let error = graph(&[("x", &["a"]), ("a", &["b"]), ("b", &["c"]), ("c", &["a"])]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "these need each other: `a` (recipe `recipe-a`) → `b` (recipe `recipe-b`) → `c` (recipe `recipe-c`) → `a` \
+             (recipe `recipe-a`)"
+        );
+    }
+
+    #[test]
+    fn duplicates_and_unknown_inputs_are_named() {
+        let error = graph(&[("a", &[]), ("a", &[])]).unwrap_err();
+        assert!(error.to_string().contains("recipe `recipe-a` declares `a`"), "{error}");
+        let error = graph(&[("a", &["b"])]).unwrap_err();
+        assert!(error.to_string().contains("takes `b`"), "{error}");
+    }
+
+    #[test]
+    fn a_long_chain_is_no_deep_recursion() {
+        let names: Vec<String> = (0..100_000).map(|n| format!("n{n}")).collect();
+        let mut nodes = vec![merge(&names[0], &[])];
+        for pair in names.windows(2) {
+            nodes.push(merge(&pair[1], &[&pair[0]]));
+        }
+        nodes.reverse();
+        let graph = Graph::new(nodes, BTreeMap::new()).unwrap();
+        assert_eq!(graph.nodes()[0].name.as_str(), "n0");
+    }
+}

@@ -1,0 +1,134 @@
+//! The ninja text of what is left to run.
+//!
+//! One edge a node. Its output is the node's stamp, its inputs are the stamps of the nodes it takes and its own description; the
+//! command names the node and nothing else, so it never changes. Nodes whose results are known are left out: their digests stand in
+//! the file of known results that the `run-action` verb reads, not in the build file.
+
+use std::fmt::Write as _;
+
+use crate::graph::{Graph, NodeIndex};
+
+/// Where things lie, and what ninja starts.
+#[derive(Debug, Clone)]
+pub struct NinjaSettings {
+    /// The command that runs one node, as a shell takes it, without the node's name.
+    pub run: String,
+    /// The command that makes the build file again, as a shell takes it.
+    pub generate: String,
+    /// The build file's name.
+    pub build_file: String,
+    /// Files that decide what the build file holds.
+    pub generate_inputs: Vec<String>,
+    /// Directory of the stamps, as ninja sees it.
+    pub stamps: String,
+    /// Directory of the descriptions, as ninja sees it.
+    pub descriptions: String,
+    /// What ninja builds when it is told nothing.
+    pub default: Option<String>,
+}
+
+/// A pool and how many of its edges run at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pool {
+    /// Its name.
+    pub name: String,
+    /// How many.
+    pub depth: usize,
+}
+
+/// Writes the build file of the nodes that are `left`, which must hold every node of `left` that another one in it takes.
+///
+/// Every alias is a target, also where nothing of it is left; so ninja answers "no work to do" instead of an unknown target.
+pub fn ninja_text(graph: &Graph, left: &[NodeIndex], pools: &[Pool], settings: &NinjaSettings) -> String {
+    let mut is_left = vec![false; graph.nodes().len()];
+    for node in left {
+        is_left[*node] = true;
+    }
+    let mut text = String::with_capacity(512 + 160 * left.len());
+    text.push_str(
+        "# Written by `pynbox-build gen`: what is left to run. Changes are lost.\nninja_required_version = 1.5\n",
+    );
+    for pool in pools {
+        push(&mut text, format_args!("pool {}\n  depth = {}\n", pool.name, pool.depth));
+    }
+    push(
+        &mut text,
+        format_args!(
+            "rule node\n  command = {} $node\n  description = $what\n  restat = 1\n  generator = 1\n",
+            escape(&settings.run)
+        ),
+    );
+    push(
+        &mut text,
+        format_args!(
+            "rule gen\n  command = {}\n  description = gen\n  restat = 1\n  generator = 1\n  pool = console\n",
+            escape(&settings.generate)
+        ),
+    );
+    push(&mut text, format_args!("build {}: gen |", escape_path(&settings.build_file)));
+    for input in &settings.generate_inputs {
+        push(&mut text, format_args!(" {}", escape_path(input)));
+    }
+    text.push('\n');
+    if !settings.generate_inputs.is_empty() {
+        // A file that was deleted is a reason to generate again, not an error.
+        text.push_str("build");
+        for input in &settings.generate_inputs {
+            push(&mut text, format_args!(" {}", escape_path(input)));
+        }
+        text.push_str(": phony\n");
+    }
+    let stamps = escape_path(&settings.stamps);
+    let descriptions = escape_path(&settings.descriptions);
+    for at in left {
+        let node = &graph.nodes()[*at];
+        push(&mut text, format_args!("build {stamps}/{}: node {descriptions}/{}", node.name, node.name));
+        let mut implicit = graph.inputs(*at).iter().filter(|input| is_left[**input]).peekable();
+        if implicit.peek().is_some() {
+            text.push_str(" |");
+        }
+        for input in implicit {
+            push(&mut text, format_args!(" {stamps}/{}", graph.nodes()[*input].name));
+        }
+        push(&mut text, format_args!("\n  node = {}\n  what = {} {}\n", node.name, node.op.verb(), node.name));
+        if let Some(pool) = node.op.pool() {
+            push(&mut text, format_args!("  pool = {pool}\n"));
+        }
+    }
+    for (alias, members) in graph.aliases() {
+        push(&mut text, format_args!("build {}: phony", escape_path(alias)));
+        for member in members.iter().filter(|member| is_left[**member]) {
+            push(&mut text, format_args!(" {stamps}/{}", graph.nodes()[*member].name));
+        }
+        text.push('\n');
+    }
+    if let Some(default) = &settings.default {
+        push(&mut text, format_args!("default {}\n", escape_path(default)));
+    }
+    text
+}
+
+fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+    // Writing to a string can't fail.
+    let _ = text.write_fmt(arguments);
+}
+
+/// A value as it stands after `=`.
+fn escape(text: &str) -> String {
+    text.replace('$', "$$")
+}
+
+/// A path as it stands in a `build` line.
+fn escape_path(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if matches!(character, '$' | ' ' | ':') {
+            escaped.push('$');
+        }
+        escaped.push(character);
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests;

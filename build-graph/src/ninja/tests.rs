@@ -1,0 +1,34 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::Projection;
+use crate::node::{Node, NodeName, Op, Part, Selection};
+
+fn merge(name: &str, inputs: &[&str]) -> Node {
+    let selection = |input: &&str| Selection { node: NodeName::new(*input).unwrap(), part: Projection::all() };
+    Node {
+        name: NodeName::new(name).unwrap(),
+        recipe: "test".into(),
+        op: Op::Merge { parts: inputs.iter().map(selection).map(|selection| Part { selection, at: None }).collect() },
+    }
+}
+
+#[test]
+fn known_nodes_are_left_out_and_odd_paths_escaped() {
+    let nodes = vec![merge("a", &[]), merge("b", &["a"]), merge("c", &["a", "b"]), merge("d", &["c"])];
+    let aliases = BTreeMap::from([
+        ("all".to_owned(), vec![NodeName::new("d").unwrap()]),
+        ("known".to_owned(), vec![NodeName::new("a").unwrap()]),
+    ]);
+    let graph = Graph::new(nodes, aliases).unwrap();
+    let settings = NinjaSettings {
+        run: "'/a b/pynbox-build' run-action".into(),
+        generate: "pynbox-build gen --cost $5".into(),
+        build_file: "build.ninja".into(),
+        generate_inputs: vec!["patches/a b.patch".into()],
+        stamps: "out/stamps".into(),
+        descriptions: "out/nodes".into(),
+        default: Some("all".into()),
+    };
+    insta::assert_snapshot!(ninja_text(&graph, &[1, 2, 3], &[Pool { name: "fetch".into(), depth: 4 }], &settings));
+}
