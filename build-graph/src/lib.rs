@@ -6,6 +6,7 @@
 
 pub mod contract;
 mod digest;
+pub mod dsl;
 pub mod encode;
 pub mod graph;
 pub mod key;

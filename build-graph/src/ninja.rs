@@ -82,13 +82,13 @@ pub fn ninja_text(graph: &Graph, left: &[NodeIndex], pools: &[Pool], settings: &
     let descriptions = escape_path(&settings.descriptions);
     for at in left {
         let node = &graph.nodes()[*at];
-        push(&mut text, format_args!("build {stamps}/{}: node {descriptions}/{}", node.name, node.name));
+        push(&mut text, format_args!("build {stamps}/{}.digest: node {descriptions}/{}.json", node.name, node.name));
         let mut implicit = graph.inputs(*at).iter().filter(|input| is_left[**input]).peekable();
         if implicit.peek().is_some() {
             text.push_str(" |");
         }
         for input in implicit {
-            push(&mut text, format_args!(" {stamps}/{}", graph.nodes()[*input].name));
+            push(&mut text, format_args!(" {stamps}/{}.digest", graph.nodes()[*input].name));
         }
         push(&mut text, format_args!("\n  node = {}\n  what = {} {}\n", node.name, node.op.verb(), node.name));
         if let Some(pool) = node.op.pool() {
@@ -98,7 +98,7 @@ pub fn ninja_text(graph: &Graph, left: &[NodeIndex], pools: &[Pool], settings: &
     for (alias, members) in graph.aliases() {
         push(&mut text, format_args!("build {}: phony", escape_path(alias)));
         for member in members.iter().filter(|member| is_left[**member]) {
-            push(&mut text, format_args!(" {stamps}/{}", graph.nodes()[*member].name));
+            push(&mut text, format_args!(" {stamps}/{}.digest", graph.nodes()[*member].name));
         }
         text.push('\n');
     }

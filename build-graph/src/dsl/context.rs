@@ -1,0 +1,365 @@
+//! What a recipe describes itself to.
+
+use super::{ActionBuilder, Assembly, Override, Recipe, Toolchain};
+use crate::node::{HostProgram, Image, Node, NodeName, Op, Package, Part, Selection, Target};
+use crate::{BlobDigest, Entry, Glob, Projection, RelPath, Tree};
+
+/// A node that a recipe made, to be taken by others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handle(NodeName);
+
+impl Handle {
+    pub(super) fn new(name: NodeName) -> Self {
+        Self(name)
+    }
+
+    /// The node's name.
+    pub fn name(&self) -> &NodeName {
+        &self.0
+    }
+
+    /// All of its tree.
+    pub fn all(&self) -> Take {
+        Take { node: self.0.clone(), include: Vec::new(), exclude: Vec::new(), strip: None }
+    }
+
+    /// The part of its tree that matches one of these patterns (see [`Glob`]).
+    pub fn select<T: AsRef<str>>(&self, patterns: impl IntoIterator<Item = T>) -> Take {
+        let include = patterns.into_iter().map(|pattern| pattern.as_ref().to_owned()).collect();
+        Take { include, ..self.all() }
+    }
+
+    /// What lies below a directory of its tree, seen from there.
+    pub fn below(&self, directory: &str) -> Take {
+        self.select([directory]).strip(directory)
+    }
+}
+
+/// Part of a node's tree, as a recipe asks for it; checked when it is used.
+#[derive(Debug, Clone)]
+pub struct Take {
+    node: NodeName,
+    include: Vec<String>,
+    exclude: Vec<String>,
+    strip: Option<String>,
+}
+
+impl Take {
+    /// Without what matches one of these patterns.
+    #[must_use]
+    pub fn except<T: AsRef<str>>(mut self, patterns: impl IntoIterator<Item = T>) -> Self {
+        self.exclude.extend(patterns.into_iter().map(|pattern| pattern.as_ref().to_owned()));
+        self
+    }
+
+    /// Seen from this directory; what lies elsewhere is not taken.
+    #[must_use]
+    pub fn strip(mut self, directory: &str) -> Self {
+        self.strip = Some(directory.to_owned());
+        self
+    }
+
+    pub(super) fn check(self) -> Result<Selection, String> {
+        let globs = |texts: Vec<String>| {
+            texts
+                .into_iter()
+                .map(|text| Glob::new(text).map_err(|error| error.to_string()))
+                .collect::<Result<Vec<_>, _>>()
+        };
+        let strip = self.strip.map(RelPath::new).transpose().map_err(|error| error.to_string())?;
+        let part = Projection { include: globs(self.include)?, exclude: globs(self.exclude)?, strip };
+        Ok(Selection { node: self.node, part })
+    }
+}
+
+impl From<&Handle> for Take {
+    fn from(handle: &Handle) -> Self {
+        handle.all()
+    }
+}
+
+/// A set of C files that are compiled alike, one action each.
+#[derive(Debug, Clone, Default)]
+pub struct Compilation {
+    /// The files, by their paths in `source`.
+    pub units: Vec<String>,
+    /// Where they lie.
+    pub source: Option<Handle>,
+    /// What they include, and where it is seen; the source's own headers among it.
+    pub headers: Vec<(Take, String)>,
+    /// Flags beside the toolchain's.
+    pub flags: Vec<String>,
+    /// What the names of the objects begin with, where one unit is compiled twice.
+    pub prefix: String,
+}
+
+/// The recipe's side of the graph under construction: one recipe, one target.
+pub struct Context<'a> {
+    assembly: &'a mut Assembly,
+    recipe: &'a Recipe,
+    toolchain: &'a Toolchain,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(assembly: &'a mut Assembly, recipe: &'a Recipe, toolchain: &'a Toolchain) -> Self {
+        Self { assembly, recipe, toolchain }
+    }
+
+    /// The toolchain of the target that is asked for.
+    pub fn toolchain(&self) -> &'a Toolchain {
+        self.toolchain
+    }
+
+    /// The target that is asked for.
+    pub fn target(&self) -> &'a Target {
+        &self.toolchain.target
+    }
+
+    /// The version of the recipe.
+    pub fn version(&self) -> &'a str {
+        &self.recipe.version
+    }
+
+    /// The tree of another recipe for the same target.
+    pub fn dependency(&mut self, recipe: &str) -> Handle {
+        self.dependency_for(recipe, self.target())
+    }
+
+    /// The tree of another recipe for some target, such as a program for the host that the build runs.
+    pub fn dependency_for(&mut self, recipe: &str, target: &Target) -> Handle {
+        let product = self.assembly.product(recipe, target, Some(&self.recipe.name));
+        product.tree.unwrap_or_else(|| {
+            self.mistake(format!("recipe `{recipe}` gives no tree to build against"));
+            self.nothing()
+        })
+    }
+
+    /// A source of the lock file, unpacked and with this recipe's patches for this target applied. `strip` leading components are
+    /// taken off the paths in its archive. A source that a user replaced by a folder is that folder, patched the same.
+    pub fn source(&mut self, name: &str, strip: u32) -> Handle {
+        let tree = self.unpacked(name, strip);
+        self.patched(&tree)
+    }
+
+    /// A source of the lock file, unpacked and not patched: the same node for every target.
+    pub fn unpacked(&mut self, name: &str, strip: u32) -> Handle {
+        let overriding = self.assembly.materials.overrides.get(name).cloned();
+        let archive = match overriding {
+            Some(Override::Folder(tree)) => return self.shared(format!("source/{name}/tree"), Op::Local { tree }),
+            Some(Override::Archive(tree)) => self.shared(format!("source/{name}/archive"), Op::Local { tree }),
+            None => self.pinned(name),
+        };
+        self.shared(format!("source/{name}/tree"), Op::Unpack { archive: archive.name().clone(), strip })
+    }
+
+    /// The pinned file itself, as the one file of a tree.
+    pub fn pinned(&mut self, name: &str) -> Handle {
+        match self.assembly.materials.locks.source.get(name).cloned() {
+            Some(source) => self.shared(format!("source/{name}/archive"), Op::Source(source)),
+            None => {
+                self.mistake(format!(
+                    "no lock file has a source `{name}`: add it to the wanted sources and run `pynbox-build lock`"
+                ));
+                self.nothing()
+            }
+        }
+    }
+
+    /// A tree with the patches of `patches/RECIPE-VERSION/TARGET` applied; the tree itself if there are none.
+    pub fn patched(&mut self, tree: &Handle) -> Handle {
+        let directory = format!("patches/{}-{}/{}", self.recipe.name, self.recipe.version, self.target());
+        let Some(patches) = self.assembly.project_tree(&directory) else { return tree.clone() };
+        let patches = self.node("patches", Op::Local { tree: patches });
+        let selection = |handle: &Handle| Selection { node: handle.name().clone(), part: Projection::all() };
+        self.node("patched", Op::Patch { base: selection(tree), patches: selection(&patches) })
+    }
+
+    /// The files of the project below a directory, seen from it: `recipes/files/python`.
+    pub fn files(&mut self, directory: &str) -> Handle {
+        match self.assembly.project_tree(directory) {
+            Some(tree) => self.shared(format!("files/{directory}"), Op::Local { tree }),
+            None => {
+                self.mistake(format!("the project has no files below `{directory}`"));
+                self.nothing()
+            }
+        }
+    }
+
+    /// A file whose text the recipe writes.
+    pub fn text_file(&mut self, step: &str, path: &str, text: &str, executable: bool) -> Handle {
+        let digest = BlobDigest::of(text.as_bytes());
+        self.assembly.contents.insert(digest, text.as_bytes().into());
+        let entry = Entry::File { digest, size: text.len() as u64, executable };
+        self.entry(step, path, entry)
+    }
+
+    /// A directory that is there although nothing is in it.
+    pub fn empty_directory(&mut self, step: &str, path: &str) -> Handle {
+        self.entry(step, path, Entry::EmptyDirectory)
+    }
+
+    fn entry(&mut self, step: &str, path: &str, entry: Entry) -> Handle {
+        let mut tree = Tree::new();
+        match RelPath::new(path) {
+            Ok(path) => drop(tree.insert(path, entry)),
+            Err(error) => self.mistake(error.to_string()),
+        }
+        self.node(step, Op::Local { tree })
+    }
+
+    /// An action, to be described further and then finished.
+    pub fn action<'c>(&'c mut self, step: &str) -> ActionBuilder<'c, 'a> {
+        ActionBuilder::new(self, step)
+    }
+
+    /// Compiles each unit in an action of its own, which sees that file and the headers; gives the objects, in the units' order. The
+    /// object of `Objects/abstract.c` is `Objects/abstract.o` in its tree.
+    pub fn compile(&mut self, compilation: &Compilation) -> Vec<Handle> {
+        let Some(source) = &compilation.source else {
+            self.mistake("a compilation has no source".to_owned());
+            return Vec::new();
+        };
+        let runtime = self.runtime();
+        let mut objects = Vec::with_capacity(compilation.units.len());
+        for unit in &compilation.units {
+            let stem = unit.rsplit_once('.').map_or(unit.as_str(), |(stem, _)| stem);
+            let object = format!("{}{stem}.o", compilation.prefix);
+            let toolchain = self.toolchain;
+            let mut command = toolchain.cc.clone();
+            command.extend(toolchain.cflags.iter().cloned());
+            command.extend(compilation.flags.iter().cloned());
+            command.extend(["-c".to_owned(), format!("src/{unit}"), "-o".to_owned(), object.clone()]);
+            let mut action =
+                self.action(&object).command(command).input(source.select([unit]), "/build/src").output(&object);
+            for (headers, at) in &compilation.headers {
+                action = action.input(headers.clone(), at);
+            }
+            if let Some(runtime) = &runtime {
+                action = action.input(runtime.select(["include"]), "/sysroot");
+            }
+            objects.push(action.finish());
+        }
+        objects
+    }
+
+    /// The product of the toolchain's runtime recipe; `None` if it has none, or in that recipe itself.
+    pub fn runtime(&mut self) -> Option<Handle> {
+        let runtime = self.toolchain.runtime.clone()?;
+        (runtime != self.recipe.name).then(|| self.dependency(&runtime))
+    }
+
+    /// An archive of objects: `lib/NAME` in its tree.
+    pub fn static_library(&mut self, name: &str, objects: &[Handle]) -> Handle {
+        let ar = self.toolchain.ar.clone();
+        let library = format!("lib/{name}");
+        // `D`: no times, owners and modes in the archive. The shell sorts what it expands, in the C locale's order.
+        let script =
+            format!("mkdir -p lib && cd objects && {ar} rcsD ../{library} $(find . -name '*.o' | LC_ALL=C sort)");
+        let mut action = self.action(&library).shell(&script).output(&library);
+        for object in objects {
+            action = action.input(object, "/build/objects");
+        }
+        action.finish()
+    }
+
+    /// Several trees laid together: each with the directory below which it is put (empty: the top).
+    pub fn merge<T: Into<Take>>(&mut self, step: &str, parts: impl IntoIterator<Item = (T, &'static str)>) -> Handle {
+        let parts = self.parts(parts);
+        self.node(step, Op::Merge { parts })
+    }
+
+    /// The installable package of this recipe: what it installs, with the directory below DEST for each, and the packages that it
+    /// needs.
+    pub fn package<T: Into<Take>>(
+        &mut self,
+        content: impl IntoIterator<Item = (T, &'static str)>,
+        requires: impl IntoIterator<Item = &'static str>,
+    ) -> Handle {
+        let package = Package {
+            name: self.recipe.name.clone(),
+            version: self.recipe.version.clone(),
+            target: self.target().clone(),
+            requires: requires.into_iter().map(ToOwned::to_owned).collect(),
+            content: self.parts(content),
+        };
+        self.node("package", Op::Package(package))
+    }
+
+    /// A program that cargo builds for the host from a cargo workspace of the project's files.
+    pub fn host_program(&mut self, step: &str, sources: &Handle, binary: &str) -> Handle {
+        let sources = Selection { node: sources.name().clone(), part: Projection::all() };
+        let rustc = self.assembly.materials.rustc.clone();
+        self.shared(step.to_owned(), Op::HostProgram(HostProgram { sources, binary: binary.to_owned(), rustc }))
+    }
+
+    /// The image of the toolchain.
+    pub fn image(&mut self) -> Handle {
+        let toolchain = self.toolchain;
+        let name = &toolchain.image;
+        let Some(lock) = self.assembly.materials.locks.image.get(name).cloned() else {
+            self.mistake(format!(
+                "no lock file has an image `{name}`: add it to the wanted images and run `pynbox-build lock`"
+            ));
+            return self.nothing();
+        };
+        let mut packages = Vec::with_capacity(lock.packages.len());
+        for package in &lock.packages {
+            // Two images may pin two versions of a package.
+            let id = &package.sha256.to_string()[..8];
+            let node = self.shared(format!("debian/{}-{id}", package.name), Op::Source(package.source()));
+            packages.push(node.name().clone());
+        }
+        let mut links = std::collections::BTreeMap::new();
+        for (path, target) in &toolchain.image_links {
+            match RelPath::new(path.as_str()) {
+                Ok(path) => drop(links.insert(path, target.clone())),
+                Err(error) => self.mistake(error.to_string()),
+            }
+        }
+        let part = Projection { exclude: toolchain.image_without.clone(), ..Projection::default() };
+        self.shared(format!("image/{name}"), Op::Image(Image { packages, links, part }))
+    }
+
+    /// Notes a mistake; the recipe goes on, and all mistakes are reported together.
+    pub fn mistake(&mut self, message: String) {
+        self.assembly.error(&self.recipe.name, &self.toolchain.target, message);
+    }
+
+    pub(super) fn node(&mut self, step: &str, op: Op) -> Handle {
+        match NodeName::new(format!("{}/{}/{step}", self.target(), self.recipe.name)) {
+            Ok(name) => self.assembly.add(Node { name, recipe: self.recipe.name.clone(), op }),
+            Err(error) => {
+                self.mistake(error.to_string());
+                self.nothing()
+            }
+        }
+    }
+
+    fn shared(&mut self, name: String, op: Op) -> Handle {
+        match NodeName::new(name) {
+            Ok(name) => self.assembly.add_shared(Node { name, recipe: self.recipe.name.clone(), op }),
+            Err(error) => {
+                self.mistake(error.to_string());
+                self.nothing()
+            }
+        }
+    }
+
+    fn parts<T: Into<Take>>(&mut self, parts: impl IntoIterator<Item = (T, &'static str)>) -> Vec<Part> {
+        let mut checked = Vec::new();
+        for (take, at) in parts {
+            let at = if at.is_empty() { Ok(None) } else { RelPath::new(at).map(Some) };
+            match (take.into().check(), at) {
+                (Ok(selection), Ok(at)) => checked.push(Part { selection, at }),
+                (Err(message), _) => self.mistake(message),
+                (_, Err(error)) => self.mistake(error.to_string()),
+            }
+        }
+        checked
+    }
+
+    /// Stands in for a node that a mistake kept from being; no graph is made then.
+    pub(super) fn nothing(&mut self) -> Handle {
+        self.shared("nothing".to_owned(), Op::Local { tree: Tree::new() })
+    }
+}

@@ -1,0 +1,251 @@
+//! The language in which recipes are written.
+//!
+//! A [`Recipe`] is a name, a version and a function that describes the build to a [`Context`]: which source, which units, what is
+//! installed. The context knows the target and its [`Toolchain`], and makes nodes of what it is told. A recipe does nothing itself,
+//! it only describes; so it can be run for every target, in any order, and always gives the same graph.
+//!
+//! Mistakes in a recipe (a malformed pattern, a source that no lock file has) don't end it: they are collected, and
+//! [`assemble`] reports them all, each with the recipe and the target.
+
+mod action;
+mod context;
+mod materials;
+mod toolchain;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use thiserror::Error;
+
+pub use action::ActionBuilder;
+pub use context::{Compilation, Context, Handle, Take};
+pub use materials::{DebianPackage, ImageLock, Locks, Materials, Override, ProjectFile, ProjectFiles};
+pub use toolchain::Toolchain;
+
+use crate::graph::{Graph, GraphError};
+use crate::node::{Node, NodeName, Target};
+use crate::{BlobDigest, RelPath};
+
+/// A package's description.
+#[derive(Clone)]
+pub struct Recipe {
+    /// Its name, as other recipes and `install` call it.
+    pub name: String,
+    /// The version that it builds.
+    pub version: String,
+    /// The targets that it is for.
+    pub targets: Vec<Target>,
+    /// Describes the build for one target.
+    pub describe: fn(&mut Context<'_>) -> Product,
+}
+
+/// What a recipe gives to others and to users.
+#[derive(Debug, Clone, Default)]
+pub struct Product {
+    /// What other recipes build against or run: for a library `include/` and `lib/`.
+    pub tree: Option<Handle>,
+    /// What is installed.
+    pub package: Option<Handle>,
+}
+
+/// Toolchains and recipes that belong together.
+#[derive(Clone, Default)]
+pub struct RecipeSet {
+    /// One for each target.
+    pub toolchains: Vec<Toolchain>,
+    /// The recipes.
+    pub recipes: Vec<Recipe>,
+}
+
+impl RecipeSet {
+    /// Adds a recipe; one of the same name takes its place.
+    #[must_use]
+    pub fn with(mut self, recipe: Recipe) -> Self {
+        self.recipes.retain(|other| other.name != recipe.name);
+        self.recipes.push(recipe);
+        self
+    }
+}
+
+/// A mistake in a recipe.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("recipe `{recipe}` for {target}: {message}")]
+pub struct RecipeError {
+    /// The recipe.
+    pub recipe: String,
+    /// For which target it was asked.
+    pub target: Target,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
+/// Recipes don't make a graph.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum AssembleError {
+    /// Some recipes are wrong.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Recipes(Vec<RecipeError>),
+    /// Their nodes don't fit together.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+}
+
+/// A graph with the bytes of the project's files in it.
+#[derive(Debug, Clone, Default)]
+pub struct Assembled {
+    /// The graph.
+    pub graph: Graph,
+    /// The bytes of every file in a local node that is a file of the project.
+    pub contents: HashMap<BlobDigest, Arc<[u8]>>,
+}
+
+/// Describes every recipe for every target that it is for, and puts the nodes together.
+///
+/// Aliases of the graph: a target's name for all its packages, `TARGET/RECIPE` for a recipe, and the recipe's bare name for the
+/// `default` target.
+///
+/// # Errors
+/// [`AssembleError`] with all mistakes of all recipes, or with what keeps their nodes from being a graph.
+pub fn assemble(set: &RecipeSet, materials: &Arc<Materials>, default: &Target) -> Result<Assembled, AssembleError> {
+    let mut assembly = Assembly::new(set, materials);
+    for toolchain in &set.toolchains {
+        for recipe in &set.recipes {
+            if recipe.targets.contains(&toolchain.target) {
+                assembly.product(&recipe.name, &toolchain.target, None);
+            }
+        }
+    }
+    if !assembly.errors.is_empty() {
+        return Err(AssembleError::Recipes(assembly.errors));
+    }
+    let mut aliases: BTreeMap<String, Vec<NodeName>> = BTreeMap::new();
+    for toolchain in &set.toolchains {
+        aliases.entry(toolchain.target.to_string()).or_default();
+    }
+    for ((recipe, target), state) in &assembly.products {
+        let State::Described(product) = state else { continue };
+        let members: Vec<NodeName> =
+            [&product.tree, &product.package].into_iter().flatten().map(|handle| handle.name().clone()).collect();
+        if let Some(package) = &product.package {
+            aliases.entry(target.to_string()).or_default().push(package.name().clone());
+        }
+        aliases.insert(format!("{target}/{recipe}"), members.clone());
+        if target == default {
+            aliases.insert(recipe.clone(), members);
+        }
+    }
+    let graph = Graph::new(assembly.nodes, aliases)?;
+    Ok(Assembled { graph, contents: assembly.contents })
+}
+
+enum State {
+    InProgress,
+    Described(Product),
+}
+
+/// What grows while recipes are described.
+struct Assembly {
+    set: Arc<RecipeSet>,
+    materials: Arc<Materials>,
+    nodes: Vec<Node>,
+    /// Nodes that several recipes share (sources, images, patches), by name.
+    shared: HashMap<NodeName, usize>,
+    contents: HashMap<BlobDigest, Arc<[u8]>>,
+    products: BTreeMap<(String, Target), State>,
+    errors: Vec<RecipeError>,
+    /// The recipes being described, outermost first.
+    open: Vec<(String, Target)>,
+}
+
+impl Assembly {
+    fn new(set: &RecipeSet, materials: &Arc<Materials>) -> Self {
+        Self {
+            set: Arc::new(set.clone()),
+            materials: Arc::clone(materials),
+            nodes: Vec::new(),
+            shared: HashMap::new(),
+            contents: HashMap::new(),
+            products: BTreeMap::new(),
+            errors: Vec::new(),
+            open: Vec::new(),
+        }
+    }
+
+    fn error(&mut self, recipe: &str, target: &Target, message: impl ToString) {
+        self.errors.push(RecipeError {
+            recipe: recipe.to_owned(),
+            target: target.clone(),
+            message: message.to_string(),
+        });
+    }
+
+    /// The product of a recipe, which is described if it has not been yet.
+    fn product(&mut self, name: &str, target: &Target, wanted_by: Option<&str>) -> Product {
+        let key = (name.to_owned(), target.clone());
+        let blamed = wanted_by.unwrap_or(name).to_owned();
+        match self.products.get(&key) {
+            Some(State::Described(product)) => return product.clone(),
+            Some(State::InProgress) => {
+                let from = self.open.iter().position(|open| *open == key).unwrap_or(0);
+                let mut circle: Vec<_> = self.open[from..].iter().map(|(recipe, _)| format!("`{recipe}`")).collect();
+                circle.push(format!("`{name}`"));
+                self.error(&blamed, target, format!("recipes need each other: {}", circle.join(" → ")));
+                return Product::default();
+            }
+            None => {}
+        }
+        let set = Arc::clone(&self.set);
+        let Some(recipe) = set.recipes.iter().find(|recipe| recipe.name == name) else {
+            self.error(&blamed, target, format!("it needs recipe `{name}`, which does not exist"));
+            return Product::default();
+        };
+        let toolchain = set.toolchains.iter().find(|toolchain| toolchain.target == *target);
+        let (Some(toolchain), true) = (toolchain, recipe.targets.contains(target)) else {
+            self.error(&blamed, target, format!("it needs recipe `{name}`, which is not for {target}"));
+            return Product::default();
+        };
+        self.products.insert(key.clone(), State::InProgress);
+        self.open.push(key.clone());
+        let product = (recipe.describe)(&mut Context::new(self, recipe, toolchain));
+        self.open.pop();
+        self.products.insert(key, State::Described(product.clone()));
+        product
+    }
+
+    /// Adds a node that only this recipe has.
+    fn add(&mut self, node: Node) -> Handle {
+        let handle = Handle::new(node.name.clone());
+        self.nodes.push(node);
+        handle
+    }
+
+    /// Adds a node that any recipe may ask for, once.
+    fn add_shared(&mut self, node: Node) -> Handle {
+        let handle = Handle::new(node.name.clone());
+        if !self.shared.contains_key(&node.name) {
+            self.shared.insert(node.name.clone(), self.nodes.len());
+            self.nodes.push(node);
+        }
+        handle
+    }
+
+    /// A tree of the project's files below a directory; `None` if there are none.
+    fn project_tree(&mut self, directory: &str) -> Option<crate::Tree> {
+        let mut tree = crate::Tree::new();
+        let materials = Arc::clone(&self.materials);
+        let files = &materials.files;
+        let found: Vec<(RelPath, crate::Entry, Arc<[u8]>)> =
+            files.below(directory).map(|(path, entry, bytes)| (path, entry.clone(), Arc::clone(bytes))).collect();
+        for (path, entry, bytes) in found {
+            if let crate::Entry::File { digest, .. } = &entry {
+                self.contents.insert(*digest, bytes);
+            }
+            // Paths of a map with directories checked when it was filled: files of a real folder can't conflict.
+            let _ = tree.insert(path, entry);
+        }
+        (!tree.is_empty()).then_some(tree)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,40 @@
+//! Toolchains: everything in which one target differs from another.
+
+use crate::Glob;
+use crate::node::Target;
+
+/// How code for a target is built. Recipes ask it instead of asking for the target's name.
+#[derive(Debug, Clone)]
+pub struct Toolchain {
+    /// The target.
+    pub target: Target,
+    /// The image of the lock file in which its tools lie.
+    pub image: String,
+    /// Symbolic links of that image that maintainer scripts would have made.
+    pub image_links: Vec<(String, String)>,
+    /// Paths of the image's packages that no build needs.
+    pub image_without: Vec<Glob>,
+    /// The C compiler with the flags that it can't do without.
+    pub cc: Vec<String>,
+    /// Flags of every compilation.
+    pub cflags: Vec<String>,
+    /// Flags of every link.
+    pub ldflags: Vec<String>,
+    /// The archiver.
+    pub ar: String,
+    /// The program that makes an archive's index.
+    pub ranlib: String,
+    /// `--host` and `--build` of configure scripts, and what else they must be told.
+    pub configure: Vec<String>,
+    /// What the name of a program ends with.
+    pub program_suffix: String,
+    /// The recipe whose product (`include/`, `lib/`) every compilation sees at `/sysroot`, if it is not part of the image.
+    pub runtime: Option<String>,
+}
+
+impl Toolchain {
+    /// The compiler with its fixed flags as one word list for a shell or a configure script.
+    pub fn cc_line(&self) -> String {
+        self.cc.join(" ")
+    }
+}
