@@ -1,1 +1,32 @@
-//! The build tool.
+//! `pynbox-build`: a reproducible build system for sandboxed Python.
+//!
+//! Recipes (crate `recipes`, or a stranger's own) are put together to a graph (crate `build-graph`), which is written out as a ninja
+//! file. Every edge runs this program again for one node; what it makes is kept in a content-addressed store.
+//!
+//! The rooms: [`cli`] one file a verb; [`project`] settings and files of the project; [`build`] nodes to trees; [`store`] trees and
+//! results; [`executor`] containers; [`source`] pinned files; [`archive`], [`image`], [`patch`] operations in process; [`lock`] pins;
+//! [`install`] packages and receipts.
+//!
+//! A program with recipes of its own:
+//!
+//! ```no_run
+//! fn main() -> std::process::ExitCode {
+//!     pynbox_build::main(pynbox_build::recipes::bundle())
+//! }
+//! ```
+
+pub mod archive;
+pub mod build;
+pub mod cli;
+pub mod executor;
+pub mod image;
+pub mod install;
+pub mod lock;
+pub mod patch;
+pub mod project;
+pub mod source;
+pub mod store;
+
+pub use build_graph;
+pub use cli::main;
+pub use recipes;

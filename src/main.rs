@@ -1,3 +1,7 @@
-//! The `pynbox-build` command.
+//! The `pynbox-build` command with the recipes of this repository.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pynbox_build::main(pynbox_build::recipes::bundle())
+}

@@ -1,1 +1,78 @@
-//! x
+//! The recipes of pynbox-build: a file a package, `toolchains/` with a file a target, and in `recipes/locks` the pins.
+
+mod python;
+mod python_host;
+mod sandbox_inner;
+mod sandbox_outer;
+mod tests_package;
+pub mod toolchains;
+mod zlib;
+
+use build_graph::RelPath;
+use build_graph::dsl::{Bundle, Context, Locks, Product, ProjectFile, ProjectFiles, Recipe, RecipeSet, SourcesDigest};
+use build_graph::node::Target;
+
+include!(concat!(env!("OUT_DIR"), "/files.rs"));
+
+/// The pins that were there when the crate was compiled.
+const LOCKS: [&str; 2] = [include_str!("../locks/sources.toml"), include_str!("../locks/images.toml")];
+
+/// All recipes, with their pins and files.
+///
+/// # Panics
+/// If a lock file that was compiled in is malformed, which a test of this crate rules out.
+pub fn bundle() -> Bundle {
+    let mut locks = Locks::default();
+    for text in LOCKS {
+        let read: Locks = toml::from_str(text).expect("the lock files of this crate are well-formed");
+        locks.source.extend(read.source);
+        locks.image.extend(read.image);
+    }
+    let mut files = ProjectFiles::default();
+    for (path, bytes, executable) in FILES {
+        if let Ok(path) = RelPath::new(*path) {
+            files.insert(path, ProjectFile { bytes: (*bytes).into(), executable: *executable });
+        }
+    }
+    let sources = SourcesDigest { folders: SOURCE_FOLDERS, digest: SOURCES_DIGEST };
+    Bundle { set: set(), locks, files, default_target: Target(toolchains::WASM.to_owned()), sources: Some(sources) }
+}
+
+fn set() -> RecipeSet {
+    let recipe = |name: &str, version: &str, targets: &[&str], describe: fn(&mut Context<'_>) -> Product| Recipe {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        targets: targets.iter().map(|target| Target((*target).to_owned())).collect(),
+        describe,
+    };
+    let wasm = &[toolchains::WASM];
+    let host = &[toolchains::HOST];
+    let recipes = vec![
+        recipe("sandbox_outer", "0.1.0", wasm, sandbox_outer::describe),
+        recipe("sandbox_inner", "0.1.0", wasm, sandbox_inner::describe),
+        recipe("zlib", "1.2.13", wasm, zlib::describe),
+        recipe("python-host", "2.7.18", host, python_host::describe),
+        recipe("python", "2.7.18", wasm, python::describe),
+        recipe("tests", "0.1.0", wasm, tests_package::describe),
+    ];
+    RecipeSet { toolchains: vec![toolchains::host(), toolchains::wasm()], recipes }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use build_graph::dsl::{Materials, assemble};
+
+    use super::*;
+
+    #[test]
+    fn all_recipes_make_a_graph() {
+        let bundle = bundle();
+        let materials = Materials { locks: bundle.locks.clone(), files: bundle.files.clone(), ..Materials::default() };
+        let assembled = assemble(&bundle.set, &Arc::new(materials), &bundle.default_target).unwrap();
+        for target in [toolchains::WASM, toolchains::HOST] {
+            assert!(assembled.graph.aliases().contains_key(target));
+        }
+    }
+}

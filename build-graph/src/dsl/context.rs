@@ -262,6 +262,34 @@ impl<'a> Context<'a> {
         action.finish()
     }
 
+    /// A program of objects and libraries: `NAME` with the target's suffix, at the top of its tree. A library is a tree with `lib/`, and
+    /// the archives of it that are linked in, such as `z`.
+    pub fn program(&mut self, name: &str, objects: &[Handle], libraries: &[(Handle, &str)]) -> Handle {
+        let toolchain = self.toolchain;
+        let program = format!("{name}{}", toolchain.program_suffix);
+        let mut flags = toolchain.cc.clone();
+        flags.extend(["-o".to_owned(), program.clone()]);
+        let mut last = toolchain.ldflags.clone();
+        let runtime = self.runtime();
+        last.extend(libraries.iter().map(|(_, library)| format!("-Llibraries/lib -l{library}")));
+        if runtime.is_some() {
+            last.push("-L/sysroot/lib -lsandbox_inner".to_owned());
+        }
+        let objects_in_order = "$(find objects -name '*.o' | LC_ALL=C sort)";
+        let script = format!("{} {objects_in_order} {}", flags.join(" "), last.join(" "));
+        let mut action = self.action(&program).shell(&script).output(&program);
+        for object in objects {
+            action = action.input(object, "/build/objects");
+        }
+        for (library, _) in libraries {
+            action = action.input(library.select(["lib"]), "/build/libraries");
+        }
+        if let Some(runtime) = &runtime {
+            action = action.input(runtime.select(["lib"]), "/sysroot");
+        }
+        action.finish()
+    }
+
     /// Several trees laid together: each with the directory below which it is put (empty: the top).
     pub fn merge<T: Into<Take>>(&mut self, step: &str, parts: impl IntoIterator<Item = (T, &'static str)>) -> Handle {
         let parts = self.parts(parts);

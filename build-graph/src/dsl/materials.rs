@@ -79,6 +79,12 @@ impl ProjectFiles {
         self.files.insert(path, (entry, file.bytes));
     }
 
+    /// Leaves out everything below a directory.
+    pub fn remove_below(&mut self, directory: &str) {
+        let prefix = format!("{directory}/");
+        self.files.retain(|path, _| !path.as_str().starts_with(&prefix));
+    }
+
     /// The files below a directory, seen from it.
     pub fn below(&self, directory: &str) -> impl Iterator<Item = (RelPath, &Entry, &Arc<[u8]>)> {
         let prefix = format!("{directory}/");

@@ -8,6 +8,7 @@
 //! [`assemble`] reports them all, each with the recipe and the target.
 
 mod action;
+mod bundle;
 mod context;
 mod materials;
 mod toolchain;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 pub use action::ActionBuilder;
+pub use bundle::{Bundle, SourcesDigest};
 pub use context::{Compilation, Context, Handle, Take};
 pub use materials::{DebianPackage, ImageLock, Locks, Materials, Override, ProjectFile, ProjectFiles};
 pub use toolchain::Toolchain;

@@ -1,0 +1,2 @@
+/* What is said, and to whom. */
+const char *greeting(void);

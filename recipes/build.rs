@@ -1,0 +1,59 @@
+//! Compiles the project's files into the crate: patches, files of recipes, lock files, and the loader's sources, so that a program with
+//! recipes of its own has them wherever it runs. Also notes the digest of the recipes' own sources.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use build_graph::dsl::SourcesDigest;
+
+/// Folders whose files recipes use, from the project's root.
+const FILES: [&str; 3] = ["patches", "recipes/files", "sandbox"];
+/// Folders with the recipes' and the keys' code.
+const SOURCES: [&str; 2] = ["build-graph/src", "recipes/src"];
+
+fn main() {
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).expect("cargo sets it");
+    let root = manifest.parent().expect("the crate lies in the project").to_path_buf();
+    let mut text = String::from(
+        "/// Path, bytes, whether it can be executed.\npub(crate) static FILES: &[(&str, &[u8], bool)] = &[\n",
+    );
+    for folder in FILES {
+        for path in files(&root, folder) {
+            let host = root.join(&path);
+            let executable = fs::metadata(&host).is_ok_and(|metadata| metadata.permissions().mode() & 0o100 != 0);
+            writeln!(text, "({path:?}, include_bytes!({host:?}), {executable}),").expect("writing to a string");
+        }
+    }
+    text.push_str("];\n");
+    let sources: Vec<(String, Vec<u8>)> = SOURCES
+        .iter()
+        .flat_map(|folder| files(&root, folder))
+        .filter(|path| path.ends_with(".rs"))
+        .map(|path| (path.clone(), fs::read(root.join(&path)).expect("a file that was listed can be read")))
+        .collect();
+    let mut sources = sources;
+    sources.sort();
+    let digest = SourcesDigest::of(sources.iter().map(|(path, bytes)| (path.as_str(), &**bytes)));
+    writeln!(text, "/// The folders of the recipes' code.\npub(crate) static SOURCE_FOLDERS: &[&str] = &{SOURCES:?};")
+        .expect("string");
+    writeln!(text, "/// The digest of that code.\npub(crate) static SOURCES_DIGEST: &str = {digest:?};")
+        .expect("string");
+    let out = std::env::var_os("OUT_DIR").map(PathBuf::from).expect("cargo sets it");
+    fs::write(out.join("files.rs"), text).expect("cargo's folder can be written");
+}
+
+/// The files below a folder, sorted, by their paths from the root; cargo is told to look at all of it.
+fn files(root: &Path, folder: &str) -> Vec<String> {
+    let top = root.join(folder);
+    println!("cargo::rerun-if-changed={}", top.display());
+    let walk = walkdir::WalkDir::new(&top).sort_by_file_name().into_iter().filter_entry(|entry| {
+        let name = entry.file_name().to_string_lossy();
+        !(name.starts_with('.') || name.ends_with('~') || (name == "target" && entry.file_type().is_dir()))
+    });
+    walk.filter_map(Result::ok)
+        .filter(|entry| entry.file_type().is_file())
+        .filter_map(|entry| Some(entry.path().strip_prefix(root).ok()?.to_str()?.to_owned()))
+        .collect()
+}

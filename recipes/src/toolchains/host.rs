@@ -1,0 +1,24 @@
+//! `x86_64-linux`: Debian's gcc.
+
+use build_graph::dsl::Toolchain;
+use build_graph::node::Target;
+
+use super::{HOST, documentation, links, words};
+
+/// The toolchain of `x86_64-linux`.
+pub fn host() -> Toolchain {
+    Toolchain {
+        target: Target(HOST.to_owned()),
+        image: "host".to_owned(),
+        image_links: links(&[("usr/bin/awk", "mawk")]),
+        image_without: documentation(),
+        cc: words("gcc"),
+        cflags: words("-O2 -fPIC"),
+        ldflags: Vec::new(),
+        ar: "ar".to_owned(),
+        ranlib: "ranlib".to_owned(),
+        configure: words("--build=x86_64-linux-gnu"),
+        program_suffix: String::new(),
+        runtime: None,
+    }
+}

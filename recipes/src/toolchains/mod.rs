@@ -1,0 +1,30 @@
+//! One file a target: everything in which it differs from the others.
+
+mod host;
+mod wasm;
+
+use build_graph::Glob;
+pub use host::host;
+pub use wasm::wasm;
+
+/// The embedded default: WebAssembly with WASI preview 1.
+pub const WASM: &str = "wasm32-wasi";
+/// Programs that a build runs, and the native baseline.
+pub const HOST: &str = "x86_64-linux";
+
+/// What no build needs of a Debian package.
+fn documentation() -> Vec<Glob> {
+    ["usr/share/doc", "usr/share/man", "usr/share/info", "usr/share/locale", "usr/share/lintian", "usr/share/bug"]
+        .into_iter()
+        // A package set without one of them is fine: patterns with a wildcard may match nothing when they exclude.
+        .filter_map(|path| Glob::new(format!("{path}/**")).ok())
+        .collect()
+}
+
+fn words(line: &str) -> Vec<String> {
+    line.split_whitespace().map(ToOwned::to_owned).collect()
+}
+
+fn links(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(path, target)| ((*path).to_owned(), (*target).to_owned())).collect()
+}

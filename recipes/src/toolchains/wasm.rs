@@ -1,0 +1,25 @@
+//! `wasm32-wasi`: Debian's clang, lld and wasi-libc.
+
+use build_graph::dsl::Toolchain;
+use build_graph::node::Target;
+
+use super::{WASM, documentation, links, words};
+
+/// The toolchain of `wasm32-wasi`. `/usr/include/wasm32-wasi` is where Debian's wasi-libc has its headers; `-nostdlibinc` keeps clang
+/// from the image's own `/usr/include`, which is for another machine.
+pub fn wasm() -> Toolchain {
+    Toolchain {
+        target: Target(WASM.to_owned()),
+        image: "wasm".to_owned(),
+        image_links: links(&[("usr/bin/awk", "mawk")]),
+        image_without: documentation(),
+        cc: words("clang-19 --target=wasm32-wasi"),
+        cflags: words("-O2 -isystem /sysroot/include -nostdlibinc -isystem /usr/include/wasm32-wasi"),
+        ldflags: words("-L/sysroot/lib"),
+        ar: "llvm-ar-19".to_owned(),
+        ranlib: "llvm-ranlib-19".to_owned(),
+        configure: words("--host=wasm32-unknown-linux --build=x86_64-linux-gnu"),
+        program_suffix: ".wasm".to_owned(),
+        runtime: Some("sandbox_inner".to_owned()),
+    }
+}

@@ -1,0 +1,24 @@
+//! zlib: a library of C files without a configure script to speak of.
+
+use build_graph::dsl::{Compilation, Context, Product};
+
+/// The units of the library; the others in the tarball are programs and examples.
+const UNITS: [&str; 15] = [
+    "adler32.c", "compress.c", "crc32.c", "deflate.c", "gzclose.c", "gzlib.c", "gzread.c", "gzwrite.c", "infback.c", "inffast.c",
+    "inflate.c", "inftrees.c", "trees.c", "uncompr.c", "zutil.c",
+];
+
+pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
+    let source = cx.source("zlib", 1);
+    let objects = cx.compile(&Compilation {
+        units: UNITS.map(str::to_owned).to_vec(),
+        source: Some(source.clone()),
+        headers: vec![(source.select(["*.h"]), "/build/include".to_owned())],
+        // What its configure would find out of any system of today.
+        flags: ["-Iinclude", "-DHAVE_UNISTD_H", "-DHAVE_STDARG_H", "-DHAVE_HIDDEN"].map(str::to_owned).to_vec(),
+        ..Compilation::default()
+    });
+    let library = cx.static_library("libz.a", &objects);
+    let tree = cx.merge("tree", [(library.all(), ""), (source.select(["zlib.h", "zconf.h"]), "include")]);
+    Product { tree: Some(tree), package: None }
+}

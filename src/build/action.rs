@@ -1,0 +1,154 @@
+//! One action under an executor: its inputs are laid out, its command is run, its outputs are taken into the store.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use build_graph::node::{Action, NodeName};
+use build_graph::{SandboxPath, Tree, TreeDigest, key};
+
+use super::BuildError;
+use super::plan::OutDir;
+use crate::executor::{Executor, InputMount, Run, Status};
+use crate::store::{Materialise, MaterialisedTree, Scratch, Store};
+
+/// A tree of so many entries is laid out once and kept for other actions, if few selections make it up: header sets are such.
+const SHARED_FROM: usize = 12;
+/// A tree of more selections than this is one action's own (a link's objects), and is laid out for it alone.
+const SHARED_SELECTIONS: usize = 6;
+
+/// Everything that one run of an action needs to be there.
+pub struct ActionRun<'a> {
+    /// Its node.
+    pub name: &'a NodeName,
+    /// Its description.
+    pub action: &'a Action,
+    /// The tree of its image.
+    pub image: Arc<Tree>,
+    /// The selected trees of its inputs, in their order.
+    pub inputs: Vec<Arc<Tree>>,
+}
+
+/// The view of an action, laid out on disk; stays as long as this value does.
+pub struct View {
+    root: MaterialisedTree,
+    mounts: Vec<(SandboxPath, PathBuf)>,
+    _shared: Vec<MaterialisedTree>,
+    scratch: Scratch,
+    environment: Vec<(String, String)>,
+}
+
+impl View {
+    /// Lays out the image and the inputs. Inputs at one directory, or one below another, become one tree.
+    ///
+    /// # Errors
+    /// [`BuildError::Tree`] if inputs claim one path with different contents; errors of the store.
+    pub fn new(store: &Store, run: &ActionRun<'_>) -> Result<Self, BuildError> {
+        let root = store.materialised(&run.image, Materialise::Link)?;
+        let scratch = store.scratch()?;
+        let mut mounts = Vec::new();
+        let mut shared: Vec<MaterialisedTree> = Vec::new();
+        let mut used: Vec<TreeDigest> = Vec::new();
+        for (at, group) in group(run)? {
+            let digest = group.tree.digest();
+            // Twice the same tree in one view would be twice the same inodes.
+            let again = used.contains(&digest);
+            used.push(digest);
+            let host = if group.tree.len() >= SHARED_FROM && group.selections <= SHARED_SELECTIONS && !again {
+                let tree = store.materialised(&group.tree, Materialise::Copy)?;
+                let path = tree.path().to_path_buf();
+                shared.push(tree);
+                path
+            } else {
+                let path = scratch.path().join(format!("input-{}", mounts.len()));
+                store.materialise(&group.tree, &path, Materialise::Copy)?;
+                path
+            };
+            mounts.push((at, host));
+        }
+        let build = scratch.path().join("build");
+        std::fs::create_dir(&build).map_err(BuildError::io("create", &build))?;
+        let environment = key::environment(&run.action.environment).into_iter().collect();
+        Ok(Self { root, mounts, _shared: shared, scratch, environment })
+    }
+
+    /// Calls the executor's function with the view.
+    fn with<R>(&self, action: &Action, run: impl FnOnce(&Run<'_>) -> R) -> R {
+        let inputs: Vec<_> = self.mounts.iter().map(|(at, host)| InputMount { at, host }).collect();
+        run(&Run {
+            root: self.root.path(),
+            inputs: &inputs,
+            command: &action.command,
+            environment: &self.environment,
+            build_dir: &self.scratch.path().join("build"),
+            log: &self.scratch.path().join("log"),
+            timeout: None,
+        })
+    }
+
+    /// Opens a shell in the view, on this terminal, with the directory of a failed run as `/build`.
+    ///
+    /// # Errors
+    /// Those of the executor.
+    pub fn shell(&self, action: &Action, executor: &dyn Executor, build: &std::path::Path) -> Result<Status, BuildError> {
+        Ok(self.with(action, |run| executor.shell(&Run { build_dir: build, ..*run }))?)
+    }
+}
+
+struct Group {
+    tree: Tree,
+    selections: usize,
+}
+
+fn group(run: &ActionRun<'_>) -> Result<BTreeMap<SandboxPath, Group>, BuildError> {
+    let mut inputs: Vec<_> = run.action.inputs.iter().map(|input| &input.at).zip(&run.inputs).collect();
+    inputs.sort_by_key(|(at, _)| *at);
+    let mut groups: BTreeMap<SandboxPath, Group> = BTreeMap::new();
+    for (at, tree) in inputs {
+        // Sorted by path, so whatever lies above this one is there already.
+        let above = groups.keys().find(|top| at.relative().starts_with(&top.relative())).cloned();
+        let top = above.unwrap_or_else(|| at.clone());
+        let group = groups.entry(top.clone()).or_insert(Group { tree: Tree::new(), selections: 0 });
+        group.selections += 1;
+        match at.relative().strip_prefix(&top.relative()) {
+            Some(below) => group.tree.merge(&tree.below(&below))?,
+            None => group.tree.merge(tree)?,
+        }
+    }
+    Ok(groups)
+}
+
+/// Runs the action and takes its outputs into the store. What a failed one left is kept in `out`, with its log.
+///
+/// # Errors
+/// [`BuildError::Failed`] if the command fails, [`BuildError::Outputs`] if a declared output is missing, and errors of the store and
+/// the executor.
+pub fn run(store: &Store, executor: &dyn Executor, out: Option<&OutDir>, run: &ActionRun<'_>) -> Result<Tree, BuildError> {
+    let view = View::new(store, run)?;
+    let status = view.with(run.action, |run| executor.run(run))?;
+    let outcome = match status {
+        Status::Exited(0) => store
+            .ingest_paths(&view.scratch.path().join("build"), &run.action.outputs)
+            .map_err(|error| if error.is_about_contents() { BuildError::Outputs(error.to_string()) } else { error.into() }),
+        failed => Err(BuildError::Failed { status: failed.to_string(), kept: None }),
+    };
+    let Some(out) = out else { return outcome };
+    let kept = out.failed(run.name);
+    match outcome {
+        Ok(tree) => {
+            if kept.exists() {
+                std::fs::remove_dir_all(&kept).map_err(BuildError::io("remove", &kept))?;
+            }
+            Ok(tree)
+        }
+        Err(BuildError::Failed { status, .. }) => {
+            let kept = view.scratch.keep(&kept).is_ok().then_some(kept);
+            Err(BuildError::Failed { status, kept })
+        }
+        Err(other) => {
+            // The first error is the one to tell.
+            let _ = view.scratch.keep(&kept);
+            Err(other)
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! One node on demand: from the store if its result is there, else built, with every input that has been lost.
+
+use std::sync::Arc;
+
+use build_graph::key::KeyInputs;
+use build_graph::node::{Node, NodeName, Op};
+use build_graph::{NodeKey, Tree, TreeDigest};
+
+use super::BuildError;
+use super::evaluate::{Means, evaluate};
+use super::plan::Plan;
+use super::selections::{SelectionFault, Selections};
+
+/// Builds nodes of a plan.
+pub struct Demand<'a> {
+    means: Means<'a>,
+    plan: &'a Plan,
+    selections: Selections,
+}
+
+/// How a node came by its tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The store had its result.
+    Known,
+    /// It was built now.
+    Built,
+}
+
+impl<'a> Demand<'a> {
+    /// Builds nodes of this plan by these means.
+    pub fn new(means: Means<'a>, plan: &'a Plan) -> Self {
+        Self { means, plan, selections: Selections::default() }
+    }
+
+    /// The tree of a node, whole in the store; built if it is not there. The digests of its inputs are what the plan and the stamps
+    /// claim; an input whose bytes are gone is built first.
+    ///
+    /// # Errors
+    /// [`BuildError::Node`], which names the node that failed: this one or one that it needs.
+    pub fn obtain(&self, name: &NodeName) -> Result<(TreeDigest, Outcome), BuildError> {
+        let node = self.plan.node(name)?;
+        self.obtain_described(&node).map_err(|error| error.at(name))
+    }
+
+    fn obtain_described(&self, node: &Node) -> Result<(TreeDigest, Outcome), BuildError> {
+        let store = self.means.store;
+        let mut selected = Vec::new();
+        for selection in node.op.selections() {
+            selected.push(self.select(&selection)?);
+        }
+        let digests: Vec<_> = selected.iter().map(|selected| selected.digest).collect();
+        let key = KeyInputs::new(&node.op, &digests).key();
+        if let Some((digest, _)) = store.whole_result(key)? {
+            return Ok((digest, Outcome::Known));
+        }
+        // Whoever has the lock builds; the others find the result when they get it.
+        let _lock = store.lock(key)?;
+        if let Some((digest, _)) = store.whole_result(key)? {
+            return Ok((digest, Outcome::Known));
+        }
+        let mut inputs = Vec::with_capacity(selected.len());
+        for (selection, selected) in node.op.selections().iter().zip(&selected) {
+            inputs.push(self.whole(&selection.node, selected)?);
+        }
+        if let Op::Local { tree } = &node.op
+            && !store.missing(tree)?.is_empty()
+        {
+            return Err(BuildError::Plan {
+                path: self.plan.out().path().join("graph"),
+                problem: format!("names files of the project in `{}` which the store has lost", node.name),
+            });
+        }
+        let tree = evaluate(&self.means, node, inputs)?;
+        let digest = record(&self.means, node, key, &digests, &tree)?;
+        Ok((digest, Outcome::Built))
+    }
+
+    fn select(&self, selection: &build_graph::node::Selection) -> Result<super::selections::Selected, BuildError> {
+        let tree = match self.plan.claimed(&selection.node) {
+            Some(tree) => tree,
+            None => self.obtain(&selection.node)?.0,
+        };
+        match self.selections.select(self.means.store, tree, &selection.part) {
+            Ok(selected) => Ok(selected),
+            Err(SelectionFault::Error(error)) => Err(error),
+            Err(SelectionFault::Lost) => {
+                let tree = self.obtain(&selection.node)?.0;
+                match self.selections.select(self.means.store, tree, &selection.part) {
+                    Ok(selected) => Ok(selected),
+                    Err(SelectionFault::Error(error)) => Err(error),
+                    Err(SelectionFault::Lost) => Err(lost(&selection.node)),
+                }
+            }
+        }
+    }
+
+    /// The selected tree, with all its bytes in the store.
+    fn whole(&self, node: &NodeName, selected: &super::selections::Selected) -> Result<Arc<Tree>, BuildError> {
+        let store = self.means.store;
+        for attempt in 0..2 {
+            if let Some(tree) = selected.tree(store)?
+                && store.missing(&tree)?.is_empty()
+            {
+                return Ok(tree);
+            }
+            if attempt == 0 {
+                // Builds it, and what it needs, from their descriptions; the same inputs give the same bytes.
+                self.obtain(node)?;
+            }
+        }
+        Err(lost(node))
+    }
+}
+
+fn lost(node: &NodeName) -> BuildError {
+    BuildError::Input(format!(
+        "the store has lost what it takes of `{node}`, and building that anew gave other bytes; run `pynbox-build gen` again, and \
+         `pynbox-build why {node}` if it happens twice"
+    ))
+}
+
+/// Puts a node's tree into the store and its result under its key, with the explanation of the key.
+///
+/// # Errors
+/// [`BuildError::Store`].
+pub fn record(
+    means: &Means<'_>,
+    node: &Node,
+    key: NodeKey,
+    digests: &[TreeDigest],
+    tree: &Tree,
+) -> Result<TreeDigest, BuildError> {
+    let digest = means.store.put_tree(tree)?;
+    means.store.record(key, digest, &KeyInputs::new(&node.op, digests).explain())?;
+    Ok(digest)
+}

@@ -1,0 +1,105 @@
+//! One operation on trees that are there.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use build_graph::node::{Node, Op, Part};
+use build_graph::{Entry, RelPath, Tree};
+
+use super::action::ActionRun;
+use super::plan::OutDir;
+use super::{BuildError, action, host_program};
+use crate::executor::Executor;
+use crate::install::package;
+use crate::source::FetchSettings;
+use crate::store::Store;
+use crate::{archive, image, patch, source};
+
+/// What operations need of the world.
+pub struct Means<'a> {
+    /// Where trees are.
+    pub store: &'a Store,
+    /// How sources are had.
+    pub fetch: &'a FetchSettings,
+    /// Gives the executor, which is only looked for when an action has to run.
+    pub executor: &'a (dyn Fn() -> Result<Arc<dyn Executor>, BuildError> + Sync),
+    /// Where failed actions are kept.
+    pub out: Option<&'a OutDir>,
+}
+
+/// Makes a node's tree of its selected inputs, which are in the order of [`Op::selections`] and whose bytes are all in the store. The
+/// bytes of the result are in the store afterwards; nothing is recorded.
+///
+/// # Errors
+/// [`BuildError`], whatever the operation is.
+pub fn evaluate(means: &Means<'_>, node: &Node, inputs: Vec<Arc<Tree>>) -> Result<Tree, BuildError> {
+    let store = means.store;
+    match &node.op {
+        Op::Source(pin) => {
+            let scratch = store.scratch()?;
+            let path = scratch.path().join("file");
+            source::fetch(pin, means.fetch, &path)?;
+            let entry = store.put_file(&path, false)?;
+            Ok(single(pin.file.clone(), entry))
+        }
+        Op::Local { tree } => Ok(tree.clone()),
+        Op::Unpack { strip, .. } => Ok(archive::unpack(open_single(store, &inputs[0])?, *strip, store)?),
+        Op::Patch { .. } => Ok(patch::apply(&inputs[0], &inputs[1], store, store)?),
+        Op::Merge { parts } => merge(parts, &inputs),
+        Op::Image(image) => {
+            let packages = inputs.iter().map(|tree| open_single(store, tree)).collect::<Result<Vec<_>, _>>()?;
+            Ok(image::build_image(packages, &image.links, &image.part, store)?)
+        }
+        Op::Action(description) => {
+            let mut inputs = inputs.into_iter();
+            let image = inputs.next().ok_or_else(|| BuildError::Input("the action has no image".to_owned()))?;
+            let executor = (means.executor)()?;
+            let run = ActionRun { name: &node.name, action: description, image, inputs: inputs.collect() };
+            action::run(store, executor.as_ref(), means.out, &run)
+        }
+        Op::Package(description) => {
+            let content = merge(&description.content, &inputs)?;
+            let scratch = store.scratch()?;
+            let path = scratch.path().join("package");
+            let file = File::create(&path).map_err(BuildError::io("create", &path))?;
+            package::write(description, &content, store, file)?;
+            let entry = store.put_file(&path, false)?;
+            let name = RelPath::new(package::file_name(description)).map_err(|error| BuildError::Input(error.to_string()))?;
+            Ok(single(name, entry))
+        }
+        Op::HostProgram(program) => host_program::build(store, &node.name, program, &inputs[0]),
+    }
+}
+
+/// The tree of one file.
+fn single(path: RelPath, entry: Entry) -> Tree {
+    let mut tree = Tree::new();
+    // The first entry of a tree can't conflict.
+    let _ = tree.insert(path, entry);
+    tree
+}
+
+/// The one file of a tree, opened.
+///
+/// # Errors
+/// [`BuildError::Input`] if the tree is not one file.
+pub fn open_single(store: &Store, tree: &Tree) -> Result<File, BuildError> {
+    let mut entries = tree.iter();
+    let (Some((path, entry @ Entry::File { .. })), None) = (entries.next(), entries.next()) else {
+        return Err(BuildError::Input(format!("expected a tree of one file, got {} entries", tree.len())));
+    };
+    store
+        .open_blob(entry)?
+        .ok_or_else(|| BuildError::Input(format!("the store has lost `{path}`: run `pynbox-build gen` again")))
+}
+
+fn merge(parts: &[Part], inputs: &[Arc<Tree>]) -> Result<Tree, BuildError> {
+    let mut merged = Tree::new();
+    for (part, tree) in parts.iter().zip(inputs) {
+        match &part.at {
+            Some(directory) => merged.merge(&tree.below(directory))?,
+            None => merged.merge(tree)?,
+        }
+    }
+    Ok(merged)
+}

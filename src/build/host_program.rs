@@ -1,0 +1,125 @@
+//! Programs for the host, built by cargo outside any image.
+//!
+//! The toolchain is the host's, and cargo may ask its registry for the crates that the lock file pins: so this is the one operation
+//! whose environment is not made by an executor. Its key holds the sources with their lock file, the compiler's version and the flags;
+//! paths of the machine are remapped, so that they are in no output.
+
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use build_graph::node::{HostProgram, NodeName};
+use build_graph::{RelPath, Tree, key};
+
+use super::BuildError;
+use crate::store::{Materialise, Store};
+
+/// Variables of the caller that cargo needs to find its compiler and its registry; everything else is taken from its environment.
+const KEPT_VARIABLES: [&str; 14] = [
+    "PATH",
+    "HOME",
+    "CARGO_HOME",
+    "RUSTUP_HOME",
+    "RUSTUP_TOOLCHAIN",
+    "CARGO_HTTP_PROXY",
+    "CARGO_HTTP_CAINFO",
+    "CARGO_NET_OFFLINE",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
+
+/// Builds the program; its tree is the binary at `bin/NAME`.
+///
+/// # Errors
+/// [`BuildError::HostProgram`] if cargo is missing, is another version than the key says, or fails.
+pub fn build(store: &Store, node: &NodeName, program: &HostProgram, sources: &Tree) -> Result<Tree, BuildError> {
+    let error = |problem: String| BuildError::HostProgram(problem);
+    let installed = rustc_version().map_err(error)?;
+    if installed != program.rustc {
+        return Err(error(format!(
+            "the graph was made for {} and rustc is now {}; run `pynbox-build gen` again",
+            program.rustc.split(";").next().unwrap_or("another rustc"),
+            installed.split(";").next().unwrap_or("unknown")
+        )));
+    }
+    // One place for all builds of this program, so that cargo finds its earlier work; the path stays out of the output.
+    let place = store.root().join("cargo").join(node.as_str());
+    let (workspace, target) = (place.join("workspace"), place.join("target"));
+    fs::create_dir_all(&place).map_err(BuildError::io("create", &place))?;
+    let lock = fs::File::create(place.join("lock")).map_err(BuildError::io("create", place.join("lock")))?;
+    lock.lock().map_err(BuildError::io("lock", place.join("lock")))?;
+    if workspace.exists() {
+        fs::remove_dir_all(&workspace).map_err(BuildError::io("remove", &workspace))?;
+    }
+    store.materialise(sources, &workspace, Materialise::Copy)?;
+    touch(sources, &workspace)?;
+    let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
+    let home = cargo_home();
+    let mut flags = vec![remap(&workspace, "/src"), remap(&target, "/target")];
+    if let Some(home) = &home {
+        flags.push(remap(home, "/cargo"));
+    }
+    let mut command = Command::new("cargo");
+    command.current_dir(&workspace).args(key::HOST_PROGRAM_FLAGS).args(["--bin", &program.binary]);
+    command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    for name in KEPT_VARIABLES {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    for (name, value) in std::env::vars_os() {
+        let registry = name.to_str().is_some_and(|name| name.starts_with("CARGO_REGISTR") || name.starts_with("CARGO_SOURCE"));
+        if registry {
+            command.env(name, value);
+        }
+    }
+    command.env("CARGO_TARGET_DIR", &target).env("CARGO_INCREMENTAL", "0");
+    // The separator allows paths with spaces.
+    command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
+    command.env("SOURCE_DATE_EPOCH", build_graph::SOURCE_DATE_EPOCH.to_string());
+    command.process_group(0);
+    let done = command.output().map_err(|cause| error(format!("can't start `cargo` ({cause}): install Rust, or put it in PATH")))?;
+    if !done.status.success() {
+        let log = String::from_utf8_lossy(&done.stderr);
+        let tail: Vec<_> = log.lines().rev().take(40).collect();
+        let tail: Vec<_> = tail.into_iter().rev().collect();
+        return Err(error(format!("cargo ended with {}:\n{}", done.status, tail.join("\n"))));
+    }
+    let entry = store.put_file(&target.join("release").join(&program.binary), true)?;
+    let mut tree = Tree::new();
+    let path = RelPath::new(format!("bin/{}", program.binary)).map_err(|cause| error(cause.to_string()))?;
+    tree.insert(path, entry)?;
+    Ok(tree)
+}
+
+/// What `rustc --version --verbose` prints here.
+///
+/// # Errors
+/// A sentence, if it can't be run.
+pub fn rustc_version() -> Result<String, String> {
+    let output = Command::new("rustc")
+        .args(["--version", "--verbose"])
+        .output()
+        .map_err(|cause| format!("can't start `rustc` ({cause}): install Rust, or put it in PATH"))?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().replace('\n', "; "))
+}
+
+fn cargo_home() -> Option<std::path::PathBuf> {
+    std::env::var_os("CARGO_HOME").map(Into::into).or_else(|| Some(std::env::home_dir()?.join(".cargo")))
+}
+
+/// Gives every file the present time: cargo takes a file that is older than its last build for unchanged.
+fn touch(tree: &Tree, workspace: &Path) -> Result<(), BuildError> {
+    let now = fs::FileTimes::new().set_modified(std::time::SystemTime::now());
+    for (path, _) in tree.iter() {
+        let path = workspace.join(path);
+        let file = fs::File::options().append(true).open(&path).map_err(BuildError::io("open", &path))?;
+        file.set_times(now).map_err(BuildError::io("touch", &path))?;
+    }
+    Ok(())
+}

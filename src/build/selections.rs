@@ -1,0 +1,69 @@
+//! Selections of trees that are in the store, each computed once a process.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use build_graph::{Projection, Tree, TreeDigest};
+
+use super::BuildError;
+use crate::store::Store;
+
+/// A selected tree and its digest.
+#[derive(Debug, Clone)]
+pub struct Selected {
+    /// The digest of the tree.
+    pub digest: TreeDigest,
+    /// The tree; `None` where all of a node's tree is taken, which nobody has to read for its digest.
+    tree: Option<Arc<Tree>>,
+}
+
+impl Selected {
+    /// The tree itself, read from the store if it has to be.
+    ///
+    /// # Errors
+    /// [`BuildError`] if the store fails; `Ok(None)` if it has lost the tree.
+    pub fn tree(&self, store: &Store) -> Result<Option<Arc<Tree>>, BuildError> {
+        match &self.tree {
+            Some(tree) => Ok(Some(Arc::clone(tree))),
+            None => Ok(store.tree(self.digest)?),
+        }
+    }
+}
+
+/// What came of each projection of each tree so far.
+#[derive(Debug, Default)]
+pub struct Selections {
+    known: Mutex<HashMap<(TreeDigest, Projection), Selected>>,
+}
+
+/// Why a selection could not be computed.
+#[derive(Debug)]
+pub enum SelectionFault {
+    /// The store does not have the tree (any more).
+    Lost,
+    /// The store failed, or the projection matches nothing.
+    Error(BuildError),
+}
+
+impl Selections {
+    /// The part of a tree.
+    ///
+    /// # Errors
+    /// [`SelectionFault::Lost`] if the tree has to be made again; else the error.
+    pub fn select(&self, store: &Store, tree: TreeDigest, part: &Projection) -> Result<Selected, SelectionFault> {
+        if part.is_all() {
+            return Ok(Selected { digest: tree, tree: None });
+        }
+        let key = (tree, part.clone());
+        let locked = || self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(selected) = locked().get(&key) {
+            return Ok(selected.clone());
+        }
+        let whole = store.tree(tree).map_err(|error| SelectionFault::Error(error.into()))?;
+        let whole = whole.ok_or(SelectionFault::Lost)?;
+        let selected = part.apply(&whole).map_err(|error| SelectionFault::Error(BuildError::Selection(error)))?;
+        let selected = Selected { digest: selected.digest(), tree: Some(Arc::new(selected)) };
+        locked().insert(key, selected.clone());
+        Ok(selected)
+    }
+}

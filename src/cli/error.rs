@@ -1,0 +1,162 @@
+//! How errors reach the user: what failed, why, and what to do next.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::build::BuildError;
+use crate::install::InstallError;
+use crate::project::ProjectError;
+use crate::source::FetchError;
+use crate::store::StoreError;
+
+/// What kind of error ended a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A build failed.
+    Build,
+    /// Wrong usage or bad input.
+    Input,
+    /// The environment: no user namespaces, no network, a full disk.
+    Environment,
+}
+
+impl Kind {
+    /// The exit code of the process.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Build => 1,
+            Self::Input => 2,
+            Self::Environment => 3,
+        }
+    }
+
+    fn of_exit_code(code: u8) -> Self {
+        match code {
+            2 => Self::Input,
+            3 => Self::Environment,
+            _ => Self::Build,
+        }
+    }
+}
+
+/// An error that ends a command.
+#[derive(Debug)]
+pub struct CommandError {
+    /// Its kind.
+    pub kind: Kind,
+    message: String,
+    hints: Vec<String>,
+}
+
+impl CommandError {
+    /// Bad input or usage.
+    pub fn input(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Input, message: message.into(), hints: Vec::new() }
+    }
+
+    /// Adds what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    fn of(kind: Kind, error: &dyn Error) -> Self {
+        Self { kind, message: describe(error), hints: Vec::new() }
+    }
+}
+
+/// An error with its causes, unless its own text has them already.
+fn describe(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "error: {}", self.message)?;
+        for hint in &self.hints {
+            writeln!(f, "hint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl From<StoreError> for CommandError {
+    fn from(error: StoreError) -> Self {
+        Self::of(Kind::of_exit_code(error.exit_code()), &error)
+    }
+}
+
+impl From<ProjectError> for CommandError {
+    fn from(error: ProjectError) -> Self {
+        match error {
+            ProjectError::Store(error) => error.into(),
+            error => Self::of(Kind::Input, &error),
+        }
+    }
+}
+
+impl From<InstallError> for CommandError {
+    fn from(error: InstallError) -> Self {
+        let kind = if matches!(error, InstallError::Io { .. }) { Kind::Environment } else { Kind::Input };
+        Self::of(kind, &error)
+    }
+}
+
+impl From<FetchError> for CommandError {
+    fn from(error: FetchError) -> Self {
+        Self::of(Kind::Environment, &error)
+    }
+}
+
+impl From<BuildError> for CommandError {
+    fn from(error: BuildError) -> Self {
+        let node = match &error {
+            BuildError::Node { node, .. } => Some(node.clone()),
+            _ => None,
+        };
+        let mut inner = &error;
+        while let BuildError::Node { source, .. } = inner {
+            inner = source;
+        }
+        let kind = match inner {
+            BuildError::Store(error) => Kind::of_exit_code(error.exit_code()),
+            BuildError::Executor(_) | BuildError::Io { .. } | BuildError::Fetch(_) => Kind::Environment,
+            BuildError::Plan { .. } => Kind::Input,
+            _ => Kind::Build,
+        };
+        let kept = match inner {
+            BuildError::Failed { kept: Some(kept), .. } => Some(kept.clone()),
+            _ => None,
+        };
+        let mut command = Self::of(kind, &error);
+        if let (Some(kept), Some(node)) = (kept, node) {
+            if let Ok(log) = std::fs::read(kept.join("log")) {
+                let log = String::from_utf8_lossy(&log);
+                let lines: Vec<_> = log.lines().collect();
+                let tail = &lines[lines.len().saturating_sub(40)..];
+                command.message.push_str(&format!("\n{}", tail.join("\n")));
+            }
+            command = command
+                .hint(format!("its directory and its whole log are in `{}`", kept.display()))
+                .hint(format!("`pynbox-build shell {node}` opens a shell there, in the view of the action"));
+        }
+        command
+    }
+}
+
+impl From<build_graph::dsl::AssembleError> for CommandError {
+    fn from(error: build_graph::dsl::AssembleError) -> Self {
+        Self::of(Kind::Input, &error)
+    }
+}

@@ -1,0 +1,51 @@
+//! `pynbox-build export DIR`: copies packages into a folder that `install --repo` takes.
+
+use std::fs;
+use std::path::PathBuf;
+
+use build_graph::node::Target;
+use clap::Args;
+
+use super::{CommandError, Session, means};
+use crate::build::BuildError;
+use crate::build::demand::Demand;
+use crate::build::evaluate::open_single;
+use crate::install::package;
+
+/// Options of `export`.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// The folder; made if it is not there
+    dir: PathBuf,
+    /// The target of the packages, instead of the default one
+    #[arg(long, value_name = "TARGET")]
+    target: Option<String>,
+}
+
+pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
+    let project = session.project()?;
+    let target = options.target.clone().map_or_else(|| project.default_target(&session.bundle), Target);
+    let store = session.store()?;
+    let plan = session.plan(&project)?;
+    let fetch = session.fetch_settings(&project, &store);
+    let demand = Demand::new(means(&store, &fetch, plan.out()), &plan);
+    fs::create_dir_all(&options.dir).map_err(BuildError::io("create", &options.dir))?;
+    for (node, description) in super::install::local_packages(&plan, &target)? {
+        let (digest, _) = demand.obtain(&node)?;
+        let tree = store.tree(digest)?.ok_or_else(|| BuildError::Input(format!("the store has lost `{node}`")))?;
+        let path = options.dir.join(package::file_name(&description));
+        let mut from = open_single(&store, &tree)?;
+        let copy = || -> std::io::Result<()> {
+            let mut to = tempfile::Builder::new().prefix(".new-").tempfile_in(&options.dir)?;
+            std::io::copy(&mut from, &mut to)?;
+            std::os::unix::fs::fchown(&to, None, None)?;
+            to.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+            to.persist(&path).map_err(|error| error.error)?;
+            Ok(())
+        };
+        let mut copy = copy;
+        copy().map_err(BuildError::io("write", &path))?;
+        println!("export: {}", path.display());
+    }
+    Ok(())
+}

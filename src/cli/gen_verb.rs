@@ -1,0 +1,208 @@
+//! `pynbox-build gen`: resolves what is known and writes the rest out as ninja.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use build_graph::dsl::assemble;
+use build_graph::node::Target;
+use build_graph::ninja::{NinjaSettings, Pool, ninja_text};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use super::{CommandError, Session, means};
+use crate::build::plan::{self, OutDir};
+use crate::build::resolve::{State, resolve};
+use crate::build::BuildError;
+use crate::project::Seen;
+use crate::store::Store;
+
+/// The file that ninja reads.
+const BUILD_FILE: &str = "build.ninja";
+
+/// Options of `gen`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Options {
+    /// Build for this target by default, instead of the one of `pynbox.toml`
+    #[arg(long, value_name = "TARGET")]
+    target: Option<String>,
+    /// Take a file or a folder of yours in place of a pinned source
+    #[arg(long, value_name = "NAME=PATH")]
+    override_source: Vec<String>,
+}
+
+/// What the last `gen` saw. If all of it is still so, there is nothing for another one to do.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Fingerprint {
+    /// This program, the project's files, and what overrides them.
+    seen: Vec<Seen>,
+    /// The options that decide the graph.
+    options: Vec<String>,
+    store: PathBuf,
+    /// Grows whenever the store loses something.
+    generation: u64,
+    nodes: usize,
+}
+
+pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
+    let project = session.project()?;
+    let store = session.store()?;
+    let out = session.out(&project);
+    let build_file = project.root.join(BUILD_FILE);
+    let fingerprint_file = out.path().join("gen.json");
+    let program = std::env::current_exe().map_err(BuildError::io("find", "this program"))?;
+    let option_list = option_list(session, options);
+
+    if let Some(last) = unchanged(&fingerprint_file, &option_list, &store) {
+        touch(&build_file, SystemTime::now())?;
+        println!("gen: {last} nodes, all resolved, none left to run (program, files, options and store unchanged)");
+        return Ok(());
+    }
+    // Read before the store is asked, so that what gets lost meanwhile is noticed next time.
+    let generation = store.generation();
+    let target = options.target.clone().map_or_else(|| project.default_target(&session.bundle), Target);
+    if !session.bundle.set.toolchains.iter().any(|toolchain| toolchain.target == target) {
+        let known: Vec<_> = session.bundle.set.toolchains.iter().map(|toolchain| toolchain.target.as_str()).collect();
+        return Err(CommandError::input(format!("there is no target `{target}`; there are {}", known.join(", "))));
+    }
+    let mut loaded = project.load(&session.bundle, &options.override_source, &store)?;
+    loaded.seen.push(Seen::now(program.clone()));
+    let assembled = assemble(&session.bundle.set, &Arc::new(loaded.materials), &target)?;
+    let graph = &assembled.graph;
+    let fetch = session.fetch_settings(&project, &store);
+    let means = means(&store, &fetch, &out);
+    let resolution = resolve(graph, &assembled.contents, &means, &out)?;
+    // What hangs on nothing that anybody asks for is not run.
+    let wanted: BTreeSet<_> = graph.closure(graph.aliases().values().flatten().copied()).into_iter().collect();
+    let left: Vec<_> = (0..graph.nodes().len())
+        .filter(|at| wanted.contains(at) && !matches!(resolution.states[*at], State::Known(_)))
+        .collect();
+    let known = graph.nodes().iter().zip(&resolution.states).filter_map(|(node, state)| match state {
+        State::Known(digest) => Some((&node.name, *digest)),
+        _ => None,
+    });
+    plan::write_plan(&out, graph.nodes(), known)?;
+    write_stamps(&out, graph.nodes(), &resolution.states, &left)?;
+
+    let relative = |path: &Path| path.strip_prefix(&project.root).unwrap_or(path).to_string_lossy().into_owned();
+    let quoted = quote(&program.to_string_lossy());
+    let offline = if session.common.offline { " --offline" } else { "" };
+    let inputs: BTreeSet<_> = loaded.seen.iter().map(|seen| relative(seen.path())).collect();
+    let settings = NinjaSettings {
+        run: format!("{quoted}{offline} run-action"),
+        generate: std::iter::once(quoted.clone()).chain(option_list.iter().map(|option| quote(option))).collect::<Vec<_>>().join(" "),
+        build_file: BUILD_FILE.to_owned(),
+        generate_inputs: inputs.into_iter().collect(),
+        stamps: relative(&out.stamps()),
+        descriptions: relative(&out.descriptions()),
+        default: Some(target.to_string()),
+    };
+    let pools = [Pool { name: "fetch".to_owned(), depth: 8 }, Pool { name: "heavy".to_owned(), depth: 1 }];
+    let text = ninja_text(graph, &left, &pools, &settings);
+    // ninja believes its log over the stamps; with generator rules it does without one.
+    remove_if_there(&project.root.join(".ninja_log"))?;
+    plan::write_atomically(&build_file, text.as_bytes())?;
+    if left.is_empty() {
+        let nodes = graph.nodes().len();
+        let fingerprint =
+            Fingerprint { seen: loaded.seen, options: option_list, store: store.root().to_path_buf(), generation, nodes };
+        let json = serde_json::to_vec(&fingerprint).map_err(|error| BuildError::io("write", &fingerprint_file)(error.into()))?;
+        plan::write_atomically(&fingerprint_file, &json)?;
+    } else {
+        remove_if_there(&fingerprint_file)?;
+    }
+    let all = wanted.len();
+    let mut notes = String::new();
+    if resolution.evaluated > 0 {
+        notes = format!(" ({} evaluated now)", resolution.evaluated);
+    }
+    println!("gen: {all} nodes, {} resolved{notes}, {} left to run", all - left.len(), left.len());
+    Ok(())
+}
+
+/// The number of nodes, if the last `gen` left nothing to run and everything that it saw is still so.
+fn unchanged(file: &Path, options: &[String], store: &Store) -> Option<usize> {
+    let last: Fingerprint = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
+    let same = last.options == options
+        && last.store == store.root()
+        && last.generation == store.generation()
+        && last.seen.iter().all(Seen::is_current);
+    same.then_some(last.nodes)
+}
+
+fn option_list(session: &Session, options: &Options) -> Vec<String> {
+    let mut list = vec!["gen".to_owned()];
+    if session.common.offline {
+        list.push("--offline".to_owned());
+    }
+    if let Some(target) = &options.target {
+        list.extend(["--target".to_owned(), target.clone()]);
+    }
+    for value in &options.override_source {
+        list.extend(["--override-source".to_owned(), value.clone()]);
+    }
+    list
+}
+
+/// Lays out the stamps and descriptions of what is left, with times that tell ninja what has to run: a node that has to run has a
+/// description that is newer than its stamp; one that only waits has a stamp that is newer than its description and than the stamps it
+/// waits for, until one of those is written anew.
+///
+/// Times are set, not left to the clock, whose steps are coarser than two writes are apart.
+fn write_stamps(
+    out: &OutDir,
+    nodes: &[build_graph::node::Node],
+    states: &[State],
+    left: &[usize],
+) -> Result<(), BuildError> {
+    let now = SystemTime::now();
+    let (before, long_before) = (now - Duration::from_secs(10), now - Duration::from_secs(20));
+    for at in left {
+        let node = &nodes[*at];
+        let json = serde_json::to_vec(node).map_err(|error| BuildError::io("write", out.description(&node.name))(error.into()))?;
+        let (description, stamp) = (out.description(&node.name), out.stamp(&node.name));
+        plan::write_if_changed(&description, &json)?;
+        match states[*at] {
+            State::Known(_) => {}
+            State::Run => {
+                touch(&description, now)?;
+                if stamp.exists() {
+                    touch(&stamp, before)?;
+                }
+            }
+            State::Wait(Some(digest)) => {
+                touch(&description, long_before)?;
+                out.write_stamp(&node.name, digest)?;
+                touch(&stamp, before)?;
+            }
+            State::Wait(None) => {
+                touch(&description, now)?;
+                remove_if_there(&stamp)?;
+            }
+        }
+    }
+    if let Some(folder) = left.first().map(|_| out.stamps()) {
+        fs::create_dir_all(&folder).map_err(BuildError::io("create", folder))?;
+    }
+    Ok(())
+}
+
+fn touch(path: &Path, time: SystemTime) -> Result<(), BuildError> {
+    let touch = || fs::File::options().append(true).open(path)?.set_modified(time);
+    touch().map_err(BuildError::io("touch", path))
+}
+
+fn remove_if_there(path: &Path) -> Result<(), BuildError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(BuildError::io("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// A word as a shell takes it.
+fn quote(word: &str) -> String {
+    let plain = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-=+:,@%".contains(&byte));
+    if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}

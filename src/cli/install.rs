@@ -1,0 +1,240 @@
+//! `pynbox-build install DEST [PACKAGE[=VERSION]…]`.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use build_graph::node::{Op, Package, Target};
+use clap::Args;
+
+use super::{CommandError, Session, means};
+use crate::build::BuildError;
+use crate::build::demand::Demand;
+use crate::build::evaluate::open_single;
+use crate::install::package::{self, Manifest};
+use crate::install::{Destination, InstallError, Outcome};
+
+/// What is installed when no package is named; the first two always are.
+const DEFAULT: [&str; 4] = ["sandbox_outer", "sandbox_inner", "python", "tests"];
+const ALWAYS: usize = 2;
+
+/// Options of `install`.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// The folder to install into; made if it is not there
+    dest: PathBuf,
+    /// The packages, with `=VERSION` if it must be that one [default: python tests]
+    #[arg(value_name = "PACKAGE[=VERSION]")]
+    packages: Vec<String>,
+    /// The target that the packages are for, instead of the default one
+    #[arg(long, value_name = "TARGET")]
+    target: Option<String>,
+    /// Take the packages from a folder of archives instead of the local build
+    #[arg(long, value_name = "DIR")]
+    repo: Option<PathBuf>,
+}
+
+/// Where packages come from.
+trait Repository {
+    /// The packages for a target: name → version and the names of those that it needs. Several versions of one name may be there.
+    fn list(&self) -> Result<Vec<(String, String, Vec<String>)>, CommandError>;
+    /// Opens the archive of one.
+    fn open(&self, name: &str, version: &str) -> Result<File, CommandError>;
+}
+
+pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
+    match &options.repo {
+        Some(repo) => {
+            let target = match &options.target {
+                Some(target) => Target(target.clone()),
+                None => session.project().map_or_else(|_| session.bundle.default_target.clone(), |p| p.default_target(&session.bundle)),
+            };
+            install(&Folder { path: repo.clone(), target }, options)
+        }
+        None => {
+            let project = session.project()?;
+            let target = options.target.clone().map_or_else(|| project.default_target(&session.bundle), Target);
+            let store = session.store()?;
+            let plan = session.plan(&project)?;
+            let fetch = session.fetch_settings(&project, &store);
+            let demand = Demand::new(means(&store, &fetch, plan.out()), &plan);
+            let mut packages = BTreeMap::new();
+            for (name, package) in local_packages(&plan, &target)? {
+                packages.insert(package.name.clone(), (name, package));
+            }
+            install(&LocalBuild { store: &store, demand: &demand, packages }, options)
+        }
+    }
+}
+
+/// The package nodes of a plan for a target.
+pub(super) fn local_packages(
+    plan: &crate::build::plan::Plan,
+    target: &Target,
+) -> Result<Vec<(build_graph::node::NodeName, Package)>, CommandError> {
+    let mut packages = Vec::new();
+    let mut names: Vec<_> = plan.names().filter(|name| name.ends_with("/package") && name.starts_with(target.as_str())).collect();
+    names.sort_unstable();
+    for name in names {
+        let node = plan.node(&name.parse().map_err(|error| CommandError::input(format!("{error}")))?)?;
+        if let Op::Package(package) = node.op
+            && package.target == *target
+        {
+            packages.push((node.name, package));
+        }
+    }
+    Ok(packages)
+}
+
+fn install(repository: &dyn Repository, options: &Options) -> Result<(), CommandError> {
+    let wanted = choose(repository, &options.packages)?;
+    let destination = Destination::open(&options.dest)?;
+    let mut changed = false;
+    for (name, version) in &wanted {
+        let outcome = destination.install(name, repository.open(name, version)?)?;
+        changed |= outcome != Outcome::Present;
+        let what = match outcome {
+            Outcome::Present => "is there already",
+            Outcome::Installed => "installed",
+            Outcome::Replaced => "replaced",
+        };
+        println!("install: {name} {version} {what}");
+    }
+    if changed {
+        prepare(&destination)?;
+    }
+    Ok(())
+}
+
+/// The packages to install with their versions: what was asked for, what is always there, and what these need; each after what it needs.
+fn choose(repository: &dyn Repository, asked: &[String]) -> Result<Vec<(String, String)>, CommandError> {
+    let available = repository.list()?;
+    let mut wanted: Vec<(String, Option<String>)> = DEFAULT[..ALWAYS].iter().map(|name| ((*name).to_owned(), None)).collect();
+    if asked.is_empty() {
+        wanted.extend(DEFAULT[ALWAYS..].iter().map(|name| ((*name).to_owned(), None)));
+    }
+    for package in asked {
+        match package.split_once('=') {
+            Some((name, version)) => wanted.push((name.to_owned(), Some(version.to_owned()))),
+            None => wanted.push((package.clone(), None)),
+        }
+    }
+    let mut chosen: Vec<(String, String)> = Vec::new();
+    while let Some((name, version)) = wanted.pop() {
+        if let Some((_, already)) = chosen.iter().find(|(other, _)| *other == name) {
+            if version.as_ref().is_some_and(|version| version != already) {
+                return Err(CommandError::input(format!("package `{name}` is asked for in two versions")));
+            }
+            continue;
+        }
+        let of_name: Vec<_> = available.iter().filter(|(other, ..)| *other == name).collect();
+        let found = match &version {
+            Some(version) => of_name.iter().find(|(_, other, _)| other == version),
+            None => of_name.last(),
+        };
+        let Some((_, found_version, requires)) = found else {
+            let there: Vec<_> = available.iter().map(|(name, version, _)| format!("{name}={version}")).collect();
+            let missing = version.map_or_else(|| name.clone(), |version| format!("{name}={version}"));
+            return Err(CommandError::input(format!("there is no package `{missing}`"))
+                .hint(format!("there are: {}", if there.is_empty() { "none".to_owned() } else { there.join(", ") })));
+        };
+        wanted.extend(requires.iter().map(|name| (name.clone(), None)));
+        chosen.push((name, found_version.clone()));
+    }
+    chosen.sort();
+    chosen.dedup();
+    Ok(chosen)
+}
+
+/// Lets the loader compile every program that is installed, so that none has to be compiled when it is started.
+fn prepare(destination: &Destination) -> Result<(), CommandError> {
+    let loader = destination.path().join("bin/run");
+    let mut programs = Vec::new();
+    for receipt in destination.receipts()? {
+        for (path, _) in receipt.content.iter() {
+            if let Some(guest) = path.as_str().strip_prefix("root/").filter(|path| path.ends_with(".wasm")) {
+                programs.push(format!("/{guest}"));
+            }
+        }
+    }
+    for program in programs {
+        let status = Command::new(&loader).args(["--precompile", &program]).status();
+        let failed = match status {
+            Ok(status) if status.success() => continue,
+            Ok(status) => status.to_string(),
+            Err(error) => error.to_string(),
+        };
+        return Err(CommandError::input(format!("`{}` can't compile `{program}` ({failed})", loader.display()))
+            .hint("the packages are installed; programs start slowly until this succeeds: install again"));
+    }
+    Ok(())
+}
+
+struct LocalBuild<'a> {
+    store: &'a crate::store::Store,
+    demand: &'a Demand<'a>,
+    packages: BTreeMap<String, (build_graph::node::NodeName, Package)>,
+}
+
+impl Repository for LocalBuild<'_> {
+    fn list(&self) -> Result<Vec<(String, String, Vec<String>)>, CommandError> {
+        let description = |(_, package): &(_, Package)| (package.name.clone(), package.version.clone(), package.requires.clone());
+        Ok(self.packages.values().map(description).collect())
+    }
+
+    fn open(&self, name: &str, _version: &str) -> Result<File, CommandError> {
+        let Some((node, _)) = self.packages.get(name) else {
+            return Err(CommandError::input(format!("there is no package `{name}`")));
+        };
+        let (digest, _) = self.demand.obtain(node)?;
+        let tree = self.store.tree(digest)?.ok_or_else(|| BuildError::Input(format!("the store has lost `{node}`")))?;
+        Ok(open_single(self.store, &tree)?)
+    }
+}
+
+/// A folder of archives.
+struct Folder {
+    path: PathBuf,
+    target: Target,
+}
+
+impl Folder {
+    fn archives(&self) -> Result<Vec<(PathBuf, Manifest)>, CommandError> {
+        let read = |path: &Path| InstallError::Io {
+            doing: "read",
+            path: path.to_path_buf(),
+            source: std::io::ErrorKind::NotFound.into(),
+        };
+        let folder = fs::read_dir(&self.path).map_err(|source| InstallError::Io { source, ..read(&self.path) })?;
+        let mut archives = Vec::new();
+        for file in folder {
+            let path = file.map_err(|source| InstallError::Io { source, ..read(&self.path) })?.path();
+            if !path.to_string_lossy().ends_with(".tar.zst") {
+                continue;
+            }
+            let archive = File::open(&path).map_err(|source| InstallError::Io { source, ..read(&path) })?;
+            let manifest = package::describe(archive).map_err(|source| InstallError::Package {
+                name: path.to_string_lossy().into_owned(),
+                source,
+            })?;
+            if manifest.target == self.target {
+                archives.push((path, manifest));
+            }
+        }
+        archives.sort_by(|(_, a), (_, b)| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
+        Ok(archives)
+    }
+}
+
+impl Repository for Folder {
+    fn list(&self) -> Result<Vec<(String, String, Vec<String>)>, CommandError> {
+        Ok(self.archives()?.into_iter().map(|(_, manifest)| (manifest.name, manifest.version, manifest.requires)).collect())
+    }
+
+    fn open(&self, name: &str, version: &str) -> Result<File, CommandError> {
+        let found = self.archives()?.into_iter().find(|(_, manifest)| manifest.name == name && manifest.version == version);
+        let (path, _) = found.ok_or_else(|| CommandError::input(format!("there is no package `{name}={version}`")))?;
+        Ok(File::open(&path).map_err(|source| InstallError::Io { doing: "read", path, source })?)
+    }
+}

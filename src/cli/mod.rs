@@ -1,0 +1,152 @@
+//! The command line: one file a verb.
+
+mod cache;
+mod clean;
+mod error;
+mod export;
+mod fetch;
+mod gen_verb;
+mod install;
+mod lock;
+mod run_action;
+mod shell;
+mod source;
+mod why;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use build_graph::dsl::Bundle;
+use clap::{Args, Parser, Subcommand};
+pub use error::{CommandError, Kind};
+
+use crate::build::evaluate::Means;
+use crate::build::plan::{OutDir, Plan};
+use crate::build::BuildError;
+use crate::executor::{self, Executor};
+use crate::project::Project;
+use crate::source::FetchSettings;
+use crate::store::Store;
+
+/// Builds sandboxed Python from source, reproducibly.
+#[derive(Debug, Parser)]
+#[command(name = "pynbox-build", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Options of every verb.
+#[derive(Debug, Clone, Args)]
+struct Common {
+    /// Work in the project of this folder instead of the current one's
+    #[arg(long, short = 'C', global = true, value_name = "DIR", default_value = ".")]
+    project: PathBuf,
+    /// Never use the network
+    #[arg(long, global = true)]
+    offline: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Resolve what is known and write the rest out as `build.ninja`
+    Gen(gen_verb::Options),
+    /// Install packages into a folder
+    Install(install::Options),
+    /// Copy packages into a folder that `install --repo` takes
+    Export(export::Options),
+    /// Get all pinned sources now, in parallel
+    Fetch(fetch::Options),
+    /// Manage pinned sources
+    #[command(subcommand)]
+    Source(source::Verb),
+    /// Write the lock files: pins of sources and of the packages of images
+    Lock(lock::Options),
+    /// Say what a node's key is made of, and what changed since it was last built
+    Why(why::Options),
+    /// Open a shell in the view of an action that failed
+    Shell(shell::Options),
+    /// Look after the store
+    #[command(subcommand)]
+    Cache(cache::Verb),
+    /// Remove `out/` and `build.ninja`; the store stays
+    Clean,
+    /// Run one node (called by ninja)
+    #[command(hide = true)]
+    RunAction(run_action::Options),
+}
+
+/// Runs the tool with these recipes and the process's arguments. Gives 0, 1 if a build failed, 2 for wrong usage or input, 3 if the
+/// environment is at fault; a bug ends with 101.
+pub fn main(bundle: Bundle) -> ExitCode {
+    let cli = Cli::parse();
+    let session = Session { bundle, common: cli.common };
+    let done = match &cli.verb {
+        Verb::Gen(options) => gen_verb::run(&session, options),
+        Verb::Install(options) => install::run(&session, options),
+        Verb::Export(options) => export::run(&session, options),
+        Verb::Fetch(options) => fetch::run(&session, options),
+        Verb::Source(verb) => source::run(&session, verb),
+        Verb::Lock(options) => lock::run(&session, options),
+        Verb::Why(options) => why::run(&session, options),
+        Verb::Shell(options) => shell::run(&session, options),
+        Verb::Cache(verb) => cache::run(&session, verb),
+        Verb::Clean => clean::run(&session),
+        Verb::RunAction(options) => run_action::run(&session, options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprint!("{error}");
+            ExitCode::from(error.kind.exit_code())
+        }
+    }
+}
+
+/// What every verb starts from.
+struct Session {
+    bundle: Bundle,
+    common: Common,
+}
+
+impl Session {
+    fn project(&self) -> Result<Project, CommandError> {
+        Ok(Project::find(&self.common.project)?)
+    }
+
+    fn store(&self) -> Result<Store, CommandError> {
+        Ok(Store::open(&Store::default_root()?)?)
+    }
+
+    fn out(&self, project: &Project) -> OutDir {
+        OutDir::new(project.root.join("out"))
+    }
+
+    fn plan(&self, project: &Project) -> Result<Plan, CommandError> {
+        Ok(Plan::open(&self.out(project))?)
+    }
+
+    fn fetch_settings(&self, project: &Project, store: &Store) -> FetchSettings {
+        let settings = &project.settings.source;
+        FetchSettings {
+            offline: self.common.offline || settings.offline,
+            debian_mirror: settings.debian_mirror.clone(),
+            pypi_index: settings.pypi_index.clone(),
+            partials: store.root().join("partial"),
+            ..FetchSettings::default()
+        }
+    }
+}
+
+/// Finds an executor that works here.
+fn find_executor() -> Result<Arc<dyn Executor>, BuildError> {
+    Ok(Arc::new(executor::probe()?))
+}
+
+/// The means of a build in a project.
+fn means<'a>(store: &'a Store, fetch: &'a FetchSettings, out: &'a OutDir) -> Means<'a> {
+    Means { store, fetch, executor: &find_executor, out: Some(out) }
+}

@@ -1,0 +1,25 @@
+//! `pynbox-build run-action NODE`: what ninja starts for each edge.
+
+use build_graph::node::NodeName;
+use clap::Args;
+
+use super::{CommandError, Session, means};
+use crate::build::demand::Demand;
+
+/// Options of `run-action`.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// The node
+    node: NodeName,
+}
+
+pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
+    let project = session.project()?;
+    let store = session.store()?;
+    let plan = session.plan(&project)?;
+    let fetch = session.fetch_settings(&project, &store);
+    let demand = Demand::new(means(&store, &fetch, plan.out()), &plan);
+    let (digest, _) = demand.obtain(&options.node)?;
+    plan.out().write_stamp(&options.node, digest)?;
+    Ok(())
+}

@@ -1,0 +1,39 @@
+//! `pynbox-build shell NODE`: a shell in the view of an action that failed.
+
+use build_graph::node::{NodeName, Op};
+use clap::Args;
+
+use super::{CommandError, Session, find_executor, means};
+use crate::build::action::{ActionRun, View};
+use crate::build::demand::Demand;
+
+/// Options of `shell`.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// The node of the action
+    node: NodeName,
+}
+
+pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
+    let project = session.project()?;
+    let store = session.store()?;
+    let plan = session.plan(&project)?;
+    let node = plan.node(&options.node)?;
+    let Op::Action(action) = &node.op else {
+        return Err(CommandError::input(format!("`{}` is no action, so there is no view to open a shell in", node.name)));
+    };
+    let build = plan.out().failed(&node.name).join("build");
+    if !build.is_dir() {
+        return Err(CommandError::input(format!("`{}` has not failed", node.name))
+            .hint(format!("build it first: `ninja {}`", plan.out().stamp(&node.name).display())));
+    }
+    let fetch = session.fetch_settings(&project, &store);
+    let demand = Demand::new(means(&store, &fetch, plan.out()), &plan);
+    let mut inputs = demand.inputs(&node)?.into_iter();
+    let image = inputs.next().ok_or_else(|| CommandError::input(format!("`{}` has no image", node.name)))?;
+    let run = ActionRun { name: &node.name, action, image, inputs: inputs.collect() };
+    let view = View::new(&store, &run)?;
+    println!("the action's command is: {}", action.command.join(" "));
+    view.shell(action, find_executor()?.as_ref(), &build)?;
+    Ok(())
+}

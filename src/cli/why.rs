@@ -1,0 +1,59 @@
+//! `pynbox-build why NODE`: what a node's key is made of, and what changed since it was last built.
+
+use build_graph::key::KeyInputs;
+use build_graph::node::NodeName;
+use clap::Args;
+
+use super::{CommandError, Session, means};
+use crate::build::demand::Demand;
+
+/// Options of `why`.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// The node
+    node: NodeName,
+    /// Print all parts of the key, not only what changed
+    #[arg(long)]
+    all: bool,
+}
+
+pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
+    let project = session.project()?;
+    let store = session.store()?;
+    let plan = session.plan(&project)?;
+    let node = plan.node(&options.node)?;
+    let fetch = session.fetch_settings(&project, &store);
+    let demand = Demand::new(means(&store, &fetch, plan.out()), &plan);
+    let digests = demand.input_digests(&node)?;
+    let inputs = KeyInputs::new(&node.op, &digests);
+    let key = inputs.key();
+    let lines = inputs.explain();
+    println!("node:   {} ({}, recipe {})", node.name, node.op.verb(), node.recipe);
+    println!("key:    {key}");
+    match store.result(key)? {
+        Some(tree) => println!("result: {tree}"),
+        None => println!("result: none yet, it has to run"),
+    }
+    if options.all {
+        for line in &lines {
+            println!("  {line}");
+        }
+    }
+    let last = plan.out().read_last_key(&node.name).filter(|last| *last != key);
+    if let Some(last) = last
+        && let Some(before) = store.explanation(last)?
+    {
+        println!("changed since it was last built (key {last}):");
+        for line in before.iter().filter(|line| !lines.contains(line)) {
+            println!("  - {line}");
+        }
+        for line in lines.iter().filter(|line| !before.contains(line)) {
+            println!("  + {line}");
+        }
+    }
+    for selection in node.op.selections() {
+        let state = if plan.is_known(&selection.node) { "known" } else { "left" };
+        println!("takes:  {} ({state})", selection.node);
+    }
+    Ok(())
+}

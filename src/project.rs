@@ -1,0 +1,304 @@
+//! The project that the tool works in: its root, its settings, its files.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use build_graph::dsl::{Bundle, Locks, Materials, Override, ProjectFile, SourcesDigest};
+use build_graph::node::Target;
+use build_graph::{Entry, RelPath, Tree};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use walkdir::WalkDir;
+
+use crate::store::{Store, StoreError};
+
+/// The file that marks a project's root and holds its settings.
+pub const SETTINGS_FILE: &str = "pynbox.toml";
+/// Folders of a project whose files recipes may use.
+const FILE_FOLDERS: [&str; 3] = ["patches", "recipes/files", "sandbox"];
+/// The folder of the lock files.
+const LOCKS: &str = "recipes/locks";
+
+/// A project can't be worked with.
+#[derive(Debug, Error)]
+pub enum ProjectError {
+    /// No settings file in the folder or above.
+    #[error("there is no `{SETTINGS_FILE}` in `{}` or above it; go to a project, or make one with an empty `{SETTINGS_FILE}`", .0.display())]
+    NoProject(PathBuf),
+    /// A settings or lock file is malformed.
+    #[error("`{}` is malformed: {problem}", .path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        problem: String,
+    },
+    /// A file can't be read.
+    #[error("can't read `{}`: {source}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The program is older than the recipes that it was compiled from.
+    #[error("the recipes in `{}` have changed since this program was compiled from them; build it again: `cargo build --release`", .0.display())]
+    Stale(PathBuf),
+    /// An option names a source wrongly.
+    #[error("`--override-source {option}`: {problem}")]
+    Override {
+        /// The option.
+        option: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What `pynbox.toml` may hold. Every setting has a default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Settings {
+    /// How to build.
+    pub build: BuildSettings,
+    /// How to get sources.
+    pub source: SourceSettings,
+}
+
+/// The section `[build]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct BuildSettings {
+    /// The target that ninja builds by default.
+    pub target: Option<String>,
+}
+
+/// The section `[source]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SourceSettings {
+    /// The root of a Debian mirror, in place of apt's.
+    pub debian_mirror: Option<String>,
+    /// The index of Python packages, in place of pip's.
+    pub pypi_index: Option<String>,
+    /// Never use the network.
+    pub offline: bool,
+}
+
+/// A project's root and settings.
+#[derive(Debug, Clone)]
+pub struct Project {
+    /// The folder with the settings file.
+    pub root: PathBuf,
+    /// The settings.
+    pub settings: Settings,
+}
+
+/// A file or folder as it was looked at: if nothing of this has changed, its content has not either.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    path: PathBuf,
+    /// Device, inode, size, and the times of change in nanoseconds (content, then status). `None`: it was not there.
+    identity: Option<(u64, u64, u64, i128, i128)>,
+}
+
+impl Seen {
+    /// Looks at a path.
+    pub fn now(path: PathBuf) -> Self {
+        let nanoseconds = |seconds: i64, nanoseconds: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds);
+        let identity = fs::metadata(&path).ok().map(|metadata| {
+            let changed = nanoseconds(metadata.mtime(), metadata.mtime_nsec());
+            let status = nanoseconds(metadata.ctime(), metadata.ctime_nsec());
+            (metadata.dev(), metadata.ino(), if metadata.is_dir() { 0 } else { metadata.size() }, changed, status)
+        });
+        Self { path, identity }
+    }
+
+    /// Whether it is still the same.
+    pub fn is_current(&self) -> bool {
+        Self::now(self.path.clone()) == *self
+    }
+
+    /// The path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// The materials for the recipes, and every file and folder that was looked at for them.
+pub struct Loaded {
+    /// The materials.
+    pub materials: Materials,
+    /// What was looked at: if all of it is current, loading again gives the same.
+    pub seen: Vec<Seen>,
+}
+
+impl Project {
+    /// Finds the project of a folder: the nearest one above it that has a settings file.
+    ///
+    /// # Errors
+    /// [`ProjectError::NoProject`], or a settings file that is malformed.
+    pub fn find(from: &Path) -> Result<Self, ProjectError> {
+        let from = from.canonicalize().map_err(|source| ProjectError::Read { path: from.to_path_buf(), source })?;
+        let Some(root) = from.ancestors().find(|folder| folder.join(SETTINGS_FILE).is_file()) else {
+            return Err(ProjectError::NoProject(from));
+        };
+        let settings = read_toml(&root.join(SETTINGS_FILE))?;
+        Ok(Self { root: root.to_path_buf(), settings })
+    }
+
+    /// The target that is built by default.
+    pub fn default_target(&self, bundle: &Bundle) -> Target {
+        self.settings.build.target.clone().map_or_else(|| bundle.default_target.clone(), Target)
+    }
+
+    /// Loads what the recipes need: the project's files, and where it has none the ones that were compiled in.
+    ///
+    /// # Errors
+    /// [`ProjectError::Stale`] if the recipes were changed after the program was compiled; malformed files and overrides.
+    pub fn load(&self, bundle: &Bundle, overrides: &[String], store: &Store) -> Result<Loaded, ProjectError> {
+        let mut seen = vec![Seen::now(self.root.join(SETTINGS_FILE))];
+        let own_recipes = self.check_sources(bundle, &mut seen)?;
+        let mut materials = Materials {
+            locks: bundle.locks.clone(),
+            files: bundle.files.clone(),
+            overrides: BTreeMap::new(),
+            rustc: env!("PYNBOX_RUSTC_VERSION").to_owned(),
+        };
+        for folder in FILE_FOLDERS {
+            if own_recipes {
+                // The project is where the recipes come from: what it has is all there is.
+                materials.files.remove_below(folder);
+            }
+            self.read_files(folder, &mut materials, &mut seen)?;
+        }
+        let locks = self.root.join(LOCKS);
+        if locks.is_dir() {
+            materials.locks = self.read_locks(&locks, bundle, own_recipes, &mut seen)?;
+        }
+        for option in overrides {
+            let (name, value) = self.read_override(option, &materials.locks, store, &mut seen)?;
+            materials.overrides.insert(name, value);
+        }
+        Ok(Loaded { materials, seen })
+    }
+
+    /// Whether the project is the one that the recipes were compiled from; an error if they have changed since.
+    fn check_sources(&self, bundle: &Bundle, seen: &mut Vec<Seen>) -> Result<bool, ProjectError> {
+        let Some(sources) = bundle.sources else { return Ok(false) };
+        let mut files = Vec::new();
+        for folder in sources.folders {
+            if !self.root.join(folder).is_dir() {
+                return Ok(false);
+            }
+            for path in self.walk(folder, seen)? {
+                if path.as_str().ends_with(".rs") {
+                    let host = self.root.join(&path);
+                    let bytes = fs::read(&host).map_err(|source| ProjectError::Read { path: host, source })?;
+                    files.push((path, bytes));
+                }
+            }
+        }
+        files.sort();
+        let digest = SourcesDigest::of(files.iter().map(|(path, bytes)| (path.as_str(), &**bytes)));
+        if digest == sources.digest { Ok(true) } else { Err(ProjectError::Stale(self.root.clone())) }
+    }
+
+    fn read_files(&self, folder: &str, materials: &mut Materials, seen: &mut Vec<Seen>) -> Result<(), ProjectError> {
+        if !self.root.join(folder).is_dir() {
+            seen.push(Seen::now(self.root.join(folder)));
+            return Ok(());
+        }
+        for path in self.walk(folder, seen)? {
+            let host = self.root.join(&path);
+            let read = || -> io::Result<ProjectFile> {
+                let executable = fs::metadata(&host)?.permissions().mode() & 0o100 != 0;
+                Ok(ProjectFile { bytes: fs::read(&host)?.into(), executable })
+            };
+            let file = read().map_err(|source| ProjectError::Read { path: host.clone(), source })?;
+            materials.files.insert(path, file);
+        }
+        Ok(())
+    }
+
+    /// The files below a folder of the project, sorted; cargo's and editors' leavings are no files of the project.
+    fn walk(&self, folder: &str, seen: &mut Vec<Seen>) -> Result<Vec<RelPath>, ProjectError> {
+        let mut paths = Vec::new();
+        let walk = WalkDir::new(self.root.join(folder)).sort_by_file_name().into_iter().filter_entry(|entry| {
+            let name = entry.file_name().to_string_lossy();
+            !(name.starts_with('.') || name.ends_with('~') || (name == "target" && entry.file_type().is_dir()))
+        });
+        for entry in walk {
+            let entry = entry.map_err(|error| ProjectError::Read {
+                path: error.path().unwrap_or(&self.root).to_path_buf(),
+                source: error.into_io_error().unwrap_or_else(|| io::ErrorKind::Other.into()),
+            })?;
+            seen.push(Seen::now(entry.path().to_path_buf()));
+            if entry.file_type().is_file() {
+                let relative = entry.path().strip_prefix(&self.root).unwrap_or(entry.path());
+                let path = RelPath::new(relative.to_string_lossy()).map_err(|error| ProjectError::Malformed {
+                    path: entry.path().to_path_buf(),
+                    problem: error.to_string(),
+                })?;
+                paths.push(path);
+            }
+        }
+        Ok(paths)
+    }
+
+    fn read_locks(&self, folder: &Path, bundle: &Bundle, own: bool, seen: &mut Vec<Seen>) -> Result<Locks, ProjectError> {
+        let mut locks = if own { Locks::default() } else { bundle.locks.clone() };
+        for name in ["sources.toml", "images.toml"] {
+            let path = folder.join(name);
+            seen.push(Seen::now(path.clone()));
+            if path.is_file() {
+                let read: Locks = read_toml(&path)?;
+                locks.source.extend(read.source);
+                locks.image.extend(read.image);
+            }
+        }
+        Ok(locks)
+    }
+
+    fn read_override(
+        &self,
+        option: &str,
+        locks: &Locks,
+        store: &Store,
+        seen: &mut Vec<Seen>,
+    ) -> Result<(String, Override), ProjectError> {
+        let error = |problem: String| ProjectError::Override { option: option.to_owned(), problem };
+        let Some((name, path)) = option.split_once('=') else {
+            return Err(error("expected NAME=PATH".to_owned()));
+        };
+        let Some(pin) = locks.source.get(name) else {
+            let known: Vec<_> = locks.source.keys().map(String::as_str).collect();
+            return Err(error(format!("there is no source `{name}`; there are {}", known.join(", "))));
+        };
+        let path = Path::new(path);
+        let path = path.canonicalize().map_err(|cause| error(format!("`{}`: {cause}", path.display())))?;
+        if path.is_dir() {
+            for entry in WalkDir::new(&path).sort_by_file_name().into_iter().filter_map(Result::ok) {
+                seen.push(Seen::now(entry.into_path()));
+            }
+            return Ok((name.to_owned(), Override::Folder(store.ingest_copy(&path)?)));
+        }
+        seen.push(Seen::now(path.clone()));
+        let entry: Entry = store.put_file(&path, false)?;
+        let mut tree = Tree::new();
+        // The first entry of a tree can't conflict.
+        let _ = tree.insert(pin.file.clone(), entry);
+        Ok((name.to_owned(), Override::Archive(tree)))
+    }
+}
+
+fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ProjectError> {
+    let text = fs::read_to_string(path).map_err(|source| ProjectError::Read { path: path.to_path_buf(), source })?;
+    toml::from_str(&text)
+        .map_err(|error| ProjectError::Malformed { path: path.to_path_buf(), problem: error.to_string().trim_end().to_owned() })
+}

@@ -1,0 +1,35 @@
+#!/bin/sh
+# Everything that CI checks: formatting, lints, documentation, unit and integration tests, and the way from sources to a sandboxed
+# Python in a fresh folder. Installs what it needs, as quickstart.sh does.
+set -eu
+cd "$(dirname "$0")"
+
+. ./scripts/prepare.sh
+
+step() { printf '\n== %s (%s s)\n' "$*" "$(($(date +%s) - start))"; }
+start=$(date +%s)
+
+step "formatting"
+cargo fmt --all --check
+cargo fmt --manifest-path sandbox/Cargo.toml --check
+
+step "lints"
+cargo clippy --release --locked --workspace --all-targets -- -D warnings
+cargo clippy --release --locked --manifest-path sandbox/Cargo.toml --all-targets -- -D warnings
+
+step "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps --quiet
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+step "the main job, into $work/dest"
+./quickstart.sh "$work/dest"
+
+step "tests of the loader"
+cargo test --release --locked --manifest-path sandbox/Cargo.toml
+
+step "tests of the build tool"
+PYNBOX_TEST_DEST="$work/dest" cargo test --release --locked --workspace
+
+step "done"
