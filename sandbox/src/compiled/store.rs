@@ -1,0 +1,216 @@
+//! Reading and writing the store's directory.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::record::{Code, Identity, Record};
+use crate::vfs::{FileStat, S_IFDIR, S_IFREG};
+
+/// Names of the index of modules and of the lock that writers take.
+const MODULES: &str = "modules";
+const LOCK: &str = "lock";
+/// Longest text file that is read: one that is longer is not ours.
+const TEXT_MAX: u64 = 16 << 20;
+
+/// The store of compiled code of one engine.
+#[derive(Debug)]
+pub struct Store {
+    directory: OwnedFd,
+    engine: &'static str,
+}
+
+/// Why something of the store is not used, or can't be written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no such file.
+    #[error("there is none")]
+    Absent,
+    /// It is not trusted.
+    #[error("`{0}` is not trusted: {1}")]
+    Distrusted(String, &'static str),
+    /// It is not what was written.
+    #[error("`{0}` is damaged")]
+    Damaged(String),
+    /// Reading or writing failed.
+    #[error("`{0}`: {1}")]
+    Io(String, io::Error),
+}
+
+impl StoreError {
+    fn io(name: &str) -> impl Fn(Errno) -> Self {
+        move |e| if e == Errno::NOENT { Self::Absent } else { Self::Io(name.to_owned(), e.into()) }
+    }
+}
+
+impl Store {
+    /// Opens the store in `directory` for the code of the engine with this id.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Absent`], [`StoreError::Distrusted`] if others than the user and root can write it, [`StoreError::Io`].
+    pub fn open(directory: &Path, engine: &'static str) -> Result<Self, StoreError> {
+        let name = directory.to_string_lossy().into_owned();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory = rustix::fs::open(directory, flags, Mode::empty()).map_err(StoreError::io(&name))?;
+        let stat = rustix::fs::fstat(&directory).map_err(StoreError::io(&name))?;
+        check_owner(&name, stat.st_uid, stat.st_mode)?;
+        debug_assert_eq!(FileStat::from(stat).kind(), S_IFDIR);
+        Ok(Self { directory, engine })
+    }
+
+    /// The digest of a module's bytes, as the store names it.
+    pub fn digest(bytes: &[u8]) -> String {
+        blake3::hash(bytes).to_hex().to_string()
+    }
+
+    /// The digest of the module file with this identity, if it is known without reading the file.
+    pub fn known_module(&self, identity: Identity) -> Option<String> {
+        let text = self.read_text(MODULES).ok()?;
+        text.lines().find_map(|line| {
+            let mut words = line.split(' ');
+            (Identity::parse(&mut words) == Some(identity)).then(|| words.next().unwrap_or_default().to_owned())
+        })
+    }
+
+    /// What is known of the module with this digest.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], as for each file.
+    pub fn record(&self, digest: &str) -> Result<Record, StoreError> {
+        let name = self.name(digest, "record");
+        Record::parse(&self.read_text(&name)?).map_err(|_| StoreError::Damaged(name))
+    }
+
+    /// Opens the code that `code` describes: the module's, or its snapshot's if `warm`. The file then holds the bytes that were recorded.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; [`StoreError::Damaged`] if the bytes are others.
+    pub fn code(&self, digest: &str, warm: bool, code: &Code) -> Result<File, StoreError> {
+        let name = self.code_name(digest, warm);
+        let (mut file, identity) = self.open_trusted(&name)?;
+        if identity != code.identity {
+            let mut hasher = blake3::Hasher::new();
+            io::copy(&mut file, &mut hasher).map_err(|e| StoreError::Io(name.clone(), e))?;
+            if hasher.finalize().to_hex().as_str() != code.digest {
+                return Err(StoreError::Damaged(name));
+            }
+            rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(0)).map_err(StoreError::io(&name))?;
+        }
+        Ok(file)
+    }
+
+    /// Takes the lock that writers hold; it is given back when the file is closed.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`].
+    pub fn lock(&self) -> Result<OwnedFd, StoreError> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let lock = rustix::fs::openat(&self.directory, LOCK, flags, Mode::from_raw_mode(0o600))
+            .map_err(StoreError::io(LOCK))?;
+        rustix::fs::flock(&lock, FlockOperation::LockExclusive).map_err(StoreError::io(LOCK))?;
+        Ok(lock)
+    }
+
+    /// Writes compiled code, and says what to put into the record.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`].
+    pub fn write_code(&self, digest: &str, warm: bool, bytes: &[u8]) -> Result<Code, StoreError> {
+        let identity = self.write(&self.code_name(digest, warm), bytes)?;
+        Ok(Code { identity, digest: Self::digest(bytes) })
+    }
+
+    /// Writes the record of a module, and notes which file the module is.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`].
+    pub fn write_record(&self, digest: &str, module: Identity, record: &Record) -> Result<(), StoreError> {
+        self.write(&self.name(digest, "record"), record.text().as_bytes())?;
+        let old = self.read_text(MODULES).unwrap_or_default();
+        let mut text = String::new();
+        for line in old.lines() {
+            let known = Identity::parse(&mut line.split(' '));
+            if known.is_some_and(|k| k.ino != module.ino) {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+        text.push_str(&format!("{} {digest}\n", module.text()));
+        self.write(MODULES, text.as_bytes()).map(drop)
+    }
+
+    fn name(&self, digest: &str, suffix: &str) -> String {
+        format!("{digest}-{}.{suffix}", self.engine)
+    }
+
+    fn code_name(&self, digest: &str, warm: bool) -> String {
+        self.name(digest, if warm { "warm.cwasm" } else { "cwasm" })
+    }
+
+    fn open_trusted(&self, name: &str) -> Result<(File, Identity), StoreError> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.directory, name, flags, Mode::empty()).map_err(|e| match e {
+            Errno::LOOP => StoreError::Distrusted(name.to_owned(), "it is a symbolic link"),
+            e => StoreError::io(name)(e),
+        })?;
+        let stat = rustix::fs::fstat(&fd).map_err(StoreError::io(name))?;
+        check_owner(name, stat.st_uid, stat.st_mode)?;
+        let stat = FileStat::from(stat);
+        if stat.kind() != S_IFREG {
+            return Err(StoreError::Distrusted(name.to_owned(), "it is no regular file"));
+        }
+        if stat.nlink != 1 {
+            return Err(StoreError::Distrusted(name.to_owned(), "it has a second name (a hard link)"));
+        }
+        Ok((File::from(fd), Identity::of(&stat)))
+    }
+
+    fn read_text(&self, name: &str) -> Result<String, StoreError> {
+        let (file, _) = self.open_trusted(name)?;
+        let mut text = String::new();
+        file.take(TEXT_MAX).read_to_string(&mut text).map_err(|e| StoreError::Io(name.to_owned(), e))?;
+        Ok(text)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<Identity, StoreError> {
+        let io = StoreError::io(name);
+        let temporary = format!("{name}.{}.tmp", std::process::id());
+        // What a killed run left under this name.
+        let _ = rustix::fs::unlinkat(&self.directory, temporary.as_str(), AtFlags::empty());
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd =
+            rustix::fs::openat(&self.directory, temporary.as_str(), flags, Mode::from_raw_mode(0o644)).map_err(&io)?;
+        let mut file = File::from(fd);
+        let written = file.write_all(bytes).and_then(|()| file.sync_all());
+        if let Err(e) = written {
+            let _ = rustix::fs::unlinkat(&self.directory, temporary.as_str(), AtFlags::empty());
+            return Err(StoreError::Io(name.to_owned(), e));
+        }
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644)).map_err(&io)?;
+        rustix::fs::renameat(&self.directory, temporary.as_str(), &self.directory, name).map_err(&io)?;
+        // The rename changes the inode's time, so the identity is taken after it.
+        Ok(Identity::of(&FileStat::from(rustix::fs::fstat(&file).map_err(&io)?)))
+    }
+}
+
+/// Whether only this user and root could have written what has this owner and mode.
+fn check_owner(name: &str, owner: u32, mode: u32) -> Result<(), StoreError> {
+    let me = rustix::process::geteuid().as_raw();
+    if owner != me && owner != 0 {
+        return Err(StoreError::Distrusted(name.to_owned(), "it belongs to another user"));
+    }
+    if mode & 0o022 != 0 {
+        return Err(StoreError::Distrusted(name.to_owned(), "others can write it"));
+    }
+    Ok(())
+}

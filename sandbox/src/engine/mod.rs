@@ -1,0 +1,43 @@
+//! What runs a guest's code. The rest of the crate knows an engine only by the names given here.
+
+mod limits;
+mod snapshot;
+mod wasmtime;
+
+pub use self::wasmtime::{Engine, Module, Started, THREAD_STACK};
+pub use snapshot::Frozen;
+
+/// How a guest's run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The guest's own status.
+    Exit(u32),
+    /// The guest did what no program may; why, in words.
+    Trap(String),
+}
+
+/// Why a module can't be loaded or started.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The engine can't work on this machine.
+    #[error("the engine can't be set up: {0}")]
+    Setup(String),
+    /// The bytes are no module that this engine takes.
+    #[error("it is no valid WebAssembly module: {0}")]
+    Invalid(String),
+    /// The compiled code can't be used.
+    #[error("the compiled code does not load: {0}")]
+    Compiled(String),
+    /// An import that there is not.
+    #[error("it imports `{0}.{1}`, which is neither WASI preview 1 nor `pynbox`")]
+    Import(String, String),
+    /// An export that is needed.
+    #[error("it does not export {0}")]
+    Export(&'static str),
+    /// There is no room for its memory or tables.
+    #[error("it can't be started: {0}")]
+    Start(String),
+    /// Its state can't be frozen.
+    #[error("its initialised state can't be kept: {0}")]
+    Snapshot(String),
+}

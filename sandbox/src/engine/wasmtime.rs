@@ -1,0 +1,234 @@
+//! The engine built on wasmtime.
+
+use std::fs::File;
+
+use wasmtime::{
+    Caller, Config, Extern, ExternType, Func, FuncType, Instance, Memory, OptLevel, Store, StoreContextMut, Trap, Val,
+    ValType,
+};
+
+use super::limits::Limits;
+use super::{Ending, EngineError};
+use crate::abi::{CALLS, Call, Exit, Host, PROC_EXIT};
+
+/// Native stack that a guest's calls may take. 8 MiB carry 10,000 frames of Python; the guest's own stack is in its memory.
+const GUEST_STACK: usize = 16 << 20;
+/// Stack of the thread that a guest runs on: beyond the guest's, room for the host's functions that it calls.
+pub const THREAD_STACK: usize = GUEST_STACK + (2 << 20);
+
+/// Changes with the version of the engine and with the settings below.
+const ENGINE_ID: &str = "wasmtime48-1";
+
+/// The engine, set up.
+#[derive(Clone)]
+pub struct Engine {
+    engine: wasmtime::Engine,
+}
+
+/// A module, ready to start.
+#[derive(Clone)]
+pub struct Module {
+    module: wasmtime::Module,
+}
+
+/// A module with memory and a host, whose code has not run yet.
+pub struct Started {
+    pub(super) store: Store<Guest>,
+    pub(super) instance: Instance,
+}
+
+/// What an engine keeps for a guest.
+pub(super) struct Guest {
+    host: Host,
+    limits: Limits,
+    memory: Option<Memory>,
+}
+
+impl Engine {
+    /// Sets the engine up. With `compiler`, it can compile; without, it starts faster and can only load what was compiled.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Setup`].
+    pub fn new(compiler: bool) -> Result<Self, EngineError> {
+        let mut config = Config::new();
+        config
+            .enable_compiler(compiler)
+            .max_wasm_stack(GUEST_STACK)
+            // Not used without async, but compared with the one above.
+            .async_stack_size(THREAD_STACK)
+            // A snapshot's memory is one image that is mapped, whatever holes it has.
+            .memory_guaranteed_dense_image_size(u64::MAX)
+            .memory_init_cow(true)
+            .wasm_backtrace_max_frames(None)
+            .generate_address_map(false)
+            .native_unwind_info(false);
+        if compiler {
+            config.cranelift_opt_level(OptLevel::Speed);
+        }
+        let engine = wasmtime::Engine::new(&config).map_err(|e| EngineError::Setup(format!("{e:#}")))?;
+        Ok(Self { engine })
+    }
+
+    /// A name for the code that this engine makes and takes; code of another name is never loaded. The engine itself compares versions,
+    /// settings and the processor's features besides.
+    pub fn id(&self) -> &'static str {
+        ENGINE_ID
+    }
+
+    /// Compiles a module.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Invalid`].
+    pub fn compile(&self, wasm: &[u8]) -> Result<Module, EngineError> {
+        match wasmtime::Module::new(&self.engine, wasm) {
+            Ok(module) => Ok(Module { module }),
+            Err(e) => Err(EngineError::Invalid(format!("{e:#}"))),
+        }
+    }
+
+    /// Compiles a module to bytes that [`Engine::load`] takes.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Invalid`].
+    pub fn compile_ahead(&self, wasm: &[u8]) -> Result<Vec<u8>, EngineError> {
+        self.engine.precompile_module(wasm).map_err(|e| EngineError::Invalid(format!("{e:#}")))
+    }
+
+    /// Maps code that [`Engine::compile_ahead`] made.
+    ///
+    /// # Safety
+    ///
+    /// The file is native code, and is run: its bytes must be those that `compile_ahead` gave, and must not change while the module lives.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Compiled`], also for code of another engine.
+    pub unsafe fn load(&self, file: File) -> Result<Module, EngineError> {
+        // SAFETY: that is this function's own contract.
+        match unsafe { wasmtime::Module::deserialize_open_file(&self.engine, file) } {
+            Ok(module) => Ok(Module { module }),
+            Err(e) => Err(EngineError::Compiled(format!("{e:#}"))),
+        }
+    }
+
+    /// Gives the module its memory and `host`. No code of the guest runs yet, unless the module has a start function; then it runs here.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Import`], [`EngineError::Export`], [`EngineError::Start`].
+    pub fn start(&self, module: &Module, host: Host, max_memory: usize) -> Result<Started, EngineError> {
+        let module = &module.module;
+        let guest = Guest { host, limits: Limits { memory: max_memory }, memory: None };
+        let mut store = Store::new(&self.engine, guest);
+        store.limiter(|guest| &mut guest.limits);
+        if !matches!(module.get_export("memory"), Some(ExternType::Memory(m)) if !m.is_shared() && !m.is_64()) {
+            return Err(EngineError::Export("a 32-bit memory named `memory`"));
+        }
+        let mut imports = Vec::new();
+        for import in module.imports() {
+            let call = CALLS
+                .iter()
+                .chain([&PROC_EXIT])
+                .find(|c| c.module == import.module() && c.name == import.name())
+                .ok_or_else(|| EngineError::Import(import.module().to_owned(), import.name().to_owned()))?;
+            imports.push(Extern::Func(link(&mut store, call)));
+        }
+        let instance = Instance::new(&mut store, module, &imports).map_err(|e| EngineError::Start(format!("{e:#}")))?;
+        let memory = instance.get_memory(&mut store, "memory");
+        store.data_mut().memory = memory;
+        Ok(Started { store, instance })
+    }
+}
+
+impl Module {
+    /// Makes the image that the guest's memory is mapped from, which is otherwise done at the first start.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Start`].
+    pub fn prepare(&self) -> Result<(), EngineError> {
+        self.module.initialize_copy_on_write_image().map_err(|e| EngineError::Start(format!("{e:#}")))
+    }
+}
+
+impl Started {
+    /// Runs the exported function `entry` until the guest ends.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Start`] if there is no such function.
+    pub fn run(&mut self, entry: &str) -> Result<Ending, EngineError> {
+        Ok(self.call(entry)?.unwrap_or(Ending::Exit(0)))
+    }
+
+    /// Calls the exported function `entry`; `None` if it returned.
+    pub(super) fn call(&mut self, entry: &str) -> Result<Option<Ending>, EngineError> {
+        let function = self
+            .instance
+            .get_typed_func::<(), ()>(&mut self.store, entry)
+            .map_err(|_| EngineError::Start(format!("there is no function `{entry}` without parameters")))?;
+        let Err(error) = function.call(&mut self.store, ()) else { return Ok(None) };
+        if let Some(Exit(status)) = error.downcast_ref::<GuestExit>().map(|e| e.0) {
+            return Ok(Some(Ending::Exit(status)));
+        }
+        Ok(Some(Ending::Trap(match error.downcast_ref::<Trap>() {
+            Some(trap) => describe(*trap),
+            None => format!("{error:#}"),
+        })))
+    }
+
+    /// The host that the guest works on.
+    pub fn host(&mut self) -> &mut Host {
+        &mut self.store.data_mut().host
+    }
+}
+
+/// Carries `proc_exit` through the engine.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the guest ended itself")]
+struct GuestExit(Exit);
+
+fn link(store: &mut Store<Guest>, call: &'static Call) -> Func {
+    let params = call.params.bytes().map(|p| if p == b'l' { ValType::I64 } else { ValType::I32 });
+    let results = call.returns.then_some(ValType::I32);
+    let ty = FuncType::new(store.engine(), params, results);
+    Func::new(store, ty, move |mut caller: Caller<'_, Guest>, params, results| {
+        let mut raw = [0u64; 9];
+        for (slot, value) in raw.iter_mut().zip(params) {
+            *slot = match value {
+                Val::I32(v) => u64::from(v.cast_unsigned()),
+                Val::I64(v) => v.cast_unsigned(),
+                _ => 0,
+            };
+        }
+        let store: StoreContextMut<'_, Guest> = (&mut caller).into();
+        let answer = dispatch(store, call, &raw[..params.len()])?;
+        if let Some(result) = results.first_mut() {
+            *result = Val::I32(answer.cast_signed());
+        }
+        Ok(())
+    })
+}
+
+fn dispatch(mut store: StoreContextMut<'_, Guest>, call: &Call, raw: &[u64]) -> wasmtime::Result<u32> {
+    match store.data().memory {
+        Some(memory) => {
+            let (mut bytes, guest) = memory.data_and_store_mut(&mut store);
+            call.invoke(&mut guest.host, &mut bytes, raw)
+        }
+        // A start function calls before its memory is known.
+        None => call.invoke(&mut store.data_mut().host, &mut Vec::new(), raw),
+    }
+    .map_err(|exit| wasmtime::Error::from(GuestExit(exit)))
+}
+
+fn describe(trap: Trap) -> String {
+    match trap {
+        Trap::StackOverflow => "its calls nest too deeply (the stack is exhausted)".to_owned(),
+        Trap::UnreachableCodeReached => "it aborted (an unreachable instruction was reached)".to_owned(),
+        other => other.to_string(),
+    }
+}

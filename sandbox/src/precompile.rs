@@ -1,0 +1,120 @@
+//! `run --precompile`: compiling a module ahead of time, and making its snapshot.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::abi::Host;
+use crate::compiled::{Record, Store, StoreError};
+use crate::engine::{Engine, EngineError};
+use crate::install::Installation;
+use crate::log::Log;
+use crate::run::{self, Program, RunError};
+use crate::snapshot;
+use crate::vfs::{DESCRIPTORS_MAX, GuestPath, ROOT_FD, Seen, Vfs};
+
+/// Memory that an initialisation may take.
+const MEMORY_MAX: usize = 1 << 30;
+
+/// Why a module can't be compiled ahead.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's text says what it is")]
+pub enum PrecompileError {
+    #[error(transparent)]
+    Run(Box<RunError>),
+    #[error("`{0}` can't be compiled: {1}")]
+    Module(String, EngineError),
+    #[error("the engine: {0}")]
+    Engine(EngineError),
+    #[error("the directory of compiled code `{0}` can't be made: {1}")]
+    Directory(PathBuf, std::io::Error),
+    #[error("compiled code can't be kept in `{0}`: {1}")]
+    Store(PathBuf, StoreError),
+    #[error("`{0}`: its section `pynbox.snapshot` has a line that is no rule: `{1}`")]
+    Rule(String, String),
+}
+
+impl PrecompileError {
+    /// Whether the module is at fault, rather than the machine.
+    pub(crate) fn is_input(&self) -> bool {
+        matches!(self, Self::Module(..) | Self::Rule(..))
+            || matches!(self, Self::Run(e) if matches!(**e, RunError::Program(..)))
+    }
+}
+
+impl From<RunError> for PrecompileError {
+    fn from(error: RunError) -> Self {
+        Self::Run(Box::new(error))
+    }
+}
+
+/// Compiles the module at the guest path `path`, seen through the default mounts, into the installation's store.
+///
+/// # Errors
+///
+/// [`PrecompileError`].
+pub fn run(installation: &Installation, path: &[u8], log: &Log) -> Result<(), PrecompileError> {
+    let mut vfs = Vfs::new(run::mounts(&[], installation)?);
+    let program = Program::open(&mut vfs, path)?;
+    let wasm = program.read()?;
+    let rules = snapshot::rules(&wasm).map_err(|line| PrecompileError::Rule(program.name.clone(), line))?;
+    let digest = Store::digest(&wasm);
+    let engine = Engine::new(true).map_err(PrecompileError::Engine)?;
+    let failed = |e| PrecompileError::Module(program.name.clone(), e);
+    let plain = engine.compile_ahead(&wasm).map_err(failed)?;
+    log.say(1, format_args!("`{}` is compiled: {} bytes", program.name, plain.len()));
+
+    let mut record = Record { rules, ..Record::default() };
+    let mut warm = None;
+    if snapshot::takes_part(&wasm) {
+        let (bytes, seen) = freeze(&engine, &wasm, vfs).map_err(failed)?;
+        warm = Some(engine.compile_ahead(&bytes).map_err(failed)?);
+        log.say(1, format_args!("its snapshot is made: {} bytes of module, {} paths seen", bytes.len(), seen.len()));
+        record.seen = seen;
+    }
+
+    let directory = installation.compiled();
+    match std::fs::create_dir(&directory) {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(PrecompileError::Directory(directory, e));
+        }
+        _ => {}
+    }
+    let kept = |e| PrecompileError::Store(directory.clone(), e);
+    let store = Store::open(&directory, engine.id()).map_err(kept)?;
+    let _lock = store.lock().map_err(kept)?;
+    record.code = Some(store.write_code(&digest, false, &plain).map_err(kept)?);
+    if let Some(warm) = warm {
+        record.warm = Some(store.write_code(&digest, true, &warm).map_err(kept)?);
+    }
+    store.write_record(&digest, program.identity, &record).map_err(kept)
+}
+
+type Sights = std::collections::BTreeMap<GuestPath, Seen>;
+
+/// Makes the snapshot: the module's initialisation, in a sandbox that is the same everywhere.
+fn freeze(engine: &Engine, wasm: &[u8], mut vfs: Vfs) -> Result<(Vec<u8>, Sights), EngineError> {
+    let refused = |why: String| EngineError::Snapshot(why);
+    let io = |e: crate::vfs::Errno| EngineError::Snapshot(e.to_string());
+    vfs.give_null(0).map_err(io)?;
+    let written = [vfs.give_sink(1).map_err(io)?, vfs.give_sink(2).map_err(io)?];
+    // A file that was changed in the same tick of the file system's clock as it is looked at could change again unseen.
+    std::thread::sleep(Duration::from_millis(20));
+    vfs.start_trace();
+    let host = Host { vfs, args: Vec::new(), env: Vec::new() };
+    let (frozen, seen) = engine.freeze(wasm, snapshot::INIT, host, MEMORY_MAX, |host| {
+        if let Some(bytes) = written.iter().map(|w| w.borrow()).find(|w| !w.is_empty()) {
+            return Err(refused(format!("it wrote: {}", String::from_utf8_lossy(&bytes).trim_end())));
+        }
+        let left: Vec<u32> = host.vfs.table().open_numbers().filter(|&n| n > ROOT_FD).collect();
+        debug_assert!(left.iter().all(|&n| (n as usize) < DESCRIPTORS_MAX));
+        if !left.is_empty() {
+            return Err(refused(format!("it left descriptors open: {left:?}")));
+        }
+        let trace = host.vfs.take_trace().unwrap_or_default();
+        let mut seen = trace.finish().ok_or_else(|| refused("files changed while it ran; try again".to_owned()))?;
+        snapshot::add_parents(&mut seen, host.vfs.mounts()).map_err(io)?;
+        snapshot::check(&seen, host.vfs.mounts()).map_err(refused)?;
+        Ok(seen)
+    })?;
+    Ok((frozen.wasm, seen))
+}

@@ -1,0 +1,315 @@
+//! The command `run`: from its options to a guest, and from the guest's end to an exit status.
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit};
+
+use crate::abi::Host;
+use crate::compiled::{Identity, Store, leads_to_cold};
+use crate::descriptors::Handed;
+use crate::engine::{Ending, Engine, EngineError, Module, THREAD_STACK};
+use crate::install::Installation;
+use crate::log::Log;
+use crate::options::{MountOption, Options, Task, USAGE, UsageError};
+use crate::overlap::{self, OverlapError};
+use crate::precompile::PrecompileError;
+use crate::vfs::{Access, FileStat, GuestPath, Mount, Mounts, Vfs};
+use crate::{descriptors, precompile, snapshot, wall};
+
+/// Exit status for wrong usage, and for a program that is not there or no program.
+const USAGE_STATUS: u8 = 2;
+/// Exit status when something of the machine is in the way.
+const ENVIRONMENT_STATUS: u8 = 3;
+/// Exit status of a guest that trapped, as of a native program that aborts.
+const TRAP_STATUS: u8 = 134;
+
+/// The short name, and the program that it means.
+const SHORT_NAME: (&[u8], &[u8]) = (b"python", b"/python/bin/python.wasm");
+
+/// Why a guest can't be run.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's text says what it is")]
+pub enum RunError {
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    #[error("this program's own place can't be found: {0}")]
+    Installation(std::io::Error),
+    #[error("the log `{0}` can't be opened: {1}")]
+    Log(PathBuf, std::io::Error),
+    #[error("`{0}` can't be mounted at `{1}`: {2}; does the directory exist?")]
+    Mount(PathBuf, GuestPath, Errno),
+    #[error(transparent)]
+    Overlap(#[from] OverlapError),
+    #[error(transparent)]
+    Descriptor(#[from] descriptors::DescriptorError),
+    #[error("there is no program `{0}` in the sandbox: {1}; name it as the guest sees it, such as `/test/hello.wasm`")]
+    Program(String, Errno),
+    #[error("`{0}` can't be read: {1}")]
+    Read(String, std::io::Error),
+    #[error("`{0}` can't be run: {1}")]
+    Module(String, EngineError),
+    #[error("`{0}` can't be run: {1}; free some memory")]
+    Start(String, EngineError),
+    #[error("the engine: {0}")]
+    Engine(EngineError),
+    #[error(transparent)]
+    Wall(#[from] wall::WallError),
+    #[error("no thread for the guest: {0}")]
+    Thread(std::io::Error),
+    #[error(transparent)]
+    Precompile(#[from] PrecompileError),
+}
+
+impl RunError {
+    fn status(&self) -> u8 {
+        match self {
+            Self::Usage(_) | Self::Overlap(_) | Self::Descriptor(_) | Self::Program(..) | Self::Module(..) => {
+                USAGE_STATUS
+            }
+            Self::Precompile(error) if error.is_input() => USAGE_STATUS,
+            _ => ENVIRONMENT_STATUS,
+        }
+    }
+}
+
+/// Runs the command with these arguments (without the program's own name) and ends the process.
+pub fn main(args: impl Iterator<Item = OsString>) -> ! {
+    let options = match Options::parse(args) {
+        Ok(options) => options,
+        Err(UsageError::Empty) => {
+            eprint!("{USAGE}");
+            std::process::exit(USAGE_STATUS.into());
+        }
+        Err(error) => {
+            eprintln!("run: {error}");
+            std::process::exit(USAGE_STATUS.into());
+        }
+    };
+    if options.task == Task::Help {
+        print!("{USAGE}");
+        std::process::exit(0);
+    }
+    let handed = match descriptors::take(&options.hands) {
+        Ok(handed) => handed,
+        Err(error) => {
+            eprintln!("run: {error}");
+            std::process::exit(USAGE_STATUS.into());
+        }
+    };
+    let log = match Log::open(options.log.as_deref(), options.verbosity) {
+        Ok(log) => log,
+        Err(error) => {
+            eprintln!("run: {}", RunError::Log(options.log.unwrap_or_default(), error));
+            std::process::exit(ENVIRONMENT_STATUS.into());
+        }
+    };
+    // The guest has a stack of its own, whatever the limit for the first thread is. The engine's settings are made there too: the first
+    // thread does nothing but wait.
+    let name = "guest".to_owned();
+    let work = move || {
+        let status = run(&options, handed, &log).unwrap_or_else(|error| {
+            log.error(format_args!("{error}"));
+            error.status()
+        });
+        // At once, without giving back what ends with the process.
+        std::process::exit(status.into())
+    };
+    if let Err(error) = std::thread::Builder::new().name(name).stack_size(THREAD_STACK).spawn(work).map(|t| t.join()) {
+        eprintln!("run: {}", RunError::Thread(error));
+        std::process::exit(ENVIRONMENT_STATUS.into());
+    }
+    // The thread ends the process itself unless it panicked, which it has then said.
+    std::process::exit(101);
+}
+
+fn run(options: &Options, handed: Handed, log: &Log) -> Result<u8, RunError> {
+    let installation = Installation::of_this_program().map_err(RunError::Installation)?;
+    let (name, args) = match &options.task {
+        Task::Run(name, args) => (name, args),
+        Task::Precompile(path) => {
+            precompile::run(&installation, &program_path(path.as_bytes()), log)?;
+            return Ok(0);
+        }
+        Task::Help => return Ok(0),
+    };
+    let mounts = mounts(&options.mounts, &installation)?;
+    let mut vfs = Vfs::new(mounts);
+    let program = Program::open(&mut vfs, name.as_bytes())?;
+    handed.give(&mut vfs)?;
+    raise_descriptor_limit();
+
+    let mut argv = vec![name.as_bytes().to_vec()];
+    argv.extend(args.iter().map(|a| a.clone().into_vec()));
+    let host = Host { vfs, args: argv, env: environment(options) };
+    log.say(1, format_args!("`{}` is `{}`", name.to_string_lossy(), program.path));
+
+    let max_memory = usize::try_from(u64::from(options.max_memory) << 20).unwrap_or(usize::MAX);
+    let (engine, module, entry) = load(&program, &host, &installation, log)?;
+    module.prepare().map_err(|e| RunError::Start(program.name.clone(), e))?;
+    wall::raise()?;
+    log.say(2, format_args!("confined"));
+    let mut started = engine.start(&module, host, max_memory).map_err(|e| match e {
+        e @ EngineError::Start(_) => RunError::Start(program.name.clone(), e),
+        e => RunError::Module(program.name.clone(), e),
+    })?;
+    log.say(2, format_args!("calling `{entry}`"));
+    match started.run(entry).map_err(|e| RunError::Module(program.name.clone(), e))? {
+        Ending::Exit(status) => {
+            log.say(1, format_args!("the guest ended with status {status}"));
+            // What a parent can see of a status.
+            Ok((status & 0xff) as u8)
+        }
+        Ending::Trap(why) => {
+            log.error(format_args!("`{}` was ended: {why}", program.name));
+            Ok(TRAP_STATUS)
+        }
+    }
+}
+
+/// The guest path of a program given by name.
+fn program_path(name: &[u8]) -> Vec<u8> {
+    if name == SHORT_NAME.0 { SHORT_NAME.1.to_vec() } else { name.to_vec() }
+}
+
+/// A program that was found in the guest's tree.
+pub(crate) struct Program {
+    pub(crate) name: String,
+    pub(crate) path: GuestPath,
+    pub(crate) file: OwnedFd,
+    pub(crate) identity: Identity,
+}
+
+impl Program {
+    pub(crate) fn open(vfs: &mut Vfs, name: &[u8]) -> Result<Self, RunError> {
+        let text = String::from_utf8_lossy(name).into_owned();
+        let no_program = |e| RunError::Program(text.clone(), e);
+        let mut absolute = program_path(name);
+        if absolute.first() != Some(&b'/') {
+            absolute.insert(0, b'/');
+        }
+        let path = GuestPath::parse_absolute(&absolute).ok_or_else(|| no_program(Errno::INVAL))?;
+        let file = vfs.open_file(&path).map_err(no_program)?;
+        let stat = rustix::fs::fstat(&file).map_err(no_program)?;
+        Ok(Self { name: text, path, file, identity: Identity::of(&FileStat::from(stat)) })
+    }
+
+    pub(crate) fn read(&self) -> Result<Vec<u8>, RunError> {
+        let mut bytes = Vec::with_capacity(usize::try_from(self.identity.size).unwrap_or(0));
+        let failed = |e| RunError::Read(self.name.clone(), e);
+        let file = self.file.try_clone().map_err(failed)?;
+        std::fs::File::from(file).read_to_end(&mut bytes).map_err(failed)?;
+        Ok(bytes)
+    }
+}
+
+/// Loads the program's code, in order of preference: its snapshot, its compiled code, compiled now.
+fn load(
+    program: &Program,
+    host: &Host,
+    installation: &Installation,
+    log: &Log,
+) -> Result<(Engine, Module, &'static str), RunError> {
+    let engine = Engine::new(false).map_err(RunError::Engine)?;
+    let mut bytes = None;
+    match Store::open(&installation.compiled(), engine.id()) {
+        Err(error) => log.say(1, format_args!("no compiled code: {error}")),
+        Ok(store) => {
+            let digest = match store.known_module(program.identity) {
+                Some(digest) => digest,
+                None => {
+                    log.say(2, format_args!("the module's digest is not known: hashing it"));
+                    Store::digest(bytes.insert(program.read()?))
+                }
+            };
+            match load_compiled(&engine, &store, &digest, host, log) {
+                Ok((module, entry)) => return Ok((engine, module, entry)),
+                Err(why) => log.say(1, format_args!("no compiled code for `{}`: {why}", program.name)),
+            }
+        }
+    }
+    log.say(1, format_args!("compiling `{}`; `run --precompile {}` would save that", program.name, program.path));
+    let bytes = match bytes {
+        Some(bytes) => bytes,
+        None => program.read()?,
+    };
+    let engine = Engine::new(true).map_err(RunError::Engine)?;
+    let module = engine.compile(&bytes).map_err(|e| RunError::Module(program.name.clone(), e))?;
+    Ok((engine, module, "_start"))
+}
+
+fn load_compiled(
+    engine: &Engine,
+    store: &Store,
+    digest: &str,
+    host: &Host,
+    log: &Log,
+) -> Result<(Module, &'static str), String> {
+    let record = store.record(digest).map_err(|e| e.to_string())?;
+    if let Some(warm) = &record.warm {
+        let usable = if leads_to_cold(&record.rules, &host.args[1..], &host.env) {
+            Err("the arguments or the environment ask for a fresh start".to_owned())
+        } else {
+            snapshot::check(&record.seen, host.vfs.mounts())
+        };
+        let file = usable.and_then(|()| store.code(digest, true, warm).map_err(|e| e.to_string()));
+        // SAFETY: the store vouches for the bytes, and that only the user and root can change them.
+        let module = file.and_then(|file| unsafe { engine.load(file) }.map_err(|e| e.to_string()));
+        match module {
+            Ok(module) => {
+                log.say(2, format_args!("the snapshot is loaded"));
+                return Ok((module, snapshot::RESUME));
+            }
+            Err(why) => log.say(1, format_args!("starting without the snapshot: {why}")),
+        }
+    }
+    let code = record.code.as_ref().ok_or("the record names none")?;
+    let file = store.code(digest, false, code).map_err(|e| e.to_string())?;
+    // SAFETY: the store vouches for the bytes, and that only the user and root can change them.
+    let module = unsafe { engine.load(file) }.map_err(|e| e.to_string())?;
+    log.say(2, format_args!("compiled code is loaded"));
+    Ok((module, "_start"))
+}
+
+/// Opens the mounts that the options ask for, or the default one.
+pub(crate) fn mounts(wanted: &[MountOption], installation: &Installation) -> Result<Mounts, RunError> {
+    let default = [MountOption { host: installation.root(), at: GuestPath::root(), access: Access::ReadOnly }];
+    let wanted = if wanted.is_empty() { &default } else { wanted };
+    let mut mounts = Vec::with_capacity(wanted.len());
+    for MountOption { host, at, access } in wanted {
+        let mount = Mount::open(host, at.clone(), *access).map_err(|e| RunError::Mount(host.clone(), at.clone(), e))?;
+        if *access == Access::ReadWrite {
+            overlap::check(host, &mount.root, &installation.protected())?;
+        }
+        mounts.push(mount);
+    }
+    Ok(Mounts::new(mounts))
+}
+
+/// The guest's environment: this process's if `-p` says so, then `-E`, the last of a name counting.
+fn environment(options: &Options) -> Vec<Vec<u8>> {
+    let mut all: Vec<Vec<u8>> = Vec::new();
+    if options.pass_env {
+        all.extend(std::env::vars_os().map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat()));
+    }
+    for entry in &options.env {
+        let name = entry.split_inclusive(|&b| b == b'=').next().unwrap_or(entry);
+        all.retain(|e| !e.starts_with(name));
+        all.push(entry.clone());
+    }
+    all
+}
+
+/// Lets a guest have as many descriptors as it may, besides the loader's own, if the machine allows.
+fn raise_descriptor_limit() {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let wanted = 2048.min(limit.maximum.unwrap_or(u64::MAX));
+    if limit.current.is_some_and(|c| c < wanted) {
+        // Without it, the guest meets `EMFILE` earlier.
+        let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum });
+    }
+}

@@ -1,0 +1,134 @@
+//! Snapshots: starting a module where its initialisation ended, and knowing when that would not be the same.
+//!
+//! # Contract with the module
+//!
+//! A module takes part by exporting two functions without parameters and results, beside `_start`:
+//!
+//! - `pynbox_snapshot_init` is called once, by `run --precompile`, on a fresh instance and before anything else: it calls the constructors
+//!   (`__wasm_call_ctors`) and initialises. It sees "/" (`DEST/root`, read-only) with the loader's own `/dev`, no arguments, no
+//!   environment; descriptors 0, 1 and 2 are not a terminal, reading gives end of file. It must return (no exit, no trap), must leave
+//!   no descriptor open but 0 to 3, and must write nothing. Its memory and globals are kept; tables are not, so the module must not change them.
+//! - `pynbox_snapshot_resume` is then called instead of `_start`: in a new process, with the kept memory and globals. It must not run constructors;
+//!   it reads arguments, environment, clocks and random bytes anew, and does all else that `_start` would do after initialisation, then exits by
+//!   `proc_exit` or returns (status 0). What libraries cached of the environment (such as wasi-libc's `environ`) it has to refresh.
+//!
+//! The custom section `pynbox.snapshot` (text, one rule a line, empty lines and lines with `#` are skipped) says when the snapshot must not be used;
+//! then `_start` of the plain module is called:
+//!
+//! - `cold-env PREFIX`: a variable of the guest's environment begins with PREFIX;
+//! - `cold-arg -X`: one of the leading options (arguments that begin with `-`, up to the first that does not, or `--`) has the letter X,
+//!   alone or among others (`-uX`); a longer text means an argument that begins with it;
+//! - `end-arg -X`: option letter X takes the rest (as `-c` of Python does): what follows it is not looked at.
+//!
+//! # When a snapshot is used
+//!
+//! Everything that the initialisation saw of the host is recorded, and compared before each use: each file that it opened or asked about by inode, mode, size
+//! and times; each directory whose names it read the same way; directories that it passed through or asked about by inode and mode (their times
+//! change with every file in them; a module that remembers them is wrong to do so); and each name that was not there must be absent still.
+//! "/" must be the same directory, read-only, and no other mount may touch a recorded path. Any difference means a start without the snapshot.
+
+use std::collections::BTreeMap;
+
+use rustix::fs::AtFlags;
+use rustix::io::Errno;
+
+use crate::compiled::Rule;
+use crate::vfs::{Access, FileStat, GuestPath, Mounts, Seen};
+
+/// The exported function that a snapshot is made by.
+pub const INIT: &str = "pynbox_snapshot_init";
+/// The exported function that a snapshot is started by.
+pub const RESUME: &str = "pynbox_snapshot_resume";
+/// The custom section with the rules.
+pub const SECTION: &str = "pynbox.snapshot";
+
+/// Whether the module exports what a snapshot needs.
+pub fn takes_part(wasm: &[u8]) -> bool {
+    let mut found = 0;
+    for payload in wasmparser::Parser::new(0).parse_all(wasm) {
+        let Ok(wasmparser::Payload::ExportSection(exports)) = payload else { continue };
+        found += exports.into_iter().flatten().filter(|e| [INIT, RESUME].contains(&e.name)).count();
+    }
+    found == 2
+}
+
+/// Reads the rules in the module's custom section. A section that can't be read gives the line that is wrong.
+///
+/// # Errors
+///
+/// The text of the first line that is no rule.
+pub fn rules(wasm: &[u8]) -> Result<Vec<Rule>, String> {
+    let mut rules = Vec::new();
+    for payload in wasmparser::Parser::new(0).parse_all(wasm) {
+        let Ok(wasmparser::Payload::CustomSection(section)) = payload else { continue };
+        if section.name() != SECTION {
+            continue;
+        }
+        let text = String::from_utf8_lossy(section.data());
+        for line in text.split(['\n', '\0']).map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
+            rules.push(Rule::parse(line).ok_or_else(|| line.to_owned())?);
+        }
+    }
+    Ok(rules)
+}
+
+/// Whether the files are as they were when the snapshot was made; if not, the path that differs and how.
+///
+/// # Errors
+///
+/// The difference in words.
+pub fn check(seen: &BTreeMap<GuestPath, Seen>, mounts: &Mounts) -> Result<(), String> {
+    let Some(root) = mounts.iter().find(|m| m.at.is_root()) else {
+        return Err("nothing is mounted at `/`".to_owned());
+    };
+    if root.access != Access::ReadOnly {
+        return Err("`/` is mounted for writing".to_owned());
+    }
+    for mount in mounts.iter().filter(|m| !m.at.is_root()) {
+        let touches = |path: &GuestPath| {
+            path.below(&mount.at).is_some()
+                || (mount.at.is_strictly_below(path) && !matches!(seen[path], Seen::Directory { .. }))
+        };
+        if let Some(path) = seen.keys().find(|path| touches(path)) {
+            return Err(format!("the mount at `{}` changes `{path}`", mount.at));
+        }
+    }
+    for (path, then) in seen {
+        let below = if path.is_root() { &b"."[..] } else { path.as_relative() };
+        let now = match rustix::fs::statat(&root.root, below, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Seen::of(&FileStat::from(stat), matches!(then, Seen::Exact { .. })),
+            Err(Errno::NOENT | Errno::NOTDIR) => Seen::Absent,
+            Err(error) => return Err(format!("`{path}`: {error}")),
+        };
+        if now != *then {
+            return Err(format!("`{path}` is not what it was"));
+        }
+    }
+    Ok(())
+}
+
+/// Adds the directories that the paths go through, so that none of them can have become a link meanwhile.
+///
+/// # Errors
+///
+/// What the kernel says of one of them.
+pub fn add_parents(seen: &mut BTreeMap<GuestPath, Seen>, mounts: &Mounts) -> Result<(), Errno> {
+    let Some(root) = mounts.iter().find(|m| m.at.is_root()) else { return Ok(()) };
+    let paths: Vec<GuestPath> = seen.keys().cloned().collect();
+    for mut path in paths {
+        while !path.is_root() {
+            path.pop();
+            if seen.contains_key(&path) {
+                continue;
+            }
+            let below = if path.is_root() { &b"."[..] } else { path.as_relative() };
+            let sight = match rustix::fs::statat(&root.root, below, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => Seen::of(&FileStat::from(stat), false),
+                Err(Errno::NOENT | Errno::NOTDIR) => Seen::Absent,
+                Err(error) => return Err(error),
+            };
+            seen.insert(path.clone(), sight);
+        }
+    }
+    Ok(())
+}

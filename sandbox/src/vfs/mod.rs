@@ -1,0 +1,155 @@
+//! The file system that a guest sees: mounts, built-in devices and descriptors, in Linux's terms.
+//!
+//! Nothing here knows WebAssembly or WASI. Every error is Linux's [`Errno`].
+
+mod chmod;
+mod descriptor;
+mod device;
+mod io;
+mod listing;
+mod mounts;
+mod ops;
+mod path;
+mod stat;
+mod trace;
+mod walk;
+
+use std::cell::RefCell;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use rustix::fs::OFlags;
+pub use rustix::io::Errno;
+
+pub use descriptor::{DESCRIPTORS_MAX, Description, Table};
+pub use device::{Device, fill_random};
+pub use io::{Offset, Ready, Whence};
+pub use listing::Entry;
+pub use mounts::{Access, Mount, Mounts};
+pub use ops::OpenHow;
+pub use path::GuestPath;
+pub use stat::*;
+pub use trace::{Seen, Trace};
+pub use walk::Last;
+
+use descriptor::Object;
+
+/// The descriptor of the guest's "/", the only directory that it starts with.
+pub const ROOT_FD: u32 = 3;
+
+/// A guest's files and descriptors.
+#[derive(Debug)]
+pub struct Vfs {
+    mounts: Mounts,
+    table: Table,
+    trace: Option<Trace>,
+}
+
+impl Vfs {
+    /// A file system of these mounts, with "/" open as [`ROOT_FD`] and nothing else.
+    pub fn new(mounts: Mounts) -> Self {
+        let root = mounts.covering(&GuestPath::root()).map(|(_, m, _)| (m.access, m.root.try_clone().ok()));
+        let (access, fd) = root.unwrap_or((Access::ReadOnly, None));
+        let object = Object::Directory { path: GuestPath::root(), fd, access, entries: RefCell::default() };
+        let mut table = Table::default();
+        // The table is empty and the number small: this cannot fail.
+        let _ = table.set(ROOT_FD, Description::new(object, true, false, OFlags::empty()));
+        Self { mounts, table, trace: None }
+    }
+
+    /// Hands a descriptor of the host to the guest under the number `number`.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF` if the number is that of "/" or lies outside the table; `EISDIR` for a directory, which has to be mounted instead.
+    pub fn hand_in(&mut self, number: u32, fd: OwnedFd, readable: bool, writable: bool) -> Result<(), Errno> {
+        if number == ROOT_FD {
+            return Err(Errno::BADF);
+        }
+        let stat = FileStat::from(rustix::fs::fstat(&fd)?);
+        if stat.kind() == S_IFDIR {
+            return Err(Errno::ISDIR);
+        }
+        let mode = rustix::fs::fcntl_getfl(&fd)?;
+        let access = mode & OFlags::ACCMODE;
+        let terminal = stat.kind() == S_IFCHR && rustix::termios::isatty(&fd);
+        let readable = readable && access != OFlags::WRONLY;
+        let writable = writable && access != OFlags::RDONLY;
+        let object = Object::Handed { fd, terminal };
+        self.table.set(number, Description::new(object, readable, writable, mode & OFlags::APPEND))
+    }
+
+    /// Gives the guest `/dev/null` as `number`.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF` if the number lies outside the table.
+    pub fn give_null(&mut self, number: u32) -> Result<(), Errno> {
+        self.table.set(number, Description::new(Object::Device(Device::Null), true, true, OFlags::empty()))
+    }
+
+    /// Gives the guest as `number` a descriptor whose written bytes are collected.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF` if the number lies outside the table.
+    pub fn give_sink(&mut self, number: u32) -> Result<Rc<RefCell<Vec<u8>>>, Errno> {
+        let bytes = Rc::new(RefCell::new(Vec::new()));
+        self.table.set(number, Description::new(Object::Sink(bytes.clone()), false, true, OFlags::empty()))?;
+        Ok(bytes)
+    }
+
+    /// Opens a file for the host's own use, by the guest's rules. The guest gets no descriptor.
+    ///
+    /// # Errors
+    ///
+    /// Those of open(2); `EACCES` for what is no regular file.
+    pub fn open_file(&mut self, path: &GuestPath) -> Result<OwnedFd, Errno> {
+        let how = OpenHow {
+            read: true,
+            write: false,
+            create: false,
+            exclusive: false,
+            truncate: false,
+            directory: false,
+            no_follow: false,
+            flags: OFlags::empty(),
+        };
+        let mut text = b"/".to_vec();
+        text.extend_from_slice(path.as_relative());
+        let number = self.open(ROOT_FD, &text, how)?;
+        match Rc::into_inner(self.table.remove(number)?).map(|d| d.object) {
+            Some(Object::File { fd, .. }) => Ok(fd),
+            Some(Object::Directory { .. }) => Err(Errno::ISDIR),
+            _ => Err(Errno::ACCESS),
+        }
+    }
+
+    /// Begins to record what the guest learns about the host's files.
+    pub fn start_trace(&mut self) {
+        self.trace = Some(Trace::default());
+    }
+
+    /// Ends the recording that [`Vfs::start_trace`] began.
+    pub fn take_trace(&mut self) -> Option<Trace> {
+        self.trace.take()
+    }
+
+    /// The mounts.
+    pub fn mounts(&self) -> &Mounts {
+        &self.mounts
+    }
+
+    /// The descriptors.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// The path of the directory behind `fd`.
+    fn directory(&self, fd: u32) -> Result<GuestPath, Errno> {
+        match &self.table.get(fd)?.object {
+            Object::Directory { path, .. } => Ok(path.clone()),
+            _ => Err(Errno::NOTDIR),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The second wall: before a guest's code runs, the process gives up what it does not need, so that a fault in the engine or in the
+//! calls' implementation is not at once a fault in the machine.
+//!
+//! - no new privileges: no set-user program gives any;
+//! - resource limits: no core dump, no further process;
+//! - a seccomp filter for all threads: the calls that the file system, the clocks and the engine's memory need, and no other. In
+//!   particular no exec, no new process or thread, no socket, no signal to another process, no memory that becomes executable,
+//!   and no open but `openat2`.
+
+use std::collections::BTreeMap;
+
+use rustix::process::{Resource, Rlimit};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
+};
+
+/// Why the wall can't be built.
+#[derive(Debug, thiserror::Error)]
+#[error("the process can't be confined ({what}: {why}); does the kernel have seccomp?")]
+pub struct WallError {
+    what: &'static str,
+    why: String,
+}
+
+/// Calls that are allowed with any arguments.
+const ALLOWED: &[i64] = &[
+    // Files.
+    libc::SYS_read,
+    libc::SYS_write,
+    libc::SYS_readv,
+    libc::SYS_writev,
+    libc::SYS_pread64,
+    libc::SYS_pwrite64,
+    libc::SYS_preadv,
+    libc::SYS_pwritev,
+    libc::SYS_lseek,
+    libc::SYS_close,
+    libc::SYS_fstat,
+    libc::SYS_newfstatat,
+    libc::SYS_statx,
+    libc::SYS_openat2,
+    libc::SYS_getdents64,
+    libc::SYS_mkdirat,
+    libc::SYS_unlinkat,
+    libc::SYS_symlinkat,
+    libc::SYS_linkat,
+    libc::SYS_renameat,
+    libc::SYS_renameat2,
+    libc::SYS_readlinkat,
+    libc::SYS_utimensat,
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat2,
+    libc::SYS_ftruncate,
+    libc::SYS_fallocate,
+    libc::SYS_fsync,
+    libc::SYS_fdatasync,
+    // Waiting, time, chance.
+    libc::SYS_poll,
+    libc::SYS_ppoll,
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_getres,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_restart_syscall,
+    libc::SYS_getrandom,
+    libc::SYS_sched_yield,
+    // The process's own memory, locks, signals and end.
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_madvise,
+    libc::SYS_brk,
+    libc::SYS_futex,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sigaltstack,
+    libc::SYS_getpid,
+    libc::SYS_gettid,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+];
+
+/// Builds the wall around this process, all of its threads included. It can't be taken down.
+///
+/// # Errors
+///
+/// [`WallError`]; the guest must not be started then.
+pub fn raise() -> Result<(), WallError> {
+    let failed = |what, why: &dyn ToString| WallError { what, why: why.to_string() };
+    for (resource, name) in [(Resource::Core, "RLIMIT_CORE"), (Resource::Nproc, "RLIMIT_NPROC")] {
+        let none = Rlimit { current: Some(0), maximum: Some(0) };
+        rustix::process::setrlimit(resource, none).map_err(|e| failed(name, &e))?;
+    }
+    let program = filter().map_err(|e| failed("seccomp filter", &e))?;
+    // This sets no-new-privileges too.
+    seccompiler::apply_filter_all_threads(&program).map_err(|e| failed("seccomp", &e))
+}
+
+fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = ALLOWED.iter().map(|&call| (call, Vec::new())).collect();
+    let one_of = |argument: u8, values: &[u64]| {
+        let rule = |&value| SeccompRule::new(vec![equals(argument, SeccompCmpOp::Eq, value)?]);
+        values.iter().map(rule).collect::<Result<Vec<_>, _>>()
+    };
+    let not_executable = SeccompCmpOp::MaskedEq(libc::PROT_EXEC.cast_unsigned().into());
+    for call in [libc::SYS_mmap, libc::SYS_mprotect] {
+        rules.insert(call, vec![SeccompRule::new(vec![equals(2, not_executable.clone(), 0)?])?]);
+    }
+    rules.insert(libc::SYS_ioctl, one_of(1, &[libc::FIONREAD])?);
+    let commands = [libc::F_GETFL, libc::F_SETFL, libc::F_GETFD, libc::F_DUPFD_CLOEXEC];
+    rules.insert(libc::SYS_fcntl, one_of(1, &commands.map(|c| u64::from(c.cast_unsigned())))?);
+    // A fault of the engine ends this process by a signal to itself.
+    rules.insert(libc::SYS_tgkill, one_of(0, &[u64::from(std::process::id())])?);
+    let refuse = SeccompAction::Errno(libc::EPERM.cast_unsigned());
+    SeccompFilter::new(rules, refuse, SeccompAction::Allow, TargetArch::x86_64)?.try_into()
+}
+
+fn equals(argument: u8, how: SeccompCmpOp, value: u64) -> Result<SeccompCondition, seccompiler::BackendError> {
+    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, how, value)
+}
