@@ -1,0 +1,320 @@
+//! Making room.
+//!
+//! What may go is decided from the newest result to the oldest; removed are results, then trees that no result needs, then blobs that
+//! no tree needs, so that a process that dies in between leaves no result without its tree. Before each removal the file's mark is
+//! looked at again with the gate closed: what a running build found or wrote meanwhile stays. Blobs are decided on only when the
+//! trees are gone: which trees then remain is what counts.
+
+use std::collections::{HashMap, HashSet};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use build_graph::{BlobDigest, NodeKey, Tree, TreeDigest};
+use rustix::fs::{
+    AtFlags, Dir, FlockOperation, Mode, OFlags, Stat, flock, fstat, futimens, openat, renameat, statat, unlinkat,
+};
+use rustix::fs::{Timespec, Timestamps, UTIME_NOW};
+use rustix::io::{Errno, retry_on_intr};
+
+use super::blob::Blob;
+use super::checkout::parse_name;
+use super::files::{Time, changed, modified, open_dir};
+use super::lock::LockFile;
+use super::remove::remove_at;
+use super::{Materialise, Result, Store};
+
+/// So many files are removed while the gate is closed once.
+const BATCH: usize = 64;
+
+/// What [`Store::gc`] may remove.
+#[derive(Debug, Clone)]
+pub struct GcPolicy<'a> {
+    /// How many bytes of blobs may stay; the results that were used last stay longest. `None`: any number.
+    pub max_size: Option<u64>,
+    /// For how long a result that is not used may stay. `None`: for ever.
+    pub max_age: Option<Duration>,
+    /// Results that stay whatever their age and size.
+    pub keep: &'a HashSet<NodeKey>,
+    /// What was used within this time stays whatever its size: ninja starts a process an edge, and between two of them no session
+    /// may be alive.
+    pub spare: Duration,
+}
+
+/// What was removed, and what stayed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GcReport {
+    /// Results removed.
+    pub results: u64,
+    /// Trees removed.
+    pub trees: u64,
+    /// Checkouts removed.
+    pub checkouts: u64,
+    /// Blobs removed.
+    pub blobs: u64,
+    /// Bytes of the blobs removed.
+    pub bytes: u64,
+    /// Bytes of the blobs that stayed.
+    pub bytes_left: u64,
+}
+
+struct Collection<'a> {
+    store: &'a Store,
+    report: GcReport,
+    /// Nothing that was used at this time or later is removed.
+    horizon: Time,
+    manifests: HashMap<TreeDigest, Option<Arc<Tree>>>,
+}
+
+impl Store {
+    /// Removes what the policy does not keep. Nothing that a living session wrote, found or used is removed, so builds may go on.
+    /// Waits while another process does the same.
+    ///
+    /// # Errors
+    /// [`StoreError`](super::StoreError) if something can't be read or removed; what was removed until then is gone.
+    pub fn gc(&self, policy: &GcPolicy<'_>) -> Result<GcReport> {
+        let failed = |error| self.inside("locking", "gc")(error);
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let alone = openat(&self.dir, "gc", flags, Mode::from_raw_mode(0o600)).map_err(failed)?;
+        retry_on_intr(|| flock(&alone, FlockOperation::LockExclusive)).map_err(failed)?;
+        // The file system's own clock.
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        futimens(&alone, &Timestamps { last_access: now, last_modification: now }).map_err(failed)?;
+        let now = modified(&fstat(&alone).map_err(failed)?);
+        let before = |time: Duration| (now.0.saturating_sub(i64::try_from(time.as_secs()).unwrap_or(i64::MAX)), now.1);
+        let oldest = self.session.oldest().map_err(failed)?;
+        let mut collection = Collection {
+            store: self,
+            report: GcReport::default(),
+            horizon: oldest.min(before(policy.spare)),
+            manifests: HashMap::new(),
+        };
+        let results = collection.results(policy, policy.max_age.map(before))?;
+        collection.remove_results(&results)?;
+        collection.remove_checkouts()?;
+        collection.remove_trees()?;
+        collection.remove_blobs()?;
+        let _ = flock(&alone, FlockOperation::Unlock);
+        Ok(collection.report)
+    }
+}
+
+impl Collection<'_> {
+    /// The results that go.
+    fn results(&mut self, policy: &GcPolicy<'_>, oldest: Option<Time>) -> Result<Vec<String>> {
+        let mut results = Vec::new();
+        for (name, stat) in files(&self.store.results).map_err(self.store.inside("reading", "results"))? {
+            let used = modified(&stat);
+            let key = name.split_once('/').and_then(|(_, key)| key.parse::<NodeKey>().ok());
+            let kept = used >= self.horizon || key.is_some_and(|key| policy.keep.contains(&key));
+            results.push((kept, used, name, key));
+        }
+        // Those that stay first, then from the newest to the oldest.
+        results.sort_by(|a, b| (b.0, b.1, &b.2).cmp(&(a.0, a.1, &a.2)));
+        let mut counted: HashSet<(BlobDigest, bool)> = HashSet::new();
+        let mut size = 0;
+        let mut gone = Vec::new();
+        for (kept, used, name, key) in results {
+            let fits = match policy.max_size {
+                None => true,
+                // Once something had to go, all that was used longer ago goes as well.
+                Some(_) if !gone.is_empty() && !kept => false,
+                Some(limit) => {
+                    if let Some(key) = key
+                        && let Some(record) = self.store.read_record(key, false)?
+                        && let Some(tree) = self.manifest(record.tree)?
+                    {
+                        for blob in tree.iter().filter_map(|(_, entry)| Blob::of(entry)) {
+                            if counted.insert((blob.digest, blob.executable)) {
+                                size += blob.size;
+                            }
+                        }
+                    }
+                    size <= limit
+                }
+            };
+            let young = oldest.is_none_or(|oldest| used > oldest);
+            if !(kept || fits && young) {
+                gone.push(name);
+            }
+        }
+        Ok(gone)
+    }
+
+    fn manifest(&mut self, digest: TreeDigest) -> Result<Option<Arc<Tree>>> {
+        if let Some(tree) = self.manifests.get(&digest) {
+            return Ok(tree.clone());
+        }
+        let tree = self.store.read_tree(digest, false)?.map(Arc::new);
+        self.manifests.insert(digest, tree.clone());
+        Ok(tree)
+    }
+
+    fn remove_results(&mut self, names: &[String]) -> Result<()> {
+        let removed = self.remove(&self.store.results, "results", names, modified)?;
+        self.report.results += removed.0;
+        Ok(())
+    }
+
+    /// The trees that results name.
+    fn named(&self) -> Result<HashSet<TreeDigest>> {
+        let mut named = HashSet::new();
+        for (name, _) in files(&self.store.results).map_err(self.store.inside("reading", "results"))? {
+            let key = name.split_once('/').and_then(|(_, key)| key.parse::<NodeKey>().ok());
+            if let Some(key) = key
+                && let Some(record) = self.store.read_record(key, false)?
+            {
+                named.insert(record.tree);
+            }
+        }
+        Ok(named)
+    }
+
+    fn remove_checkouts(&mut self) -> Result<()> {
+        let store = self.store;
+        let named = self.named()?;
+        let failed = |error| store.inside("removing from", "checkouts")(error);
+        let all = open_dir(&store.dir, "checkouts").map_err(failed)?;
+        for boot in names(&all).map_err(failed)? {
+            let Ok(dir) = open_dir(&all, &boot) else { continue };
+            for name in names(&dir).map_err(failed)? {
+                let Ok(stat) = statat(&dir, &name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+                let wanted = boot == store.boot
+                    && matches!(parse_name(&name), Some((tree, Materialise::Link)) if named.contains(&tree));
+                if wanted || changed(&stat) >= self.horizon {
+                    continue;
+                }
+                let operation = FlockOperation::NonBlockingLockExclusive;
+                let Some(_lock) = LockFile::acquire(&store.locks, &name, operation).map_err(failed)? else { continue };
+                // Out of the way at once, so that it is never seen in part.
+                let aside = store.session.fresh();
+                match renameat(&dir, &name, &store.session.dir, &aside) {
+                    Ok(()) => remove_at(&store.session.dir, &*aside).map_err(failed)?,
+                    Err(Errno::NOENT) => continue,
+                    Err(error) => return Err(failed(error)),
+                }
+                self.report.checkouts += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_trees(&mut self) -> Result<()> {
+        let store = self.store;
+        let named = self.named()?;
+        let mut gone = Vec::new();
+        for (name, stat) in files(&store.trees).map_err(store.inside("reading", "trees"))? {
+            let digest = name.split_once('/').and_then(|(_, digest)| digest.parse::<TreeDigest>().ok());
+            let wanted = digest.is_some_and(|digest| named.contains(&digest) || self.has_checkout(digest));
+            if !wanted && modified(&stat) < self.horizon {
+                gone.push(name);
+            }
+        }
+        let removed = self.remove(&store.trees, "trees", &gone, modified)?;
+        self.report.trees += removed.0;
+        Ok(())
+    }
+
+    /// Whether a checkout of the tree is there: its guard may live longer than all that led to it.
+    fn has_checkout(&self, digest: TreeDigest) -> bool {
+        [Materialise::Link, Materialise::Copy].into_iter().any(|mode| {
+            let name = super::checkout::name(digest, mode);
+            statat(&self.store.checkouts, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+        })
+    }
+
+    fn remove_blobs(&mut self) -> Result<()> {
+        let store = self.store;
+        let mut wanted: HashSet<(BlobDigest, bool)> = HashSet::new();
+        for (name, _) in files(&store.trees).map_err(store.inside("reading", "trees"))? {
+            if let Some(digest) = name.split_once('/').and_then(|(_, digest)| digest.parse::<TreeDigest>().ok())
+                && let Some(tree) = self.manifest(digest)?
+            {
+                wanted.extend(tree.iter().filter_map(|(_, entry)| Blob::of(entry)).map(|b| (b.digest, b.executable)));
+            }
+        }
+        let mut gone = Vec::new();
+        for (name, stat) in files(&store.blobs).map_err(store.inside("reading", "blobs"))? {
+            if is_wanted(&name, &wanted) || changed(&stat) >= self.horizon {
+                self.report.bytes_left += stat.st_size as u64;
+            } else {
+                gone.push(name);
+            }
+        }
+        let removed = self.remove(&store.blobs, "blobs", &gone, changed)?;
+        self.report.blobs += removed.0;
+        self.report.bytes += removed.1;
+        Ok(())
+    }
+
+    /// Removes files whose mark is still older than the horizon. Gives how many, and their bytes.
+    fn remove(&self, dir: &OwnedFd, what: &str, names: &[String], mark: fn(&Stat) -> Time) -> Result<(u64, u64)> {
+        let failed = |error| self.store.inside("removing from", what)(error);
+        let (mut count, mut bytes) = (0, 0);
+        for batch in names.chunks(BATCH) {
+            let _pass = self.store.gate.alone().map_err(failed)?;
+            self.store.bump().map_err(failed)?;
+            for name in batch {
+                let stat = match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+                    Err(Errno::NOENT) => continue,
+                    stat => stat.map_err(failed)?,
+                };
+                if mark(&stat) >= self.horizon {
+                    continue;
+                }
+                match unlinkat(dir, name, AtFlags::empty()) {
+                    Ok(()) => {
+                        count += 1;
+                        bytes += stat.st_size as u64;
+                    }
+                    Err(Errno::NOENT) => {}
+                    Err(error) => return Err(failed(error)),
+                }
+            }
+            self.store.bump().map_err(failed)?;
+        }
+        Ok((count, bytes))
+    }
+}
+
+fn is_wanted(name: &str, wanted: &HashSet<(BlobDigest, bool)>) -> bool {
+    parse_blob_name(name).is_some_and(|blob| wanted.contains(&blob))
+}
+
+/// What a path below `blobs/` names.
+pub(super) fn parse_blob_name(name: &str) -> Option<(BlobDigest, bool)> {
+    let (_, name) = name.split_once('/')?;
+    let plain = name.strip_suffix('x');
+    Some((plain.unwrap_or(name).parse().ok()?, plain.is_some()))
+}
+
+/// The names in a folder.
+pub(super) fn names(dir: &OwnedFd) -> Result<Vec<String>, Errno> {
+    let mut names = Vec::new();
+    let mut entries = Dir::read_from(dir)?;
+    while let Some(entry) = entries.read() {
+        if let Ok(name) = entry?.file_name().to_str()
+            && name != "."
+            && name != ".."
+        {
+            names.push(name.to_owned());
+        }
+    }
+    Ok(names)
+}
+
+/// The files of a sharded folder, as `XX/NAME`.
+pub(super) fn files(dir: &OwnedFd) -> Result<Vec<(String, Stat)>, Errno> {
+    let mut files = Vec::new();
+    for shard in names(dir)? {
+        let Ok(inner) = open_dir(dir, &shard) else { continue };
+        for name in names(&inner)? {
+            match statat(&inner, &name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => files.push((format!("{shard}/{name}"), stat)),
+                Err(Errno::NOENT) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(files)
+}

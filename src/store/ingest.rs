@@ -1,0 +1,375 @@
+//! Trees from folders, also from such as an untrusted action left behind.
+//!
+//! The folder is looked through first, and nothing in it is changed if something in it can't be stored. No link is followed; every
+//! file is opened again from the top with the kernel refusing links on the way.
+
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io::Seek;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+
+use build_graph::{Entry, RelPath, Tree};
+use rayon::prelude::*;
+use rustix::fs::{
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, chmod, flistxattr, fstat, openat, openat2,
+    readlinkat, statat,
+};
+use rustix::io::Errno;
+
+use super::blob::{Blob, hash_stream, seal};
+use super::files::{SMALL, kind, read_all};
+use super::remove::make_ours;
+use super::{Result, Store, StoreError};
+
+/// A path with more bytes than this is refused: no system call could name it.
+const MAX_PATH: usize = 4000;
+/// A path with more components than this is refused.
+const MAX_DEPTH: usize = 256;
+/// So many problems of a folder are told at most.
+const MAX_PROBLEMS: usize = 10;
+
+/// What becomes of the files of a folder whose tree is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taking {
+    /// They stay.
+    Copy,
+    /// They may go: what can be renamed into the store is not copied, and folders that can't be read are made readable. Only for
+    /// folders that no other process writes to any more.
+    Move,
+}
+
+impl Store {
+    /// The tree of a folder, stored. Of modes, only whether the owner may execute a file is kept; of times and owners, nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Unfit`] if it holds devices, sockets, pipes, names or link targets that are not UTF-8, or paths that are too
+    /// deep; [`StoreError`] if something can't be read or stored.
+    pub fn ingest(&self, dir: &Path, taking: Taking) -> Result<Tree> {
+        let mut walk = Walk::new(self, dir, taking)?;
+        walk.directory(None);
+        walk.store()
+    }
+
+    /// As [`Store::ingest`], but only of these files and folders, at their own paths.
+    ///
+    /// # Errors
+    /// As [`Store::ingest`], and [`StoreError::MissingOutputs`] with all that are not there.
+    pub fn ingest_paths(&self, dir: &Path, outputs: &[RelPath], taking: Taking) -> Result<Tree> {
+        let mut walk = Walk::new(self, dir, taking)?;
+        let mut missing = Vec::new();
+        for output in outputs {
+            if !walk.output(output) {
+                missing.push(output.clone());
+            }
+        }
+        if !missing.is_empty() {
+            return Err(StoreError::MissingOutputs { outputs: missing });
+        }
+        walk.store()
+    }
+}
+
+/// What was found at a path.
+enum Found {
+    File { size: u64, executable: bool },
+    Symlink(String),
+    EmptyDirectory,
+}
+
+struct Walk<'a> {
+    store: &'a Store,
+    dir: &'a Path,
+    top: OwnedFd,
+    taking: Taking,
+    found: BTreeMap<RelPath, Found>,
+    problems: Vec<String>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(store: &'a Store, dir: &'a Path, taking: Taking) -> Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = || openat(CWD, dir, flags, Mode::empty());
+        let top = match (open(), taking) {
+            (Err(Errno::ACCESS), Taking::Move) => {
+                let name = CString::new(dir.as_os_str().as_encoded_bytes()).map_err(|_| Errno::INVAL);
+                name.and_then(|name| make_ours(CWD, &name)).and_then(|()| open())
+            }
+            (opened, _) => opened,
+        }
+        .map_err(|error| StoreError::outside("opening", dir, error))?;
+        Ok(Self { store, dir, top, taking, found: BTreeMap::new(), problems: Vec::new() })
+    }
+
+    fn problem(&mut self, path: &str, what: impl std::fmt::Display) {
+        if self.problems.len() < MAX_PROBLEMS {
+            // The end of a path of any length says little.
+            let shown: String = path.chars().take(200).collect();
+            self.problems.push(format!("`{}` {what}", shown.escape_debug()));
+        }
+    }
+
+    /// Finds one declared output. False if it is not there.
+    fn output(&mut self, output: &RelPath) -> bool {
+        let opened = match output.parent() {
+            None => self.top.try_clone().map_err(|_| Errno::MFILE),
+            Some(parent) => self.open_dir_at(parent.as_str()),
+        };
+        let parent = match opened {
+            Ok(parent) => parent,
+            Err(Errno::NOENT | Errno::NOTDIR) => return false,
+            Err(Errno::LOOP) => {
+                self.problem(output.as_str(), "lies below a symbolic link");
+                return true;
+            }
+            Err(error) => {
+                self.problem(output.as_str(), format_args!("can't be reached ({error})"));
+                return true;
+            }
+        };
+        let Ok(name) = CString::new(output.file_name()) else { return false };
+        match statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT | Errno::NOTDIR) => return false,
+            Err(error) => self.problem(output.as_str(), format_args!("can't be looked at ({error})")),
+            Ok(stat) => {
+                if self.entry(&parent, &name, output.clone(), &stat) {
+                    self.directory(Some(output.clone()));
+                }
+            }
+        }
+        true
+    }
+
+    /// Finds all that a folder holds, and what is below it.
+    fn directory(&mut self, start: Option<RelPath>) {
+        let mut waiting = vec![start];
+        while let Some(path) = waiting.pop() {
+            if self.problems.len() >= MAX_PROBLEMS {
+                return;
+            }
+            let shown = path.as_ref().map_or(".", RelPath::as_str).to_owned();
+            match self.list(path.as_ref(), &mut waiting) {
+                Ok(0) => {
+                    if let Some(path) = path {
+                        self.found.insert(path, Found::EmptyDirectory);
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => self.problem(&shown, format_args!("can't be read ({error})")),
+            }
+        }
+    }
+
+    /// Finds what is directly in a folder, and gives how many things that were.
+    fn list(&mut self, path: Option<&RelPath>, waiting: &mut Vec<Option<RelPath>>) -> Result<usize, Errno> {
+        let dir = match path {
+            None => self.top.try_clone().map_err(|_| Errno::MFILE)?,
+            Some(path) => self.open_dir_at(path.as_str())?,
+        };
+        let mut count = 0;
+        let mut entries = Dir::read_from(&dir)?;
+        while let Some(entry) = entries.read() {
+            let entry = entry?;
+            let name = entry.file_name();
+            if name == c"." || name == c".." {
+                continue;
+            }
+            count += 1;
+            if self.problems.len() >= MAX_PROBLEMS {
+                return Ok(count);
+            }
+            let above = path.map_or(String::new(), |path| format!("{path}/"));
+            let full = match name.to_str().map(|name| RelPath::new(format!("{above}{name}"))) {
+                Ok(Ok(full)) => full,
+                Ok(Err(_)) => {
+                    self.problem(&format!("{above}{}", name.to_string_lossy()), "has a line feed in its name");
+                    continue;
+                }
+                Err(_) => {
+                    self.problem(&format!("{above}{}", name.to_string_lossy()), "is no UTF-8");
+                    continue;
+                }
+            };
+            if full.as_str().len() > MAX_PATH || full.as_str().split('/').count() > MAX_DEPTH {
+                self.problem(full.as_str(), "is too deep");
+                continue;
+            }
+            let stat = statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            if self.entry(&dir, name, full.clone(), &stat) {
+                waiting.push(Some(full));
+            }
+        }
+        Ok(count)
+    }
+
+    /// Notes what stands at a path. True if it is a folder, whose content is to be found.
+    fn entry(&mut self, dir: &OwnedFd, name: &CStr, path: RelPath, stat: &Stat) -> bool {
+        let what = match kind(stat) {
+            FileType::Directory => return true,
+            FileType::RegularFile => {
+                let size = stat.st_size as u64;
+                if size <= self.store.options.max_file_size {
+                    self.found.insert(path, Found::File { size, executable: stat.st_mode & 0o100 != 0 });
+                } else {
+                    let limit = self.store.options.max_file_size;
+                    self.problem(path.as_str(), format_args!("has {size} bytes, more than {limit}"));
+                }
+                return false;
+            }
+            FileType::Symlink => {
+                match readlinkat(dir, name, Vec::new()).map(CString::into_string) {
+                    Ok(Ok(target)) => {
+                        self.found.insert(path, Found::Symlink(target));
+                    }
+                    Ok(Err(_)) => self.problem(path.as_str(), "is a link whose target is no UTF-8"),
+                    Err(error) => self.problem(path.as_str(), format_args!("can't be read ({error})")),
+                }
+                return false;
+            }
+            FileType::Socket => "is a socket",
+            FileType::Fifo => "is a named pipe",
+            FileType::CharacterDevice | FileType::BlockDevice => "is a device",
+            FileType::Unknown => "is of an unknown kind",
+        };
+        self.problem(path.as_str(), what);
+        false
+    }
+
+    /// Opens a folder below the top; gives it the modes it lacks where the folder is ours to take.
+    fn open_dir_at(&self, path: &str) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let opened = open_beneath(&self.top, path, flags);
+        if self.taking == Taking::Copy {
+            return opened;
+        }
+        match opened {
+            // Files are to be renamed out of it.
+            Ok(dir) if fstat(&dir)?.st_mode & 0o700 == 0o700 => Ok(dir),
+            Ok(_) | Err(Errno::ACCESS) => {
+                make_ours_beneath(&self.top, path)?;
+                open_beneath(&self.top, path, flags)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts all that was found into the store.
+    fn store(self) -> Result<Tree> {
+        if !self.problems.is_empty() {
+            return Err(StoreError::Unfit { dir: self.dir.to_owned(), problems: self.problems });
+        }
+        let found: Vec<_> = self.found.iter().collect();
+        let take = |(path, found): &(&RelPath, &Found)| {
+            let entry = match found {
+                Found::File { size, executable } => self.file(path, *size, *executable)?,
+                Found::Symlink(target) => Entry::Symlink { target: target.clone() },
+                Found::EmptyDirectory => Entry::EmptyDirectory,
+            };
+            Ok(((*path).clone(), entry))
+        };
+        // A few files are quicker than waking other threads.
+        let entries: Vec<_> = if found.len() < 8 {
+            found.iter().map(take).collect::<Result<_>>()?
+        } else {
+            found.par_iter().map(take).collect::<Result<_>>()?
+        };
+        let mut tree = Tree::new();
+        for (path, entry) in entries {
+            tree.insert(path, entry)
+                .map_err(|error| StoreError::Unfit { dir: self.dir.to_owned(), problems: vec![error.to_string()] })?;
+        }
+        Ok(tree)
+    }
+
+    fn file(&self, path: &RelPath, size: u64, executable: bool) -> Result<Entry> {
+        let shown = || self.dir.join(path);
+        let outside = |error: Errno| StoreError::outside("reading", shown(), error);
+        let file = match open_beneath(&self.top, path.as_str(), OFlags::RDONLY | OFlags::NONBLOCK) {
+            Err(Errno::ACCESS) if self.taking == Taking::Move => make_ours_beneath(&self.top, path.as_str())
+                .and_then(|()| open_beneath(&self.top, path.as_str(), OFlags::RDONLY | OFlags::NONBLOCK)),
+            opened => opened,
+        }
+        .map_err(outside)?;
+        let stat = fstat(&file).map_err(outside)?;
+        if kind(&stat) != FileType::RegularFile {
+            return Err(outside(Errno::INVAL));
+        }
+        if !self.can_move(&file, &stat) {
+            return self.store.put_open(file, size, executable, &shown());
+        }
+        let (digest, size) = if size <= SMALL {
+            let bytes = read_all(&file, size).map_err(|error| StoreError::outside("reading", shown(), error))?;
+            (build_graph::BlobDigest::of(&bytes), bytes.len() as u64)
+        } else {
+            let mut file =
+                File::from(file.try_clone().map_err(|error| StoreError::outside("reading", shown(), error))?);
+            hash_stream(&mut file).map_err(|error| StoreError::outside("reading", shown(), error))?
+        };
+        let blob = Blob { digest, size, executable };
+        if self.store.keep(blob)? {
+            return Ok(blob.entry());
+        }
+        let moved = self.parent(path).and_then(|parent| {
+            seal(&file, blob)?;
+            self.store.adopt(parent, path.file_name(), blob)
+        });
+        match moved {
+            Ok(()) => Ok(blob.entry()),
+            // One file system, but two mounts of it.
+            Err(Errno::XDEV | Errno::PERM | Errno::ACCESS) => {
+                let mut file = File::from(file);
+                file.rewind().map_err(|error| StoreError::outside("reading", shown(), error))?;
+                self.store.put_open(file.into(), size, executable, &shown())
+            }
+            Err(error) => Err(self.store.inside("moving into the store", blob.name())(error)),
+        }
+    }
+
+    fn parent(&self, path: &RelPath) -> Result<OwnedFd, Errno> {
+        match path.parent() {
+            None => self.top.try_clone().map_err(|_| Errno::MFILE),
+            Some(parent) => open_beneath(&self.top, parent.as_str(), OFlags::RDONLY | OFlags::DIRECTORY),
+        }
+    }
+
+    /// Whether the very file can become a blob: it is ours, nobody else has a name for it, and it carries nothing but its bytes.
+    fn can_move(&self, file: &OwnedFd, stat: &Stat) -> bool {
+        self.taking == Taking::Move
+            && stat.st_nlink == 1
+            && stat.st_uid == rustix::process::geteuid().as_raw()
+            && fstat(&self.store.blobs).is_ok_and(|blobs| blobs.st_dev == stat.st_dev)
+            && matches!(flistxattr(file, &mut [0_u8; 0][..]), Ok(0) | Err(Errno::OPNOTSUPP))
+    }
+}
+
+/// Opens a file or folder below `top`; the kernel refuses a path that runs through a link or leaves `top`.
+fn open_beneath(top: &OwnedFd, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match openat2(top, path, flags, Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS) {
+        // An old kernel, or a filter of system calls that does not know it: one component at a time.
+        Err(Errno::NOSYS | Errno::PERM) => {}
+        opened => return opened,
+    }
+    let mut dir = top.as_fd().try_clone_to_owned().map_err(|_| Errno::MFILE)?;
+    let mut components = path.split('/').peekable();
+    while let Some(component) = components.next() {
+        if components.peek().is_none() {
+            return openat(&dir, component, flags, Mode::empty());
+        }
+        let way = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        dir = openat(&dir, component, way, Mode::empty())?;
+    }
+    Ok(dir)
+}
+
+/// Gives the owner all rights to a file or folder below `top`.
+fn make_ours_beneath(top: &OwnedFd, path: &str) -> Result<(), Errno> {
+    let handle = open_beneath(top, path, OFlags::PATH)?;
+    let stat = fstat(&handle)?;
+    if !matches!(kind(&stat), FileType::Directory | FileType::RegularFile) {
+        return Err(Errno::ACCESS);
+    }
+    let mode = stat.st_mode & 0o777 | if kind(&stat) == FileType::Directory { 0o700 } else { 0o400 };
+    chmod(format!("/proc/self/fd/{}", handle.as_raw_fd()), Mode::from_raw_mode(mode))
+}

@@ -1,0 +1,142 @@
+//! Locks between processes. All of them are `flock`, which the kernel lets go of when their holder dies.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use build_graph::NodeKey;
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fstat, openat, statat, unlinkat};
+use rustix::io::{Errno, retry_on_intr};
+
+use super::error::{Result, StoreError};
+
+/// Keeps what a look-up found from being removed between the look-up and its mark.
+///
+/// Look-ups and insertions pass it shared and for a few system calls only; whoever removes something passes it alone. A thread
+/// never passes it while it is already inside.
+#[derive(Debug)]
+pub(super) struct Gate {
+    file: OwnedFd,
+    inside: Mutex<Inside>,
+    left: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Inside {
+    shared: usize,
+    alone: bool,
+}
+
+/// Being inside the gate; dropping it leaves.
+pub(super) struct Pass<'gate>(&'gate Gate);
+
+impl Gate {
+    pub(super) fn new(file: OwnedFd) -> Self {
+        Self { file, inside: Mutex::default(), left: Condvar::new() }
+    }
+
+    /// Enters beside others who enter shared.
+    pub(super) fn shared(&self) -> Result<Pass<'_>, Errno> {
+        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        while inside.alone {
+            inside = self.left.wait(inside).unwrap_or_else(PoisonError::into_inner);
+        }
+        if inside.shared == 0 {
+            retry_on_intr(|| flock(&self.file, FlockOperation::LockShared))?;
+        }
+        inside.shared += 1;
+        Ok(Pass(self))
+    }
+
+    /// Enters when nobody is inside, and keeps all others out.
+    pub(super) fn alone(&self) -> Result<Pass<'_>, Errno> {
+        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        while inside.alone || inside.shared > 0 {
+            inside = self.left.wait(inside).unwrap_or_else(PoisonError::into_inner);
+        }
+        retry_on_intr(|| flock(&self.file, FlockOperation::LockExclusive))?;
+        inside.alone = true;
+        Ok(Pass(self))
+    }
+}
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        let mut inside = self.0.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        if inside.alone {
+            inside.alone = false;
+        } else {
+            inside.shared -= 1;
+        }
+        if inside.shared == 0 {
+            // Unlocking explicitly, not by closing: a forked child may hold a copy of the descriptor.
+            let _ = flock(&self.0.file, FlockOperation::Unlock);
+            self.0.left.notify_all();
+        }
+    }
+}
+
+/// A lock file, held; removed from its directory when let go of.
+#[derive(Debug)]
+pub(super) struct LockFile {
+    dir: Arc<OwnedFd>,
+    name: String,
+    file: OwnedFd,
+}
+
+impl LockFile {
+    /// Makes the file and locks it; waits, or gives `None` if `operation` is one that does not wait.
+    pub(super) fn acquire(dir: &Arc<OwnedFd>, name: &str, operation: FlockOperation) -> Result<Option<Self>, Errno> {
+        loop {
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+            let file = openat(dir, name, flags, Mode::from_raw_mode(0o600))?;
+            match retry_on_intr(|| flock(&file, operation)) {
+                Ok(()) => {}
+                Err(Errno::WOULDBLOCK) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+            // The last holder may have removed the file that was opened: then it locks nothing.
+            if is_at(&file, dir, name)? {
+                return Ok(Some(Self { dir: dir.clone(), name: name.to_owned(), file }));
+            }
+        }
+    }
+}
+
+impl Drop for LockFile {
+    fn drop(&mut self) {
+        // Only who can hold it alone may remove it: nobody else is inside then, and who waits notices.
+        if flock(&self.file, FlockOperation::NonBlockingLockExclusive).is_ok()
+            && is_at(&self.file, &self.dir, &self.name).unwrap_or(false)
+        {
+            let _ = unlinkat(&self.dir, &self.name, AtFlags::empty());
+        }
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
+/// Whether the open file is the one that stands at the name.
+pub(super) fn is_at(file: impl AsFd, dir: impl AsFd, name: &str) -> Result<bool, Errno> {
+    let open = fstat(file)?;
+    match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(there) => Ok((there.st_dev, there.st_ino) == (open.st_dev, open.st_ino)),
+        Err(Errno::NOENT) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The exclusive right to make a key's result, among all processes that use the store. Dropping it, or dying, lets go of it.
+#[derive(Debug)]
+pub struct KeyLock {
+    _file: LockFile,
+}
+
+impl KeyLock {
+    pub(super) fn acquire(root: &PathBuf, dir: &Arc<OwnedFd>, key: NodeKey, wait: bool) -> Result<Option<Self>> {
+        let operation = if wait { FlockOperation::LockExclusive } else { FlockOperation::NonBlockingLockExclusive };
+        let name = key.to_string();
+        let file = LockFile::acquire(dir, &name, operation)
+            .map_err(|error| StoreError::inside(root, "locking", format!("locks/{name}"), error))?;
+        Ok(file.map(|file| Self { _file: file }))
+    }
+}

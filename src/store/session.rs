@@ -1,0 +1,195 @@
+//! Sessions: one for every open [`Store`](super::Store), with a folder of its own under `tmp/` for whatever is not finished.
+//!
+//! `tmp/SESSION/lock` is locked as long as the session lives, and its time of modification says when the session began: what was
+//! marked since then is in use. Folders of sessions that died are swept by the next that begins.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags, flock, fstat, mkdirat, openat, statat};
+use rustix::io::{Errno, retry_on_intr};
+
+use super::error::{Result, StoreError};
+use super::files::{Time, changed, modified, open_dir};
+use super::lock::is_at;
+use super::remove::remove_at;
+
+/// A folder of a session that has no lock is left alone for this long, in seconds: its owner may be about to make it.
+const GRACE: i64 = 3600;
+
+#[derive(Debug)]
+pub(super) struct Session {
+    root: PathBuf,
+    tmp: OwnedFd,
+    name: String,
+    /// The session's folder.
+    pub(super) dir: OwnedFd,
+    lock: OwnedFd,
+    /// When it began, by the clock of the file system.
+    pub(super) start: Time,
+    counter: AtomicU64,
+}
+
+impl Session {
+    pub(super) fn begin(root: &Path, tmp: OwnedFd) -> Result<Arc<Self>> {
+        let error = |error| StoreError::inside(root, "making a folder in", "tmp", error);
+        loop {
+            let name = format!("{}-{:016x}", std::process::id(), random().map_err(error)?);
+            match mkdirat(&tmp, &name, Mode::from_raw_mode(0o755)) {
+                Ok(()) => {}
+                Err(Errno::EXIST) => continue,
+                Err(errno) => return Err(error(errno)),
+            }
+            let opened = open_dir(&tmp, &name).and_then(|dir| {
+                let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+                let lock = openat(&dir, "lock", flags, Mode::from_raw_mode(0o600))?;
+                Ok((dir, lock))
+            });
+            let (dir, lock) = match opened {
+                Ok(opened) => opened,
+                // Swept away before it was locked.
+                Err(Errno::NOENT) => continue,
+                Err(errno) => return Err(error(errno)),
+            };
+            let locked = retry_on_intr(|| flock(&lock, FlockOperation::NonBlockingLockExclusive)).is_ok();
+            if locked && is_at(&lock, &dir, "lock").map_err(error)? {
+                let start = modified(&fstat(&lock).map_err(error)?);
+                let root = root.to_owned();
+                return Ok(Arc::new(Self { root, tmp, name, dir, lock, start, counter: AtomicU64::new(0) }));
+            }
+        }
+    }
+
+    /// A name in the session's folder that was not given before.
+    pub(super) fn fresh(&self) -> String {
+        self.counter.fetch_add(1, Ordering::Relaxed).to_string()
+    }
+
+    /// A new, empty folder.
+    pub(super) fn scratch(self: &Arc<Self>) -> Result<Scratch> {
+        let name = self.fresh();
+        mkdirat(&self.dir, &name, Mode::from_raw_mode(0o755))
+            .map_err(|error| StoreError::inside(&self.root, "making a folder in", "tmp", error))?;
+        let path = self.root.join("tmp").join(&self.name).join(&name);
+        Ok(Scratch { session: self.clone(), name, path })
+    }
+
+    /// Removes the folders of dead sessions.
+    pub(super) fn sweep(&self) {
+        let _ = self.others(|tmp, name, lock| {
+            if lock.is_some() {
+                let _ = remove_at(tmp, name);
+            }
+        });
+    }
+
+    /// When the oldest session that is alive began.
+    pub(super) fn oldest(&self) -> Result<Time, Errno> {
+        let mut oldest = self.start;
+        for_each_name(&self.tmp, |name| {
+            let lock = match open_lock(&self.tmp, name) {
+                Ok(lock) => lock,
+                // About to begin: not before this moment.
+                Err(Errno::NOENT) => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            if flock(&lock, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK) {
+                oldest = oldest.min(modified(&fstat(&lock)?));
+            }
+            Ok(())
+        })?;
+        Ok(oldest)
+    }
+
+    /// Calls `action` for every other session's folder that is dead, with its lock held.
+    fn others(&self, mut action: impl FnMut(&OwnedFd, &str, Option<OwnedFd>)) -> Result<(), Errno> {
+        for_each_name(&self.tmp, |name| {
+            if name == self.name {
+                return Ok(());
+            }
+            match open_lock(&self.tmp, name) {
+                Ok(lock) => {
+                    if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                        action(&self.tmp, name, Some(lock));
+                    }
+                }
+                Err(Errno::NOENT) => {
+                    let Ok(stat) = statat(&self.tmp, name, AtFlags::SYMLINK_NOFOLLOW) else { return Ok(()) };
+                    if changed(&stat).0 + GRACE < modified(&fstat(&self.lock)?).0 {
+                        let _ = remove_at(&self.tmp, name);
+                    }
+                }
+                Err(_) => {}
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = remove_at(&self.tmp, &self.name);
+        let _ = flock(&self.lock, FlockOperation::Unlock);
+    }
+}
+
+fn open_lock(tmp: &OwnedFd, session: &str) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    openat(tmp, format!("{session}/lock"), flags, Mode::empty())
+}
+
+fn for_each_name(dir: &OwnedFd, mut action: impl FnMut(&str) -> Result<(), Errno>) -> Result<(), Errno> {
+    let mut entries = Dir::read_from(dir)?;
+    while let Some(entry) = entries.read() {
+        if let Ok(name) = entry?.file_name().to_str()
+            && name != "."
+            && name != ".."
+        {
+            action(name)?;
+        }
+    }
+    Ok(())
+}
+
+fn random() -> Result<u64, Errno> {
+    let mut bytes = [0; 8];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+/// A new, empty folder on the store's own file system, removed with all that it holds when dropped, or, if this process dies, by the
+/// next one that opens the store. What is made in it can be [ingested](super::Store::ingest_paths) without a copy.
+#[derive(Debug)]
+pub struct Scratch {
+    session: Arc<Session>,
+    name: String,
+    path: PathBuf,
+}
+
+impl Scratch {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Keeps the folder: moves it to `to`, which must not exist and must be on the same file system.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] if `to` is there, [`StoreError::Io`] if the move fails; then the folder stays what it was.
+    pub fn keep(self, to: &Path) -> Result<(), (Self, StoreError)> {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        match renameat_with(&self.session.dir, &self.name, CWD, to, RenameFlags::NOREPLACE) {
+            Ok(()) => Ok(()),
+            Err(Errno::EXIST) => Err((self, StoreError::Exists { path: to.to_owned() })),
+            Err(error) => Err((self, StoreError::outside("moving a folder to", to, error))),
+        }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = remove_at(&self.session.dir, &self.name);
+    }
+}
