@@ -1,3 +1,4 @@
 //! The build tool.
 
 pub mod archive;
+pub mod image;
