@@ -29,9 +29,13 @@ fn nodes(count: usize) -> Vec<Node> {
     while nodes.len() < count {
         let unit = nodes.len();
         let inputs = if unit % 101 == 0 {
-            objects.drain(..).map(|object| ActionInput { selection: whole(&object), at: path("/build/objects") }).collect()
+            objects
+                .drain(..)
+                .map(|object| ActionInput { selection: whole(&object), at: path("/build/objects") })
+                .collect()
         } else {
-            let file = Projection { include: vec![Glob::new(format!("unit{unit}.c")).expect("a glob")], ..Projection::all() };
+            let file =
+                Projection { include: vec![Glob::new(format!("unit{unit}.c")).expect("a glob")], ..Projection::all() };
             vec![
                 ActionInput { selection: Selection { node: source.clone(), part: file }, at: path("/build/src") },
                 ActionInput { selection: whole(&source), at: path("/build/include") },
@@ -98,7 +102,10 @@ fn main() {
         let ninja = timed("ninja", &["-t", "targets", "rule", "node"]);
         let mut lists = "cmake_minimum_required(VERSION 3.10)\nproject(bench NONE)\n".to_owned();
         for unit in 0..count {
-            let _ = writeln!(lists, "add_custom_command(OUTPUT u{unit}.o COMMAND cc -c u{unit}.c -o u{unit}.o DEPENDS u{unit}.c)");
+            let _ = writeln!(
+                lists,
+                "add_custom_command(OUTPUT u{unit}.o COMMAND cc -c u{unit}.c -o u{unit}.o DEPENDS u{unit}.c)"
+            );
         }
         let _ = write!(lists, "add_custom_target(all_units ALL DEPENDS");
         for unit in 0..count {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use walkdir::WalkDir;
 
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Taking};
 
 /// The file that marks a project's root and holds its settings.
 pub const SETTINGS_FILE: &str = "pynbox.toml";
@@ -110,7 +110,8 @@ pub struct Seen {
 impl Seen {
     /// Looks at a path.
     pub fn now(path: PathBuf) -> Self {
-        let nanoseconds = |seconds: i64, nanoseconds: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds);
+        let nanoseconds =
+            |seconds: i64, nanoseconds: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds);
         let identity = fs::metadata(&path).ok().map(|metadata| {
             let changed = nanoseconds(metadata.mtime(), metadata.mtime_nsec());
             let status = nanoseconds(metadata.ctime(), metadata.ctime_nsec());
@@ -251,7 +252,13 @@ impl Project {
         Ok(paths)
     }
 
-    fn read_locks(&self, folder: &Path, bundle: &Bundle, own: bool, seen: &mut Vec<Seen>) -> Result<Locks, ProjectError> {
+    fn read_locks(
+        &self,
+        folder: &Path,
+        bundle: &Bundle,
+        own: bool,
+        seen: &mut Vec<Seen>,
+    ) -> Result<Locks, ProjectError> {
         let mut locks = if own { Locks::default() } else { bundle.locks.clone() };
         for name in ["sources.toml", "images.toml"] {
             let path = folder.join(name);
@@ -286,7 +293,7 @@ impl Project {
             for entry in WalkDir::new(&path).sort_by_file_name().into_iter().filter_map(Result::ok) {
                 seen.push(Seen::now(entry.into_path()));
             }
-            return Ok((name.to_owned(), Override::Folder(store.ingest_copy(&path)?)));
+            return Ok((name.to_owned(), Override::Folder(store.ingest(&path, Taking::Copy)?)));
         }
         seen.push(Seen::now(path.clone()));
         let entry: Entry = store.put_file(&path, false)?;
@@ -299,6 +306,8 @@ impl Project {
 
 fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ProjectError> {
     let text = fs::read_to_string(path).map_err(|source| ProjectError::Read { path: path.to_path_buf(), source })?;
-    toml::from_str(&text)
-        .map_err(|error| ProjectError::Malformed { path: path.to_path_buf(), problem: error.to_string().trim_end().to_owned() })
+    toml::from_str(&text).map_err(|error| ProjectError::Malformed {
+        path: path.to_path_buf(),
+        problem: error.to_string().trim_end().to_owned(),
+    })
 }

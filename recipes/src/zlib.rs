@@ -4,8 +4,21 @@ use build_graph::dsl::{Compilation, Context, Product};
 
 /// The units of the library; the others in the tarball are programs and examples.
 const UNITS: [&str; 15] = [
-    "adler32.c", "compress.c", "crc32.c", "deflate.c", "gzclose.c", "gzlib.c", "gzread.c", "gzwrite.c", "infback.c", "inffast.c",
-    "inflate.c", "inftrees.c", "trees.c", "uncompr.c", "zutil.c",
+    "adler32.c",
+    "compress.c",
+    "crc32.c",
+    "deflate.c",
+    "gzclose.c",
+    "gzlib.c",
+    "gzread.c",
+    "gzwrite.c",
+    "infback.c",
+    "inffast.c",
+    "inflate.c",
+    "inftrees.c",
+    "trees.c",
+    "uncompr.c",
+    "zutil.c",
 ];
 
 pub(crate) fn describe(cx: &mut Context<'_>) -> Product {

@@ -10,7 +10,7 @@ use build_graph::{SandboxPath, Tree, TreeDigest, key};
 use super::BuildError;
 use super::plan::OutDir;
 use crate::executor::{Executor, InputMount, Run, Status};
-use crate::store::{Materialise, MaterialisedTree, Scratch, Store};
+use crate::store::{Materialise, MaterialisedTree, Scratch, Store, StoreError, Taking};
 
 /// A tree of so many entries is laid out once and kept for other actions, if few selections make it up: header sets are such.
 const SHARED_FROM: usize = 12;
@@ -44,7 +44,7 @@ impl View {
     /// # Errors
     /// [`BuildError::Tree`] if inputs claim one path with different contents; errors of the store.
     pub fn new(store: &Store, run: &ActionRun<'_>) -> Result<Self, BuildError> {
-        let root = store.materialised(&run.image, Materialise::Link)?;
+        let root = store.materialised(run.image.digest(), Materialise::Link)?;
         let scratch = store.scratch()?;
         let mut mounts = Vec::new();
         let mut shared: Vec<MaterialisedTree> = Vec::new();
@@ -55,7 +55,7 @@ impl View {
             let again = used.contains(&digest);
             used.push(digest);
             let host = if group.tree.len() >= SHARED_FROM && group.selections <= SHARED_SELECTIONS && !again {
-                let tree = store.materialised(&group.tree, Materialise::Copy)?;
+                let tree = store.materialised(store.put_tree(&group.tree)?, Materialise::Copy)?;
                 let path = tree.path().to_path_buf();
                 shared.push(tree);
                 path
@@ -90,7 +90,12 @@ impl View {
     ///
     /// # Errors
     /// Those of the executor.
-    pub fn shell(&self, action: &Action, executor: &dyn Executor, build: &std::path::Path) -> Result<Status, BuildError> {
+    pub fn shell(
+        &self,
+        action: &Action,
+        executor: &dyn Executor,
+        build: &std::path::Path,
+    ) -> Result<Status, BuildError> {
         Ok(self.with(action, |run| executor.shell(&Run { build_dir: build, ..*run }))?)
     }
 }
@@ -123,14 +128,22 @@ fn group(run: &ActionRun<'_>) -> Result<BTreeMap<SandboxPath, Group>, BuildError
 /// # Errors
 /// [`BuildError::Failed`] if the command fails, [`BuildError::Outputs`] if a declared output is missing, and errors of the store and
 /// the executor.
-pub fn run(store: &Store, executor: &dyn Executor, out: Option<&OutDir>, run: &ActionRun<'_>) -> Result<Tree, BuildError> {
+pub fn run(
+    store: &Store,
+    executor: &dyn Executor,
+    out: Option<&OutDir>,
+    run: &ActionRun<'_>,
+) -> Result<Tree, BuildError> {
     let view = View::new(store, run)?;
     let status = view.with(run.action, |run| executor.run(run))?;
     let outcome = match status {
         Status::Exited(0) => store
-            .ingest_paths(&view.scratch.path().join("build"), &run.action.outputs)
-            .map_err(|error| if error.is_about_contents() { BuildError::Outputs(error.to_string()) } else { error.into() }),
-        failed => Err(BuildError::Failed { status: failed.to_string(), kept: None }),
+            .ingest_paths(&view.scratch.path().join("build"), &run.action.outputs, Taking::Move)
+            .map_err(|error| match error {
+                StoreError::MissingOutputs { .. } | StoreError::Unfit { .. } => BuildError::Outputs(error.to_string()),
+                error => error.into(),
+            }),
+        failed => Err(BuildError::Failed { status: describe(failed), kept: None }),
     };
     let Some(out) = out else { return outcome };
     let kept = out.failed(run.name);
@@ -150,5 +163,13 @@ pub fn run(store: &Store, executor: &dyn Executor, out: Option<&OutDir>, run: &A
             let _ = view.scratch.keep(&kept);
             Err(other)
         }
+    }
+}
+
+fn describe(status: Status) -> String {
+    match status {
+        Status::Exited(code) => format!("ended with status {code}"),
+        Status::Signalled(signal) => format!("was killed by signal {signal}"),
+        Status::TimedOut => "took longer than it may and was killed".to_owned(),
     }
 }

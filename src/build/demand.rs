@@ -18,13 +18,15 @@ pub struct Demand<'a> {
     selections: Selections,
 }
 
-/// How a node came by its tree.
+/// A node's tree, whole in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// The store had its result.
-    Known,
-    /// It was built now.
-    Built,
+pub struct Obtained {
+    /// Its digest.
+    pub tree: TreeDigest,
+    /// The key that it stands under.
+    pub key: NodeKey,
+    /// Whether it was built now, and not known before.
+    pub built: bool,
 }
 
 impl<'a> Demand<'a> {
@@ -38,12 +40,28 @@ impl<'a> Demand<'a> {
     ///
     /// # Errors
     /// [`BuildError::Node`], which names the node that failed: this one or one that it needs.
-    pub fn obtain(&self, name: &NodeName) -> Result<(TreeDigest, Outcome), BuildError> {
+    pub fn obtain(&self, name: &NodeName) -> Result<Obtained, BuildError> {
         let node = self.plan.node(name)?;
         self.obtain_described(&node).map_err(|error| error.at(name))
     }
 
-    fn obtain_described(&self, node: &Node) -> Result<(TreeDigest, Outcome), BuildError> {
+    /// The digests of a node's selections, in their order; inputs that were never built are built.
+    ///
+    /// # Errors
+    /// As [`Demand::obtain`].
+    pub fn input_digests(&self, node: &Node) -> Result<Vec<TreeDigest>, BuildError> {
+        node.op.selections().iter().map(|selection| Ok(self.select(selection)?.digest)).collect()
+    }
+
+    /// The selected trees of a node, in their order, with all their bytes in the store.
+    ///
+    /// # Errors
+    /// As [`Demand::obtain`].
+    pub fn inputs(&self, node: &Node) -> Result<Vec<Arc<Tree>>, BuildError> {
+        node.op.selections().iter().map(|selection| self.whole(&selection.node, &self.select(selection)?)).collect()
+    }
+
+    fn obtain_described(&self, node: &Node) -> Result<Obtained, BuildError> {
         let store = self.means.store;
         let mut selected = Vec::new();
         for selection in node.op.selections() {
@@ -51,13 +69,13 @@ impl<'a> Demand<'a> {
         }
         let digests: Vec<_> = selected.iter().map(|selected| selected.digest).collect();
         let key = KeyInputs::new(&node.op, &digests).key();
-        if let Some((digest, _)) = store.whole_result(key)? {
-            return Ok((digest, Outcome::Known));
+        if let Some((tree, _)) = store.whole_result(key)? {
+            return Ok(Obtained { tree, key, built: false });
         }
         // Whoever has the lock builds; the others find the result when they get it.
         let _lock = store.lock(key)?;
-        if let Some((digest, _)) = store.whole_result(key)? {
-            return Ok((digest, Outcome::Known));
+        if let Some((tree, _)) = store.whole_result(key)? {
+            return Ok(Obtained { tree, key, built: false });
         }
         let mut inputs = Vec::with_capacity(selected.len());
         for (selection, selected) in node.op.selections().iter().zip(&selected) {
@@ -73,19 +91,19 @@ impl<'a> Demand<'a> {
         }
         let tree = evaluate(&self.means, node, inputs)?;
         let digest = record(&self.means, node, key, &digests, &tree)?;
-        Ok((digest, Outcome::Built))
+        Ok(Obtained { tree: digest, key, built: true })
     }
 
     fn select(&self, selection: &build_graph::node::Selection) -> Result<super::selections::Selected, BuildError> {
         let tree = match self.plan.claimed(&selection.node) {
             Some(tree) => tree,
-            None => self.obtain(&selection.node)?.0,
+            None => self.obtain(&selection.node)?.tree,
         };
         match self.selections.select(self.means.store, tree, &selection.part) {
             Ok(selected) => Ok(selected),
             Err(SelectionFault::Error(error)) => Err(error),
             Err(SelectionFault::Lost) => {
-                let tree = self.obtain(&selection.node)?.0;
+                let tree = self.obtain(&selection.node)?.tree;
                 match self.selections.select(self.means.store, tree, &selection.part) {
                     Ok(selected) => Ok(selected),
                     Err(SelectionFault::Error(error)) => Err(error),

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use build_graph::node::{Node, Op, Part};
+use build_graph::node::{Node, NodeName, Op, Part};
 use build_graph::{Entry, RelPath, Tree};
 
 use super::action::ActionRun;
@@ -11,16 +11,16 @@ use super::plan::OutDir;
 use super::{BuildError, action, host_program};
 use crate::executor::Executor;
 use crate::install::package;
-use crate::source::FetchSettings;
+use crate::source::{Fetcher, Job, Quiet};
 use crate::store::Store;
-use crate::{archive, image, patch, source};
+use crate::{archive, image, patch};
 
 /// What operations need of the world.
 pub struct Means<'a> {
     /// Where trees are.
     pub store: &'a Store,
     /// How sources are had.
-    pub fetch: &'a FetchSettings,
+    pub fetch: &'a Fetcher,
     /// Gives the executor, which is only looked for when an action has to run.
     pub executor: &'a (dyn Fn() -> Result<Arc<dyn Executor>, BuildError> + Sync),
     /// Where failed actions are kept.
@@ -38,17 +38,30 @@ pub fn evaluate(means: &Means<'_>, node: &Node, inputs: Vec<Arc<Tree>>) -> Resul
         Op::Source(pin) => {
             let scratch = store.scratch()?;
             let path = scratch.path().join("file");
-            source::fetch(pin, means.fetch, &path)?;
+            let job = Job { name: source_name(&node.name).to_owned(), source: pin, dest: path.clone() };
+            means.fetch.fetch(&job, &Quiet)?;
             let entry = store.put_file(&path, false)?;
             Ok(single(pin.file.clone(), entry))
         }
         Op::Local { tree } => Ok(tree.clone()),
-        Op::Unpack { strip, .. } => Ok(archive::unpack(open_single(store, &inputs[0])?, *strip, store)?),
-        Op::Patch { .. } => Ok(patch::apply(&inputs[0], &inputs[1], store, store)?),
+        Op::Unpack { strip, .. } => {
+            let options = archive::Options { strip: *strip, ..archive::Options::default() };
+            Ok(archive::unpack(open_single(store, &inputs[0])?, &options, store)?)
+        }
+        Op::Patch { .. } => {
+            let mut patches = Vec::with_capacity(inputs[1].len());
+            for (path, entry) in inputs[1].iter() {
+                patches.push((path.clone(), store.read_blob(entry)?));
+            }
+            Ok(patch::apply(&inputs[0], &patches, store)?)
+        }
         Op::Merge { parts } => merge(parts, &inputs),
         Op::Image(image) => {
-            let packages = inputs.iter().map(|tree| open_single(store, tree)).collect::<Result<Vec<_>, _>>()?;
-            Ok(image::build_image(packages, &image.links, &image.part, store)?)
+            let package = |(tree, name): (&Arc<Tree>, &NodeName)| {
+                Ok::<_, BuildError>(image::PackageFile { name: name.to_string(), file: open_single(store, tree)? })
+            };
+            let packages = inputs.iter().zip(&image.packages).map(package).collect::<Result<Vec<_>, _>>()?;
+            Ok(image::build_image(&packages, &image.links, &image.part, store)?)
         }
         Op::Action(description) => {
             let mut inputs = inputs.into_iter();
@@ -64,7 +77,8 @@ pub fn evaluate(means: &Means<'_>, node: &Node, inputs: Vec<Arc<Tree>>) -> Resul
             let file = File::create(&path).map_err(BuildError::io("create", &path))?;
             package::write(description, &content, store, file)?;
             let entry = store.put_file(&path, false)?;
-            let name = RelPath::new(package::file_name(description)).map_err(|error| BuildError::Input(error.to_string()))?;
+            let name =
+                RelPath::new(package::file_name(description)).map_err(|error| BuildError::Input(error.to_string()))?;
             Ok(single(name, entry))
         }
         Op::HostProgram(program) => host_program::build(store, &node.name, program, &inputs[0]),
@@ -85,12 +99,10 @@ fn single(path: RelPath, entry: Entry) -> Tree {
 /// [`BuildError::Input`] if the tree is not one file.
 pub fn open_single(store: &Store, tree: &Tree) -> Result<File, BuildError> {
     let mut entries = tree.iter();
-    let (Some((path, entry @ Entry::File { .. })), None) = (entries.next(), entries.next()) else {
+    let (Some((_, entry @ Entry::File { .. })), None) = (entries.next(), entries.next()) else {
         return Err(BuildError::Input(format!("expected a tree of one file, got {} entries", tree.len())));
     };
-    store
-        .open_blob(entry)?
-        .ok_or_else(|| BuildError::Input(format!("the store has lost `{path}`: run `pynbox-build gen` again")))
+    Ok(store.open_blob(entry)?)
 }
 
 fn merge(parts: &[Part], inputs: &[Arc<Tree>]) -> Result<Tree, BuildError> {
@@ -102,4 +114,10 @@ fn merge(parts: &[Part], inputs: &[Arc<Tree>]) -> Result<Tree, BuildError> {
         }
     }
     Ok(merged)
+}
+
+/// The name by which options and messages call the source of a node.
+pub fn source_name(node: &NodeName) -> &str {
+    let name = node.as_str();
+    name.strip_prefix("source/").and_then(|name| name.strip_suffix("/archive")).unwrap_or(name)
 }

@@ -73,7 +73,8 @@ pub fn build(store: &Store, node: &NodeName, program: &HostProgram, sources: &Tr
         }
     }
     for (name, value) in std::env::vars_os() {
-        let registry = name.to_str().is_some_and(|name| name.starts_with("CARGO_REGISTR") || name.starts_with("CARGO_SOURCE"));
+        let registry =
+            name.to_str().is_some_and(|name| name.starts_with("CARGO_REGISTR") || name.starts_with("CARGO_SOURCE"));
         if registry {
             command.env(name, value);
         }
@@ -83,7 +84,9 @@ pub fn build(store: &Store, node: &NodeName, program: &HostProgram, sources: &Tr
     command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
     command.env("SOURCE_DATE_EPOCH", build_graph::SOURCE_DATE_EPOCH.to_string());
     command.process_group(0);
-    let done = command.output().map_err(|cause| error(format!("can't start `cargo` ({cause}): install Rust, or put it in PATH")))?;
+    let done = command
+        .output()
+        .map_err(|cause| error(format!("can't start `cargo` ({cause}): install Rust, or put it in PATH")))?;
     if !done.status.success() {
         let log = String::from_utf8_lossy(&done.stderr);
         let tail: Vec<_> = log.lines().rev().take(40).collect();

@@ -6,8 +6,10 @@
 //! - [`evaluate`](mod@evaluate): one operation on trees that are there
 //! - [`action`]: one action under an executor
 //! - [`selections`]: parts of trees
+//! - `blobs`: the store as archives and patches see it
 
 pub mod action;
+mod blobs;
 pub mod demand;
 pub mod evaluate;
 pub mod host_program;
@@ -51,6 +53,9 @@ pub enum BuildError {
     /// Two inputs don't fit together.
     #[error("its inputs don't fit together: {0}; let the recipe select less, or put one of them elsewhere")]
     Tree(#[from] build_graph::TreeError),
+    /// A package can't be written.
+    #[error(transparent)]
+    Package(#[from] crate::install::package::PackageError),
     /// An action's command failed.
     #[error("its command {status}")]
     Failed {

@@ -6,6 +6,7 @@
 //! out/known              a line a node that needs no edge: digest, name
 //! out/nodes/NAME.json    the description of a node that is left: an input of its edge
 //! out/stamps/NAME.digest the digest of its tree: the output of its edge
+//! out/keys/NAME.key      the key under which it was built last, for `why`
 //! ```
 //!
 //! A stamp is a claim: whoever takes it up has to see that the store still has the bytes.
@@ -16,8 +17,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use build_graph::TreeDigest;
 use build_graph::node::{Node, NodeName};
+use build_graph::{NodeKey, TreeDigest};
 
 use super::BuildError;
 
@@ -66,6 +67,19 @@ impl OutDir {
     /// Reads a stamp; `None` if there is none, or if it is no digest (then it counts as not built).
     pub fn read_stamp(&self, node: &NodeName) -> Option<TreeDigest> {
         fs::read_to_string(self.stamp(node)).ok()?.trim_end().parse().ok()
+    }
+
+    /// The key under which a node was built last, by ninja.
+    pub fn read_last_key(&self, node: &NodeName) -> Option<NodeKey> {
+        fs::read_to_string(self.path.join("keys").join(format!("{node}.key"))).ok()?.trim_end().parse().ok()
+    }
+
+    /// Notes the key under which a node was built.
+    ///
+    /// # Errors
+    /// [`BuildError::Io`] if it can't be written.
+    pub fn write_last_key(&self, node: &NodeName, key: NodeKey) -> Result<(), BuildError> {
+        write_if_changed(&self.path.join("keys").join(format!("{node}.key")), format!("{key}\n").as_bytes()).map(drop)
     }
 
     /// Writes a stamp, unless it says the same already: ninja takes the file's time for the time of the last change.
@@ -124,7 +138,8 @@ impl Plan {
     pub fn open(out: &OutDir) -> Result<Self, BuildError> {
         let read = |name: &str| {
             let path = out.path.join(name);
-            fs::read_to_string(&path).map_err(|error| BuildError::Plan { problem: format!("can't be read ({error})"), path })
+            fs::read_to_string(&path)
+                .map_err(|error| BuildError::Plan { problem: format!("can't be read ({error})"), path })
         };
         let damaged = |name: &str, line: &str| BuildError::Plan {
             path: out.path.join(name),

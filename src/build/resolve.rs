@@ -96,11 +96,9 @@ impl Resolver<'_> {
         let node = &self.graph.nodes()[at];
         let store = self.means.store;
         if let Op::Local { tree } = &node.op {
-            for (_, entry) in store.missing(tree)? {
-                if let build_graph::Entry::File { digest, executable, .. } = entry
-                    && let Some(bytes) = self.contents.get(&digest)
-                {
-                    store.put_bytes(bytes, executable)?;
+            for missing in store.missing(tree)? {
+                if let Some(bytes) = self.contents.get(&missing.digest) {
+                    store.put_bytes(bytes, missing.executable)?;
                 }
             }
             return Ok(State::Known(store.put_tree(tree)?));

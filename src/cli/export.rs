@@ -27,11 +27,11 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let target = options.target.clone().map_or_else(|| project.default_target(&session.bundle), Target);
     let store = session.store()?;
     let plan = session.plan(&project)?;
-    let fetch = session.fetch_settings(&project, &store);
+    let fetch = session.fetcher(&project, &store);
     let demand = Demand::new(means(&store, &fetch, plan.out()), &plan);
     fs::create_dir_all(&options.dir).map_err(BuildError::io("create", &options.dir))?;
     for (node, description) in super::install::local_packages(&plan, &target)? {
-        let (digest, _) = demand.obtain(&node)?;
+        let digest = demand.obtain(&node)?.tree;
         let tree = store.tree(digest)?.ok_or_else(|| BuildError::Input(format!("the store has lost `{node}`")))?;
         let path = options.dir.join(package::file_name(&description));
         let mut from = open_single(&store, &tree)?;

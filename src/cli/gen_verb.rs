@@ -7,15 +7,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use build_graph::dsl::assemble;
-use build_graph::node::Target;
 use build_graph::ninja::{NinjaSettings, Pool, ninja_text};
+use build_graph::node::Target;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::{CommandError, Session, means};
+use crate::build::BuildError;
 use crate::build::plan::{self, OutDir};
 use crate::build::resolve::{State, resolve};
-use crate::build::BuildError;
 use crate::project::Seen;
 use crate::store::Store;
 
@@ -61,7 +61,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
         return Ok(());
     }
     // Read before the store is asked, so that what gets lost meanwhile is noticed next time.
-    let generation = store.generation();
+    let generation = store.generation()?;
     let target = options.target.clone().map_or_else(|| project.default_target(&session.bundle), Target);
     if !session.bundle.set.toolchains.iter().any(|toolchain| toolchain.target == target) {
         let known: Vec<_> = session.bundle.set.toolchains.iter().map(|toolchain| toolchain.target.as_str()).collect();
@@ -71,7 +71,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     loaded.seen.push(Seen::now(program.clone()));
     let assembled = assemble(&session.bundle.set, &Arc::new(loaded.materials), &target)?;
     let graph = &assembled.graph;
-    let fetch = session.fetch_settings(&project, &store);
+    let fetch = session.fetcher(&project, &store);
     let means = means(&store, &fetch, &out);
     let resolution = resolve(graph, &assembled.contents, &means, &out)?;
     // What hangs on nothing that anybody asks for is not run.
@@ -92,7 +92,10 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let inputs: BTreeSet<_> = loaded.seen.iter().map(|seen| relative(seen.path())).collect();
     let settings = NinjaSettings {
         run: format!("{quoted}{offline} run-action"),
-        generate: std::iter::once(quoted.clone()).chain(option_list.iter().map(|option| quote(option))).collect::<Vec<_>>().join(" "),
+        generate: std::iter::once(quoted.clone())
+            .chain(option_list.iter().map(|option| quote(option)))
+            .collect::<Vec<_>>()
+            .join(" "),
         build_file: BUILD_FILE.to_owned(),
         generate_inputs: inputs.into_iter().collect(),
         stamps: relative(&out.stamps()),
@@ -106,9 +109,15 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     plan::write_atomically(&build_file, text.as_bytes())?;
     if left.is_empty() {
         let nodes = graph.nodes().len();
-        let fingerprint =
-            Fingerprint { seen: loaded.seen, options: option_list, store: store.root().to_path_buf(), generation, nodes };
-        let json = serde_json::to_vec(&fingerprint).map_err(|error| BuildError::io("write", &fingerprint_file)(error.into()))?;
+        let fingerprint = Fingerprint {
+            seen: loaded.seen,
+            options: option_list,
+            store: store.root().to_path_buf(),
+            generation,
+            nodes,
+        };
+        let json = serde_json::to_vec(&fingerprint)
+            .map_err(|error| BuildError::io("write", &fingerprint_file)(error.into()))?;
         plan::write_atomically(&fingerprint_file, &json)?;
     } else {
         remove_if_there(&fingerprint_file)?;
@@ -127,7 +136,7 @@ fn unchanged(file: &Path, options: &[String], store: &Store) -> Option<usize> {
     let last: Fingerprint = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
     let same = last.options == options
         && last.store == store.root()
-        && last.generation == store.generation()
+        && store.generation().is_ok_and(|generation| generation == last.generation)
         && last.seen.iter().all(Seen::is_current);
     same.then_some(last.nodes)
 }
@@ -161,7 +170,8 @@ fn write_stamps(
     let (before, long_before) = (now - Duration::from_secs(10), now - Duration::from_secs(20));
     for at in left {
         let node = &nodes[*at];
-        let json = serde_json::to_vec(node).map_err(|error| BuildError::io("write", out.description(&node.name))(error.into()))?;
+        let json = serde_json::to_vec(node)
+            .map_err(|error| BuildError::io("write", out.description(&node.name))(error.into()))?;
         let (description, stamp) = (out.description(&node.name), out.stamp(&node.name));
         plan::write_if_changed(&description, &json)?;
         match states[*at] {
@@ -203,6 +213,7 @@ fn remove_if_there(path: &Path) -> Result<(), BuildError> {
 
 /// A word as a shell takes it.
 fn quote(word: &str) -> String {
-    let plain = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-=+:,@%".contains(&byte));
+    let plain =
+        !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-=+:,@%".contains(&byte));
     if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }

@@ -48,7 +48,9 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
         Some(repo) => {
             let target = match &options.target {
                 Some(target) => Target(target.clone()),
-                None => session.project().map_or_else(|_| session.bundle.default_target.clone(), |p| p.default_target(&session.bundle)),
+                None => session
+                    .project()
+                    .map_or_else(|_| session.bundle.default_target.clone(), |p| p.default_target(&session.bundle)),
             };
             install(&Folder { path: repo.clone(), target }, options)
         }
@@ -57,7 +59,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
             let target = options.target.clone().map_or_else(|| project.default_target(&session.bundle), Target);
             let store = session.store()?;
             let plan = session.plan(&project)?;
-            let fetch = session.fetch_settings(&project, &store);
+            let fetch = session.fetcher(&project, &store);
             let demand = Demand::new(means(&store, &fetch, plan.out()), &plan);
             let mut packages = BTreeMap::new();
             for (name, package) in local_packages(&plan, &target)? {
@@ -74,7 +76,8 @@ pub(super) fn local_packages(
     target: &Target,
 ) -> Result<Vec<(build_graph::node::NodeName, Package)>, CommandError> {
     let mut packages = Vec::new();
-    let mut names: Vec<_> = plan.names().filter(|name| name.ends_with("/package") && name.starts_with(target.as_str())).collect();
+    let mut names: Vec<_> =
+        plan.names().filter(|name| name.ends_with("/package") && name.starts_with(target.as_str())).collect();
     names.sort_unstable();
     for name in names {
         let node = plan.node(&name.parse().map_err(|error| CommandError::input(format!("{error}")))?)?;
@@ -110,7 +113,8 @@ fn install(repository: &dyn Repository, options: &Options) -> Result<(), Command
 /// The packages to install with their versions: what was asked for, what is always there, and what these need; each after what it needs.
 fn choose(repository: &dyn Repository, asked: &[String]) -> Result<Vec<(String, String)>, CommandError> {
     let available = repository.list()?;
-    let mut wanted: Vec<(String, Option<String>)> = DEFAULT[..ALWAYS].iter().map(|name| ((*name).to_owned(), None)).collect();
+    let mut wanted: Vec<(String, Option<String>)> =
+        DEFAULT[..ALWAYS].iter().map(|name| ((*name).to_owned(), None)).collect();
     if asked.is_empty() {
         wanted.extend(DEFAULT[ALWAYS..].iter().map(|name| ((*name).to_owned(), None)));
     }
@@ -179,7 +183,8 @@ struct LocalBuild<'a> {
 
 impl Repository for LocalBuild<'_> {
     fn list(&self) -> Result<Vec<(String, String, Vec<String>)>, CommandError> {
-        let description = |(_, package): &(_, Package)| (package.name.clone(), package.version.clone(), package.requires.clone());
+        let description =
+            |(_, package): &(_, Package)| (package.name.clone(), package.version.clone(), package.requires.clone());
         Ok(self.packages.values().map(description).collect())
     }
 
@@ -187,7 +192,7 @@ impl Repository for LocalBuild<'_> {
         let Some((node, _)) = self.packages.get(name) else {
             return Err(CommandError::input(format!("there is no package `{name}`")));
         };
-        let (digest, _) = self.demand.obtain(node)?;
+        let digest = self.demand.obtain(node)?.tree;
         let tree = self.store.tree(digest)?.ok_or_else(|| BuildError::Input(format!("the store has lost `{node}`")))?;
         Ok(open_single(self.store, &tree)?)
     }
@@ -201,23 +206,20 @@ struct Folder {
 
 impl Folder {
     fn archives(&self) -> Result<Vec<(PathBuf, Manifest)>, CommandError> {
-        let read = |path: &Path| InstallError::Io {
-            doing: "read",
-            path: path.to_path_buf(),
-            source: std::io::ErrorKind::NotFound.into(),
+        let read = |path: &Path| {
+            let path = path.to_path_buf();
+            move |source| InstallError::Io { doing: "read", path, source }
         };
-        let folder = fs::read_dir(&self.path).map_err(|source| InstallError::Io { source, ..read(&self.path) })?;
+        let folder = fs::read_dir(&self.path).map_err(read(&self.path))?;
         let mut archives = Vec::new();
         for file in folder {
-            let path = file.map_err(|source| InstallError::Io { source, ..read(&self.path) })?.path();
+            let path = file.map_err(read(&self.path))?.path();
             if !path.to_string_lossy().ends_with(".tar.zst") {
                 continue;
             }
-            let archive = File::open(&path).map_err(|source| InstallError::Io { source, ..read(&path) })?;
-            let manifest = package::describe(archive).map_err(|source| InstallError::Package {
-                name: path.to_string_lossy().into_owned(),
-                source,
-            })?;
+            let archive = File::open(&path).map_err(read(&path))?;
+            let manifest = package::describe(archive)
+                .map_err(|source| InstallError::Package { name: path.to_string_lossy().into_owned(), source })?;
             if manifest.target == self.target {
                 archives.push((path, manifest));
             }
@@ -229,11 +231,16 @@ impl Folder {
 
 impl Repository for Folder {
     fn list(&self) -> Result<Vec<(String, String, Vec<String>)>, CommandError> {
-        Ok(self.archives()?.into_iter().map(|(_, manifest)| (manifest.name, manifest.version, manifest.requires)).collect())
+        Ok(self
+            .archives()?
+            .into_iter()
+            .map(|(_, manifest)| (manifest.name, manifest.version, manifest.requires))
+            .collect())
     }
 
     fn open(&self, name: &str, version: &str) -> Result<File, CommandError> {
-        let found = self.archives()?.into_iter().find(|(_, manifest)| manifest.name == name && manifest.version == version);
+        let found =
+            self.archives()?.into_iter().find(|(_, manifest)| manifest.name == name && manifest.version == version);
         let (path, _) = found.ok_or_else(|| CommandError::input(format!("there is no package `{name}={version}`")))?;
         Ok(File::open(&path).map_err(|source| InstallError::Io { doing: "read", path, source })?)
     }

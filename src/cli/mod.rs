@@ -1,6 +1,7 @@
 //! The command line: one file a verb.
 
 mod cache;
+mod checkout;
 mod clean;
 mod error;
 mod export;
@@ -21,12 +22,12 @@ use build_graph::dsl::Bundle;
 use clap::{Args, Parser, Subcommand};
 pub use error::{CommandError, Kind};
 
+use crate::build::BuildError;
 use crate::build::evaluate::Means;
 use crate::build::plan::{OutDir, Plan};
-use crate::build::BuildError;
 use crate::executor::{self, Executor};
 use crate::project::Project;
-use crate::source::FetchSettings;
+use crate::source::{FetchSettings, Fetcher};
 use crate::store::Store;
 
 /// Builds sandboxed Python from source, reproducibly.
@@ -69,6 +70,8 @@ enum Verb {
     Why(why::Options),
     /// Open a shell in the view of an action that failed
     Shell(shell::Options),
+    /// Lay out a node's tree in a folder
+    Checkout(checkout::Options),
     /// Look after the store
     #[command(subcommand)]
     Cache(cache::Verb),
@@ -93,6 +96,7 @@ pub fn main(bundle: Bundle) -> ExitCode {
         Verb::Lock(options) => lock::run(&session, options),
         Verb::Why(options) => why::run(&session, options),
         Verb::Shell(options) => shell::run(&session, options),
+        Verb::Checkout(options) => checkout::run(&session, options),
         Verb::Cache(verb) => cache::run(&session, verb),
         Verb::Clean => clean::run(&session),
         Verb::RunAction(options) => run_action::run(&session, options),
@@ -129,15 +133,14 @@ impl Session {
         Ok(Plan::open(&self.out(project))?)
     }
 
-    fn fetch_settings(&self, project: &Project, store: &Store) -> FetchSettings {
+    fn fetcher(&self, project: &Project, store: &Store) -> Fetcher {
         let settings = &project.settings.source;
-        FetchSettings {
+        Fetcher::new(FetchSettings {
             offline: self.common.offline || settings.offline,
-            debian_mirror: settings.debian_mirror.clone(),
+            debian_mirrors: settings.debian_mirror.clone().map(|mirror| vec![mirror]),
             pypi_index: settings.pypi_index.clone(),
-            partials: store.root().join("partial"),
-            ..FetchSettings::default()
-        }
+            ..FetchSettings::new(store.root().join("partial"))
+        })
     }
 }
 
@@ -147,6 +150,6 @@ fn find_executor() -> Result<Arc<dyn Executor>, BuildError> {
 }
 
 /// The means of a build in a project.
-fn means<'a>(store: &'a Store, fetch: &'a FetchSettings, out: &'a OutDir) -> Means<'a> {
+fn means<'a>(store: &'a Store, fetch: &'a Fetcher, out: &'a OutDir) -> Means<'a> {
     Means { store, fetch, executor: &find_executor, out: Some(out) }
 }

@@ -17,9 +17,10 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let project = session.project()?;
     let store = session.store()?;
     let plan = session.plan(&project)?;
-    let fetch = session.fetch_settings(&project, &store);
+    let fetch = session.fetcher(&project, &store);
     let demand = Demand::new(means(&store, &fetch, plan.out()), &plan);
-    let (digest, _) = demand.obtain(&options.node)?;
-    plan.out().write_stamp(&options.node, digest)?;
+    let obtained = demand.obtain(&options.node)?;
+    plan.out().write_last_key(&options.node, obtained.key)?;
+    plan.out().write_stamp(&options.node, obtained.tree)?;
     Ok(())
 }

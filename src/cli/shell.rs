@@ -20,14 +20,17 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let plan = session.plan(&project)?;
     let node = plan.node(&options.node)?;
     let Op::Action(action) = &node.op else {
-        return Err(CommandError::input(format!("`{}` is no action, so there is no view to open a shell in", node.name)));
+        return Err(CommandError::input(format!(
+            "`{}` is no action, so there is no view to open a shell in",
+            node.name
+        )));
     };
     let build = plan.out().failed(&node.name).join("build");
     if !build.is_dir() {
         return Err(CommandError::input(format!("`{}` has not failed", node.name))
             .hint(format!("build it first: `ninja {}`", plan.out().stamp(&node.name).display())));
     }
-    let fetch = session.fetch_settings(&project, &store);
+    let fetch = session.fetcher(&project, &store);
     let demand = Demand::new(means(&store, &fetch, plan.out()), &plan);
     let mut inputs = demand.inputs(&node)?.into_iter();
     let image = inputs.next().ok_or_else(|| CommandError::input(format!("`{}` has no image", node.name)))?;

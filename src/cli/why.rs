@@ -22,7 +22,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let store = session.store()?;
     let plan = session.plan(&project)?;
     let node = plan.node(&options.node)?;
-    let fetch = session.fetch_settings(&project, &store);
+    let fetch = session.fetcher(&project, &store);
     let demand = Demand::new(means(&store, &fetch, plan.out()), &plan);
     let digests = demand.input_digests(&node)?;
     let inputs = KeyInputs::new(&node.op, &digests);

@@ -30,7 +30,9 @@ pub enum InstallError {
         source: PackageError,
     },
     /// A file of the archive does not have the bytes that the package lists.
-    #[error("package `{name}`: `{path}` does not have the bytes that the package lists; get it anew, or build it again")]
+    #[error(
+        "package `{name}`: `{path}` does not have the bytes that the package lists; get it anew, or build it again"
+    )]
     WrongBytes {
         /// The package.
         name: String,

@@ -21,6 +21,8 @@ const FORMAT: u32 = 1;
 const MANIFEST: &str = "package.json";
 /// Where what is installed lies in the archive.
 const CONTENT: &str = "content/";
+/// More than the zeros that end an archive.
+const MAX_PADDING: u64 = 1 << 20;
 /// The largest description that is read.
 const MAX_MANIFEST: u64 = 64 << 20;
 
@@ -88,7 +90,7 @@ pub fn write(package: &Package, content: &Tree, store: &Store, file: File) -> Re
         let name = format!("{CONTENT}{path}");
         match entry {
             Entry::File { size, executable, .. } => {
-                let blob = store.open_blob(entry)?.ok_or_else(|| invalid(format!("the store has lost `{path}`")))?;
+                let blob = store.open_blob(entry)?;
                 append(&mut archive, &name, EntryType::Regular, if *executable { 0o755 } else { 0o644 }, *size, blob)?;
             }
             Entry::Symlink { target } => {
@@ -137,7 +139,8 @@ pub fn read<E: From<PackageError>>(
 ) -> Result<Manifest, E> {
     let decoder = zstd::Decoder::new(archive).map_err(PackageError::from)?;
     let mut archive = tar::Archive::new(decoder);
-    let mut members = archive.entries().map_err(PackageError::from)?;
+    let mut entries = archive.entries().map_err(PackageError::from)?;
+    let members = &mut entries;
     let first = members.next().ok_or_else(|| invalid("it is empty"))?.map_err(PackageError::from)?;
     if &*first.path_bytes() != MANIFEST.as_bytes() || first.size() > MAX_MANIFEST {
         return Err(invalid(format!("its first member is not `{MANIFEST}`")).into());
@@ -156,7 +159,9 @@ pub fn read<E: From<PackageError>>(
         let mut member = member.map_err(PackageError::from)?;
         let name = String::from_utf8_lossy(&member.path_bytes()).into_owned();
         // Written in the order of the description, so read in it: nothing twice, nothing beside it.
-        let Some((path, entry)) = expected.next().filter(|(path, _)| name.trim_end_matches('/') == format!("{CONTENT}{path}")) else {
+        let Some((path, entry)) =
+            expected.next().filter(|(path, _)| name.trim_end_matches('/') == format!("{CONTENT}{path}"))
+        else {
             return Err(invalid(format!("`{name}` is not what its description lists next")).into());
         };
         let kind = member.header().entry_type();
@@ -166,7 +171,9 @@ pub fn read<E: From<PackageError>>(
             Entry::EmptyDirectory => kind.is_dir(),
         };
         if !fits {
-            return Err(invalid(format!("`{name}` is not the kind or the size of file that its description lists")).into());
+            return Err(
+                invalid(format!("`{name}` is not the kind or the size of file that its description lists")).into()
+            );
         }
         accept(path, entry, &mut member)?;
         seen += 1;
@@ -174,7 +181,35 @@ pub fn read<E: From<PackageError>>(
     if seen != manifest.content.len() {
         return Err(invalid(format!("it ends after {seen} of {} files", manifest.content.len())).into());
     }
+    drop(entries);
+    // Only at the end does the decoder compare its checksum.
+    let padding = io::copy(&mut archive.into_inner().take(MAX_PADDING), &mut io::sink()).map_err(PackageError::from)?;
+    if padding == MAX_PADDING {
+        return Err(invalid("something follows its last file").into());
+    }
     Ok(manifest)
+}
+
+/// What a package says of itself, without a look at what it installs.
+///
+/// # Errors
+/// [`PackageError`] as [`read`].
+pub fn describe(archive: impl Read) -> Result<Manifest, PackageError> {
+    enum Stop {
+        Error(PackageError),
+        Described(Box<Manifest>),
+    }
+    impl From<PackageError> for Stop {
+        fn from(error: PackageError) -> Self {
+            Self::Error(error)
+        }
+    }
+    let described = read(archive, |manifest| Err(Stop::Described(Box::new(manifest.clone()))), |_, _, _| Ok(()));
+    match described {
+        Ok(manifest) => Ok(manifest),
+        Err(Stop::Described(manifest)) => Ok(*manifest),
+        Err(Stop::Error(error)) => Err(error),
+    }
 }
 
 fn check_name(name: &str) -> Result<(), PackageError> {

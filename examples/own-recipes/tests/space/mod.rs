@@ -35,7 +35,10 @@ impl Space {
         for file in fs::read_dir(from.join("recipes/files/greeting")).unwrap() {
             let file = file.unwrap();
             let mut text = fs::read_to_string(file.path()).unwrap();
-            text.push_str(&format!("static const char *number = \"{}\";\n", unique()).replace("static", "__attribute__((used)) static"));
+            text.push_str(
+                &format!("static const char *number = \"{}\";\n", unique())
+                    .replace("static", "__attribute__((used)) static"),
+            );
             fs::write(space.sources().join(file.file_name()), text).unwrap();
         }
         space
@@ -58,7 +61,8 @@ impl Space {
         let common = self.run("cache", &["root"]);
         let common = PathBuf::from(String::from_utf8_lossy(&common.stdout).trim());
         let own = tempfile::tempdir_in(common.parent().unwrap()).unwrap();
-        let status = Command::new("cp").arg("-al").arg(format!("{}/.", common.display())).arg(own.path()).status().unwrap();
+        let status =
+            Command::new("cp").arg("-al").arg(format!("{}/.", common.display())).arg(own.path()).status().unwrap();
         assert!(status.success());
         self.store = Some(own);
     }

@@ -1,0 +1,52 @@
+//! `pynbox-build checkout NODE DIR`: lays out a node's tree in a folder; builds it if it is not there.
+
+use std::path::PathBuf;
+
+use build_graph::node::NodeName;
+use clap::Args;
+
+use super::{CommandError, Session, means};
+use crate::build::BuildError;
+use crate::build::demand::Demand;
+use crate::store::Materialise;
+
+/// Options of `checkout`.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// The node
+    node: NodeName,
+    /// The folder, which must not be there yet
+    #[arg(required_unless_present_any = ["digest", "list"])]
+    dir: Option<PathBuf>,
+    /// Print the digest of the tree instead
+    #[arg(long)]
+    digest: bool,
+    /// Print what is in the tree instead: a line an entry, as JSON
+    #[arg(long)]
+    list: bool,
+}
+
+pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
+    let project = session.project()?;
+    let store = session.store()?;
+    let plan = session.plan(&project)?;
+    let fetch = session.fetcher(&project, &store);
+    let demand = Demand::new(means(&store, &fetch, plan.out()), &plan);
+    let digest = demand.obtain(&options.node)?.tree;
+    if options.digest {
+        println!("{digest}");
+        return Ok(());
+    }
+    let tree =
+        store.tree(digest)?.ok_or_else(|| BuildError::Input(format!("the store has lost `{}`", options.node)))?;
+    if options.list {
+        for (path, entry) in tree.iter() {
+            let line = serde_json::to_string(&(path, entry)).map_err(|error| BuildError::Input(error.to_string()))?;
+            println!("{line}");
+        }
+    }
+    if let Some(dir) = &options.dir {
+        store.materialise(&tree, dir, Materialise::Copy)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! `pynbox-build fetch`: gets all pinned sources that are not in the store, in parallel, with a progress bar.
+
+use std::sync::Arc;
+
+use build_graph::dsl::assemble;
+use build_graph::key::KeyInputs;
+use build_graph::node::{Op, Source};
+use build_graph::{Entry, Tree};
+use clap::Args;
+
+use super::{CommandError, Session};
+use crate::build::BuildError;
+use crate::build::evaluate::source_name;
+use crate::source::{self, Job};
+use crate::store::{Store, StoreError};
+
+/// Options of `fetch`.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// Only these sources, by name
+    names: Vec<String>,
+}
+
+pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
+    let project = session.project()?;
+    let store = session.store()?;
+    let loaded = project.load(&session.bundle, &[], &store)?;
+    let assembled =
+        assemble(&session.bundle.set, &Arc::new(loaded.materials), &project.default_target(&session.bundle))?;
+    let scratch = store.scratch()?;
+    let mut jobs = Vec::new();
+    for node in assembled.graph.nodes() {
+        let Op::Source(source) = &node.op else { continue };
+        let name = source_name(&node.name);
+        let wanted = options.names.is_empty() || options.names.iter().any(|wanted| wanted == name);
+        if wanted && store.whole_result(KeyInputs::new(&node.op, &[]).key())?.is_none() {
+            let dest = scratch.path().join(jobs.len().to_string());
+            jobs.push((&node.op, Job { name: name.to_owned(), source, dest }));
+        }
+    }
+    let fetcher = session.fetcher(&project, &store);
+    let only_jobs: Vec<_> = jobs.iter().map(|(_, job)| job.clone()).collect();
+    let results = fetcher.fetch_all(&only_jobs, &*source::for_stderr(jobs.len()));
+    let mut failed = None;
+    for ((op, job), result) in jobs.iter().zip(results) {
+        match result {
+            Ok(fetched) => {
+                let entry = store.put_file(&fetched.path, false)?;
+                record(&store, op, job.source, entry)?;
+            }
+            Err(error) => {
+                eprintln!("error: {error}");
+                failed = Some(error);
+            }
+        }
+    }
+    match failed {
+        Some(error) => Err(error.into()),
+        None => {
+            println!("fetch: all sources are here ({} new)", jobs.len());
+            Ok(())
+        }
+    }
+}
+
+/// Records a source's file, whose bytes were checked, as the result of its node.
+pub(super) fn record(store: &Store, op: &Op, source: &Source, entry: Entry) -> Result<(), CommandError> {
+    let mut tree = Tree::new();
+    tree.insert(source.file.clone(), entry).map_err(BuildError::from)?;
+    let digest = store.put_tree(&tree)?;
+    let inputs = KeyInputs::new(op, &[]);
+    store.record(inputs.key(), digest, &inputs.explain()).map_err(|error: StoreError| error.into())
+}

@@ -1,0 +1,257 @@
+//! Installing: receipts, upgrades, what is in the way, hostile archives, and interruptions.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use build_graph::node::{Package, Target};
+use build_graph::{BlobDigest, Entry, RelPath, SOURCE_DATE_EPOCH, Tree};
+use pynbox_build::install::package::{self, Manifest};
+use pynbox_build::install::{Destination, InstallError, Outcome};
+use pynbox_build::store::Store;
+use tempfile::TempDir;
+
+struct Space {
+    folder: TempDir,
+    store: Store,
+}
+
+impl Space {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        Self { folder, store }
+    }
+
+    fn dest(&self) -> PathBuf {
+        self.folder.path().join("dest")
+    }
+
+    fn open(&self) -> Destination {
+        Destination::open(&self.dest()).unwrap()
+    }
+
+    /// A package with these files.
+    fn package(&self, name: &str, version: &str, files: &[(&str, &str)]) -> Vec<u8> {
+        self.package_for(name, version, "wasm32-wasi", files)
+    }
+
+    fn package_for(&self, name: &str, version: &str, target: &str, files: &[(&str, &str)]) -> Vec<u8> {
+        let mut tree = Tree::new();
+        for (path, text) in files {
+            let executable = path.starts_with("bin/");
+            tree.insert(path.parse().unwrap(), self.store.put_bytes(text.as_bytes(), executable).unwrap()).unwrap();
+        }
+        let description = Package {
+            name: name.into(),
+            version: version.into(),
+            target: Target(target.into()),
+            requires: Vec::new(),
+            content: Vec::new(),
+        };
+        let path = self.folder.path().join("archive");
+        package::write(&description, &tree, &self.store, fs::File::create(&path).unwrap()).unwrap();
+        fs::read(path).unwrap()
+    }
+}
+
+/// An archive with any description and any members.
+fn forged(content: Tree, members: &[(&str, tar::EntryType, &[u8], &str)]) -> Vec<u8> {
+    let manifest = Manifest {
+        format: 1,
+        name: "evil".into(),
+        version: "1".into(),
+        target: Target("wasm32-wasi".into()),
+        requires: Vec::new(),
+        content,
+    };
+    let description = serde_json::to_vec(&manifest).unwrap();
+    let mut archive = tar::Builder::new(zstd::Encoder::new(Vec::new(), 1).unwrap());
+    let mut append = |path: &str, kind: tar::EntryType, bytes: &[u8], link: &str| {
+        let mut header = tar::Header::new_gnu();
+        // Past the checks of the crate, which would not write such a path.
+        header.as_mut_bytes()[..path.len()].copy_from_slice(path.as_bytes());
+        header.as_mut_bytes()[157..157 + link.len()].copy_from_slice(link.as_bytes());
+        header.set_entry_type(kind);
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        header.set_cksum();
+        archive.append(&header, bytes).unwrap();
+    };
+    append("package.json", tar::EntryType::Regular, &description, "");
+    for (path, kind, bytes, link) in members {
+        append(path, *kind, bytes, link);
+    }
+    archive.into_inner().unwrap().finish().unwrap()
+}
+
+fn file(bytes: &[u8]) -> Entry {
+    Entry::File { digest: BlobDigest::of(bytes), size: bytes.len() as u64, executable: false }
+}
+
+fn tree(entries: &[(&str, Entry)]) -> Tree {
+    let mut tree = Tree::new();
+    for (path, entry) in entries {
+        tree.insert(RelPath::new(*path).unwrap(), entry.clone()).unwrap();
+    }
+    tree
+}
+
+/// Every path below a folder with what a file says, to see that nothing changed.
+fn snapshot(folder: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
+    let mut all: Vec<_> = walkdir::WalkDir::new(folder)
+        .into_iter()
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_name() != ".lock")
+        .map(|entry| (entry.path().to_path_buf(), fs::read(entry.path()).ok()))
+        .collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn a_package_is_installed_once_and_replaced_by_another_version() {
+    let space = Space::new();
+    let one = space.package("python", "1", &[("bin/run", "one"), ("root/lib/a", "a"), ("root/lib/old/b", "b")]);
+    assert_eq!(space.open().install("python", &*one).unwrap(), Outcome::Installed);
+    let run = fs::metadata(space.dest().join("bin/run")).unwrap();
+    assert_eq!(run.permissions().mode() & 0o777, 0o755);
+    assert_eq!(run.mtime() as u64, SOURCE_DATE_EPOCH);
+    assert_eq!(fs::metadata(space.dest().join("root/lib")).unwrap().mtime() as u64, SOURCE_DATE_EPOCH);
+    assert!(space.dest().join("packages/python.installed").is_file());
+    assert_eq!(space.open().install("python", &*one).unwrap(), Outcome::Present);
+
+    let two = space.package("python", "2", &[("bin/run", "two"), ("root/lib/a", "a")]);
+    assert_eq!(space.open().install("python", &*two).unwrap(), Outcome::Replaced);
+    assert_eq!(fs::read_to_string(space.dest().join("bin/run")).unwrap(), "two");
+    assert!(!space.dest().join("root/lib/old").exists(), "what only the old version had is gone");
+    assert_eq!(space.open().receipts().unwrap().len(), 1);
+}
+
+#[test]
+fn a_damaged_install_is_installed_again() {
+    let space = Space::new();
+    let archive = space.package("python", "1", &[("root/a", "aaa")]);
+    space.open().install("python", &*archive).unwrap();
+    fs::write(space.dest().join("root/a"), "").unwrap();
+    assert_eq!(space.open().install("python", &*archive).unwrap(), Outcome::Replaced);
+    assert_eq!(fs::read_to_string(space.dest().join("root/a")).unwrap(), "aaa");
+}
+
+#[test]
+fn the_same_content_is_the_same_archive() {
+    let (one, two) = (Space::new(), Space::new());
+    let files = [("bin/run", "x"), ("root/a", "y")];
+    assert_eq!(one.package("p", "1", &files), two.package("p", "1", &files));
+}
+
+#[test]
+fn packages_do_not_overwrite_each_other_or_mix_targets() {
+    let space = Space::new();
+    space.open().install("a", &*space.package("a", "1", &[("root/x", "a")])).unwrap();
+    let before = snapshot(&space.dest());
+    let error = space.open().install("b", &*space.package("b", "1", &[("root/x", "b"), ("root/y", "b")])).unwrap_err();
+    assert!(error.to_string().contains("package `a` installed it"), "{error}");
+    let error =
+        space.open().install("c", &*space.package_for("c", "1", "x86_64-nacl", &[("root/z", "c")])).unwrap_err();
+    assert!(matches!(error, InstallError::OtherTarget { .. }), "{error}");
+    assert_eq!(snapshot(&space.dest()), before);
+}
+
+#[test]
+fn archives_that_would_leave_dest_are_refused_and_change_nothing() {
+    use tar::EntryType::{Link, Regular, Symlink};
+    let honest = tree(&[("root/a", file(b"a"))]);
+    let link_and_below = r#"{"root/l":{"kind":"symlink","target":"/"},"root/l/x":{"kind":"empty_directory"}}"#;
+    let up = r#"{"../x":{"kind":"empty_directory"}}"#;
+    assert!(serde_json::from_str::<Tree>(up).is_err(), "a path with `..` does not even parse");
+    let attacks: Vec<(&str, Vec<u8>)> = vec![
+        ("a member beside its list", forged(honest.clone(), &[("content/root/b", Regular, b"b", "")])),
+        ("dots", forged(honest.clone(), &[("content/../../b", Regular, b"b", "")])),
+        ("an absolute path", forged(honest.clone(), &[("/content/root/a", Regular, b"a", "")])),
+        ("a link for a file", forged(honest.clone(), &[("content/root/a", Symlink, b"", "/etc/passwd")])),
+        ("a hard link for a file", forged(honest.clone(), &[("content/root/a", Link, b"", "/etc/passwd")])),
+        ("other bytes", forged(honest.clone(), &[("content/root/a", Regular, b"b", "")])),
+        ("another length", forged(honest.clone(), &[("content/root/a", Regular, b"aa", "")])),
+        (
+            "twice",
+            forged(honest.clone(), &[("content/root/a", Regular, b"a", ""), ("content/root/a", Regular, b"a", "")]),
+        ),
+        ("too little", forged(honest, &[])),
+        (
+            "below a link",
+            forged(serde_json::from_str(link_and_below).unwrap(), &[("content/root/l", Symlink, b"", "/")]),
+        ),
+        (
+            "the receipts",
+            forged(
+                tree(&[("packages/x.installed", file(b"a"))]),
+                &[("content/packages/x.installed", Regular, b"a", "")],
+            ),
+        ),
+        ("no package", b"not an archive".to_vec()),
+    ];
+    for (name, archive) in attacks {
+        let space = Space::new();
+        space.open();
+        fs::write(space.folder.path().join("outside"), "untouched").unwrap();
+        let before = snapshot(space.folder.path());
+        let result = space.open().install("evil", &*archive);
+        assert!(result.is_err(), "{name}: {result:?}");
+        assert_eq!(snapshot(space.folder.path()), before, "{name}");
+    }
+}
+
+#[test]
+fn a_link_in_dest_does_not_lead_a_file_out_of_it() {
+    let space = Space::new();
+    space.open();
+    let outside = space.folder.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    symlink(&outside, space.dest().join("root")).unwrap();
+    let error = space.open().install("p", &*space.package("p", "1", &[("root/a", "a")])).unwrap_err();
+    assert!(error.to_string().contains("it is a symbolic link"), "{error}");
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+}
+
+#[test]
+fn a_truncated_archive_changes_nothing() {
+    let space = Space::new();
+    let text = "x".repeat(10_000);
+    let archive = space.package("p", "1", &[("root/a", &text), ("root/b", "b")]);
+    space.open();
+    let before = snapshot(&space.dest());
+    for length in [0, 1, archive.len() / 2, archive.len() - 1] {
+        assert!(space.open().install("p", &archive[..length]).is_err(), "{length}");
+        assert_eq!(snapshot(&space.dest()), before, "{length}");
+    }
+}
+
+#[test]
+fn an_interrupted_install_is_finished_by_the_next() {
+    let space = Space::new();
+    let archive = space.package("p", "2", &[("root/a", "new a"), ("root/b", "new b")]);
+    space.open().install("p", &*space.package("p", "1", &[("root/a", "old a"), ("root/b", "old b")])).unwrap();
+    // As it stands when the machine stops after the first of two files was moved.
+    let mut manifest = None;
+    package::read::<package::PackageError>(
+        &*archive,
+        |m| {
+            manifest = Some(m.clone());
+            Ok(())
+        },
+        |_, _, _| Ok(()),
+    )
+    .unwrap();
+    let packages = space.dest().join("packages");
+    fs::create_dir_all(packages.join(".staged-p/root")).unwrap();
+    fs::write(space.dest().join("root/a"), "new a").unwrap();
+    fs::File::create(packages.join(".staged-p/root/b")).unwrap().write_all(b"new b").unwrap();
+    fs::write(packages.join("p.installing"), serde_json::to_vec(&manifest.unwrap()).unwrap()).unwrap();
+
+    let destination = space.open();
+    assert_eq!(destination.receipt("p").unwrap().unwrap().version, "2");
+    assert_eq!(fs::read_to_string(space.dest().join("root/b")).unwrap(), "new b");
+    assert!(!packages.join("p.installing").exists() && !packages.join(".staged-p").exists());
+}
