@@ -70,7 +70,9 @@ pub enum ArchiveError {
         reason: String,
     },
     /// The archive is larger than the limits allow.
-    #[error("the archive holds more than {limit} {of} (reached at member `{member}`); raise the limit if that is right")]
+    #[error(
+        "the archive holds more than {limit} {of} (reached at member `{member}`); raise the limit if that is right"
+    )]
     TooLarge {
         /// The limit.
         limit: u64,
@@ -110,11 +112,7 @@ pub enum ArchiveError {
 ///
 /// # Errors
 /// [`ArchiveError`]; see its variants.
-pub fn unpack(
-    mut archive: impl Read + Seek,
-    options: &Options<'_>,
-    sink: &dyn BlobSink,
-) -> Result<Tree, ArchiveError> {
+pub fn unpack(mut archive: impl Read + Seek, options: &Options<'_>, sink: &dyn BlobSink) -> Result<Tree, ArchiveError> {
     let damaged = |error| ArchiveError::Damaged { after: "(none)".into(), error };
     let mut head = Vec::new();
     archive.by_ref().take(512).read_to_end(&mut head).map_err(damaged)?;

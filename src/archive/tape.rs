@@ -46,7 +46,10 @@ fn members<R: Read>(
         let name = entry.path_bytes().into_owned();
         builder.begin(&name)?;
         let kind = entry.header().entry_type();
-        refuse_sparse_extensions(&mut entry, builder)?;
+        if kind == EntryType::XGlobalHeader && entry.size() > HEADER_BUDGET {
+            return Err(builder.refuse("it is a global header of more than a megabyte"));
+        }
+        check_extensions(&mut entry, builder)?;
         match kind {
             // Archives from before POSIX mark a directory by nothing but the slash at its end.
             EntryType::Regular | EntryType::Continuous if name.ends_with(b"/") && entry.size() == 0 => {
@@ -64,8 +67,7 @@ fn members<R: Read>(
                 }
                 builder.hard_link(&name, &entry.link_name_bytes().unwrap_or_default())?;
             }
-            // Defaults for the members after it, which may rename and resize them; git's holds a comment only.
-            EntryType::XGlobalHeader => global_header(&mut entry, builder)?,
+            EntryType::XGlobalHeader => {}
             EntryType::Char | EntryType::Block => return Err(builder.refuse("it is a device")),
             EntryType::Fifo => return Err(builder.refuse("it is a named pipe")),
             other => {
@@ -81,33 +83,21 @@ fn members<R: Read>(
     Ok(())
 }
 
-/// The tar reader undoes GNU's old sparse format. Those that hide in pax records it takes for plain files with wrong content.
-fn refuse_sparse_extensions<R: Read>(
-    entry: &mut tar::Entry<'_, R>,
-    builder: &Builder<'_>,
-) -> Result<(), ArchiveError> {
+/// Refuses pax records that the tar reader would not honour.
+///
+/// It undoes GNU's old sparse format; those that hide in pax records it takes for plain files with wrong content. A global header
+/// may rename and resize all members after it, which the reader ignores; git's holds a comment and nothing else.
+fn check_extensions<R: Read>(entry: &mut tar::Entry<'_, R>, builder: &Builder<'_>) -> Result<(), ArchiveError> {
+    let global = entry.header().entry_type() == EntryType::XGlobalHeader;
     let extensions =
         entry.pax_extensions().map_err(|error| builder.refuse(format!("its pax records can't be read: {error}")))?;
     for extension in extensions.into_iter().flatten() {
-        let extension =
-            extension.map_err(|error| builder.refuse(format!("its pax records are malformed: {error}")))?;
-        if extension.key_bytes().starts_with(b"GNU.sparse.") {
+        let extension = extension.map_err(|error| builder.refuse(format!("its pax records are malformed: {error}")))?;
+        let key = extension.key_bytes();
+        if key.starts_with(b"GNU.sparse.") {
             return Err(builder.refuse("it is a sparse file in a pax format; write the archive without `--sparse`"));
         }
-    }
-    Ok(())
-}
-
-fn global_header<R: Read>(entry: &mut tar::Entry<'_, R>, builder: &Builder<'_>) -> Result<(), ArchiveError> {
-    let mut records = Vec::new();
-    entry
-        .take(64 << 10)
-        .read_to_end(&mut records)
-        .map_err(|error| ArchiveError::Damaged { after: builder.member.clone(), error })?;
-    for record in tar::PaxExtensions::new(&records) {
-        let record = record.map_err(|error| builder.refuse(format!("the global header is malformed: {error}")))?;
-        let key = record.key_bytes();
-        if matches!(key, b"path" | b"linkpath" | b"size") || key.starts_with(b"GNU.sparse.") {
+        if global && matches!(key, b"path" | b"linkpath" | b"size") {
             return Err(builder.refuse(format!("a global header sets `{}` for all members", key.escape_ascii())));
         }
     }
