@@ -1,0 +1,349 @@
+//! Getting pinned inputs: one checksum, several origins, tried in order.
+//!
+//! A source is what its SHA-256 says, wherever it comes from, so an origin is only a hint: one that is down, that answers with a
+//! page instead of the file, that sends something else or not all of it, costs time and never changes a result. This is the one
+//! place of the tool that fetches sources from the network.
+
+mod debian;
+mod http;
+mod netrc;
+mod partial;
+mod progress;
+mod pypi;
+mod transfer;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use build_graph::node::{Origin, Source};
+use build_graph::{RelPath, Sha256};
+use thiserror::Error;
+
+pub use partial::sha256_of;
+pub use progress::{Bars, Lines, Progress, Quiet, for_stderr};
+
+/// How to fetch.
+#[derive(Debug, Clone)]
+pub struct FetchSettings {
+    /// Where files that are not complete yet are kept, named by their SHA-256, so that a later run resumes them. Made if missing.
+    pub partials: PathBuf,
+    /// Use nothing but `file` URLs.
+    pub offline: bool,
+    /// Debian mirrors' roots, tried in order; `None`: those of apt's own settings.
+    pub debian_mirrors: Option<Vec<String>>,
+    /// The "simple" Python package index; `None`: that of pip's own settings.
+    pub pypi_index: Option<String>,
+    /// How long a connection may take to come about.
+    pub connect_timeout: Duration,
+    /// How long a transfer may stand still, or nearly so, before it counts as failed.
+    pub stall_timeout: Duration,
+    /// How often all origins are tried, where they failed in a way that may pass.
+    pub rounds: u32,
+    /// The pause after the first round; it doubles with each.
+    pub pause: Duration,
+    /// The most that a file whose size is not pinned may have, in bytes.
+    pub max_size: u64,
+    /// How many files are fetched at the same time.
+    pub parallel: usize,
+}
+
+impl FetchSettings {
+    /// The usual settings: 15 s to connect, 60 s of stillness, three rounds, 4 GiB, six files at the same time.
+    pub fn new(partials: impl Into<PathBuf>) -> Self {
+        Self {
+            partials: partials.into(),
+            offline: false,
+            debian_mirrors: None,
+            pypi_index: None,
+            connect_timeout: Duration::from_secs(15),
+            stall_timeout: Duration::from_secs(60),
+            rounds: 3,
+            pause: Duration::from_millis(500),
+            max_size: 4 << 30,
+            parallel: 6,
+        }
+    }
+}
+
+/// A source that arrived, whole and verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// Where it is now.
+    pub path: PathBuf,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Where it came from, for people; a password in it is left out.
+    pub origin: String,
+}
+
+/// An origin that was tried, and why it did not help.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tried {
+    /// The origin, for people.
+    pub origin: String,
+    /// Why it failed.
+    pub reason: String,
+}
+
+/// What was tried, one origin a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempts(pub Vec<Tried>);
+
+impl fmt::Display for Attempts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for tried in &self.0 {
+            write!(f, "\n  {}: {}", tried.origin, tried.reason)?;
+        }
+        if self.0.is_empty() {
+            f.write_str("\n  (it has no origin)")?;
+        }
+        Ok(())
+    }
+}
+
+/// A source was not fetched.
+#[derive(Debug, Error)]
+pub enum FetchError {
+    /// No origin gave it.
+    #[error(
+        "source `{name}` can't be had:{tried}\nif you have the file (sha256 {sha256}), run `pynbox-build source add FILE`; \
+         to build from something else, use `--override-source {name}=PATH`"
+    )]
+    Unavailable {
+        /// The source's name.
+        name: String,
+        /// What its bytes must be.
+        sha256: Sha256,
+        /// Each origin, and why it failed.
+        tried: Attempts,
+    },
+    /// It would have to be fetched, and that is not allowed.
+    #[error(
+        "source `{name}` is not here, and `--offline` forbids to fetch it from:{tried}\nrun `pynbox-build source add FILE` with \
+         the file (sha256 {sha256}), or use `--override-source {name}=PATH`"
+    )]
+    Offline {
+        /// The source's name.
+        name: String,
+        /// What its bytes must be.
+        sha256: Sha256,
+        /// Its origins.
+        tried: Attempts,
+    },
+    /// This machine is in the way: a full disk, or a directory that can't be written.
+    #[error("source `{name}`: `{}`: {error}; make room or correct the permissions, then run the same again", path.display())]
+    Local {
+        /// The source's name.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+}
+
+/// A file to fetch.
+#[derive(Debug, Clone)]
+pub struct Job<'a> {
+    /// The source's name, for messages and options.
+    pub name: String,
+    /// What it is and where it can be had.
+    pub source: &'a Source,
+    /// Where it shall be put; replaced if it is there.
+    pub dest: PathBuf,
+}
+
+/// Fetches sources; keeps connections, and what apt and pip say about themselves.
+pub struct Fetcher {
+    settings: FetchSettings,
+    client: http::Client,
+    apt: debian::Apt,
+    pip: pypi::Pip,
+}
+
+impl Fetcher {
+    /// Nothing is asked or opened before the first fetch.
+    pub fn new(settings: FetchSettings) -> Self {
+        let client = http::Client::new(&settings);
+        let apt = debian::Apt::new(settings.debian_mirrors.clone());
+        let pip = pypi::Pip::new(settings.pypi_index.clone());
+        Self { settings, client, apt, pip }
+    }
+
+    /// Gets one source to `job.dest`, verified.
+    ///
+    /// Its origins are tried in order, and again after a pause if one failed in a way that may pass (no connection, a timeout, a
+    /// transfer cut short, status 408, 429 or 5xx). What arrived of it is kept and resumed, from whatever origin and in whatever
+    /// later run. Two processes that want the same source take turns.
+    ///
+    /// # Errors
+    /// [`FetchError`]; see its variants.
+    pub fn fetch(&self, job: &Job<'_>, progress: &dyn Progress) -> Result<Fetched, FetchError> {
+        let source = job.source;
+        let local = |error: partial::LocalError| FetchError::Local {
+            name: job.name.clone(),
+            path: error.path,
+            error: error.error,
+        };
+        let mut partial = partial::Partial::open(&self.settings.partials, &source.sha256).map_err(local)?;
+        if partial.is_verified() {
+            let size = partial.finish(&job.dest).map_err(local)?;
+            progress.finished(&job.name, size, "an earlier run");
+            return Ok(Fetched { path: job.dest.clone(), size, origin: "an earlier run".into() });
+        }
+        if self.settings.offline && source.origins.iter().all(|origin| !is_file_url(origin)) {
+            let origins = source.origins.iter().map(|origin| (describe(origin), "not tried".to_owned()));
+            let tried = Attempts(origins.map(|(origin, reason)| Tried { origin, reason }).collect());
+            return Err(FetchError::Offline { name: job.name.clone(), sha256: source.sha256, tried });
+        }
+        let mut tried: Vec<Tried> = Vec::new();
+        for round in 0..self.settings.rounds.max(1) {
+            if round > 0 {
+                std::thread::sleep(self.settings.pause * 2_u32.saturating_pow(round - 1).min(64));
+            }
+            let mut may_pass = false;
+            tried.clear();
+            for origin in &source.origins {
+                if self.settings.offline && !is_file_url(origin) {
+                    tried.push(Tried { origin: describe(origin), reason: "not tried, because of `--offline`".into() });
+                    continue;
+                }
+                let places = match self.places(origin) {
+                    Ok(places) => places,
+                    Err(failure) => {
+                        may_pass |= failure.may_pass();
+                        tried.push(Tried { origin: describe(origin), reason: failure.to_string() });
+                        continue;
+                    }
+                };
+                for place in places {
+                    let shown = http::without_password(&place.url);
+                    let limits = transfer::Limits {
+                        size: source.size,
+                        max_size: self.settings.max_size,
+                        stall: self.settings.stall_timeout,
+                    };
+                    let on_bytes = |bytes, total| progress.at(&job.name, bytes, total);
+                    let result = transfer::transfer(&self.client, &place, &mut partial, &limits, &on_bytes);
+                    match result {
+                        Ok(()) => {
+                            let size = partial.finish(&job.dest).map_err(local)?;
+                            progress.finished(&job.name, size, &shown);
+                            return Ok(Fetched { path: job.dest.clone(), size, origin: shown });
+                        }
+                        Err(transfer::Failure::Local(error)) => return Err(local(error)),
+                        Err(failure) => {
+                            may_pass |= failure.may_pass();
+                            progress.failed(&job.name, &shown, &failure.to_string());
+                            tried.push(Tried { origin: shown, reason: failure.to_string() });
+                        }
+                    }
+                }
+            }
+            if !may_pass {
+                break;
+            }
+        }
+        partial.close();
+        Err(FetchError::Unavailable { name: job.name.clone(), sha256: source.sha256, tried: Attempts(tried) })
+    }
+
+    /// Gets several sources at the same time. The results are in the order of the jobs; one that fails does not stop the others.
+    pub fn fetch_all(&self, jobs: &[Job<'_>], progress: &dyn Progress) -> Vec<Result<Fetched, FetchError>> {
+        let next = AtomicUsize::new(0);
+        let results = Mutex::new(Vec::with_capacity(jobs.len()));
+        std::thread::scope(|scope| {
+            for _ in 0..self.settings.parallel.clamp(1, jobs.len().max(1)) {
+                scope.spawn(|| {
+                    loop {
+                        let index = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(job) = jobs.get(index) else { break };
+                        let result = self.fetch(job, progress);
+                        results.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
+                    }
+                });
+            }
+        });
+        let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+        results.sort_by_key(|(index, _)| *index);
+        results.into_iter().map(|(_, result)| result).collect()
+    }
+
+    /// A small file of a Debian mirror that nothing pins, such as a release's `InRelease`: its bytes, and where they came from.
+    ///
+    /// # Errors
+    /// [`Attempts`]: each mirror, and why it failed.
+    pub fn debian_file(&self, path: &RelPath, max_size: u64) -> Result<(Vec<u8>, String), Attempts> {
+        self.small(&Origin::Debian { path: path.clone() }, max_size)
+    }
+
+    /// What the Python package index says about a file of a project: its URL, and its SHA-256 if the index has it.
+    ///
+    /// # Errors
+    /// [`Attempts`]: the index, and why it failed.
+    pub fn pypi_file(&self, project: &str, file: &str) -> Result<(String, Option<Sha256>), Attempts> {
+        self.pip.find(&self.client, project, file).map_err(|failure| {
+            let origin = describe(&Origin::Pypi { project: project.into(), file: file.into() });
+            Attempts(vec![Tried { origin, reason: failure.to_string() }])
+        })
+    }
+
+    fn small(&self, origin: &Origin, max_size: u64) -> Result<(Vec<u8>, String), Attempts> {
+        let mut tried = Vec::new();
+        match self.places(origin) {
+            Err(failure) => tried.push(Tried { origin: describe(origin), reason: failure.to_string() }),
+            Ok(places) => {
+                for place in places {
+                    let origin = http::without_password(&place.url);
+                    match transfer::small(&self.client, &place, max_size) {
+                        Ok(bytes) => return Ok((bytes, origin)),
+                        Err(failure) => tried.push(Tried { origin, reason: failure.to_string() }),
+                    }
+                }
+            }
+        }
+        Err(Attempts(tried))
+    }
+
+    fn places(&self, origin: &Origin) -> Result<Vec<http::Place>, transfer::Failure> {
+        match origin {
+            Origin::Url { url } => Ok(vec![http::Place::plain(url)]),
+            Origin::Debian { path } => self.apt.places(path),
+            Origin::Pypi { project, file } => {
+                let (url, _) = self.pip.find(&self.client, project, file)?;
+                Ok(vec![http::Place::plain(&url)])
+            }
+        }
+    }
+}
+
+fn is_file_url(origin: &Origin) -> bool {
+    matches!(origin, Origin::Url { url } if url.starts_with("file:"))
+}
+
+/// An origin for people, before it is known which server it leads to.
+fn describe(origin: &Origin) -> String {
+    match origin {
+        Origin::Url { url } => http::without_password(url),
+        Origin::Debian { path } => format!("apt's Debian mirror, `{path}`"),
+        Origin::Pypi { project, file } => format!("pip's package index, `{file}` of project `{project}`"),
+    }
+}
+
+/// Moves a file, also to another file system, so that the new place never holds half of it.
+fn move_file(from: &Path, to: &Path) -> io::Result<()> {
+    match std::fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+            let beside = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let mut copy = tempfile::NamedTempFile::new_in(beside)?;
+            io::copy(&mut std::fs::File::open(from)?, &mut copy)?;
+            copy.persist(to).map_err(|error| error.error)?;
+            std::fs::remove_file(from)
+        }
+        result => result,
+    }
+}

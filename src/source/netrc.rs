@@ -1,0 +1,132 @@
+//! Logins that the user's own files name, in the format of netrc: `machine HOST login NAME password WORD`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use url::Url;
+
+/// A name and a password.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Login {
+    pub(super) user: String,
+    pub(super) password: String,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Login")
+    }
+}
+
+/// The logins of some files.
+#[derive(Debug, Default)]
+pub(super) struct Netrc {
+    machines: Vec<(String, Login)>,
+}
+
+impl Netrc {
+    /// The user's: `$NETRC`, else `~/.netrc`. Nothing, if there is none.
+    pub(super) fn of_user() -> Self {
+        let file = std::env::var_os("NETRC")
+            .map(PathBuf::from)
+            .or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".netrc")));
+        Self::of_files(file.as_slice())
+    }
+
+    /// Those of several files, in order; what can't be read has none.
+    pub(super) fn of_files(files: &[PathBuf]) -> Self {
+        let mut netrc = Self::default();
+        for file in files {
+            netrc.add(&fs::read_to_string(file).unwrap_or_default());
+        }
+        netrc
+    }
+
+    fn add(&mut self, text: &str) {
+        let text: String =
+            text.lines().filter(|line| !line.trim_start().starts_with('#')).flat_map(|l| [l, "\n"]).collect();
+        let mut words = text.split_whitespace();
+        let mut machine = None;
+        let (mut user, mut password) = (String::new(), String::new());
+        loop {
+            let word = words.next();
+            if matches!(word, None | Some("machine" | "default"))
+                && let Some(machine) = machine.take()
+            {
+                let login = Login { user: std::mem::take(&mut user), password: std::mem::take(&mut password) };
+                self.machines.push((machine, login));
+            }
+            match word {
+                None => break,
+                Some("machine") => machine = words.next().map(str::to_owned),
+                Some("login") => user = words.next().unwrap_or_default().to_owned(),
+                Some("password") => password = words.next().unwrap_or_default().to_owned(),
+                _ => {}
+            }
+        }
+    }
+
+    /// The login for a URL, as apt_auth.conf(5) matches: host, port if named, a path's beginning; over plain `http` only if the entry
+    /// says so. (Plain netrc has hosts only.)
+    pub(super) fn find(&self, url: &Url) -> Option<Login> {
+        let matches = |machine: &str| {
+            let (scheme, rest) = machine.split_once("://").unwrap_or(("https", machine));
+            let (host, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+            let (host, port) = host.split_once(':').map_or((host, None), |(host, port)| (host, Some(port)));
+            scheme == url.scheme()
+                && url.host_str() == Some(host)
+                && port.is_none_or(|port| url.port_or_known_default().is_some_and(|there| there.to_string() == port))
+                && url.path().starts_with(path)
+        };
+        self.machines.iter().find(|(machine, _)| matches(machine)).map(|(_, login)| login.clone())
+    }
+}
+
+/// Takes the login out of a URL.
+pub(super) fn take_login(url: &mut Url) -> Option<Login> {
+    if url.username().is_empty() && url.password().is_none() {
+        return None;
+    }
+    let decode = |text: &str| {
+        url::form_urlencoded::parse(format!("x={}", text.replace('+', "%2B")).as_bytes())
+            .next()
+            .map(|(_, value)| value.into_owned())
+            .unwrap_or_default()
+    };
+    let login = Login { user: decode(url.username()), password: decode(url.password().unwrap_or_default()) };
+    // Both can fail only for URLs that can't have credentials.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    Some(login)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn login(text: &str, url: &str) -> Option<String> {
+        let mut netrc = Netrc::default();
+        netrc.add(text);
+        netrc.find(&Url::parse(url).unwrap()).map(|login| format!("{}:{}", login.user, login.password))
+    }
+
+    #[test]
+    fn entries_match_host_port_path_and_scheme() {
+        let text = "# a comment\nmachine a.test login u password p\nmachine http://b.test:81/debian\n  login v\n  password q\n";
+        assert_eq!(login(text, "https://a.test/x").as_deref(), Some("u:p"));
+        assert_eq!(login(text, "http://a.test/x"), None);
+        assert_eq!(login(text, "http://b.test:81/debian/pool").as_deref(), Some("v:q"));
+        assert_eq!(login(text, "http://b.test/debian/pool"), None);
+        assert_eq!(login(text, "http://b.test:81/other"), None);
+        assert_eq!(login(text, "https://evil.test/a.test"), None);
+    }
+
+    #[test]
+    fn logins_leave_urls() {
+        let mut url = Url::parse("https://us%40er:p+w@a.test/x").unwrap();
+        let login = take_login(&mut url).unwrap();
+        assert_eq!((login.user.as_str(), login.password.as_str()), ("us@er", "p+w"));
+        assert_eq!(url.as_str(), "https://a.test/x");
+        assert!(take_login(&mut url).is_none());
+    }
+}

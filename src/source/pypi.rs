@@ -1,0 +1,169 @@
+//! The Python package index, as pip on this machine reaches it: the simple API, in JSON (PEP 691) or HTML (PEP 503).
+
+use std::sync::OnceLock;
+
+use build_graph::Sha256;
+use serde::Deserialize;
+use url::Url;
+
+use super::debian::output;
+use super::http::{Client, Place};
+use super::transfer::{Failure, read_bounded};
+
+const JSON: &str = "application/vnd.pypi.simple.v1+json";
+const ACCEPT: &str = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.5, text/html;q=0.1";
+
+/// A project's page may be long (one line a file), but not that long.
+const PAGE: u64 = 64 << 20;
+
+/// pip's settings, asked once.
+pub(super) struct Pip {
+    given: Option<String>,
+    answer: OnceLock<Option<String>>,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    files: Vec<Offered>,
+}
+
+#[derive(Deserialize)]
+struct Offered {
+    filename: String,
+    url: String,
+    #[serde(default)]
+    hashes: std::collections::HashMap<String, String>,
+}
+
+impl Pip {
+    pub(super) fn new(given: Option<String>) -> Self {
+        Self { given, answer: OnceLock::new() }
+    }
+
+    fn index(&self) -> Result<&str, Failure> {
+        let answer = self.answer.get_or_init(|| self.given.clone().or_else(ask_pip));
+        answer.as_deref().ok_or_else(|| {
+            Failure::NoPlace(
+                "pip can't be asked for its index (`python3 -m pip` does not work); install python3-pip, or set `pypi_index` in \
+                 pynbox.toml"
+                    .into(),
+            )
+        })
+    }
+
+    /// The URL of a project's file, and its SHA-256 where the index tells it.
+    pub(super) fn find(&self, client: &Client, project: &str, file: &str) -> Result<(String, Option<Sha256>), Failure> {
+        let index = self.index()?;
+        let url = format!("{}/{}/", index.trim_end_matches('/'), normalised(project));
+        let answer = client.get_document(&Place::plain(&url), ACCEPT)?;
+        if answer.status != 200 {
+            return Err(Failure::Status(answer.status));
+        }
+        let base = Url::parse(&answer.url)
+            .or_else(|_| Url::parse(&url))
+            .map_err(|error| Failure::NoPlace(format!("the index is no URL: {error}")))?;
+        let json = answer.content_type == JSON;
+        let page = read_bounded(answer.body, PAGE)?;
+        let files = if json {
+            serde_json::from_slice::<Page>(&page)
+                .map_err(|error| Failure::NoPlace(format!("the index's answer makes no sense: {error}")))?
+                .files
+        } else {
+            offered_by_html(&String::from_utf8_lossy(&page))
+        };
+        let offered = files
+            .into_iter()
+            .find(|offered| offered.filename == file)
+            .ok_or_else(|| Failure::NoPlace(format!("the index has no file `{file}` of project `{project}`")))?;
+        let mut url = base
+            .join(&offered.url)
+            .map_err(|error| Failure::NoPlace(format!("the index names no URL for the file: {error}")))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(Failure::Scheme(url.scheme().to_owned()));
+        }
+        url.set_fragment(None);
+        let sha256 = offered.hashes.get("sha256").and_then(|text| text.parse().ok());
+        Ok((url.to_string(), sha256))
+    }
+}
+
+/// pip's index, by its own order: environment, the user's files, what it was built with.
+fn ask_pip() -> Option<String> {
+    if let Ok(url) = std::env::var("PIP_INDEX_URL")
+        && !url.is_empty()
+    {
+        return Some(url);
+    }
+    for name in ["download.index-url", "install.index-url", "global.index-url"] {
+        if let Some(url) = output("python3", &["-m", "pip", "config", "get", name]) {
+            return Some(url.trim().to_owned());
+        }
+    }
+    // pip prints its default nowhere; its own module knows.
+    let program = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)";
+    output("python3", &["-c", program]).map(|url| url.trim().to_owned()).filter(|url| !url.is_empty())
+}
+
+/// A project's name as it stands in the index's URLs (PEP 503).
+fn normalised(project: &str) -> String {
+    let mut name = String::new();
+    for part in project.split(['-', '_', '.']).filter(|part| !part.is_empty()) {
+        if !name.is_empty() {
+            name.push('-');
+        }
+        name.push_str(&part.to_ascii_lowercase());
+    }
+    name
+}
+
+/// The links of a page of the HTML form: `<a href="URL#sha256=HEX">FILE</a>`.
+fn offered_by_html(page: &str) -> Vec<Offered> {
+    let mut offered = Vec::new();
+    for anchor in page.split("<a").skip(1) {
+        if !anchor.starts_with(|c: char| c.is_ascii_whitespace()) {
+            continue;
+        }
+        let Some((tag, rest)) = anchor.split_once('>') else { continue };
+        let Some(href) = attribute(tag, "href") else { continue };
+        let url = unescaped(href);
+        let filename = unescaped(rest.split('<').next().unwrap_or_default().trim());
+        let hash = url.split_once("#sha256=").map(|(_, hash)| ("sha256".to_owned(), hash.to_owned()));
+        offered.push(Offered { filename, hashes: hash.into_iter().collect(), url });
+    }
+    offered
+}
+
+fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
+    let at = tag.match_indices(name).map(|(at, _)| at).find(|at| {
+        tag[..*at].ends_with(|c: char| c.is_ascii_whitespace()) && tag[at + name.len()..].trim_start().starts_with('=')
+    })?;
+    let value = tag[at + name.len()..].trim_start().strip_prefix('=')?.trim_start();
+    let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    value[1..].split(quote).next()
+}
+
+fn unescaped(text: &str) -> String {
+    text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&#x27;", "'").replace("&amp;", "&")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_normalised() {
+        assert_eq!(normalised("Friendly-._.Bard"), "friendly-bard");
+    }
+
+    #[test]
+    fn links_of_a_page() {
+        let page = "<html><abbr>x</abbr><a data-href=\"no\" href = '../f/lxml-1.tar.gz?a=1&amp;b=2#sha256=ab' rel>lxml-1.tar.gz</a>\n\
+                    <a href=\"x.whl\">x.whl</a><a name=\"y\">y</a>";
+        let offered = offered_by_html(page);
+        assert_eq!(offered.len(), 2);
+        assert_eq!(offered[0].url, "../f/lxml-1.tar.gz?a=1&b=2#sha256=ab");
+        assert_eq!(offered[0].filename, "lxml-1.tar.gz");
+        assert_eq!(offered[0].hashes["sha256"], "ab");
+        assert!(offered[1].hashes.is_empty());
+    }
+}
