@@ -141,6 +141,12 @@ fn failure(error: ureq::Error) -> Failure {
     }
 }
 
+/// Whether a body's read failed because nothing came in time.
+pub(super) fn is_timeout(error: &std::io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>());
+    error.kind() == std::io::ErrorKind::TimedOut || matches!(inner, Some(ureq::Error::Timeout(_)))
+}
+
 /// A URL that can be shown.
 pub(super) fn without_password(url: &str) -> String {
     match Url::parse(url) {

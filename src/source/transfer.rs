@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use super::http::{Client, Place};
+use super::http::{self, Client, Place};
 use super::partial::{LocalError, Partial};
 
 /// A transfer slower than this, over a whole stall timeout, counts as standing still. Bytes a second.
@@ -115,7 +115,7 @@ fn once(
             Ok(0) => break,
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(Failure::Stalled),
+            Err(error) if http::is_timeout(&error) => return Err(Failure::Stalled),
             Err(error) => return Err(Failure::Cut { got: partial.length(), why: error.to_string() }),
         };
         if partial.length() + count as u64 > limits.most() {
