@@ -92,22 +92,29 @@ impl Release {
             texts.push(text);
         }
         let [packages, sources] = texts.as_slice() else { return Err(malformed("it names too little".into())) };
+        let version = release.get("version").cloned().unwrap_or_default();
+        Self::parse(suite, &version, signature, packages, sources)
+    }
+
+    /// What the two indices say.
+    fn parse(
+        suite: &str,
+        version: &str,
+        signature: Signature,
+        packages: &str,
+        sources: &str,
+    ) -> Result<Self, LockError> {
         let mut index = Packages::default();
         for paragraph in paragraphs(packages) {
             let name = paragraph.get("package").cloned().unwrap_or_default();
             let package = package(&paragraph).map_err(|reason| LockError::Index {
-                file: format!("{component}/binary-{}/Packages.xz", wanted.architecture),
+                file: format!("dists/{suite}: Packages"),
                 reason: format!("package `{name}`: {reason}"),
             })?;
             index.insert(name, package);
         }
-        Ok(Self {
-            suite: suite.clone(),
-            version: release.get("version").cloned().unwrap_or_default(),
-            signature,
-            packages: index,
-            sources: paragraphs(sources).collect(),
-        })
+        let sources = paragraphs(sources).collect();
+        Ok(Self { suite: suite.to_owned(), version: version.to_owned(), signature, packages: index, sources })
     }
 
     /// The source archive of a source package, whose upstream version must be this one (Debian may have added `+dfsg` or the like).
@@ -204,6 +211,31 @@ mod tests {
         let signed = "Codename: evil\n-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nCodename: good\n- - x\n\
                       -----BEGIN PGP SIGNATURE-----\nabc\n";
         assert_eq!(unarmoured(signed), "Codename: good\n- x\n");
+    }
+
+    #[test]
+    fn indices() {
+        let hash = "ab".repeat(32);
+        let packages = format!(
+            "Package: a\nVersion: 1-1\nPre-Depends: b\nDepends: c | d\nFilename: pool/a.deb\nSize: 5\nSHA256: {hash}\n\n"
+        );
+        let sources = format!(
+            "Package: z\nVersion: 1:1.2.13.dfsg-1\nDirectory: pool/main/z/z\nChecksums-Sha256:\n {hash} 3 z_1.dsc\n \
+             {hash} 2 z_1.orig.tar.gz.asc\n {hash} 4 z_1.orig-extra.tar.gz\n {hash} 7 z_1.orig.tar.gz\n"
+        );
+        let parse = |packages: &str| Release::parse("s", "12.1", Signature::Good, packages, &sources);
+        let release = parse(&packages).unwrap();
+        let a = release.packages.get("a").unwrap();
+        assert_eq!((a.needs.len(), a.size, a.path.as_str()), (2, 5, "pool/a.deb"));
+        let original = release.original("z", "1.2.13").unwrap();
+        assert_eq!((original.path.as_str(), original.size), ("pool/main/z/z/z_1.orig.tar.gz", 7));
+        for wanted in ["1.2.1", "1.2", "1.3"] {
+            let error = release.original("z", wanted).err().unwrap();
+            assert!(error.contains("in version 1:1.2.13.dfsg-1, not"), "{error}");
+        }
+        assert!(release.original("y", "1").err().unwrap().contains("no source package `y`"));
+        let error = parse(&packages.replace(&hash, "x")).err().unwrap().to_string();
+        assert!(error.contains("package `a`: it has no sha256"), "{error}");
     }
 
     #[test]
