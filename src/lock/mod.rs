@@ -1,1 +1,378 @@
-//! Writing lock files.
+//! Writing the lock files: from what is wanted to what exactly is used.
+//!
+//! `recipes/locks/wanted.toml` is written by hand and says which Debian packages an image starts from and which sources the recipes
+//! build. From it, [`lock`] writes `images.toml` ([`ImagesLock`]) and `sources.toml` ([`SourcesLock`]) beside it, with the SHA-256
+//! of every file. Builds read only those two; so a build never depends on what a mirror offers on that day.
+//!
+//! The trust runs from Debian's signing keys (if this machine has `gpgv` and the `debian-archive-keyring`) over the release file to
+//! the indices, and from them to every package and source.
+
+mod deb822;
+mod index;
+mod relation;
+mod resolve;
+mod version;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use build_graph::node::{Origin, Source};
+use build_graph::{PathError, RelPath, Sha256};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::source::{Attempts, FetchError, Fetcher, Job, Progress, sha256_of};
+pub use index::Signature;
+
+/// What is wanted, as written by hand.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wanted {
+    /// The Debian release that everything comes from.
+    pub debian: DebianRelease,
+    /// Images by name.
+    #[serde(default)]
+    pub images: BTreeMap<String, WantedImage>,
+    /// Sources by name.
+    #[serde(default)]
+    pub sources: BTreeMap<String, WantedSource>,
+}
+
+/// A Debian release.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DebianRelease {
+    /// Its code name, such as `bookworm`: no security or update suite, whose packages leave the mirrors when newer ones come.
+    pub suite: String,
+    /// The component, such as `main`.
+    pub component: String,
+    /// The architecture, as Debian calls it.
+    pub architecture: String,
+}
+
+/// An image that is wanted.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WantedImage {
+    /// The packages that it is for. What they depend on comes with them; what they recommend does not.
+    pub seeds: Vec<String>,
+    /// Packages that are not followed as dependencies: what only maintainer scripts or unused programs need.
+    #[serde(default)]
+    pub without: Vec<String>,
+}
+
+/// A source that is wanted.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WantedSource {
+    /// Upstream's version.
+    pub version: String,
+    /// Where its checksum is looked up.
+    #[serde(flatten)]
+    pub pin: Pin,
+    /// Further URLs of the very same bytes.
+    #[serde(default)]
+    pub urls: Vec<String>,
+}
+
+/// Where a source's checksum comes from. In `wanted.toml` this is one of the lines `debian = "PACKAGE"`, `pypi = "PROJECT"` or a
+/// table `fixed = { file, sha256, debian }`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pin {
+    /// The original source archive of this source package of the release.
+    Debian(String),
+    /// The source distribution of this project.
+    Pypi(String),
+    /// A checksum that is known otherwise.
+    Fixed(Fixed),
+}
+
+/// A source whose checksum is known otherwise.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fixed {
+    /// The file's name.
+    pub file: RelPath,
+    /// What its bytes must be.
+    pub sha256: Sha256,
+    /// A path below a Debian mirror's root that has it.
+    #[serde(default)]
+    pub debian: Option<RelPath>,
+}
+
+/// `images.toml`: the packages of every image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImagesLock {
+    /// Where they come from.
+    pub release: LockedRelease,
+    /// Images by name.
+    pub images: BTreeMap<String, LockedImage>,
+    /// Every package of any image once, sorted by name.
+    pub package: Vec<LockedPackage>,
+}
+
+/// The release that was locked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockedRelease {
+    /// Its code name.
+    pub suite: String,
+    /// The number of the point release.
+    pub version: String,
+}
+
+/// An image's packages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockedImage {
+    /// The packages that it is for.
+    pub seeds: Vec<String>,
+    /// The names of all its packages, sorted; each is in [`ImagesLock::package`].
+    pub packages: Vec<String>,
+}
+
+/// A Debian package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockedPackage {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its path below a mirror's root.
+    pub path: RelPath,
+    /// What its bytes must be.
+    pub sha256: Sha256,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
+/// `sources.toml`: every source by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourcesLock {
+    /// The sources.
+    pub sources: BTreeMap<String, LockedSource>,
+}
+
+/// A source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockedSource {
+    /// Upstream's version.
+    pub version: String,
+    /// The file, its checksum, its size and its origins.
+    #[serde(flatten)]
+    pub source: Source,
+}
+
+/// The lock files were not written.
+#[derive(Debug, Error)]
+pub enum LockError {
+    /// A file of the project can't be read or written.
+    #[error("`{}`: {error}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// `wanted.toml` makes no sense.
+    #[error("`{}`: {error}", path.display())]
+    Wanted {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        error: Box<toml::de::Error>,
+    },
+    /// A file of the release was not found on any mirror.
+    #[error(
+        "`{what}` can't be had:{tried}\ncheck apt's mirrors (`apt-get indextargets`), or set `debian_mirror` in pynbox.toml"
+    )]
+    Unavailable {
+        /// The file or project.
+        what: String,
+        /// What was tried.
+        tried: Attempts,
+    },
+    /// A source or an index can't be fetched.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The release file is not signed by Debian.
+    #[error(
+        "the release file of `{suite}` has no good signature: {reason}; use another mirror, or update debian-archive-keyring"
+    )]
+    Signature {
+        /// The release.
+        suite: String,
+        /// What gpgv says.
+        reason: String,
+    },
+    /// An index is not what it should be.
+    #[error("`{file}` of the Debian mirror: {reason}; try again later, or use another mirror")]
+    Index {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A package that is needed is not in the release.
+    #[error(
+        "image `{image}`: `{needed_by}` needs `{relation}`, which the release does not have; name another, or list it in `without`"
+    )]
+    Unsatisfiable {
+        /// The image.
+        image: String,
+        /// The package that needs it, or `seeds`.
+        needed_by: String,
+        /// What it needs.
+        relation: String,
+    },
+    /// A source is not offered in the version that is wanted.
+    #[error("source `{name}`: {reason}; correct `wanted.toml`")]
+    Source {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A path of an index is none.
+    #[error("a path of the Debian index is refused: {0}")]
+    Path(#[from] PathError),
+}
+
+/// What locking did.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Whether Debian's signature was checked.
+    pub signature: Signature,
+    /// Each image's name, number of packages and their size in bytes, compressed.
+    pub images: Vec<(String, usize, u64)>,
+    /// The names of the sources.
+    pub sources: Vec<String>,
+    /// The files that changed.
+    pub changed: Vec<PathBuf>,
+}
+
+/// Reads `wanted.toml` of a directory and writes `images.toml` and `sources.toml` beside it. Every source is fetched to `scratch`
+/// once, so that a lock file never names what can't be had; packages are taken from the index as they are.
+///
+/// # Errors
+/// [`LockError`]; the files are then as they were.
+pub fn lock(directory: &Path, scratch: &Path, fetcher: &Fetcher, progress: &dyn Progress) -> Result<Report, LockError> {
+    let path = directory.join("wanted.toml");
+    let text = fs::read_to_string(&path).map_err(|error| LockError::File { path: path.clone(), error })?;
+    let wanted: Wanted =
+        toml::from_str(&text).map_err(|error| LockError::Wanted { path: path.clone(), error: Box::new(error) })?;
+    fs::create_dir_all(scratch).map_err(|error| LockError::File { path: scratch.to_owned(), error })?;
+    let release = index::Release::fetch(&wanted.debian, scratch, fetcher, progress)?;
+
+    let images = lock_images(&wanted, &release)?;
+    let mut sources = SourcesLock::default();
+    for (name, source) in &wanted.sources {
+        sources.sources.insert(name.clone(), lock_source(name, source, &release, scratch, fetcher, progress)?);
+    }
+
+    let size = |image: &LockedImage| {
+        let packages = images.package.iter().filter(|package| image.packages.contains(&package.name));
+        packages.map(|package| package.size).sum()
+    };
+    let mut changed = Vec::new();
+    changed.extend(write(&directory.join("images.toml"), &images)?);
+    changed.extend(write(&directory.join("sources.toml"), &sources)?);
+    Ok(Report {
+        signature: release.signature.clone(),
+        images: images.images.iter().map(|(name, image)| (name.clone(), image.packages.len(), size(image))).collect(),
+        sources: sources.sources.into_keys().collect(),
+        changed,
+    })
+}
+
+fn lock_images(wanted: &Wanted, release: &index::Release) -> Result<ImagesLock, LockError> {
+    let mut images = BTreeMap::new();
+    let mut used = BTreeSet::new();
+    for (name, image) in &wanted.images {
+        let without = image.without.iter().map(String::as_str).collect();
+        let packages = resolve::closure(&release.packages, &image.seeds, &without).map_err(|missing| {
+            let resolve::Missing { needed_by, relation } = missing;
+            LockError::Unsatisfiable { image: name.clone(), needed_by, relation }
+        })?;
+        used.extend(packages.iter().cloned());
+        let mut seeds = image.seeds.clone();
+        seeds.sort();
+        images.insert(name.clone(), LockedImage { seeds, packages: packages.into_iter().collect() });
+    }
+    let mut package = Vec::new();
+    for name in used {
+        if let Some(found) = release.packages.get(&name) {
+            package.push(LockedPackage {
+                name,
+                version: found.version.clone(),
+                path: RelPath::new(found.path.as_str())?,
+                sha256: found.sha256,
+                size: found.size,
+            });
+        }
+    }
+    let release = LockedRelease { suite: release.suite.clone(), version: release.version.clone() };
+    Ok(ImagesLock { release, images, package })
+}
+
+fn lock_source(
+    name: &str,
+    wanted: &WantedSource,
+    release: &index::Release,
+    scratch: &Path,
+    fetcher: &Fetcher,
+    progress: &dyn Progress,
+) -> Result<LockedSource, LockError> {
+    let wrong = |reason| LockError::Source { name: name.to_owned(), reason };
+    let version = &wanted.version;
+    let mut source = match &wanted.pin {
+        Pin::Fixed(fixed) => {
+            let origins = fixed.debian.iter().map(|path| Origin::Debian { path: path.clone() }).collect();
+            Source { file: fixed.file.clone(), sha256: fixed.sha256, size: None, origins }
+        }
+        Pin::Debian(package) => {
+            let original = release.original(package, version).map_err(wrong)?;
+            Source {
+                file: RelPath::new(original.file.as_str())?,
+                sha256: original.sha256,
+                size: Some(original.size),
+                origins: vec![Origin::Debian { path: RelPath::new(original.path.as_str())? }],
+            }
+        }
+        Pin::Pypi(project) => {
+            let file = format!("{project}-{version}.tar.gz");
+            let (_, sha256) = fetcher
+                .pypi_file(project, &file)
+                .map_err(|tried| LockError::Unavailable { what: file.clone(), tried })?;
+            let sha256 = sha256.ok_or_else(|| wrong(format!("the package index has no sha256 of `{file}`")))?;
+            let origins = vec![Origin::Pypi { project: project.clone(), file: file.clone() }];
+            Source { file: RelPath::new(file)?, sha256, size: None, origins }
+        }
+    };
+    source.origins.extend(wanted.urls.iter().map(|url| Origin::Url { url: url.clone() }));
+    let dest = scratch.join(source.sha256.to_string());
+    let there = sha256_of(&dest).is_ok_and(|(sha256, _)| sha256 == source.sha256);
+    if !there {
+        fetcher.fetch(&Job { name: name.to_owned(), source: &source, dest: dest.clone() }, progress)?;
+    }
+    let metadata = fs::metadata(&dest).map_err(|error| LockError::File { path: dest, error })?;
+    source.size = Some(metadata.len());
+    Ok(LockedSource { version: version.clone(), source })
+}
+
+/// Writes a lock file if it would change; a reader never sees half of it.
+fn write(path: &Path, lock: &impl Serialize) -> Result<Option<PathBuf>, LockError> {
+    let failed = |error| LockError::File { path: path.to_owned(), error };
+    let body = toml::to_string(lock).map_err(|error| failed(std::io::Error::other(error)))?;
+    let text = format!("# Written by `pynbox-build lock` from wanted.toml: change that instead.\n\n{body}");
+    if fs::read_to_string(path).is_ok_and(|there| there == text) {
+        return Ok(None);
+    }
+    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new("."))).map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    file.as_file().set_permissions(permissions).map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(Some(path.to_owned()))
+}

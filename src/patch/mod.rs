@@ -129,7 +129,8 @@ fn load<B: BlobSource + ?Sized>(
     match base.get(file.as_str()) {
         None => Ok(None),
         Some(entry @ Entry::File { executable, .. }) => {
-            let content = blobs.read(entry).map_err(|error| PatchError::Store { file: file.clone(), error })?;
+            let content =
+                blobs.read(entry).map_err(|error| PatchError::Store { file: file.clone(), error })?;
             Ok(Some((content, *executable)))
         }
         Some(Entry::Symlink { .. }) => Err(refuse(patch, file, "it is a symbolic link")),
@@ -182,13 +183,13 @@ fn rewrite(patch: &RelPath, file: &RelPath, hunks: &[Hunk<'_>], content: &[u8]) 
         };
         if hunk.old_start > old.len() {
             let found = format!("(its end, after {} lines)", old.len());
-            let expected = hunk.lines.iter().find_map(Line::old).map_or("(a line)".into(), |line| show(&line));
+            let expected = hunk.lines.iter().find_map(Line::before).map_or("(a line)".into(), |line| show(&line));
             return Err(mismatch(hunk.old_start, expected, found));
         }
         result.extend(old[at..hunk.old_start].iter().copied().flatten());
         at = hunk.old_start;
         for line in &hunk.lines {
-            if let Some(expected) = line.old() {
+            if let Some(expected) = line.before() {
                 match old.get(at) {
                     Some(found) if **found == *expected => {}
                     Some(found) => return Err(mismatch(at, show(&expected), show(found))),
@@ -196,7 +197,7 @@ fn rewrite(patch: &RelPath, file: &RelPath, hunks: &[Hunk<'_>], content: &[u8]) 
                 }
                 at += 1;
             }
-            if let Some(new) = line.new() {
+            if let Some(new) = line.after() {
                 result.extend_from_slice(&new);
             }
         }

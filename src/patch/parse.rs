@@ -61,12 +61,12 @@ enum Kind {
 
 impl Line<'_> {
     /// The line as the old file has it.
-    pub(super) fn old(&self) -> Option<Cow<'_, [u8]>> {
+    pub(super) fn before(&self) -> Option<Cow<'_, [u8]>> {
         (self.kind != Kind::New).then(|| self.content())
     }
 
     /// The line as the new file has it.
-    pub(super) fn new(&self) -> Option<Cow<'_, [u8]>> {
+    pub(super) fn after(&self) -> Option<Cow<'_, [u8]>> {
         (self.kind != Kind::Old).then(|| self.content())
     }
 

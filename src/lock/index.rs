@@ -1,0 +1,251 @@
+//! A Debian release's indices, from its signed release file down.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use build_graph::node::{Origin, Source};
+use build_graph::{RelPath, Sha256};
+
+use super::deb822::{Paragraph, checksums, paragraphs};
+use super::relation::relations;
+use super::resolve::{Package, Packages};
+use super::version;
+use super::{DebianRelease, LockError};
+use crate::source::{Fetcher, Job, Progress, sha256_of};
+
+/// Where Debian's packages of keys put them.
+const KEYRINGS: [&str; 2] =
+    ["/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp"];
+
+/// A release file is 150 KB long.
+const RELEASE_SIZE: u64 = 4 << 20;
+
+/// Whether the release file is known to be Debian's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Signature {
+    /// Signed by a key of Debian's keyring on this machine.
+    Good,
+    /// Not looked at, for this reason: the indices are then as trustworthy as the mirror and the way to it.
+    NotChecked(String),
+}
+
+/// A release: what was looked up once.
+pub(super) struct Release {
+    pub(super) suite: String,
+    pub(super) version: String,
+    pub(super) signature: Signature,
+    pub(super) packages: Packages,
+    sources: Vec<Paragraph>,
+}
+
+/// The source archive that upstream made (or Debian repacked).
+pub(super) struct Original {
+    pub(super) file: String,
+    pub(super) path: String,
+    pub(super) sha256: Sha256,
+    pub(super) size: u64,
+}
+
+impl Release {
+    pub(super) fn fetch(
+        wanted: &DebianRelease,
+        scratch: &Path,
+        fetcher: &Fetcher,
+        progress: &dyn Progress,
+    ) -> Result<Self, LockError> {
+        let suite = &wanted.suite;
+        let path = RelPath::new(format!("dists/{suite}/InRelease"))?;
+        let (signed, _) = fetcher
+            .debian_file(&path, RELEASE_SIZE)
+            .map_err(|tried| LockError::Unavailable { what: path.to_string(), tried })?;
+        let (release, signature) = verified(&signed, suite, scratch)?;
+        let malformed = |reason: String| LockError::Index { file: path.to_string(), reason };
+        let release = paragraphs(&release).next().unwrap_or_default();
+        if release.get("codename") != Some(suite) {
+            return Err(malformed(format!("it is not of `{suite}`")));
+        }
+        let sums = release.get("sha256").cloned().unwrap_or_default();
+
+        let component = &wanted.component;
+        let mut texts = Vec::new();
+        for file in [
+            format!("{component}/binary-{}/Packages.xz", wanted.architecture),
+            format!("{component}/source/Sources.xz"),
+        ] {
+            let (sha256, size, _) = checksums(&sums)
+                .find(|(_, _, name)| *name == file)
+                .ok_or_else(|| malformed(format!("it does not name `{file}`")))?;
+            let sha256: Sha256 = sha256.parse().map_err(|_| malformed(format!("its sha256 of `{file}` is none")))?;
+            let origins = vec![Origin::Debian { path: RelPath::new(format!("dists/{suite}/{file}"))? }];
+            let source = Source { file: RelPath::new("index.xz")?, sha256, size: Some(size), origins };
+            let dest = scratch.join(format!("{sha256}.xz"));
+            if !sha256_of(&dest).is_ok_and(|(there, _)| there == sha256) {
+                fetcher.fetch(&Job { name: file.clone(), source: &source, dest: dest.clone() }, progress)?;
+            }
+            let mut text = String::new();
+            fs::File::open(&dest)
+                .and_then(|packed| liblzma::read::XzDecoder::new(packed).read_to_string(&mut text))
+                .map_err(|error| LockError::Index { file, reason: error.to_string() })?;
+            texts.push(text);
+        }
+        let [packages, sources] = texts.as_slice() else { return Err(malformed("it names too little".into())) };
+        let version = release.get("version").cloned().unwrap_or_default();
+        Self::parse(suite, &version, signature, packages, sources)
+    }
+
+    /// What the two indices say.
+    fn parse(
+        suite: &str,
+        version: &str,
+        signature: Signature,
+        packages: &str,
+        sources: &str,
+    ) -> Result<Self, LockError> {
+        let mut index = Packages::default();
+        for paragraph in paragraphs(packages) {
+            let name = paragraph.get("package").cloned().unwrap_or_default();
+            let package = package(&paragraph).map_err(|reason| LockError::Index {
+                file: format!("dists/{suite}: Packages"),
+                reason: format!("package `{name}`: {reason}"),
+            })?;
+            index.insert(name, package);
+        }
+        let sources = paragraphs(sources).collect();
+        Ok(Self { suite: suite.to_owned(), version: version.to_owned(), signature, packages: index, sources })
+    }
+
+    /// The source archive of a source package, whose upstream version must be this one (Debian may have added `+dfsg` or the like).
+    pub(super) fn original(&self, package: &str, wanted: &str) -> Result<Original, String> {
+        let of_package = |paragraph: &&Paragraph| paragraph.get("package").is_some_and(|name| name == package);
+        let mut versions = Vec::new();
+        for paragraph in self.sources.iter().filter(of_package) {
+            let version = paragraph.get("version").map(String::as_str).unwrap_or_default();
+            let upstream = version::upstream(version);
+            let addition = upstream.strip_prefix(wanted);
+            if !addition
+                .is_some_and(|rest| rest.is_empty() || rest.trim_start_matches(['+', '.', '~']).starts_with("dfsg"))
+            {
+                versions.push(version.to_owned());
+                continue;
+            }
+            let directory = paragraph.get("directory").cloned().unwrap_or_default();
+            let sums = paragraph.get("checksums-sha256").map(String::as_str).unwrap_or_default();
+            // `NAME_VERSION.orig.tar.xz`; not `.orig-COMPONENT.tar.xz`, and not its signature.
+            let (sha256, size, file) = checksums(sums)
+                .find(|(_, _, file)| file.contains(".orig.tar.") && !file.ends_with(".asc"))
+                .ok_or("its source package has no original archive")?;
+            let sha256 = sha256.parse().map_err(|_| format!("the sha256 of `{file}` is none"))?;
+            return Ok(Original { file: file.to_owned(), path: format!("{directory}/{file}"), sha256, size });
+        }
+        Err(match versions.as_slice() {
+            [] => format!("`{}` has no source package `{package}`", self.suite),
+            versions => format!("`{}` has `{package}` in version {}, not {wanted}", self.suite, versions.join(", ")),
+        })
+    }
+}
+
+fn package(paragraph: &HashMap<String, String>) -> Result<Package, String> {
+    let get = |name: &str| paragraph.get(name).map(String::as_str).unwrap_or_default();
+    let mut needs = relations(get("pre-depends"));
+    needs.extend(relations(get("depends")));
+    Ok(Package {
+        version: get("version").to_owned(),
+        path: get("filename").to_owned(),
+        sha256: get("sha256").parse().map_err(|_| "it has no sha256")?,
+        size: get("size").parse().map_err(|_| "it has no size")?,
+        needs,
+        provides: relations(get("provides")).into_iter().flatten().collect(),
+    })
+}
+
+/// What was signed, and whether the signature could be checked. Only the signed part counts, not what stands around it.
+fn verified(signed: &[u8], suite: &str, scratch: &Path) -> Result<(String, Signature), LockError> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let keyring = KEYRINGS.iter().map(PathBuf::from).find(|keyring| keyring.exists());
+    let Some(keyring) = keyring else {
+        let reason = "this machine has no debian-archive-keyring".to_owned();
+        return Ok((unarmoured(&text(signed)), Signature::NotChecked(reason)));
+    };
+    let file = |error| LockError::File { path: scratch.to_owned(), error };
+    let directory = tempfile::tempdir_in(scratch).map_err(file)?;
+    let path = directory.path().join("InRelease");
+    fs::write(&path, signed).map_err(file)?;
+    let result = Command::new("gpgv")
+        .arg("--keyring")
+        .arg(keyring)
+        .args(["--output", "-"])
+        .arg(&path)
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .output();
+    match result {
+        Err(error) => {
+            let reason = format!("gpgv can't be run ({error})");
+            Ok((unarmoured(&text(signed)), Signature::NotChecked(reason)))
+        }
+        Ok(output) if output.status.success() => Ok((text(&output.stdout), Signature::Good)),
+        Ok(output) => {
+            let reason = text(&output.stderr).lines().collect::<Vec<_>>().join("; ");
+            Err(LockError::Signature { suite: suite.to_owned(), reason })
+        }
+    }
+}
+
+/// The text of a message with a clear signature (RFC 9580, 7).
+fn unarmoured(signed: &str) -> String {
+    let Some((_, rest)) = signed.split_once("-----BEGIN PGP SIGNED MESSAGE-----") else { return signed.to_owned() };
+    let body = rest.split_once("\n\n").map_or(rest, |(_, body)| body);
+    let body = body.split("\n-----BEGIN PGP SIGNATURE-----").next().unwrap_or_default();
+    body.lines().map(|line| line.strip_prefix("- ").unwrap_or(line)).flat_map(|line| [line, "\n"]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_signed_part_alone_counts() {
+        let signed = "Codename: evil\n-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nCodename: good\n- - x\n\
+                      -----BEGIN PGP SIGNATURE-----\nabc\n";
+        assert_eq!(unarmoured(signed), "Codename: good\n- x\n");
+    }
+
+    #[test]
+    fn indices() {
+        let hash = "ab".repeat(32);
+        let packages = format!(
+            "Package: a\nVersion: 1-1\nPre-Depends: b\nDepends: c | d\nFilename: pool/a.deb\nSize: 5\nSHA256: {hash}\n\n"
+        );
+        let sources = format!(
+            "Package: z\nVersion: 1:1.2.13.dfsg-1\nDirectory: pool/main/z/z\nChecksums-Sha256:\n {hash} 3 z_1.dsc\n \
+             {hash} 2 z_1.orig.tar.gz.asc\n {hash} 4 z_1.orig-extra.tar.gz\n {hash} 7 z_1.orig.tar.gz\n"
+        );
+        let parse = |packages: &str| Release::parse("s", "12.1", Signature::Good, packages, &sources);
+        let release = parse(&packages).unwrap();
+        let a = release.packages.get("a").unwrap();
+        assert_eq!((a.needs.len(), a.size, a.path.as_str()), (2, 5, "pool/a.deb"));
+        let original = release.original("z", "1.2.13").unwrap();
+        assert_eq!((original.path.as_str(), original.size), ("pool/main/z/z/z_1.orig.tar.gz", 7));
+        for wanted in ["1.2.1", "1.2", "1.3"] {
+            let error = release.original("z", wanted).err().unwrap();
+            assert!(error.contains("in version 1:1.2.13.dfsg-1, not"), "{error}");
+        }
+        assert!(release.original("y", "1").err().unwrap().contains("no source package `y`"));
+        let error = parse(&packages.replace(&hash, "x")).err().unwrap().to_string();
+        assert!(error.contains("package `a`: it has no sha256"), "{error}");
+    }
+
+    #[test]
+    fn a_forged_release_file_is_refused_where_it_can_be_checked() {
+        let dir = tempfile::tempdir().unwrap();
+        let forged =
+            b"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nCodename: x\n-----BEGIN PGP SIGNATURE-----\n\n";
+        match verified(forged, "x", dir.path()) {
+            Err(LockError::Signature { .. }) | Ok((_, Signature::NotChecked(_))) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
