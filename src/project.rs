@@ -20,7 +20,7 @@ pub const SETTINGS_FILE: &str = "pynbox.toml";
 /// Folders of a project whose files recipes may use.
 const FILE_FOLDERS: [&str; 3] = ["patches", "recipes/files", "sandbox"];
 /// The folder of the lock files.
-const LOCKS: &str = "recipes/locks";
+pub const LOCKS: &str = "recipes/locks";
 
 /// A project can't be worked with.
 #[derive(Debug, Error)]
@@ -260,14 +260,15 @@ impl Project {
         seen: &mut Vec<Seen>,
     ) -> Result<Locks, ProjectError> {
         let mut locks = if own { Locks::default() } else { bundle.locks.clone() };
-        for name in ["sources.toml", "images.toml"] {
-            let path = folder.join(name);
-            seen.push(Seen::now(path.clone()));
-            if path.is_file() {
-                let read: Locks = read_toml(&path)?;
-                locks.source.extend(read.source);
-                locks.image.extend(read.image);
-            }
+        let (sources, images) = (folder.join("sources.toml"), folder.join("images.toml"));
+        seen.extend([Seen::now(sources.clone()), Seen::now(images.clone())]);
+        if sources.is_file() {
+            locks.add_sources(read_toml(&sources)?);
+        }
+        if images.is_file() {
+            locks
+                .add_images(read_toml(&images)?)
+                .map_err(|error| ProjectError::Malformed { path: images, problem: error.to_string() })?;
         }
         Ok(locks)
     }

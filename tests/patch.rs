@@ -23,7 +23,7 @@ fn patched(files: &[(&str, &[u8])], patches: &[&[u8]]) -> Result<Vec<(String, Ve
         patches.iter().enumerate().map(|(i, bytes)| (path(&format!("000{i}.patch")), bytes.to_vec())).collect();
     let result = apply(&base, &patches, &blobs)?;
     let content = |entry: &Entry| match entry {
-        Entry::File { digest, executable, .. } => blobs.read(digest, *executable).unwrap(),
+        entry @ Entry::File { .. } => blobs.read(entry).unwrap(),
         other => panic!("{other:?}"),
     };
     Ok(result.iter().map(|(path, entry)| (path.to_string(), content(entry))).collect())

@@ -15,7 +15,8 @@ use build_graph::node::Target;
 include!(concat!(env!("OUT_DIR"), "/files.rs"));
 
 /// The pins that were there when the crate was compiled.
-const LOCKS: [&str; 2] = [include_str!("../locks/sources.toml"), include_str!("../locks/images.toml")];
+const SOURCES: &str = include_str!("../locks/sources.toml");
+const IMAGES: &str = include_str!("../locks/images.toml");
 
 /// All recipes, with their pins and files.
 ///
@@ -23,11 +24,9 @@ const LOCKS: [&str; 2] = [include_str!("../locks/sources.toml"), include_str!(".
 /// If a lock file that was compiled in is malformed, which a test of this crate rules out.
 pub fn bundle() -> Bundle {
     let mut locks = Locks::default();
-    for text in LOCKS {
-        let read: Locks = toml::from_str(text).expect("the lock files of this crate are well-formed");
-        locks.source.extend(read.source);
-        locks.image.extend(read.image);
-    }
+    locks.add_sources(toml::from_str(SOURCES).expect("the lock files of this crate are well-formed"));
+    let images = toml::from_str(IMAGES).expect("the lock files of this crate are well-formed");
+    locks.add_images(images).expect("the lock files of this crate pin all that they list");
     let mut files = ProjectFiles::default();
     for (path, bytes, executable) in FILES {
         if let Ok(path) = RelPath::new(*path) {

@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::build::BuildError;
 use crate::install::InstallError;
+use crate::lock::LockError;
 use crate::project::ProjectError;
 use crate::source::FetchError;
 use crate::store::StoreError;
@@ -158,5 +159,15 @@ impl From<BuildError> for CommandError {
 impl From<build_graph::dsl::AssembleError> for CommandError {
     fn from(error: build_graph::dsl::AssembleError) -> Self {
         Self::of(Kind::Input, &error)
+    }
+}
+
+impl From<LockError> for CommandError {
+    fn from(error: LockError) -> Self {
+        let kind = match error {
+            LockError::File { .. } | LockError::Unavailable { .. } | LockError::Fetch(_) => Kind::Environment,
+            _ => Kind::Input,
+        };
+        Self::of(kind, &error)
     }
 }

@@ -1,13 +1,31 @@
 //! `pynbox-build lock`: writes the pins.
 
 use clap::Args;
+use indicatif::HumanBytes;
 
 use super::{CommandError, Session};
+use crate::lock::{self, Signature};
+use crate::project::LOCKS;
+use crate::source;
 
 /// Options of `lock`.
 #[derive(Debug, Args)]
 pub(super) struct Options {}
 
-pub(super) fn run(_session: &Session, _options: &Options) -> Result<(), CommandError> {
+pub(super) fn run(session: &Session, _options: &Options) -> Result<(), CommandError> {
+    let project = session.project()?;
+    let store = session.store()?;
+    let fetcher = session.fetcher(&project, &store);
+    let report = lock::lock(&project.root.join(LOCKS), &store.root().join("locking"), &fetcher, &*source::for_stderr(0))?;
+    if let Signature::NotChecked(why) = &report.signature {
+        println!("lock: the signature of the Debian release was not checked: {why}");
+    }
+    for (image, packages, bytes) in &report.images {
+        println!("lock: image {image}: {packages} packages, {}", HumanBytes(*bytes));
+    }
+    println!("lock: sources: {}", report.sources.join(", "));
+    for file in &report.changed {
+        println!("lock: changed {}", file.display());
+    }
     Ok(())
 }

@@ -33,8 +33,7 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<(), CommandError> {
             }
         }
         Verb::Add { files } => {
-            let debian =
-                locks.image.values().flat_map(|image| &image.packages).map(|package| (&package.name, package.source()));
+            let debian = locks.image.values().flatten().map(|package| (&package.name, package.source()));
             let pins: Vec<_> = locks.source.iter().map(|(name, source)| (name, source.clone())).chain(debian).collect();
             for file in files {
                 let (sha256, _) = sha256_of(file).map_err(BuildError::io("read", file))?;

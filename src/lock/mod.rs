@@ -18,6 +18,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+pub use build_graph::dsl::{ImagesLock, LockedImage, LockedPackage, LockedRelease, LockedSource, SourcesLock};
 use build_graph::node::{Origin, Source};
 use build_graph::{PathError, RelPath, Sha256};
 use serde::{Deserialize, Serialize};
@@ -101,67 +102,6 @@ pub struct Fixed {
     /// A path below a Debian mirror's root that has it.
     #[serde(default)]
     pub debian: Option<RelPath>,
-}
-
-/// `images.toml`: the packages of every image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImagesLock {
-    /// Where they come from.
-    pub release: LockedRelease,
-    /// Images by name.
-    pub images: BTreeMap<String, LockedImage>,
-    /// Every package of any image once, sorted by name.
-    pub package: Vec<LockedPackage>,
-}
-
-/// The release that was locked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LockedRelease {
-    /// Its code name.
-    pub suite: String,
-    /// The number of the point release.
-    pub version: String,
-}
-
-/// An image's packages.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LockedImage {
-    /// The packages that it is for.
-    pub seeds: Vec<String>,
-    /// The names of all its packages, sorted; each is in [`ImagesLock::package`].
-    pub packages: Vec<String>,
-}
-
-/// A Debian package.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LockedPackage {
-    /// Its name.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// Its path below a mirror's root.
-    pub path: RelPath,
-    /// What its bytes must be.
-    pub sha256: Sha256,
-    /// Its length in bytes.
-    pub size: u64,
-}
-
-/// `sources.toml`: every source by name.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SourcesLock {
-    /// The sources.
-    pub sources: BTreeMap<String, LockedSource>,
-}
-
-/// A source.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LockedSource {
-    /// Upstream's version.
-    pub version: String,
-    /// The file, its checksum, its size and its origins.
-    #[serde(flatten)]
-    pub source: Source,
 }
 
 /// The lock files were not written.

@@ -129,8 +129,7 @@ fn load<B: BlobSource + ?Sized>(
     match base.get(file.as_str()) {
         None => Ok(None),
         Some(entry @ Entry::File { executable, .. }) => {
-            let content =
-                blobs.read(entry).map_err(|error| PatchError::Store { file: file.clone(), error })?;
+            let content = blobs.read(entry).map_err(|error| PatchError::Store { file: file.clone(), error })?;
             Ok(Some((content, *executable)))
         }
         Some(Entry::Symlink { .. }) => Err(refuse(patch, file, "it is a symbolic link")),

@@ -330,8 +330,8 @@ impl<'a> Context<'a> {
             ));
             return self.nothing();
         };
-        let mut packages = Vec::with_capacity(lock.packages.len());
-        for package in &lock.packages {
+        let mut packages = Vec::with_capacity(lock.len());
+        for package in &lock {
             // Two images may pin two versions of a package.
             let id = &package.sha256.to_string()[..8];
             let node = self.shared(format!("debian/{}-{id}", package.name), Op::Source(package.source()));

@@ -3,55 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
-use crate::node::{Origin, Source};
-use crate::{BlobDigest, Entry, RelPath, Sha256, Tree};
-
-/// The content of the lock files.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Locks {
-    /// Upstream sources by name.
-    #[serde(default)]
-    pub source: BTreeMap<String, Source>,
-    /// Images by name.
-    #[serde(default)]
-    pub image: BTreeMap<String, ImageLock>,
-}
-
-/// The pinned packages of an image.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImageLock {
-    /// The closure, sorted by name.
-    pub packages: Vec<DebianPackage>,
-}
-
-/// A pinned Debian binary package.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DebianPackage {
-    /// Its name.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// Its path below the root of a mirror.
-    pub path: RelPath,
-    /// What its bytes must be.
-    pub sha256: Sha256,
-    /// Its length in bytes.
-    pub size: u64,
-}
-
-impl DebianPackage {
-    /// The package as a source.
-    pub fn source(&self) -> Source {
-        Source {
-            file: RelPath::new(self.path.file_name()).unwrap_or_else(|_| self.path.clone()),
-            sha256: self.sha256,
-            size: Some(self.size),
-            origins: vec![Origin::Debian { path: self.path.clone() }],
-        }
-    }
-}
+use super::Locks;
+use crate::{BlobDigest, Entry, RelPath, Tree};
 
 /// A file of the project.
 #[derive(Debug, Clone, PartialEq, Eq)]

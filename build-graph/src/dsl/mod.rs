@@ -10,6 +10,7 @@
 mod action;
 mod bundle;
 mod context;
+mod locks;
 mod materials;
 mod toolchain;
 
@@ -21,7 +22,10 @@ use thiserror::Error;
 pub use action::ActionBuilder;
 pub use bundle::{Bundle, SourcesDigest};
 pub use context::{Compilation, Context, Handle, Take};
-pub use materials::{DebianPackage, ImageLock, Locks, Materials, Override, ProjectFile, ProjectFiles};
+pub use locks::{
+    ImagesLock, LockedImage, LockedPackage, LockedRelease, LockedSource, Locks, SourcesLock, UnpinnedPackage,
+};
+pub use materials::{Materials, Override, ProjectFile, ProjectFiles};
 pub use toolchain::Toolchain;
 
 use crate::graph::{Graph, GraphError};
