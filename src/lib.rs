@@ -1,1 +1,3 @@
 //! The build tool.
+
+pub mod executor;
