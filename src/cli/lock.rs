@@ -16,7 +16,8 @@ pub(super) fn run(session: &Session, _options: &Options) -> Result<(), CommandEr
     let project = session.project()?;
     let store = session.store()?;
     let fetcher = session.fetcher(&project, &store);
-    let report = lock::lock(&project.root.join(LOCKS), &store.root().join("locking"), &fetcher, &*source::for_stderr(0))?;
+    let report =
+        lock::lock(&project.root.join(LOCKS), &store.root().join("locking"), &fetcher, &*source::for_stderr(0))?;
     if let Signature::NotChecked(why) = &report.signature {
         println!("lock: the signature of the Debian release was not checked: {why}");
     }

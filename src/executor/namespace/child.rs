@@ -1,0 +1,454 @@
+//! The child's side: from a copy of this process to the action.
+//!
+//! The copy is process 1 of the container. It makes the view, gives up every privilege, starts the action as process 2 and waits for
+//! it; when it ends, the kernel ends all that is left in its process namespace. Nothing here allocates (see [`super::sys`]).
+//!
+//! `/proc` is mounted while the host's is still in sight, as the kernel demands of an unprivileged process.
+
+use std::convert::Infallible;
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use build_graph::{SOURCE_DATE_EPOCH, contract};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::BorrowedFd;
+use rustix::fs::{self, AtFlags, CWD, Mode, OFlags, Timespec, Timestamps};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
+    fsconfig_set_string, fsmount, fsopen, move_mount, open_tree, unmount,
+};
+use rustix::process::{self, Resource, Rlimit, Signal, WaitOptions};
+use rustix::thread::{self, CapabilitiesSecureBits, CapabilitySet, CapabilitySets, Gid, Uid};
+
+use super::plan::{Plan, Top};
+use super::report::{Failure, Report, Step, WithStep};
+use super::sys::{self, MountAttributes};
+
+type Result<T> = std::result::Result<T, Failure>;
+
+/// What the child inherits.
+pub(super) struct Descriptors {
+    /// Where it reports to.
+    pub(super) report: OwnedFd,
+    /// Where the action's output goes; `None`: to the caller's own.
+    pub(super) log: Option<OwnedFd>,
+    /// The parent's process descriptor.
+    pub(super) parent: OwnedFd,
+}
+
+/// Private as all are, so that no later mount of the host shows up.
+const READ_ONLY: MountAttributes = MountAttributes {
+    set: libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV,
+    clear: 0,
+    propagation: libc::MS_PRIVATE,
+    userns_fd: 0,
+};
+const WRITABLE: MountAttributes =
+    MountAttributes { set: libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV, ..READ_ONLY };
+/// Read-only, so that nobody changes the mode or the times of the host's node; writing to the device is not concerned.
+const DEVICE: MountAttributes =
+    MountAttributes { set: libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC, ..READ_ONLY };
+
+const PROC: MountAttributes = MountAttributes { set: READ_ONLY.set | libc::MOUNT_ATTR_NOEXEC, ..READ_ONLY };
+const FREE: MountAttrFlags = MountAttrFlags::empty();
+
+pub(super) const DEVICES: [(&CStr, &CStr); 5] = [
+    (c"/dev/null", c"null"),
+    (c"/dev/zero", c"zero"),
+    (c"/dev/full", c"full"),
+    (c"/dev/random", c"random"),
+    (c"/dev/urandom", c"urandom"),
+];
+
+const DEVICE_LINKS: [(&CStr, &CStr); 4] = [
+    (c"/proc/self/fd", c"fd"),
+    (c"/proc/self/fd/0", c"stdin"),
+    (c"/proc/self/fd/1", c"stdout"),
+    (c"/proc/self/fd/2", c"stderr"),
+];
+
+/// Files of `/proc` that tell of the machine, or that only root could read: what engines mask, and what differs between users.
+pub(super) const MASKED_FILES: [&CStr; 16] = [
+    c"interrupts",
+    c"kcore",
+    c"keys",
+    c"kmsg",
+    c"kpagecgroup",
+    c"kpagecount",
+    c"kpageflags",
+    c"latency_stats",
+    c"pagetypeinfo",
+    c"sched_debug",
+    c"slabinfo",
+    c"sysrq-trigger",
+    c"timer_list",
+    c"timer_stats",
+    c"vmallocinfo",
+    c"vmcore",
+];
+
+/// Directories of `/proc` that tell of the machine.
+pub(super) const MASKED_DIRECTORIES: [&CStr; 4] = [c"acpi", c"asound", c"scsi", c"tty/driver"];
+
+/// The child from its first instruction on.
+pub(super) fn main(plan: &Plan, descriptors: &Descriptors) {
+    let Err(failure) = container(plan, descriptors);
+    Report::Failed(failure).send(descriptors.report.as_fd());
+}
+
+fn container(plan: &Plan, descriptors: &Descriptors) -> Result<Infallible> {
+    process::set_parent_process_death_signal(Some(Signal::KILL)).at(Step::Watch)?;
+    let mut parent = [PollFd::new(&descriptors.parent, PollFlags::IN)];
+    if poll(&mut parent, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).at(Step::Watch)? != 0 {
+        sys::exit(0);
+    }
+    sys::default_signals();
+    if !plan.terminal {
+        process::setsid().at(Step::Session)?;
+    }
+    standard_streams(descriptors).at(Step::Descriptors)?;
+    become_root(plan)?;
+    process::umask(Mode::empty());
+    view(plan)?;
+    identity()?;
+    limits(plan)?;
+    give_up_privileges(plan)?;
+    process::chdir(c"/build").at(Step::WorkingDirectory)?;
+    process::umask(Mode::from_raw_mode(contract::UMASK));
+
+    let action = sys::clone_process(0, || {
+        let Err(failure) = action(plan);
+        Report::Failed(failure).send(descriptors.report.as_fd());
+    })
+    .at(Step::Start)?;
+    drop(action);
+    supervise(descriptors)
+}
+
+/// Waits for process 2, and for whatever loses its parent meanwhile.
+fn supervise(descriptors: &Descriptors) -> Result<Infallible> {
+    const ACTION: i32 = 2;
+    loop {
+        match process::wait(WaitOptions::empty()) {
+            Ok(Some((pid, status))) if pid.as_raw_nonzero().get() == ACTION => {
+                let report = match (status.exit_status(), status.terminating_signal()) {
+                    (Some(status), _) => Report::Exited(status),
+                    (_, Some(signal)) => Report::Signalled(signal),
+                    _ => continue,
+                };
+                report.send(descriptors.report.as_fd());
+                sys::exit(0);
+            }
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno).at(Step::Wait),
+        }
+    }
+}
+
+/// Process 2, up to the point where it is the action.
+fn action(plan: &Plan) -> Result<Infallible> {
+    if plan.terminal {
+        take_terminal().at(Step::Session)?;
+    } else {
+        process::setsid().at(Step::Session)?;
+        let null = fs::open(c"/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).at(Step::Descriptors)?;
+        rustix::stdio::dup2_stdin(&null).at(Step::Descriptors)?;
+    }
+    let mut errno = Errno::NOENT;
+    for program in &plan.programs {
+        match sys::exec(program, &plan.arguments, &plan.environment) {
+            // One that is there but may not be run says more than those that are not there.
+            Errno::NOENT | Errno::NOTDIR => {}
+            Errno::ACCESS => errno = Errno::ACCESS,
+            other => {
+                errno = other;
+                break;
+            }
+        }
+    }
+    Err(errno).at(Step::Program)
+}
+
+/// Puts the action in the foreground of the caller's terminal, if there is one.
+fn take_terminal() -> std::result::Result<(), Errno> {
+    process::setpgid(None, None)?;
+    let _background = sys::SignalIgnored::new(libc::SIGTTOU);
+    match rustix::termios::tcsetpgrp(rustix::stdio::stdin(), process::getpid()) {
+        Ok(()) | Err(Errno::NOTTY) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Leaves nothing open but the standard streams and what the container itself needs. (Standard input is replaced once the view has
+/// its `/dev/null`; until then something must hold its number.)
+fn standard_streams(descriptors: &Descriptors) -> std::result::Result<(), Errno> {
+    if let Some(log) = &descriptors.log {
+        rustix::stdio::dup2_stdin(log)?;
+        rustix::stdio::dup2_stdout(log)?;
+        rustix::stdio::dup2_stderr(log)?;
+    }
+    let report = descriptors.report.as_raw_fd() as u32;
+    sys::close_range(3, report - 1)?;
+    sys::close_range(report + 1, u32::MAX)
+}
+
+/// Becomes user and group 0 of the new user namespace.
+fn become_root(plan: &Plan) -> Result<()> {
+    // An unprivileged process may set its groups only after giving up setgroups(2); root does the same, for the same view.
+    write_file(CWD, c"/proc/self/setgroups", b"deny").at(Step::UserMap)?;
+    write_file(CWD, c"/proc/self/gid_map", &plan.gid_map).at(Step::UserMap)?;
+    write_file(CWD, c"/proc/self/uid_map", &plan.uid_map).at(Step::UserMap)?;
+    thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT).at(Step::UserMap)?;
+    thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).at(Step::UserMap)
+}
+
+fn write_file(at: BorrowedFd<'_>, path: &CStr, content: &[u8]) -> std::result::Result<(), Errno> {
+    let file = fs::openat(at, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::io::write(&file, content).map(drop)
+}
+
+/// Makes the file system that the action sees, and makes it the only one.
+///
+/// Paths of the new tree are resolved one component at a time from a descriptor, links never followed: an input may hold any link.
+fn view(plan: &Plan) -> Result<()> {
+    let root = new_file_system(c"tmpfs", c"mode", c"0755", FREE).at(Step::Root)?;
+    move_mount(&root, c"", CWD, c"/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).at(Step::Root)?;
+    let root = root.as_fd();
+
+    let dev = new_directory(root, c"dev").at(Step::Devices)?;
+    for (index, (source, name)) in DEVICES.iter().enumerate() {
+        let step = Step::Device.of(index);
+        let point = new_file(dev.as_fd(), name).at(step)?;
+        attach(bind(source, &DEVICE).at(step)?, point.as_fd()).at(step)?;
+    }
+    for (target, name) in DEVICE_LINKS {
+        fs::symlinkat(target, &dev, name).at(Step::Devices)?;
+        set_times(dev.as_fd(), name).at(Step::Devices)?;
+    }
+    for (index, entry) in plan.top.iter().enumerate() {
+        let step = Step::Image.of(index);
+        let point = match &entry.kind {
+            Top::Link(target) => {
+                fs::symlinkat(target, root, &entry.name).at(step)?;
+                set_times(root, &entry.name).at(step)?;
+                continue;
+            }
+            Top::Directory => new_directory(root, &entry.name).at(step)?,
+            Top::File => new_file(root, &entry.name).at(step)?,
+        };
+        attach(bind(&entry.source, &READ_ONLY).at(step)?, point.as_fd()).at(step)?;
+    }
+    for (parent, name, mode, flags) in [
+        (root, c"tmp", c"1777", MountAttrFlags::empty()),
+        (dev.as_fd(), c"shm", c"1777", MountAttrFlags::MOUNT_ATTR_NOEXEC),
+    ] {
+        let point = new_directory(parent, name).at(Step::Temporary)?;
+        let flags = flags | MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+        let mount = new_file_system(c"tmpfs", c"mode", mode, flags).at(Step::Temporary)?;
+        set_times(mount.as_fd(), c"").at(Step::Temporary)?;
+        attach(mount, point.as_fd()).at(Step::Temporary)?;
+    }
+    let proc_point = new_directory(root, c"proc").at(Step::Proc)?;
+    mount_proc(plan, proc_point.as_fd(), dev.as_fd())?;
+
+    let build_point = new_directory(root, c"build").at(Step::Build)?;
+    let build = bind(&plan.build_dir, &WRITABLE).at(Step::Build)?;
+    move_to(&build, build_point.as_fd()).at(Step::Build)?;
+    for input in &plan.inputs {
+        let index = input.index as usize;
+        let mount = bind(&input.source, &READ_ONLY).at(Step::Input.of(index))?;
+        let point = mount_point(root, &input.at).at(Step::MountPoint.of(index))?;
+        attach(mount, point.as_fd()).at(Step::MountPoint.of(index))?;
+    }
+    for directory in [build.as_fd(), dev.as_fd(), root] {
+        set_times(directory, c"").at(Step::Times)?;
+    }
+    sys::set_mount_attributes(root, &READ_ONLY, false).at(Step::Root)?;
+
+    process::fchdir(root).at(Step::ChangeRoot)?;
+    process::pivot_root(c".", c".").at(Step::ChangeRoot)?;
+    unmount(c".", UnmountFlags::DETACH).at(Step::ChangeRoot)
+}
+
+/// Mounts the process namespace's own `/proc`: read-only, with what tells of the machine hidden behind empty files and directories.
+fn mount_proc(plan: &Plan, point: BorrowedFd<'_>, dev: BorrowedFd<'_>) -> Result<()> {
+    // Process 1 is not dumpable and so, under this option, not there: its command line is the host's.
+    let proc = new_file_system(c"proc", c"hidepid", c"invisible", FREE).at(Step::Proc)?;
+    move_to(&proc, point).at(Step::Proc)?;
+    if let Some(pid_max) = &plan.pid_max {
+        // A machine with very many processors takes no number as low as this; the limit on the user's processes is left then.
+        match write_file(proc.as_fd(), c"sys/kernel/pid_max", pid_max) {
+            Ok(()) | Err(Errno::INVAL) => {}
+            Err(errno) => return Err(errno).at(Step::Limits),
+        }
+    }
+    let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    for (index, name) in MASKED_FILES.iter().enumerate() {
+        let step = Step::MaskedFile.of(index);
+        if let Some(point) = existing(proc.as_fd(), name, OFlags::empty()).at(step)? {
+            attach(open_tree(dev, c"null", clone).at(step)?, point.as_fd()).at(step)?;
+        }
+    }
+    let mut empty = None;
+    for (index, name) in MASKED_DIRECTORIES.iter().enumerate() {
+        let step = Step::MaskedDirectory.of(index);
+        let Some(point) = existing(proc.as_fd(), name, OFlags::DIRECTORY).at(step)? else { continue };
+        let mount = match &empty {
+            None => new_file_system(c"tmpfs", c"mode", c"0555", MountAttrFlags::from_bits_retain(PROC.set as u32))
+                .at(step)?,
+            Some(first) => open_tree(first, c"", clone | OpenTreeFlags::AT_EMPTY_PATH).at(step)?,
+        };
+        move_to(&mount, point.as_fd()).at(step)?;
+        empty.get_or_insert(mount);
+    }
+    sys::set_mount_attributes(proc.as_fd(), &PROC, false).at(Step::Proc)
+}
+
+/// A new file system with one option set, not yet attached to anything.
+fn new_file_system(
+    kind: &CStr,
+    option: &CStr,
+    value: &CStr,
+    flags: MountAttrFlags,
+) -> std::result::Result<OwnedFd, Errno> {
+    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&context, option, value)?;
+    fsconfig_create(&context)?;
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags)
+}
+
+/// A directory or file of the host as a mount that is not yet attached to anything. Mounts below it come along, with the same
+/// attributes: without privileges, what they cover may not be uncovered.
+fn bind(source: &CStr, attributes: &MountAttributes) -> std::result::Result<OwnedFd, Errno> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let mount = open_tree(CWD, source, flags)?;
+    sys::set_mount_attributes(mount.as_fd(), attributes, true)?;
+    Ok(mount)
+}
+
+fn move_to(mount: &OwnedFd, point: BorrowedFd<'_>) -> std::result::Result<(), Errno> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(mount, c"", point, c"", flags)
+}
+
+fn attach(mount: OwnedFd, point: BorrowedFd<'_>) -> std::result::Result<(), Errno> {
+    move_to(&mount, point)
+}
+
+const PATH_ONLY: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+fn new_directory(parent: BorrowedFd<'_>, name: &CStr) -> std::result::Result<OwnedFd, Errno> {
+    fs::mkdirat(parent, name, Mode::from_raw_mode(0o755))?;
+    fs::openat(parent, name, PATH_ONLY | OFlags::DIRECTORY, Mode::empty())
+}
+
+fn new_file(parent: BorrowedFd<'_>, name: &CStr) -> std::result::Result<OwnedFd, Errno> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    fs::openat(parent, name, flags, Mode::from_raw_mode(0o644))
+}
+
+/// Opens what is there; `None` if nothing is.
+fn existing(parent: BorrowedFd<'_>, name: &CStr, flags: OFlags) -> std::result::Result<Option<OwnedFd>, Errno> {
+    match fs::openat(parent, name, PATH_ONLY | flags, Mode::empty()) {
+        Ok(point) => Ok(Some(point)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// The directory to mount an input on; what lacks is made, where that is possible.
+fn mount_point(root: BorrowedFd<'_>, at: &[CString]) -> std::result::Result<OwnedFd, Errno> {
+    let mut directory: Option<OwnedFd> = None;
+    for name in at {
+        let parent = directory.as_ref().map_or(root, AsFd::as_fd);
+        let next = match existing(parent, name, OFlags::DIRECTORY)? {
+            Some(next) => next,
+            None => {
+                let made = new_directory(parent, name)?;
+                if directory.is_none() {
+                    // At the top of the view, which no tree brings its times to.
+                    set_times(made.as_fd(), c"")?;
+                }
+                made
+            }
+        };
+        directory = Some(next);
+    }
+    directory.ok_or(Errno::INVAL)
+}
+
+/// Gives a file of the view, or with an empty name what the descriptor stands for, the one time of every tree.
+fn set_times(at: BorrowedFd<'_>, name: &CStr) -> std::result::Result<(), Errno> {
+    let time = Timespec { tv_sec: SOURCE_DATE_EPOCH.cast_signed(), tv_nsec: 0 };
+    let times = Timestamps { last_access: time, last_modification: time };
+    fs::utimensat(at, name, &times, AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH)
+}
+
+/// What tells one machine from another beside files: names and the network.
+fn identity() -> Result<()> {
+    rustix::system::sethostname(contract::HOSTNAME.as_bytes()).at(Step::HostName)?;
+    rustix::system::setdomainname(b"(none)").at(Step::HostName)?;
+    let flags = rustix::net::SocketFlags::CLOEXEC;
+    let socket =
+        rustix::net::socket_with(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, flags, None);
+    sys::loopback_up(socket.at(Step::Loopback)?.as_fd()).at(Step::Loopback)
+}
+
+/// The limits that every action has, soft and hard; `None` is no limit.
+pub(super) const LIMITS: [(Resource, Option<u64>, Option<u64>); 14] = [
+    (Resource::Core, Some(0), Some(0)),
+    (Resource::Nofile, Some(1024), Some(4096)),
+    // gcc raises its own to 64 MiB where it may.
+    (Resource::Stack, Some(8 << 20), Some(64 << 20)),
+    (Resource::Memlock, Some(64 << 10), Some(64 << 10)),
+    (Resource::Msgqueue, Some(819_200), Some(819_200)),
+    (Resource::Sigpending, Some(1024), Some(1024)),
+    (Resource::Nice, Some(0), Some(0)),
+    (Resource::Rtprio, Some(0), Some(0)),
+    (Resource::As, None, None),
+    (Resource::Cpu, None, None),
+    (Resource::Data, None, None),
+    (Resource::Fsize, None, None),
+    (Resource::Locks, None, None),
+    (Resource::Rss, None, None),
+];
+
+fn limits(plan: &Plan) -> Result<()> {
+    for (index, (resource, current, maximum)) in LIMITS.into_iter().enumerate() {
+        process::setrlimit(resource, Rlimit { current, maximum }).at(Step::Limit.of(index))?;
+    }
+    // Bounds what a fork bomb takes. The count is that of this user namespace, so other actions do not matter; the host's root is
+    // not bound by it, but by the size of the process namespace. A user with less keeps less: no build can tell.
+    let maximum = process::getrlimit(Resource::Nproc).maximum.map_or(plan.processes, |host| host.min(plan.processes));
+    process::setrlimit(Resource::Nproc, Rlimit { current: Some(maximum), maximum: Some(maximum) }).at(Step::Limits)
+}
+
+/// Gives up all privileges in the new user namespace, and every way to get one.
+fn give_up_privileges(plan: &Plan) -> Result<()> {
+    // Where this is impossible (no quota, no key rings), the filter still keeps the action from the caller's.
+    let _ = sys::new_session_keyring();
+    let bits = CapabilitiesSecureBits::NO_ROOT
+        | CapabilitiesSecureBits::NO_ROOT_LOCKED
+        | CapabilitiesSecureBits::NO_SETUID_FIXUP
+        | CapabilitiesSecureBits::NO_SETUID_FIXUP_LOCKED
+        | CapabilitiesSecureBits::KEEP_CAPS_LOCKED
+        | CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE
+        | CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE_LOCKED;
+    thread::set_capabilities_secure_bits(bits).at(Step::Capabilities)?;
+    for capability in 0..64 {
+        match thread::remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << capability)) {
+            Ok(()) => {}
+            Err(Errno::INVAL) => break,
+            Err(errno) => return Err(errno).at(Step::Capabilities),
+        }
+    }
+    thread::clear_ambient_capability_set().at(Step::Capabilities)?;
+    let none = CapabilitySet::empty();
+    thread::set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
+        .at(Step::Capabilities)?;
+    // Process 1 holds a copy of the tool's memory; the action must not read it.
+    process::set_dumpable_behavior(process::DumpableBehavior::NotDumpable).at(Step::Capabilities)?;
+    thread::set_no_new_privs(true).at(Step::Filter)?;
+    sys::set_filter(&plan.filter).at(Step::Filter)
+}

@@ -1,0 +1,209 @@
+//! The system calls that no crate offers in a safe form. The only module of the tool with unsafe code.
+//!
+//! What is called after [`clone_process`] in the child allocates nothing and takes no lock: another thread of the parent may have held
+//! one at the moment of copying.
+
+use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_ulong};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
+
+use rustix::io::Errno;
+
+type Result<T> = std::result::Result<T, Errno>;
+
+/// The error of a call that has just returned -1.
+fn last_error() -> Errno {
+    // SAFETY: `__errno_location` gives this thread's own variable, which is always there.
+    Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
+}
+
+fn check(result: c_long) -> Result<c_long> {
+    if result == -1 { Err(last_error()) } else { Ok(result) }
+}
+
+/// Copies this process, as `fork` does, and calls `child` in the copy, which ends if that returns. Gives the copy's process descriptor.
+///
+/// With all signals blocked in the copy, until it unblocks them; handlers are those of the parent.
+/// `child` must allocate nothing, take no lock and start no thread.
+pub(super) fn clone_process(flags: c_int, child: impl FnOnce()) -> Result<OwnedFd> {
+    let blocked = SignalsBlocked::new();
+    let mut pidfd: c_int = -1;
+    let flags = (flags | libc::CLONE_PIDFD | libc::SIGCHLD) as c_ulong;
+    // SAFETY: without CLONE_VM the copy has memory and stack of its own, so that both may return here; with CLONE_PIDFD the third
+    // argument is where the kernel writes a descriptor, and it lives until then. The order of arguments is that of x86-64.
+    let result = unsafe { libc::syscall(libc::SYS_clone, flags, 0_usize, &raw mut pidfd, 0_usize, 0_usize) };
+    if result == 0 {
+        let _end = EndOfProcess;
+        child();
+    }
+    drop(blocked);
+    check(result)?;
+    // SAFETY: the call succeeded, so the kernel has stored a new descriptor, which nothing else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(pidfd) })
+}
+
+/// Ends the process when it is dropped, so that not even a panic leads a copy of the process back into its parent's code.
+struct EndOfProcess;
+
+impl Drop for EndOfProcess {
+    fn drop(&mut self) {
+        exit(101);
+    }
+}
+
+/// Blocks all signals of this thread until it is dropped.
+struct SignalsBlocked(libc::sigset_t);
+
+impl SignalsBlocked {
+    fn new() -> Self {
+        // SAFETY: `sigset_t` is plain data, for which zeros are a value; all three calls get pointers to live variables.
+        unsafe {
+            let mut all: libc::sigset_t = std::mem::zeroed();
+            let mut before: libc::sigset_t = std::mem::zeroed();
+            libc::sigfillset(&raw mut all);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+            Self(before)
+        }
+    }
+}
+
+impl Drop for SignalsBlocked {
+    fn drop(&mut self) {
+        // SAFETY: the set was filled by `new`; a null pointer says that the old mask is not wanted.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, ptr::null_mut()) };
+    }
+}
+
+/// Gives every signal its default disposition, then lets all of them in.
+pub(super) fn default_signals() {
+    // SAFETY: zeros are a `sigaction` with SIG_DFL, no flags and an empty mask, and an empty `sigset_t`; the pointers are to live
+    // variables. Numbers that may not be changed are refused, which does no harm.
+    unsafe {
+        let default: libc::sigaction = std::mem::zeroed();
+        for signal in 1..=64 {
+            libc::sigaction(signal, &raw const default, ptr::null_mut());
+        }
+        let none: libc::sigset_t = std::mem::zeroed();
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
+    }
+}
+
+/// Ignores a signal until it is dropped.
+pub(super) struct SignalIgnored {
+    signal: c_int,
+    before: libc::sigaction,
+}
+
+impl SignalIgnored {
+    pub(super) fn new(signal: c_int) -> Self {
+        // SAFETY: zeros are a `sigaction`, and SIG_IGN needs no handler function; the pointers are to live variables.
+        unsafe {
+            let mut before: libc::sigaction = std::mem::zeroed();
+            let mut ignore: libc::sigaction = std::mem::zeroed();
+            ignore.sa_sigaction = libc::SIG_IGN;
+            libc::sigaction(signal, &raw const ignore, &raw mut before);
+            Self { signal, before }
+        }
+    }
+}
+
+impl Drop for SignalIgnored {
+    fn drop(&mut self) {
+        // SAFETY: what is set is what was set before.
+        unsafe { libc::sigaction(self.signal, &raw const self.before, ptr::null_mut()) };
+    }
+}
+
+/// Ends the process at once: no destructor, no handler.
+pub(super) fn exit(status: c_int) -> ! {
+    // SAFETY: it takes no pointer, and what it leaves undone is the caller's wish.
+    unsafe { libc::_exit(status) }
+}
+
+/// Attributes of a mount, as `mount_setattr(2)` has them.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub(super) struct MountAttributes {
+    pub(super) set: u64,
+    pub(super) clear: u64,
+    pub(super) propagation: u64,
+    pub(super) userns_fd: u64,
+}
+
+/// Changes the attributes of a mount, and if `recursive` of all mounts below it.
+pub(super) fn set_mount_attributes(mount: BorrowedFd<'_>, attributes: &MountAttributes, recursive: bool) -> Result<()> {
+    let flags = (libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 }) as c_uint;
+    // SAFETY: the path is a C string; the structure has the kernel's layout, and its size goes with it.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            ptr::from_ref(attributes),
+            size_of::<MountAttributes>(),
+        )
+    })
+    .map(drop)
+}
+
+/// Closes all descriptors from `first` to `last`, both included.
+///
+/// For a fresh copy of a process, in which nothing that owns one of them will run again.
+pub(super) fn close_range(first: c_uint, last: c_uint) -> Result<()> {
+    if first > last {
+        return Ok(());
+    }
+    // SAFETY: no memory is involved; that owners of the descriptors are gone is the caller's promise.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }).map(drop)
+}
+
+/// Joins a new session key ring, so that the caller's is out of reach.
+pub(super) fn new_session_keyring() -> Result<()> {
+    const KEYCTL_JOIN_SESSION_KEYRING: c_int = 1;
+    // SAFETY: a null name asks for an anonymous key ring.
+    check(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, ptr::null::<c_char>()) }).map(drop)
+}
+
+/// Brings the loopback interface of this network namespace up.
+pub(super) fn loopback_up(socket: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: zeros are a value of `ifreq`.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_name[..2].copy_from_slice(&[b'l' as c_char, b'o' as c_char]);
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as i16;
+    // SAFETY: SIOCSIFFLAGS reads an `ifreq`, and the one given lives until the call is over.
+    check(c_long::from(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) })).map(drop)
+}
+
+/// Puts this process, and all that it starts, under a filter. Needs no-new-privileges.
+pub(super) fn set_filter(program: &[libc::sock_filter]) -> Result<()> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(program.len()).map_err(|_| Errno::INVAL)?,
+        filter: program.as_ptr().cast_mut(),
+    };
+    // A filter must not switch the processor's speculation off: before Linux 5.16 that is its default, and makes programs slower.
+    let flags = libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+    // SAFETY: the structure and the instructions that it points to live until the call is over, and the kernel only reads them.
+    check(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) })
+        .map(drop)
+}
+
+/// A list of C strings in the form that `execve` takes.
+pub(super) struct StringList {
+    pointers: Vec<*const c_char>,
+    _strings: Vec<std::ffi::CString>,
+}
+
+impl StringList {
+    pub(super) fn new(strings: Vec<std::ffi::CString>) -> Self {
+        let pointers = strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect();
+        Self { pointers, _strings: strings }
+    }
+}
+
+/// Becomes another program; comes back only with an error.
+pub(super) fn exec(program: &CStr, arguments: &StringList, environment: &StringList) -> Errno {
+    // SAFETY: both lists end with a null pointer, and the strings that they point to live as long as the lists.
+    unsafe { libc::execve(program.as_ptr(), arguments.pointers.as_ptr(), environment.pointers.as_ptr()) };
+    last_error()
+}
