@@ -1,0 +1,117 @@
+/*
+ * Starting from a snapshot: the loader calls pynbox_snapshot_init() once, when the interpreter is installed, and keeps the memory
+ * and globals that it leaves. Each later start then calls pynbox_snapshot_resume() on a copy of them, in place of _start().
+ *
+ * The snapshot is an interpreter as `python` without options makes it in an empty environment, just before it looks at its arguments.
+ * What may differ from start to start is done again on resume: environment, arguments, whether the streams are a terminal. What can't be
+ * done again (options and variables that change how the interpreter initialises itself) is listed in the custom section
+ * `pynbox.snapshot`, a line each; the loader then takes the cold way, _start():
+ *
+ *     cold-env PREFIX   if a variable's name begins with PREFIX
+ *     cold-arg -X       if the letter X is among the options. Options are the arguments before the first one that doesn't begin with
+ *                       "-" or is "-" or "--"; their letters may be joined ("-uS"); after a letter c or m no more options follow.
+ *
+ * Nothing random is in the snapshot: string hashes are not randomised without -R, and `random` has not been imported.
+ * The loader must open the same directories, under the same descriptors, for init and resume (it has one: 3, "/").
+ */
+#include "Python.h"
+#include "start.h"
+
+#include <unistd.h>
+#include <wasi/libc-environ.h>
+
+__asm__(".section .custom_section.pynbox.snapshot,\"\",@\n"
+        ".ascii \"cold-env PYTHON\\n\"\n"
+        ".ascii \"cold-env HOME\\n\"\n" /* site looks for packages of the user's there */
+        ".ascii \"cold-arg -3\\n\"\n"
+        ".ascii \"cold-arg -b\\n\"\n"
+        ".ascii \"cold-arg -B\\n\"\n"
+        ".ascii \"cold-arg -d\\n\"\n"
+        ".ascii \"cold-arg -E\\n\"\n"
+        ".ascii \"cold-arg -i\\n\"\n"
+        ".ascii \"cold-arg -O\\n\"\n"
+        ".ascii \"cold-arg -Q\\n\"\n"
+        ".ascii \"cold-arg -R\\n\"\n"
+        ".ascii \"cold-arg -s\\n\"\n"
+        ".ascii \"cold-arg -S\\n\"\n"
+        ".ascii \"cold-arg -t\\n\"\n"
+        ".ascii \"cold-arg -U\\n\"\n"
+        ".ascii \"cold-arg -v\\n\"\n"
+        ".ascii \"cold-arg -W\\n\"\n"
+        ".ascii \"cold-arg -X\\n\"\n"
+        ".text\n");
+
+#define EXPORT(name) __attribute__((export_name(#name)))
+
+extern void __wasm_call_ctors(void);
+/* wasi-libc's: reads the arguments and calls main(). */
+extern int __main_void(void);
+
+EXPORT(pynbox_snapshot_init)
+void
+pynbox_snapshot_init(void)
+{
+    __wasm_call_ctors();
+    start_settings();
+    Py_Initialize();
+    PyGC_Collect();
+    __wasilibc_deinitialize_environ();
+}
+
+/* posix.environ is the very dictionary behind os.environ. */
+static int
+read_environment(void)
+{
+    PyObject *posix, *variables, *name, *value;
+    char **entry, *equals;
+    int failed = 0;
+
+    posix = PyImport_ImportModule("posix");
+    if (posix == NULL)
+        return -1;
+    variables = PyObject_GetAttrString(posix, "environ");
+    Py_DECREF(posix);
+    if (variables == NULL)
+        return -1;
+    PyDict_Clear(variables);
+    for (entry = __wasilibc_get_environ(); *entry && !failed; entry++) {
+        equals = strchr(*entry, '=');
+        if (equals == NULL)
+            continue;
+        name = PyString_FromStringAndSize(*entry, equals - *entry);
+        value = PyString_FromString(equals + 1);
+        /* Of two entries with one name the first one counts, as in a cold start. */
+        failed = name == NULL || value == NULL
+            || (PyDict_GetItem(variables, name) == NULL && PyDict_SetItem(variables, name, value));
+        Py_XDECREF(name);
+        Py_XDECREF(value);
+    }
+    Py_DECREF(variables);
+    return failed ? -1 : 0;
+}
+
+/* A stream that is a terminal has an encoding, as Py_Initialize() would have given it. */
+static int
+look_at_stream(const char *name, int fd)
+{
+    PyObject *stream = PySys_GetObject((char *)name);
+
+    if (stream == NULL || !PyFile_Check(stream) || !isatty(fd))
+        return 0;
+    return PyFile_SetEncodingAndErrors(stream, "UTF-8", NULL) ? 0 : -1;
+}
+
+EXPORT(pynbox_snapshot_resume)
+void
+pynbox_snapshot_resume(void)
+{
+    /* `environ` itself, for those who use it directly. */
+    __wasilibc_maybe_reinitialize_environ_eagerly();
+    if (read_environment() || look_at_stream("stdin", STDIN_FILENO) || look_at_stream("stdout", STDOUT_FILENO)
+        || look_at_stream("stderr", STDERR_FILENO)) {
+        PyErr_Print();
+        Py_FatalError("the snapshot can't be resumed");
+    }
+    /* Py_Main() finds the interpreter initialised, and goes on from there. */
+    exit(__main_void());
+}

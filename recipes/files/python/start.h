@@ -1,0 +1,11 @@
+/* What the two ways to start the interpreter share: main() and the snapshot. */
+#ifndef PYNBOX_START_H
+#define PYNBOX_START_H
+
+/* The interpreter's name in the guest. */
+#define PYTHON_PROGRAM "/python/bin/python"
+
+/* Settings that must stand before Py_Initialize(). */
+void start_settings(void);
+
+#endif

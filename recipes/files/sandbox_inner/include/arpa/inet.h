@@ -1,0 +1,20 @@
+/*
+ * What wasi-libc's arpa/inet.h lacks (netdb.c).
+ */
+#ifndef SANDBOX_ARPA_INET_H
+#define SANDBOX_ARPA_INET_H
+
+#include_next <arpa/inet.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+char *inet_ntoa(struct in_addr address);
+in_addr_t inet_addr(const char *text);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,33 @@
+/*
+ * What wasi-libc's stdio.h lacks: no other program can be started (popen), temporary files are made in /tmp.
+ */
+#ifndef SANDBOX_STDIO_H
+#define SANDBOX_STDIO_H
+
+#include_next <stdio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TMP_MAX 10000
+#define L_tmpnam 20
+#define L_ctermid 20
+#ifndef P_tmpdir
+#define P_tmpdir "/tmp"
+#endif
+
+/* process.c */
+FILE *popen(const char *command, const char *mode);
+int pclose(FILE *stream);
+
+/* temporary.c */
+FILE *tmpfile(void);
+char *tmpnam(char *name);
+char *tempnam(const char *dir, const char *prefix);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,33 @@
+/*
+ * Linux's view of files on top of wasi-libc's: permission bits in st_mode, chmod, umask.
+ *
+ * The umask is kept in the guest; it holds for open() and mkdir(). Every file belongs to user and group 1000,
+ * the guest itself (identity.c). FIFOs and device files can't be made.
+ */
+#ifndef SANDBOX_SYS_STAT_H
+#define SANDBOX_SYS_STAT_H
+
+#include_next <sys/stat.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+int stat(const char *path, struct stat *out) __asm__("sandbox_stat");
+int lstat(const char *path, struct stat *out) __asm__("sandbox_lstat");
+int fstat(int fd, struct stat *out) __asm__("sandbox_fstat");
+int fstatat(int dir, const char *path, struct stat *out, int flags) __asm__("sandbox_fstatat");
+int mkdir(const char *path, mode_t mode) __asm__("sandbox_mkdir");
+int chmod(const char *path, mode_t mode);
+int fchmod(int fd, mode_t mode);
+int lchmod(const char *path, mode_t mode);
+int fchmodat(int dir, const char *path, mode_t mode, int flags);
+mode_t umask(mode_t mask);
+int mkfifo(const char *path, mode_t mode);
+int mknod(const char *path, mode_t mode, dev_t device);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

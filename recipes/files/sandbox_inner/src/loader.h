@@ -1,0 +1,44 @@
+/*
+ * What the loader gives beyond WASI: its import module `pynbox`. Each function returns WASI's errno.
+ *
+ * With SANDBOX_STOCK_WASI defined, the library imports nothing but WASI and runs under any WASI engine; then descriptors can't be
+ * duplicated, and permission bits are made up (0755 for directories, 0644 for all else).
+ */
+#ifndef SANDBOX_LOADER_H
+#define SANDBOX_LOADER_H
+
+#include <stdint.h>
+
+#define LOADER(function) __attribute__((import_module("pynbox"), import_name(function)))
+
+/* A file's state as the loader writes it; times in nanoseconds since 1970. */
+struct loader_stat {
+    uint64_t dev;
+    uint64_t ino;
+    uint64_t nlink;
+    uint32_t mode;
+    uint32_t zero;
+    uint64_t rdev;
+    uint64_t size;
+    uint64_t blksize;
+    uint64_t blocks;
+    int64_t atime;
+    int64_t mtime;
+    int64_t ctime;
+    uint64_t reserved;
+};
+
+_Static_assert(sizeof(struct loader_stat) == 96, "the loader's layout");
+
+LOADER("fd_dup") int32_t loader_fd_dup(int32_t fd, int32_t least, uint32_t *out);
+LOADER("fd_dup2") int32_t loader_fd_dup2(int32_t fd, int32_t new_fd);
+LOADER("fd_stat") int32_t loader_fd_stat(int32_t fd, struct loader_stat *out);
+LOADER("fd_chmod") int32_t loader_fd_chmod(int32_t fd, uint32_t mode);
+
+/* Paths are relative to the directory `dir`; bit 0 of `follow` follows a link at the end. */
+LOADER("path_stat")
+int32_t loader_path_stat(int32_t dir, int32_t follow, const char *path, uint32_t size, struct loader_stat *out);
+LOADER("path_chmod")
+int32_t loader_path_chmod(int32_t dir, int32_t follow, const char *path, uint32_t size, uint32_t mode);
+
+#endif
