@@ -85,12 +85,28 @@ pub struct Compilation {
     pub units: Vec<String>,
     /// Where they lie.
     pub source: Option<Handle>,
-    /// What they include, and where it is seen; the source's own headers among it.
-    pub headers: Vec<(Take, String)>,
+    /// Patterns of the files in `source` that they include, which are seen at `/build/headers`; what lies in the unit's own directory
+    /// there is found by `#include "…"`.
+    pub headers: Vec<String>,
+    /// What else they see, and where.
+    pub include: Vec<(Take, String)>,
     /// Flags beside the toolchain's.
     pub flags: Vec<String>,
     /// What the names of the objects begin with, where one unit is compiled twice.
     pub prefix: String,
+}
+
+/// A program of objects and libraries.
+#[derive(Debug, Clone, Default)]
+pub struct Program {
+    /// Its name, without the target's suffix.
+    pub name: String,
+    /// Its objects.
+    pub objects: Vec<Handle>,
+    /// Trees with `lib/`, and the archive of each that is linked in, such as `z`.
+    pub libraries: Vec<(Handle, String)>,
+    /// Flags beside the toolchain's.
+    pub flags: Vec<String>,
 }
 
 /// The recipe's side of the graph under construction: one recipe, one target.
@@ -227,12 +243,27 @@ impl<'a> Context<'a> {
             let toolchain = self.toolchain;
             let mut command = toolchain.cc.clone();
             command.extend(toolchain.cflags.iter().cloned());
+            if !compilation.headers.is_empty() {
+                let folder = unit.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("/{folder}"));
+                command.extend(["-iquote".to_owned(), format!("headers{folder}")]);
+            }
             command.extend(compilation.flags.iter().cloned());
             command.extend(["-c".to_owned(), format!("src/{unit}"), "-o".to_owned(), object.clone()]);
+            let script = match object.rsplit_once('/') {
+                // The compiler makes no directories.
+                Some((folder, _)) => {
+                    ["/bin/sh", "-euc", "mkdir -p \"$0\" && exec \"$@\"", folder].map(str::to_owned).to_vec()
+                }
+                None => Vec::new(),
+            };
+            let command = script.into_iter().chain(command);
             let mut action =
                 self.action(&object).command(command).input(source.select([unit]), "/build/src").output(&object);
-            for (headers, at) in &compilation.headers {
-                action = action.input(headers.clone(), at);
+            if !compilation.headers.is_empty() {
+                action = action.input(source.select(&compilation.headers), "/build/headers");
+            }
+            for (include, at) in &compilation.include {
+                action = action.input(include.clone(), at);
             }
             if let Some(runtime) = &runtime {
                 action = action.input(runtime.select(["include"]), "/sysroot");
@@ -262,26 +293,23 @@ impl<'a> Context<'a> {
         action.finish()
     }
 
-    /// A program of objects and libraries: `NAME` with the target's suffix, at the top of its tree. A library is a tree with `lib/`, and
-    /// the archives of it that are linked in, such as `z`.
-    pub fn program(&mut self, name: &str, objects: &[Handle], libraries: &[(Handle, &str)]) -> Handle {
+    /// Links a program: `NAME` with the target's suffix, at the top of its tree.
+    pub fn program(&mut self, program: &Program) -> Handle {
         let toolchain = self.toolchain;
-        let program = format!("{name}{}", toolchain.program_suffix);
-        let mut flags = toolchain.cc.clone();
-        flags.extend(["-o".to_owned(), program.clone()]);
-        let mut last = toolchain.ldflags.clone();
+        let name = format!("{}{}", program.name, toolchain.program_suffix);
+        let mut before = toolchain.cc.clone();
+        before.extend(toolchain.ldflags.iter().chain(&program.flags).cloned());
+        before.extend(["-o".to_owned(), name.clone()]);
+        let mut after: Vec<_> =
+            program.libraries.iter().map(|(_, library)| format!("-Llibraries/lib -l{library}")).collect();
+        after.extend(toolchain.libraries.iter().cloned());
         let runtime = self.runtime();
-        last.extend(libraries.iter().map(|(_, library)| format!("-Llibraries/lib -l{library}")));
-        if runtime.is_some() {
-            last.push("-L/sysroot/lib -lsandbox_inner".to_owned());
-        }
-        let objects_in_order = "$(find objects -name '*.o' | LC_ALL=C sort)";
-        let script = format!("{} {objects_in_order} {}", flags.join(" "), last.join(" "));
-        let mut action = self.action(&program).shell(&script).output(&program);
-        for object in objects {
+        let script = format!("{} $(find objects -name '*.o' | LC_ALL=C sort) {}", before.join(" "), after.join(" "));
+        let mut action = self.action(&name).shell(&script).output(&name);
+        for object in &program.objects {
             action = action.input(object, "/build/objects");
         }
-        for (library, _) in libraries {
+        for (library, _) in &program.libraries {
             action = action.input(library.select(["lib"]), "/build/libraries");
         }
         if let Some(runtime) = &runtime {

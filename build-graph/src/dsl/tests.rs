@@ -11,6 +11,7 @@ fn toolchain(target: &str) -> Toolchain {
         cc: vec!["cc".into()],
         cflags: vec!["-O2".into()],
         ldflags: Vec::new(),
+        libraries: Vec::new(),
         ar: "ar".into(),
         ranlib: "ranlib".into(),
         configure: Vec::new(),
@@ -47,7 +48,7 @@ fn library(context: &mut Context<'_>) -> Product {
     let source = context.source("lib", 1);
     let objects = context.compile(&Compilation {
         units: vec!["a.c".into(), "sub/b.c".into()],
-        headers: vec![(source.select(["*.h"]), "/build/src".into())],
+        headers: vec!["*.h".into()],
         source: Some(source),
         ..Compilation::default()
     });

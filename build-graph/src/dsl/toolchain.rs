@@ -20,6 +20,8 @@ pub struct Toolchain {
     pub cflags: Vec<String>,
     /// Flags of every link.
     pub ldflags: Vec<String>,
+    /// Libraries that end the command line of every link.
+    pub libraries: Vec<String>,
     /// The archiver.
     pub ar: String,
     /// The program that makes an archive's index.

@@ -9,7 +9,7 @@
 
 use std::process::ExitCode;
 
-use pynbox_build::build_graph::dsl::{Compilation, Context, Product, Recipe};
+use pynbox_build::build_graph::dsl::{Compilation, Context, Product, Program, Recipe};
 use pynbox_build::build_graph::node::Target;
 use pynbox_build::recipes::{self, toolchains};
 
@@ -29,12 +29,11 @@ fn greeting(cx: &mut Context<'_>) -> Product {
     let source = cx.patched(&files);
     let objects = cx.compile(&Compilation {
         units: vec!["main.c".into(), "words.c".into()],
-        headers: vec![(source.select(["*.h"]), "/build/include".into())],
+        headers: vec!["*.h".into()],
         source: Some(source),
-        flags: vec!["-Iinclude".into()],
         ..Compilation::default()
     });
-    let program = cx.program("greeting", &objects, &[]);
+    let program = cx.program(&Program { name: "greeting".into(), objects, ..Program::default() });
     let package = cx.package([(&program, "root/greeting")], []);
     Product { tree: Some(program), package: Some(package) }
 }

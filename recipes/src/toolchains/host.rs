@@ -15,6 +15,7 @@ pub fn host() -> Toolchain {
         cc: words("gcc"),
         cflags: words("-O2 -fPIC"),
         ldflags: Vec::new(),
+        libraries: Vec::new(),
         ar: "ar".to_owned(),
         ranlib: "ranlib".to_owned(),
         configure: words("--build=x86_64-linux-gnu"),

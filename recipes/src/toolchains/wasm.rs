@@ -6,7 +6,8 @@ use build_graph::node::Target;
 use super::{WASM, documentation, links, words};
 
 /// The toolchain of `wasm32-wasi`. `/usr/include/wasm32-wasi` is where Debian's wasi-libc has its headers; `-nostdlibinc` keeps clang
-/// from the image's own `/usr/include`, which is for another machine.
+/// from the image's own `/usr/include`, which is for another machine. What wasi-libc emulates has to be asked for by name. The stack
+/// lies first in memory, so that running out of it traps instead of overwriting data.
 pub fn wasm() -> Toolchain {
     Toolchain {
         target: Target(WASM.to_owned()),
@@ -14,8 +15,15 @@ pub fn wasm() -> Toolchain {
         image_links: links(&[("usr/bin/awk", "mawk")]),
         image_without: documentation(),
         cc: words("clang-19 --target=wasm32-wasi"),
-        cflags: words("-O2 -isystem /sysroot/include -nostdlibinc -isystem /usr/include/wasm32-wasi"),
-        ldflags: words("-L/sysroot/lib"),
+        cflags: words(
+            "-O2 -nostdlibinc -isystem /sysroot/include -isystem /usr/include/wasm32-wasi -D_GNU_SOURCE -D_WASI_EMULATED_SIGNAL \
+             -D_WASI_EMULATED_PROCESS_CLOCKS -D_WASI_EMULATED_MMAN -D_WASI_EMULATED_GETPID",
+        ),
+        ldflags: words("-Wl,-z,stack-size=8388608 -Wl,--stack-first -Wl,--strip-debug"),
+        libraries: words(
+            "-L/sysroot/lib -lsandbox_inner -lwasi-emulated-signal -lwasi-emulated-process-clocks -lwasi-emulated-mman \
+             -lwasi-emulated-getpid",
+        ),
         ar: "llvm-ar-19".to_owned(),
         ranlib: "llvm-ranlib-19".to_owned(),
         configure: words("--host=wasm32-unknown-linux --build=x86_64-linux-gnu"),

@@ -1,0 +1,194 @@
+//! CPython 2.7 for the sandbox: the interpreter with its C modules linked in, and the library.
+
+mod core;
+mod modules;
+
+use build_graph::dsl::{Compilation, Context, Handle, Product, Program};
+use build_graph::node::Target;
+use modules::MODULES;
+
+use crate::toolchains;
+
+/// Where the interpreter finds everything in the sandbox.
+const LIBRARY: &str = "/python/lib/python2.7";
+
+/// What CPython's own build gives to every unit, but for optimisation; integers have digits of 30 bits, which makes long ones several
+/// times faster where a long long is a machine word.
+const FLAGS: [&str; 10] = [
+    "-fno-strict-aliasing",
+    "-fwrapv",
+    "-DNDEBUG",
+    "-DPYLONG_BITS_IN_DIGIT=30",
+    "-DPy_BUILD_CORE",
+    "-Iconfig",
+    "-Iheaders/Include",
+    "-w",
+    "-Werror=implicit-function-declaration",
+    "-Werror=incompatible-function-pointer-types",
+];
+
+/// Headers of the sources, and C files that others include.
+const HEADERS: [&str; 7] = [
+    "Include/*.h",
+    "Objects/**/*.h",
+    "Parser/*.h",
+    "Python/*.h",
+    "Modules/**/*.h",
+    "Modules/expat/xmltok_impl.c",
+    "Modules/expat/xmltok_ns.c",
+];
+
+/// Parts of the library that are not installed: tests, what needs a module that is not there, what is for other systems.
+const NOT_INSTALLED: [&str; 15] = [
+    "Lib/test/**",
+    "Lib/**/test/**",
+    "Lib/**/tests/**",
+    "Lib/bsddb/**",
+    "Lib/ctypes/**",
+    "Lib/curses/**",
+    "Lib/ensurepip/**",
+    "Lib/idlelib/**",
+    "Lib/lib-tk/**",
+    "Lib/msilib/**",
+    "Lib/multiprocessing/**",
+    "Lib/plat-*/**",
+    "Lib/sqlite3/**",
+    "Lib/**/*.exe",
+    "Lib/pydoc_data/topics.rst",
+];
+
+pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
+    let source = cx.source("python", 1);
+    let files = cx.files("recipes/files/python");
+    let python_host = cx.dependency_for("python-host", &Target(toolchains::HOST.to_owned()));
+    let configured = configure(cx, &source, &files);
+    let program = interpreter(cx, &source, &files, &configured);
+
+    let sysconfig = cx
+        .action("_sysconfigdata.py")
+        .shell("python/bin/python2.7 files/gen_sysconfigdata.py config/Makefile config/pyconfig.h > _sysconfigdata.py")
+        .env("PYTHONHASHSEED", "0")
+        .input(&python_host, "/build")
+        .input(files.select(["gen_sysconfigdata.py"]), "/build/files")
+        .input(&configured, "/build/config")
+        .output("_sysconfigdata.py")
+        .finish();
+    let pure = source.select(["Lib/**/*.py", "Lib/lib2to3/*.txt"]).except(NOT_INSTALLED).strip("Lib");
+    let library = cx.merge("library", [(pure, ""), (sysconfig.all(), "")]);
+    let bytecode = cx
+        .action("bytecode")
+        .shell(&format!("python/bin/python2.7 -S files/compile_library.py library {LIBRARY} bytecode"))
+        .env("PYTHONHASHSEED", "0")
+        .input(&python_host, "/build")
+        .input(files.select(["compile_library.py"]), "/build/files")
+        .input(&library, "/build/library")
+        .output("bytecode")
+        .finish();
+
+    let package = cx.package(
+        [
+            (program.all(), "root/python/bin"),
+            (library.all(), "root/python/lib/python2.7"),
+            (bytecode.below("bytecode"), "root/python/lib/python2.7"),
+            (source.select(["Lib/site-packages/README"]).strip("Lib"), "root/python/lib/python2.7"),
+            (source.select(["Include/*.h"]).strip("Include"), "root/python/include/python2.7"),
+            (configured.select(["pyconfig.h"]), "root/python/include/python2.7"),
+            (configured.select(["Makefile"]), "root/python/lib/python2.7/config"),
+        ],
+        ["sandbox_outer", "sandbox_inner"],
+    );
+    Product { tree: Some(program), package: Some(package) }
+}
+
+/// Runs configure outside the sources, of which it sees what it reads and no more. Gives `pyconfig.h` and `Makefile`.
+fn configure(cx: &mut Context<'_>, source: &Handle, files: &Handle) -> Handle {
+    let toolchain = cx.toolchain();
+    let scripts = source.select([
+        "configure",
+        "config.guess",
+        "config.sub",
+        "install-sh",
+        "*.in",
+        "Include/object.h",
+        "Misc/*.in",
+        "Modules/*.in",
+        "Modules/Setup*",
+    ]);
+    let script = format!(
+        "mkdir work && cd work && ../src/configure {} --prefix=/python --with-threads --without-computed-gotos --disable-ipv6 \
+         --enable-unicode=ucs4 --with-suffix={} --disable-shared && cp pyconfig.h Makefile ..",
+        toolchain.configure.join(" "),
+        toolchain.program_suffix,
+    );
+    let runtime = cx.runtime();
+    let mut action = cx
+        .action("configure")
+        .shell(&script)
+        .env("CC", toolchain.cc_line())
+        .env("CFLAGS", toolchain.cflags.join(" "))
+        .env("LIBS", toolchain.libraries.join(" "))
+        .env("AR", toolchain.ar.clone())
+        .env("RANLIB", toolchain.ranlib.clone())
+        .env("CONFIG_SITE", "/build/files/config.site")
+        // config.sub knows no WASI, so it is told of a Linux, and this is what it builds for.
+        .env("MACHDEP", "wasi")
+        .env("ac_sys_system", "WASI")
+        .input(scripts, "/build/src")
+        .input(files.select(["config.site"]), "/build/files")
+        .output("pyconfig.h")
+        .output("Makefile");
+    if let Some(runtime) = &runtime {
+        action = action.input(runtime, "/sysroot");
+    }
+    action.finish()
+}
+
+fn interpreter(cx: &mut Context<'_>, source: &Handle, files: &Handle, configured: &Handle) -> Handle {
+    let zlib = cx.dependency("zlib");
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let base = Compilation {
+        source: Some(source.clone()),
+        headers: HEADERS.map(str::to_owned).to_vec(),
+        include: vec![(configured.select(["pyconfig.h"]), "/build/config".to_owned())],
+        flags: FLAGS.map(str::to_owned).to_vec(),
+        ..Compilation::default()
+    };
+    let compile = |cx: &mut Context<'_>, units: Vec<String>, flags: Vec<String>| {
+        let flags = base.flags.iter().cloned().chain(flags).collect();
+        cx.compile(&Compilation { units, flags, ..base.clone() })
+    };
+    let mut objects = compile(cx, core::units(), Vec::new());
+    for (unit, flags) in core::UNITS_WITH_FLAGS {
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        objects.extend(compile(cx, vec![(*unit).to_owned()], flags));
+    }
+    for module in MODULES {
+        let units = words(module.sources).iter().map(|unit| format!("Modules/{unit}")).collect();
+        let flags = base.flags.iter().cloned().chain(words(module.flags)).collect();
+        let mut compilation = Compilation { units, flags, ..base.clone() };
+        if module.zlib {
+            compilation.include.push((zlib.select(["include"]), "/build/zlib".to_owned()));
+            compilation.flags.push("-Izlib/include".to_owned());
+        }
+        objects.extend(cx.compile(&compilation));
+    }
+    let table = cx.text_file("config.c", "pynbox/config.c", &modules::table(), false);
+    let own = cx.merge("own", [(files.select(["*.c"]), "pynbox"), (table.all(), "")]);
+    let mut compilation = Compilation {
+        units: ["pynbox/config.c", "pynbox/main.c", "pynbox/snapshot.c"].map(str::to_owned).to_vec(),
+        source: Some(own),
+        headers: Vec::new(),
+        ..base.clone()
+    };
+    compilation.include.push((source.select(["Include/*.h"]), "/build/headers".to_owned()));
+    compilation.include.push((files.select(["*.h"]), "/build/own".to_owned()));
+    compilation.flags.push("-Iown".to_owned());
+    objects.extend(cx.compile(&compilation));
+    cx.program(&Program {
+        name: "python".to_owned(),
+        objects,
+        libraries: vec![(zlib, "z".to_owned())],
+        // main.c brings a start of its own.
+        flags: vec!["-nostartfiles".to_owned()],
+    })
+}

@@ -1,0 +1,126 @@
+//! The C modules of the interpreter.
+
+/// A module that is linked into the interpreter.
+pub(super) struct Module {
+    /// Its name, as Python imports it.
+    pub(super) name: &'static str,
+    /// Its sources below `Modules/`, separated by spaces.
+    pub(super) sources: &'static str,
+    /// Flags of their compilation, separated by spaces.
+    pub(super) flags: &'static str,
+    /// Whether it needs zlib.
+    pub(super) zlib: bool,
+}
+
+const fn module(name: &'static str, sources: &'static str) -> Module {
+    Module { name, sources, flags: "", zlib: false }
+}
+
+const fn with_flags(name: &'static str, sources: &'static str, flags: &'static str) -> Module {
+    Module { name, sources, flags, zlib: false }
+}
+
+/// First what every interpreter has (CPython's `Setup.dist`), then what needs no library but zlib. Left out: modules that need a library
+/// (`_bsddb`, `bz2`, `_ctypes`, `_curses`, `dbm`, `gdbm`, `_hashlib`, `nis`, `readline`, `_sqlite3`, `_ssl`, `_tkinter`, `crypt`, `spwd`), a
+/// device (`ossaudiodev`, `linuxaudiodev`), another process (`_multiprocessing`), or are for CPython's own tests (`_testcapi`,
+/// `_ctypes_test`, `xxsubtype`).
+pub(super) const MODULES: &[Module] = &[
+    module("_codecs", "_codecsmodule.c"),
+    module("_sre", "_sre.c"),
+    module("_symtable", "symtablemodule.c"),
+    module("_weakref", "_weakref.c"),
+    module("errno", "errnomodule.c"),
+    module("posix", "posixmodule.c"),
+    module("pwd", "pwdmodule.c"),
+    module("signal", "signalmodule.c"),
+    module("thread", "threadmodule.c"),
+    module("zipimport", "zipimport.c"),
+    module("_bisect", "_bisectmodule.c"),
+    module("_codecs_cn", "cjkcodecs/_codecs_cn.c"),
+    module("_codecs_hk", "cjkcodecs/_codecs_hk.c"),
+    module("_codecs_iso2022", "cjkcodecs/_codecs_iso2022.c"),
+    module("_codecs_jp", "cjkcodecs/_codecs_jp.c"),
+    module("_codecs_kr", "cjkcodecs/_codecs_kr.c"),
+    module("_codecs_tw", "cjkcodecs/_codecs_tw.c"),
+    module("_collections", "_collectionsmodule.c"),
+    module("_csv", "_csv.c"),
+    with_flags("_elementtree", "_elementtree.c", "-Iheaders/Modules/expat -DHAVE_EXPAT_CONFIG_H -DUSE_PYEXPAT_CAPI"),
+    module("_functools", "_functoolsmodule.c"),
+    module("_heapq", "_heapqmodule.c"),
+    module("_hotshot", "_hotshot.c"),
+    with_flags(
+        "_io",
+        "_io/bufferedio.c _io/bytesio.c _io/fileio.c _io/iobase.c _io/_iomodule.c _io/stringio.c _io/textio.c",
+        "-Iheaders/Modules/_io",
+    ),
+    module("_json", "_json.c"),
+    module("_locale", "_localemodule.c"),
+    module("_lsprof", "_lsprof.c rotatingtree.c"),
+    module("_md5", "md5module.c md5.c"),
+    module("_multibytecodec", "cjkcodecs/multibytecodec.c"),
+    module("_random", "_randommodule.c"),
+    module("_sha", "shamodule.c"),
+    module("_sha256", "sha256module.c"),
+    module("_sha512", "sha512module.c"),
+    module("_socket", "socketmodule.c"),
+    module("_struct", "_struct.c"),
+    module("array", "arraymodule.c"),
+    module("audioop", "audioop.c"),
+    Module { name: "binascii", sources: "binascii.c", flags: "-DUSE_ZLIB_CRC32", zlib: true },
+    module("cPickle", "cPickle.c"),
+    module("cStringIO", "cStringIO.c"),
+    module("cmath", "cmathmodule.c"),
+    module("datetime", "datetimemodule.c"),
+    module("fcntl", "fcntlmodule.c"),
+    module("future_builtins", "future_builtins.c"),
+    module("grp", "grpmodule.c"),
+    module("imageop", "imageop.c"),
+    module("itertools", "itertoolsmodule.c"),
+    module("math", "mathmodule.c _math.c"),
+    module("mmap", "mmapmodule.c"),
+    module("operator", "operator.c"),
+    module("parser", "parsermodule.c"),
+    with_flags(
+        "pyexpat",
+        "pyexpat.c expat/xmlparse.c expat/xmlrole.c expat/xmltok.c",
+        "-Iheaders/Modules/expat -DHAVE_EXPAT_CONFIG_H -DXML_POOR_ENTROPY -DUSE_PYEXPAT_CAPI",
+    ),
+    module("resource", "resource.c"),
+    module("select", "selectmodule.c"),
+    module("strop", "stropmodule.c"),
+    module("syslog", "syslogmodule.c"),
+    module("termios", "termios.c"),
+    module("time", "timemodule.c"),
+    module("unicodedata", "unicodedata.c"),
+    Module { name: "zlib", sources: "zlibmodule.c", flags: "", zlib: true },
+];
+
+/// Modules that the core itself brings, with their functions; and those that are there before any function is called.
+const CORE: [(&str, &str); 9] = [
+    ("marshal", "PyMarshal_Init"),
+    ("imp", "initimp"),
+    ("_ast", "init_ast"),
+    ("gc", "initgc"),
+    ("_warnings", "_PyWarnings_Init"),
+    ("__main__", "NULL"),
+    ("__builtin__", "NULL"),
+    ("sys", "NULL"),
+    ("exceptions", "NULL"),
+];
+
+/// The C file with the table of modules that are linked in.
+pub(super) fn table() -> String {
+    let linked = MODULES.iter().map(|module| (module.name, format!("init{}", module.name)));
+    let core = CORE.iter().map(|(name, function)| (*name, (*function).to_owned()));
+    let entries: Vec<_> = core.chain(linked).collect();
+    let mut text = String::from("#include \"Python.h\"\n\n");
+    for (_, function) in entries.iter().filter(|(_, function)| function != "NULL") {
+        text.push_str(&format!("extern void {function}(void);\n"));
+    }
+    text.push_str("\nstruct _inittab _PyImport_Inittab[] = {\n");
+    for (name, function) in &entries {
+        text.push_str(&format!("    {{\"{name}\", {function}}},\n"));
+    }
+    text.push_str("    {0, 0}\n};\n");
+    text
+}
