@@ -125,7 +125,8 @@ pub enum LockError {
     },
     /// A file of the release was not found on any mirror.
     #[error(
-        "`{what}` can't be had:{tried}\ncheck apt's mirrors (`apt-get indextargets`), or set `debian_mirror` in pynbox.toml"
+        "`{what}` can't be had:{tried}\ncheck apt's mirrors (`apt-get indextargets`) or pip's index, or set `debian_mirror` or \
+         `pypi_index` in pynbox.toml"
     )]
     Unavailable {
         /// The file or project.
