@@ -18,11 +18,15 @@ pub(super) const EPOCHS: Timestamps = Timestamps { last_access: EPOCH, last_modi
 pub(super) const SMALL: u64 = 1 << 20;
 
 pub(super) fn modified(stat: &Stat) -> Time {
-    (stat.st_mtime as i64, stat.st_mtime_nsec as i64)
+    (stat.st_mtime, stat.st_mtime_nsec as i64)
 }
 
 pub(super) fn changed(stat: &Stat) -> Time {
-    (stat.st_ctime as i64, stat.st_ctime_nsec as i64)
+    (stat.st_ctime, stat.st_ctime_nsec as i64)
+}
+
+pub(super) fn accessed(stat: &Stat) -> Time {
+    (stat.st_atime, stat.st_atime_nsec as i64)
 }
 
 pub(super) fn kind(stat: &Stat) -> FileType {

@@ -1,7 +1,7 @@
 //! Locks between processes. All of them are `flock`, which the kernel lets go of when their holder dies.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use build_graph::NodeKey;
@@ -132,7 +132,7 @@ pub struct KeyLock {
 }
 
 impl KeyLock {
-    pub(super) fn acquire(root: &PathBuf, dir: &Arc<OwnedFd>, key: NodeKey, wait: bool) -> Result<Option<Self>> {
+    pub(super) fn acquire(root: &Path, dir: &Arc<OwnedFd>, key: NodeKey, wait: bool) -> Result<Option<Self>> {
         let operation = if wait { FlockOperation::LockExclusive } else { FlockOperation::NonBlockingLockExclusive };
         let name = key.to_string();
         let file = LockFile::acquire(dir, &name, operation)

@@ -12,7 +12,7 @@ use rustix::fs::{
 use rustix::io::{Errno, retry_on_intr};
 
 use super::blob::{Blob, open_to_read};
-use super::files::{EPOCHS, open_dir, write_all};
+use super::files::{EPOCHS, accessed, open_dir, write_all};
 use super::lock::is_at;
 use super::remove::remove_at;
 use super::{Result, Store, StoreError};
@@ -162,7 +162,7 @@ impl Builder<'_> {
             let from = blob.name();
             let blobs = &self.store.blobs;
             // Reading a blob by another of its links may have changed its time of access.
-            if (stat.st_atime as i64, stat.st_atime_nsec as i64) != (EPOCHS.last_access.tv_sec, 0) {
+            if accessed(&stat) != (EPOCHS.last_access.tv_sec, 0) {
                 match utimensat(blobs, &from, &EPOCHS, AtFlags::SYMLINK_NOFOLLOW) {
                     Err(Errno::NOENT) => return Err(missing()),
                     set => set.map_err(self.store.inside("sealing the blob", &from))?,

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags, flock, fstat, mkdirat, openat, statat};
+use rustix::fs::{
+    AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, RenameFlags, flock, fstat, mkdirat, openat, renameat_with, statat,
+};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::error::{Result, StoreError};
@@ -76,12 +78,25 @@ impl Session {
         Ok(Scratch { session: self.clone(), name, path })
     }
 
-    /// Removes the folders of dead sessions.
+    /// Removes the folders of dead sessions. What can't be removed stays for another time.
     pub(super) fn sweep(&self) {
-        let _ = self.others(|tmp, name, lock| {
-            if lock.is_some() {
-                let _ = remove_at(tmp, name);
+        let _ = for_each_name(&self.tmp, |name| {
+            if name == self.name {
+                return Ok(());
             }
+            let dead = match open_lock(&self.tmp, name) {
+                // Held while the folder is removed, so that nobody else does the same.
+                Ok(lock) => flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok().then_some(Some(lock)),
+                Err(Errno::NOENT) => {
+                    let stat = statat(&self.tmp, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                    (changed(&stat).0 + GRACE < self.start.0).then_some(None)
+                }
+                Err(_) => None,
+            };
+            if dead.is_some() {
+                let _ = remove_at(&self.tmp, name);
+            }
+            Ok(())
         });
     }
 
@@ -101,30 +116,6 @@ impl Session {
             Ok(())
         })?;
         Ok(oldest)
-    }
-
-    /// Calls `action` for every other session's folder that is dead, with its lock held.
-    fn others(&self, mut action: impl FnMut(&OwnedFd, &str, Option<OwnedFd>)) -> Result<(), Errno> {
-        for_each_name(&self.tmp, |name| {
-            if name == self.name {
-                return Ok(());
-            }
-            match open_lock(&self.tmp, name) {
-                Ok(lock) => {
-                    if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
-                        action(&self.tmp, name, Some(lock));
-                    }
-                }
-                Err(Errno::NOENT) => {
-                    let Ok(stat) = statat(&self.tmp, name, AtFlags::SYMLINK_NOFOLLOW) else { return Ok(()) };
-                    if changed(&stat).0 + GRACE < modified(&fstat(&self.lock)?).0 {
-                        let _ = remove_at(&self.tmp, name);
-                    }
-                }
-                Err(_) => {}
-            }
-            Ok(())
-        })
     }
 }
 
@@ -178,12 +169,11 @@ impl Scratch {
     ///
     /// # Errors
     /// [`StoreError::Exists`] if `to` is there, [`StoreError::Io`] if the move fails; then the folder stays what it was.
-    pub fn keep(self, to: &Path) -> Result<(), (Self, StoreError)> {
-        use rustix::fs::{CWD, RenameFlags, renameat_with};
+    pub fn keep(&self, to: &Path) -> Result<()> {
         match renameat_with(&self.session.dir, &self.name, CWD, to, RenameFlags::NOREPLACE) {
             Ok(()) => Ok(()),
-            Err(Errno::EXIST) => Err((self, StoreError::Exists { path: to.to_owned() })),
-            Err(error) => Err((self, StoreError::outside("moving a folder to", to, error))),
+            Err(Errno::EXIST) => Err(StoreError::Exists { path: to.to_owned() }),
+            Err(error) => Err(StoreError::outside("moving a folder to", to, error)),
         }
     }
 }

@@ -113,7 +113,7 @@ impl Store {
         let failed = |error: Errno| StoreError::inside(&self.root, "reading the blob", name, error);
         let stat = match statat(&self.blobs, name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => return Ok(None),
-            stat => stat.map_err(|error| failed(error))?,
+            stat => stat.map_err(failed)?,
         };
         let hashed = match open_to_read(&self.blobs, name) {
             Err(Errno::NOENT) => return Ok(None),
