@@ -118,11 +118,11 @@ impl<'a> Walk<'a> {
         };
         let parent = match opened {
             Ok(parent) => parent,
-            Err(Errno::NOENT | Errno::NOTDIR) => return false,
-            Err(Errno::LOOP) => {
+            Err(Errno::NOTDIR | Errno::LOOP) if self.runs_through_link(output) => {
                 self.problem(output.as_str(), "lies below a symbolic link");
                 return true;
             }
+            Err(Errno::NOENT | Errno::NOTDIR) => return false,
             Err(error) => {
                 self.problem(output.as_str(), format_args!("can't be reached ({error})"));
                 return true;
@@ -139,6 +139,14 @@ impl<'a> Walk<'a> {
             }
         }
         true
+    }
+
+    fn runs_through_link(&self, path: &RelPath) -> bool {
+        std::iter::successors(path.parent(), RelPath::parent).any(|above| {
+            open_beneath(&self.top, above.as_str(), OFlags::PATH)
+                .and_then(fstat)
+                .is_ok_and(|stat| kind(&stat) == FileType::Symlink)
+        })
     }
 
     /// Finds all that a folder holds, and what is below it.
