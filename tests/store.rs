@@ -250,10 +250,12 @@ fn gc_keeps_what_a_living_session_used() {
     }
     assert!(builder.whole_result(key(4)).unwrap().is_none());
     assert!(guard.path().join("file").exists());
+    drop(builder.materialised(builder.result(key(1)).unwrap().unwrap(), Materialise::Link).unwrap());
     drop((builder, guard, collector));
     pause();
     let report = Store::open(&dir.path().join("store")).unwrap().gc(&all).unwrap();
-    assert_eq!((report.results, report.trees, report.blobs, report.bytes_left), (3, 3, 3, 0));
+    assert_eq!((report.results, report.trees, report.checkouts), (3, 3, 2));
+    assert_eq!((report.blobs, report.bytes_left), (3, 0), "links of checkouts keep no blob");
 }
 
 #[test]

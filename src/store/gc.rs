@@ -91,9 +91,13 @@ impl Store {
         };
         let results = collection.results(policy, policy.max_age.map(before))?;
         collection.remove_results(&results)?;
-        collection.remove_checkouts()?;
+        let aside = collection.set_checkouts_aside()?;
         collection.remove_trees()?;
         collection.remove_blobs()?;
+        // Last, because to remove a blob's other links is a change of the blob, which would pass for a use of it.
+        for name in aside {
+            remove_at(&self.session.dir, &*name).map_err(self.inside("removing from", "checkouts"))?;
+        }
         let _ = flock(&alone, FlockOperation::Unlock);
         Ok(collection.report)
     }
@@ -170,7 +174,9 @@ impl Collection<'_> {
         Ok(named)
     }
 
-    fn remove_checkouts(&mut self) -> Result<()> {
+    /// Takes the checkouts that go out of the way, at once, so that none is ever seen in part. Gives their names in the session's folder.
+    fn set_checkouts_aside(&mut self) -> Result<Vec<String>> {
+        let mut gone = Vec::new();
         let store = self.store;
         let named = self.named()?;
         let failed = |error| store.inside("removing from", "checkouts")(error);
@@ -186,17 +192,16 @@ impl Collection<'_> {
                 }
                 let operation = FlockOperation::NonBlockingLockExclusive;
                 let Some(_lock) = LockFile::acquire(&store.locks, &name, operation).map_err(failed)? else { continue };
-                // Out of the way at once, so that it is never seen in part.
                 let aside = store.session.fresh();
                 match renameat(&dir, &name, &store.session.dir, &aside) {
-                    Ok(()) => remove_at(&store.session.dir, &*aside).map_err(failed)?,
+                    Ok(()) => gone.push(aside),
                     Err(Errno::NOENT) => continue,
                     Err(error) => return Err(failed(error)),
                 }
                 self.report.checkouts += 1;
             }
         }
-        Ok(())
+        Ok(gone)
     }
 
     fn remove_trees(&mut self) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Trees from folders, also from such as an untrusted action left behind.
 //!
-//! The folder is looked through first, and nothing in it is changed if something in it can't be stored. No link is followed; every
-//! file is opened again from the top with the kernel refusing links on the way.
+//! The folder is looked through first, and no file is taken if something in it is no part of a tree. No link is followed; every file
+//! is opened again from the top with the kernel refusing links on the way.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
