@@ -38,7 +38,8 @@ fn programs_are_found_in_the_actions_path_alone() {
     };
     assert_eq!(
         text(bench.try_run(&["no-such-program"])),
-        "can't start `no-such-program` in the image: No such file or directory (os error 2)"
+        "can't start `no-such-program` in the image: No such file or directory (os error 2); \
+         it, and the interpreter or loader that it names, must be there and executable"
     );
     fs::write(bench.root.join("usr/bin/plain"), "not a program").unwrap();
     assert!(text(bench.try_run(&["plain"])).contains("Permission denied"));

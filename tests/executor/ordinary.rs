@@ -102,3 +102,17 @@ fn a_machine_without_user_namespaces_is_told_what_to_change() {
     let output = command.env(INNER, "none left").output().unwrap();
     assert!(output.status.success() && text(&output).contains("1 passed"), "{}", text(&output));
 }
+
+#[test]
+fn a_user_with_too_low_limits_is_told_which() {
+    if std::env::var(INNER).is_ok_and(|value| value == "low") {
+        let error = pynbox_build::executor::probe().unwrap_err().to_string();
+        assert!(error.contains("setting the limit `Nofile` to 4096") && error.contains("ulimit -H"), "{error}");
+        return;
+    }
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 512 && exec \"$1\" --exact \"$2\"", "sh"]).arg(std::env::current_exe().unwrap());
+    command.arg("ordinary::a_user_with_too_low_limits_is_told_which");
+    let output = command.env(INNER, "low").output().unwrap();
+    assert!(output.status.success() && text(&output).contains("1 passed"), "{}", text(&output));
+}
