@@ -96,7 +96,9 @@ pub enum Fault {
 #[derive(Debug, Error)]
 pub enum ExecutorError {
     /// The program can't be started.
-    #[error("can't start `{program}` in the image: {source}")]
+    #[error(
+        "can't start `{program}` in the image: {source}; it, and the interpreter or loader that it names, must be there and executable"
+    )]
     Program {
         /// As the action names it.
         program: String,

@@ -155,6 +155,8 @@ fn action(plan: &Plan) -> Result<Infallible> {
         let null = fs::open(c"/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).at(Step::Descriptors)?;
         rustix::stdio::dup2_stdin(&null).at(Step::Descriptors)?;
     }
+    // The copying left them blocked.
+    sys::default_signals();
     let mut errno = Errno::NOENT;
     for program in &plan.programs {
         match sys::exec(program, &plan.arguments, &plan.environment) {
@@ -273,8 +275,9 @@ fn view(plan: &Plan) -> Result<()> {
 
 /// Mounts the process namespace's own `/proc`: read-only, with what tells of the machine hidden behind empty files and directories.
 fn mount_proc(plan: &Plan, point: BorrowedFd<'_>, dev: BorrowedFd<'_>) -> Result<()> {
-    // Process 1 is not dumpable and so, under this option, not there: its command line is the host's.
-    let proc = new_file_system(c"proc", c"hidepid", c"invisible", FREE).at(Step::Proc)?;
+    // Process 1 is not dumpable and so, under this option, not there: its command line is the host's. (`invisible` would still show
+    // it to the machine's root group.)
+    let proc = new_file_system(c"proc", c"hidepid", c"ptraceable", FREE).at(Step::Proc)?;
     move_to(&proc, point).at(Step::Proc)?;
     if let Some(pid_max) = &plan.pid_max {
         // A machine with very many processors takes no number as low as this; the limit on the user's processes is left then.
@@ -366,10 +369,8 @@ fn mount_point(root: BorrowedFd<'_>, at: &[CString]) -> std::result::Result<Owne
             Some(next) => next,
             None => {
                 let made = new_directory(parent, name)?;
-                if directory.is_none() {
-                    // At the top of the view, which no tree brings its times to.
-                    set_times(made.as_fd(), c"")?;
-                }
+                set_times(made.as_fd(), c"")?;
+                set_times(parent, c"")?;
                 made
             }
         };

@@ -3,6 +3,9 @@
 //! What is called after [`clone_process`] in the child allocates nothing and takes no lock: another thread of the parent may have held
 //! one at the moment of copying.
 
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+compile_error!("the embedded executor knows the system calls of Linux on x86-64 alone");
+
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_ulong};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;

@@ -1,0 +1,322 @@
+//! What runs inside an action: this program again, told by its environment what to try. It prints what it finds.
+
+use std::ffi::c_long;
+use std::fs::{self, OpenOptions};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{SocketAddr as UnixAddress, UnixStream};
+use std::path::Path;
+use std::time::Duration;
+
+/// Not a test of its own: runs the probe that the environment names.
+#[test]
+fn entry() {
+    let Ok(name) = std::env::var("EXECUTOR_PROBE") else { return };
+    let argument = std::env::var("EXECUTOR_ARGUMENT").unwrap_or_default();
+    println!();
+    match name.as_str() {
+        "view" => view(),
+        "network" => network(&argument),
+        "syscalls" => syscalls(),
+        "files" => files(&argument),
+        "processes" => processes(),
+        other => panic!("no probe `{other}`"),
+    }
+    std::process::exit(0);
+}
+
+fn say(line: impl AsRef<str>) {
+    for line in line.as_ref().lines() {
+        println!("probe: {line}");
+    }
+}
+
+fn outcome<T>(what: &str, result: std::io::Result<T>) {
+    match result {
+        Ok(_) => say(format!("{what}: done")),
+        Err(error) => match error.raw_os_error() {
+            Some(number) => say(format!("{what}: {}", errno_name(number))),
+            None => say(format!("{what}: {error}")),
+        },
+    }
+}
+
+fn errno_name(number: i32) -> String {
+    match number {
+        libc::EPERM => "EPERM",
+        libc::ENOENT => "ENOENT",
+        libc::ESRCH => "ESRCH",
+        libc::EACCES => "EACCES",
+        libc::EROFS => "EROFS",
+        libc::ENOSYS => "ENOSYS",
+        libc::EAFNOSUPPORT => "EAFNOSUPPORT",
+        libc::ENETUNREACH => "ENETUNREACH",
+        libc::ECONNREFUSED => "ECONNREFUSED",
+        libc::EINVAL => "EINVAL",
+        libc::ENOTTY => "ENOTTY",
+        libc::ENXIO => "ENXIO",
+        other => return format!("error {other}"),
+    }
+    .to_owned()
+}
+
+/// A system call by its number.
+fn call<const N: usize>(number: c_long, arguments: [usize; N]) -> std::io::Result<c_long> {
+    let [a, b, c, d, e, f] = std::array::from_fn(|index| arguments.get(index).copied().unwrap_or(0));
+    // SAFETY: the callers pass numbers, null pointers and pointers to C strings that live.
+    let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };
+    if result == -1 { Err(std::io::Error::last_os_error()) } else { Ok(result) }
+}
+
+fn text(string: &'static std::ffi::CStr) -> usize {
+    string.as_ptr() as usize
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| error.to_string())
+}
+
+/// The complete view, as the golden file has it.
+fn view() {
+    say("[environment]");
+    let mut variables: Vec<_> = std::env::vars().filter(|(name, _)| !name.starts_with("EXECUTOR_")).collect();
+    variables.sort();
+    for (name, value) in variables {
+        say(format!("{name}={value}"));
+    }
+    say("[process]");
+    say(format!("directory: {}", std::env::current_dir().unwrap().display()));
+    let stat = read("/proc/self/stat");
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    say(format!("parent {}, group {}, session {}, terminal {}", fields[1], fields[2], fields[3], fields[4]));
+    say(format!("groups: {}", call(libc::SYS_getgroups, [0; 6]).unwrap()));
+    for line in read("/proc/self/status").lines() {
+        let wanted = ["Umask", "Uid", "Gid", "NSpid", "SigBlk", "Cap", "NoNewPrivs", "Seccomp:"];
+        if wanted.iter().any(|name| line.starts_with(name)) {
+            say(line.replace('\t', " "));
+        }
+    }
+    say(format!("personality: {:#x}", call(libc::SYS_personality, [0xffff_ffff, 0, 0, 0, 0]).unwrap()));
+    say("[names]");
+    say(format!("host {}", read("/proc/sys/kernel/hostname").trim()));
+    say(format!("domain {}", read("/proc/sys/kernel/domainname").trim()));
+    say("[limits]");
+    for line in read("/proc/self/limits").lines() {
+        say(line.trim_end());
+    }
+    say("[descriptors]");
+    for number in 0..3 {
+        let target = fs::read_link(format!("/proc/self/fd/{number}")).unwrap();
+        say(format!("{number}: {}", target.to_string_lossy().split('[').next().unwrap()));
+    }
+    for directory in ["/", "/dev", "/build", "/tmp", "/dev/shm"] {
+        say(format!("[{directory}]"));
+        list(Path::new(directory));
+    }
+    say("[mounts]");
+    mounts();
+    say("[hidden]");
+    for name in ["acpi", "asound", "interrupts", "kcore", "keys", "kmsg", "kpagecount", "latency_stats", "pagetypeinfo"]
+        .into_iter()
+        .chain([
+            "sched_debug",
+            "scsi",
+            "slabinfo",
+            "sysrq-trigger",
+            "timer_list",
+            "tty/driver",
+            "vmallocinfo",
+            "1",
+            "2",
+        ])
+    {
+        let path = Path::new("/proc").join(name);
+        let seen = match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => fs::read_dir(&path).map_or(0, Iterator::count),
+            Ok(_) => fs::read(&path).map_or(0, |bytes| bytes.len()),
+            Err(_) => 0,
+        };
+        say(format!("{name}: {}", if seen == 0 { "nothing" } else { "something" }));
+    }
+    say("[network]");
+    for line in read("/proc/net/dev").lines().skip(2) {
+        say(line.split(':').next().unwrap().trim());
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    outcome("loopback", TcpStream::connect(listener.local_addr().unwrap()));
+}
+
+fn list(directory: &Path) {
+    let mut entries: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.push(directory.to_owned());
+    entries.sort();
+    for path in entries {
+        let metadata = fs::symlink_metadata(&path).unwrap();
+        let kind = metadata.file_type();
+        let owner = format!("{}:{}", metadata.uid(), metadata.gid());
+        // Not of the contract: the library directories that this image happens to have, and the host's devices' times.
+        if directory == Path::new("/") && path.to_string_lossy().starts_with("/lib") {
+            continue;
+        }
+        let time = match metadata.mtime() {
+            315_619_200 => "constant",
+            _ if kind.is_char_device() || path.starts_with("/proc") => "of the host",
+            _ if path == Path::new("/usr") => "of the image",
+            _ => "wrong",
+        };
+        let what = if kind.is_char_device() {
+            format!("device {}:{}", libc::major(metadata.rdev()), libc::minor(metadata.rdev()))
+        } else if kind.is_symlink() {
+            format!("-> {}", fs::read_link(&path).unwrap().display())
+        } else {
+            "directory".to_owned()
+        };
+        // The host decides whether its devices are shown as root's.
+        let owner = if kind.is_char_device() { "host's" } else { &owner };
+        let owner = if path.starts_with("/proc") { "host's" } else { owner };
+        say(format!("{} {:o} {owner} {what}, time {time}", path.display(), metadata.permissions().mode() & 0o7777));
+    }
+}
+
+fn mounts() {
+    let mut lines = Vec::new();
+    for line in read("/proc/self/mountinfo").lines() {
+        let (left, right) = line.split_once(" - ").unwrap();
+        let left: Vec<&str> = left.split(' ').collect();
+        let kind = match right.split(' ').next().unwrap() {
+            own @ ("tmpfs" | "proc") => own,
+            _ => "host's",
+        };
+        // Which of them there are to hide depends on the kernel; the library directories are this image's.
+        if left[4].starts_with("/proc/") || left[4].starts_with("/lib") {
+            continue;
+        }
+        let kind = if ["/usr", "/build"].contains(&left[4]) || left[4].starts_with("/dev/") && left[4] != "/dev/shm" {
+            "host's"
+        } else {
+            kind
+        };
+        let options: Vec<&str> =
+            left[5].split(',').filter(|option| ["ro", "rw", "nosuid", "nodev", "noexec"].contains(option)).collect();
+        let propagation = left[6..].join(" ");
+        lines.push(format!("{} {} {kind} {propagation}", left[4], options.join(",")).trim_end().to_owned());
+    }
+    lines.sort();
+    say(lines.join("\n"));
+}
+
+/// Tries to reach a listener of the host, an abstract socket of the host, and the world.
+fn network(argument: &str) {
+    let (port, name) = argument.split_once(' ').unwrap();
+    let limit = Duration::from_secs(5);
+    let local: SocketAddr = format!("127.0.0.1:{port}").parse().unwrap();
+    outcome("listener of the host", TcpStream::connect_timeout(&local, limit));
+    let address = UnixAddress::from_abstract_name(name).unwrap();
+    outcome("abstract socket of the host", UnixStream::connect_addr(&address));
+    outcome("the world", TcpStream::connect_timeout(&"192.0.2.1:80".parse().unwrap(), limit));
+    let name_server = UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.send_to(b"?", "192.0.2.53:53"));
+    outcome("a name server", name_server);
+    for (name, family) in [("vsock", 40), ("alg", libc::AF_ALG), ("packet", libc::AF_PACKET)] {
+        outcome(name, call(libc::SYS_socket, [family as usize, libc::SOCK_RAW as usize, 0, 0, 0]));
+    }
+}
+
+/// Calls that no action may make.
+fn syscalls() {
+    let new_user = libc::CLONE_NEWUSER as usize;
+    let remount = (libc::MS_REMOUNT | libc::MS_BIND) as usize;
+    for (name, number, arguments) in [
+        ("mount", libc::SYS_mount, [text(c"none"), text(c"/tmp"), text(c"tmpfs"), 0, 0]),
+        ("remount", libc::SYS_mount, [text(c"none"), text(c"/"), 0, remount, 0]),
+        ("umount2", libc::SYS_umount2, [text(c"/proc"), libc::MNT_DETACH as usize, 0, 0, 0]),
+        ("open_tree", libc::SYS_open_tree, [0, text(c"/"), 1, 0, 0]),
+        ("unshare", libc::SYS_unshare, [new_user, 0, 0, 0, 0]),
+        ("clone", libc::SYS_clone, [new_user | libc::SIGCHLD as usize, 0, 0, 0, 0]),
+        ("clone3", libc::SYS_clone3, [0; 5]),
+        ("setns", libc::SYS_setns, [0; 5]),
+        ("chroot", libc::SYS_chroot, [text(c"/tmp"), 0, 0, 0, 0]),
+        ("pivot_root", libc::SYS_pivot_root, [text(c"/tmp"), text(c"/tmp"), 0, 0, 0]),
+        ("keyctl", libc::SYS_keyctl, [0, -3_isize as usize, 0, 0, 0]),
+        ("add_key", libc::SYS_add_key, [text(c"user"), text(c"a"), text(c"a"), 1, -3_isize as usize]),
+        ("bpf", libc::SYS_bpf, [0; 5]),
+        ("perf_event_open", libc::SYS_perf_event_open, [0; 5]),
+        ("userfaultfd", libc::SYS_userfaultfd, [0; 5]),
+        ("io_uring_setup", libc::SYS_io_uring_setup, [1, 0, 0, 0, 0]),
+        ("sethostname", libc::SYS_sethostname, [text(c"a"), 1, 0, 0, 0]),
+        ("personality", libc::SYS_personality, [libc::ADDR_NO_RANDOMIZE as usize, 0, 0, 0, 0]),
+        ("mknod", libc::SYS_mknod, [text(c"/build/null"), libc::S_IFCHR as usize | 0o666, 0x103, 0, 0]),
+        ("TIOCSTI", libc::SYS_ioctl, [0, libc::TIOCSTI as usize, text(c"a"), 0, 0]),
+        ("chown", libc::SYS_chown, [text(c"/build"), 1, 1, 0, 0]),
+        ("setuid", libc::SYS_setuid, [1, 0, 0, 0, 0]),
+        ("setgroups", libc::SYS_setgroups, [0; 5]),
+        ("setpriority", libc::SYS_setpriority, [0, 0, -5_isize as usize, 0, 0]),
+        ("open_by_handle_at", libc::SYS_open_by_handle_at, [0; 5]),
+    ] {
+        outcome(name, call(number, arguments));
+    }
+}
+
+/// Tries to change files that are not the action's. The argument is a file of the host.
+fn files(host: &str) {
+    outcome("host's file", fs::read(host));
+    outcome("host's file by /proc/1/root", fs::read(format!("/proc/1/root{host}")));
+    outcome("host's file by /proc/self/root", fs::read(format!("/proc/self/root{host}")));
+    outcome("host's file by /..", fs::read(format!("/../../..{host}")));
+    outcome("host's passwd", fs::read("/etc/passwd"));
+    outcome("/sys", fs::read_dir("/sys"));
+    for path in ["/new", "/usr/new", "/dev/new", "/build/input/new", "/opt/input/new"] {
+        outcome(&format!("create {path}"), fs::write(path, "x"));
+    }
+    for path in ["/usr/bin/sh", "/build/input/file", "/opt/input/file", "/dev/null", "/"] {
+        outcome(&format!("chmod {path}"), fs::set_permissions(path, fs::Permissions::from_mode(0o777)));
+        let times = fs::FileTimes::new().set_modified(std::time::SystemTime::now());
+        outcome(&format!("touch {path}"), fs::File::open(path).and_then(|file| file.set_times(times)));
+    }
+    outcome("append to an input", OpenOptions::new().append(true).open("/build/input/file"));
+    outcome("remove an input", fs::remove_file("/build/input/file"));
+    outcome(
+        "rename a mount point",
+        fs::rename("/build/input", "/build/other").map_err(|_| std::io::Error::from_raw_os_error(libc::EPERM)),
+    );
+    for path in
+        ["/proc/sys/kernel/core_pattern", "/proc/sys/kernel/pid_max", "/proc/self/oom_score_adj", "/proc/self/uid_map"]
+    {
+        outcome(&format!("write {path}"), OpenOptions::new().write(true).open(path));
+    }
+    outcome(
+        "write /dev/null",
+        OpenOptions::new().write(true).open("/dev/null").and_then(|mut null| null.write_all(b"x")),
+    );
+    let mut random = [0; 16];
+    outcome("read /dev/urandom", fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut random)));
+    outcome("open /dev/tty", fs::File::open("/dev/tty"));
+    outcome("write /build", fs::write("/build/out", "x"));
+    outcome("write /tmp", fs::write("/tmp/out", "x"));
+    outcome("write /dev/shm", fs::write("/dev/shm/out", "x"));
+}
+
+/// Tries to reach processes that are not the action's.
+fn processes() {
+    let numbers =
+        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<u32>().ok());
+    say(format!("processes: {:?}", numbers.collect::<Vec<_>>()));
+    outcome("ptrace the supervisor", call(libc::SYS_ptrace, [libc::PTRACE_ATTACH as usize, 1, 0, 0, 0]));
+    outcome("memory of the supervisor", fs::read("/proc/1/mem"));
+    outcome(
+        "descriptors of the supervisor",
+        call(libc::SYS_pidfd_open, [1, 0, 0, 0, 0])
+            .and_then(|pidfd| call(libc::SYS_pidfd_getfd, [pidfd as usize, 0, 0, 0, 0])),
+    );
+    let mut buffer = [0_u8; 8];
+    let own = [buffer.as_mut_ptr() as usize, buffer.len()];
+    let theirs = [text(c"the same address, as it is a copy"), buffer.len()];
+    let copy = call(libc::SYS_process_vm_readv, [1, own.as_ptr() as usize, 1, theirs.as_ptr() as usize, 1]);
+    outcome("copy from the supervisor", copy);
+    outcome("kill the supervisor", call(libc::SYS_kill, [1, libc::SIGKILL as usize, 0, 0, 0]));
+    outcome("stop the supervisor", call(libc::SYS_kill, [1, libc::SIGSTOP as usize, 0, 0, 0]));
+    outcome("signal a process of the host", call(libc::SYS_kill, [99_999, 0, 0, 0, 0]));
+    outcome("signal all", call(libc::SYS_kill, [-1_isize as usize, libc::SIGTERM as usize, 0, 0, 0]));
+    say("alive");
+}
