@@ -47,7 +47,7 @@ impl Log {
         // One write a line: others may append to the same file. Nobody can be told that the log itself fails.
         let line = format!("{line}\n");
         let _ = match &self.file {
-            Some(file) => { &*file }.write_all(line.as_bytes()),
+            Some(file) => Write::write_all(&mut &*file, line.as_bytes()),
             None => std::io::stderr().write_all(line.as_bytes()),
         };
     }

@@ -175,6 +175,7 @@ fn unescape(text: &[u8]) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use super::check as check_mount;
     use super::*;
 
     #[test]
@@ -195,7 +196,7 @@ mod tests {
         for directory in [&inner, &beside] {
             std::fs::create_dir_all(directory).unwrap();
         }
-        let check = |path: &Path| super::check(path, &open_directory(path).unwrap(), std::slice::from_ref(&bin));
+        let check = |path: &Path| check_mount(path, &open_directory(path).unwrap(), std::slice::from_ref(&bin));
         assert!(check(&beside).is_ok());
         for path in [dest.path(), &bin, &inner, Path::new("/")] {
             assert!(matches!(check(path), Err(OverlapError::Reaches { .. })), "{}", path.display());

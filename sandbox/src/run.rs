@@ -5,6 +5,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
+use std::thread::JoinHandle;
 
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit};
@@ -119,7 +120,9 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ! {
         // At once, without giving back what ends with the process.
         std::process::exit(status.into())
     };
-    if let Err(error) = std::thread::Builder::new().name(name).stack_size(THREAD_STACK).spawn(work).map(|t| t.join()) {
+    if let Err(error) =
+        std::thread::Builder::new().name(name).stack_size(THREAD_STACK).spawn(work).map(JoinHandle::join)
+    {
         eprintln!("run: {}", RunError::Thread(error));
         std::process::exit(ENVIRONMENT_STATUS.into());
     }

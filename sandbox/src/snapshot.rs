@@ -12,6 +12,9 @@
 //!   it reads arguments, environment, clocks and random bytes anew, and does all else that `_start` would do after initialisation, then exits by
 //!   `proc_exit` or returns (status 0). What libraries cached of the environment (such as wasi-libc's `environ`) it has to refresh.
 //!
+//! A linker's habit to know: wasm-ld wraps each export of a command with calls of the constructors and destructors, but only while nothing in the module
+//! refers to `__wasm_call_ctors`. So a module that takes part refers to it, and its `main` calls it first if the initialisation has not run.
+//!
 //! The custom section `pynbox.snapshot` (text, one rule a line, empty lines and lines with `#` are skipped) says when the snapshot must not be used;
 //! then `_start` of the plain module is called:
 //!

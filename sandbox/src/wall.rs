@@ -74,6 +74,10 @@ const ALLOWED: &[i64] = &[
     libc::SYS_rt_sigreturn,
     libc::SYS_sigaltstack,
     libc::SYS_getpid,
+    // A thread of the compiler's pool may still be on its way into life.
+    libc::SYS_rseq,
+    libc::SYS_set_robust_list,
+    libc::SYS_sched_getaffinity,
     libc::SYS_gettid,
     libc::SYS_exit,
     libc::SYS_exit_group,
@@ -108,6 +112,7 @@ fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
     rules.insert(libc::SYS_ioctl, one_of(1, &[libc::FIONREAD])?);
     let commands = [libc::F_GETFL, libc::F_SETFL, libc::F_GETFD, libc::F_DUPFD_CLOEXEC];
     rules.insert(libc::SYS_fcntl, one_of(1, &commands.map(|c| u64::from(c.cast_unsigned())))?);
+    rules.insert(libc::SYS_prctl, one_of(0, &[u64::from(libc::PR_SET_NAME.cast_unsigned())])?);
     // A fault of the engine ends this process by a signal to itself.
     rules.insert(libc::SYS_tgkill, one_of(0, &[u64::from(std::process::id())])?);
     let refuse = SeccompAction::Errno(libc::EPERM.cast_unsigned());

@@ -110,9 +110,8 @@ impl<'a> Memory<'a> {
         read: impl FnOnce(&mut [IoSliceMut<'_>]) -> Result<T, Errno>,
     ) -> Result<T, Errno> {
         let mut ranges = self.buffer_ranges(at, count)?;
-        let disjoint = (0..ranges.len())
-            .find(|&i| ranges[..i].iter().any(|r| r.start < ranges[i].end && ranges[i].start < r.end))
-            .unwrap_or(ranges.len());
+        let disjoint =
+            (0..ranges.len()).find(|&i| ranges[..i].iter().any(|r| overlap(r, &ranges[i]))).unwrap_or(ranges.len());
         ranges.truncate(disjoint);
         let mut order: Vec<usize> = (0..ranges.len()).collect();
         order.sort_by_key(|&i| (ranges[i].start, ranges[i].end));
@@ -132,6 +131,10 @@ impl<'a> Memory<'a> {
         let mut buffers: Vec<IoSliceMut<'_>> = pieces.into_iter().map(|(_, b)| b).collect();
         read(&mut buffers)
     }
+}
+
+fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
+    !a.is_empty() && !b.is_empty() && a.start < b.end && b.start < a.end
 }
 
 impl From<Errno> for Stop {

@@ -102,7 +102,12 @@ impl Vfs {
         let mut flags = host_flags(how) | OFlags::CREATE;
         flags.set(OFlags::EXCL, how.exclusive);
         flags.set(OFlags::TRUNC, how.truncate);
-        let fd = open_beneath(mount, below, flags, Mode::from_raw_mode(0o666))?;
+        let fd =
+            open_beneath(mount, below, flags, Mode::from_raw_mode(0o666)).map_err(|e| match path.split_last() {
+                // The directory is only virtual.
+                Some((parent, _)) if e == Errno::NOENT && self.mounts.is_above_mount(&parent) => Errno::ROFS,
+                _ => e,
+            })?;
         regular_file(fd, mount.access, how, keep)
     }
 

@@ -1,0 +1,118 @@
+//! The second wall, seen from inside: a process that raised it tries what a broken-out guest would.
+
+use std::io::Error;
+use std::process::Command;
+
+const CHILD: &str = "PYNBOX_WALL_CHILD";
+
+#[test]
+fn what_is_not_needed_is_refused() {
+    if std::env::var_os(CHILD).is_some() {
+        child();
+    }
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "what_is_not_needed_is_refused", "--nocapture", "--test-threads=1"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(42), "{text}");
+}
+
+/// Ends with 42 if everything was refused, and says what was not.
+fn child() -> ! {
+    // One that was there before is confined as well.
+    let (ask, asked) = std::sync::mpsc::channel();
+    let (answer, answered) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        asked.recv().unwrap();
+        answer.send(refused("openat of another thread", open)).unwrap();
+    });
+    pynbox_run::wall::raise().unwrap();
+    ask.send(()).unwrap();
+    let page = page();
+    let results = [
+        answered.recv().unwrap(),
+        refused("openat", open),
+        // SAFETY: takes no memory.
+        refused("socket", || unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0) }),
+        refused("fork", fork),
+        // SAFETY: the path is a string that ends, and the lists are empty.
+        refused("execve", || unsafe {
+            libc::execve(c"/bin/true".as_ptr(), [std::ptr::null()].as_ptr(), [std::ptr::null()].as_ptr())
+        }),
+        // SAFETY: signal 0 asks alone.
+        refused("kill", || unsafe { libc::kill(libc::getppid(), 0) }),
+        refused("ptrace", ptrace),
+        // SAFETY: the page is this function's own.
+        refused("mprotect to executable", || unsafe { libc::mprotect(page, 4096, libc::PROT_READ | libc::PROT_EXEC) }),
+        refused("mmap of executable memory", || mmap(libc::PROT_READ | libc::PROT_EXEC)),
+        // SAFETY: the paths are strings that end.
+        refused("chmod", || unsafe { libc::chmod(c"/tmp".as_ptr(), 0o777) }),
+        // SAFETY: the same.
+        refused("chroot", || unsafe { libc::chroot(c"/".as_ptr()) }),
+        // SAFETY: takes no memory.
+        refused("unshare", || unsafe { libc::unshare(libc::CLONE_NEWUSER) }),
+        // SAFETY: terminal input is pushed from one byte.
+        refused("TIOCSTI", || unsafe { libc::ioctl(0, libc::TIOCSTI, c"x".as_ptr()) }),
+        std::thread::Builder::new().spawn(|| ()).is_err(),
+        // SAFETY: reads a flag.
+        unsafe { libc::syscall(libc::SYS_write, 1, c"\n".as_ptr(), 1) == 1 },
+        // What the engine needs goes on.
+        mmap(libc::PROT_READ | libc::PROT_WRITE) == 0,
+    ];
+    // SAFETY: ends the process.
+    unsafe { libc::_exit(if results.iter().all(|&r| r) { 42 } else { 1 }) }
+}
+
+fn refused(what: &str, call: impl FnOnce() -> i32) -> bool {
+    let result = call();
+    let error = Error::last_os_error();
+    let refused = result == -1 && error.raw_os_error() == Some(libc::EPERM);
+    if !refused {
+        eprintln!("{what} gave {result}, {error}");
+    }
+    refused
+}
+
+fn fork() -> i32 {
+    // SAFETY: a child that should not be there ends at once.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        // SAFETY: ends the process.
+        unsafe { libc::_exit(0) }
+    }
+    pid
+}
+
+fn ptrace() -> i32 {
+    // SAFETY: attaches to nobody if it is refused, and to the parent, which fails the test then, if not.
+    let result = unsafe { libc::ptrace(libc::PTRACE_SEIZE, libc::getppid(), 0, 0) };
+    if result == -1 { -1 } else { 0 }
+}
+
+fn open() -> i32 {
+    // SAFETY: the path is a string that ends.
+    unsafe { libc::open(c"/etc/passwd".as_ptr(), libc::O_RDONLY) }
+}
+
+fn page() -> *mut libc::c_void {
+    // SAFETY: asks for a new page.
+    unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            4096,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    }
+}
+
+fn mmap(protection: i32) -> i32 {
+    // SAFETY: asks for a new page.
+    let page =
+        unsafe { libc::mmap(std::ptr::null_mut(), 4096, protection, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0) };
+    if page == libc::MAP_FAILED { -1 } else { 0 }
+}
