@@ -1,7 +1,9 @@
 //! One action under an executor: its inputs are laid out, its command is run, its outputs are taken into the store.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use build_graph::node::{Action, NodeName};
@@ -90,12 +92,7 @@ impl View {
     ///
     /// # Errors
     /// Those of the executor.
-    pub fn shell(
-        &self,
-        action: &Action,
-        executor: &dyn Executor,
-        build: &std::path::Path,
-    ) -> Result<Status, BuildError> {
+    pub fn shell(&self, action: &Action, executor: &dyn Executor, build: &Path) -> Result<Status, BuildError> {
         Ok(self.with(action, |run| executor.shell(&Run { build_dir: build, ..*run }))?)
     }
 }
@@ -146,23 +143,46 @@ pub fn run(
         failed => Err(BuildError::Failed { status: describe(failed), kept: None }),
     };
     let Some(out) = out else { return outcome };
-    let kept = out.failed(run.name);
+    let place = out.failed(run.name);
+    remove(&place)?;
     match outcome {
-        Ok(tree) => {
-            if kept.exists() {
-                std::fs::remove_dir_all(&kept).map_err(BuildError::io("remove", &kept))?;
-            }
-            Ok(tree)
-        }
+        Ok(tree) => Ok(tree),
         Err(BuildError::Failed { status, .. }) => {
-            let kept = view.scratch.keep(&kept).is_ok().then_some(kept);
-            Err(BuildError::Failed { status, kept })
+            keep(&view.scratch, &place)?;
+            Err(BuildError::Failed { status, kept: Some(place) })
         }
         Err(other) => {
             // The first error is the one to tell.
-            let _ = view.scratch.keep(&kept);
+            let _ = keep(&view.scratch, &place);
             Err(other)
         }
+    }
+}
+
+/// Moves what a failed action left to where its user finds it.
+fn keep(scratch: &Scratch, place: &Path) -> Result<(), BuildError> {
+    if let Some(above) = place.parent() {
+        std::fs::create_dir_all(above).map_err(BuildError::io("create", above))?;
+    }
+    match scratch.keep(place) {
+        Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::CrossesDevices => {
+            // The store is on another file system; only what the action left is worth a copy, not its inputs.
+            std::fs::create_dir(place).map_err(BuildError::io("create", place))?;
+            let status = Command::new("cp")
+                .arg("-a")
+                .args(["build", "log"].map(|name| scratch.path().join(name)))
+                .arg(place)
+                .status();
+            status.map(drop).map_err(BuildError::io("write", place))
+        }
+        kept => Ok(kept?),
+    }
+}
+
+fn remove(place: &Path) -> Result<(), BuildError> {
+    match std::fs::remove_dir_all(place) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(BuildError::io("remove", place)(error)),
+        _ => Ok(()),
     }
 }
 
