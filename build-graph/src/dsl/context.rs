@@ -78,6 +78,9 @@ impl From<&Handle> for Take {
     }
 }
 
+/// The directory of objects, below `/build` and in the trees of compile actions.
+const OBJECTS: &str = "objects";
+
 /// A set of C files that are compiled alike, one action each.
 #[derive(Debug, Clone, Default)]
 pub struct Compilation {
@@ -229,7 +232,7 @@ impl<'a> Context<'a> {
     }
 
     /// Compiles each unit in an action of its own, which sees that file and the headers; gives the objects, in the units' order. The
-    /// object of `Objects/abstract.c` is `Objects/abstract.o` in its tree.
+    /// object of `Objects/abstract.c` is `objects/Objects/abstract.o` in its tree.
     pub fn compile(&mut self, compilation: &Compilation) -> Vec<Handle> {
         let Some(source) = &compilation.source else {
             self.mistake("a compilation has no source".to_owned());
@@ -239,7 +242,8 @@ impl<'a> Context<'a> {
         let mut objects = Vec::with_capacity(compilation.units.len());
         for unit in &compilation.units {
             let stem = unit.rsplit_once('.').map_or(unit.as_str(), |(stem, _)| stem);
-            let object = format!("{}{stem}.o", compilation.prefix);
+            let step = format!("{}{stem}.o", compilation.prefix);
+            let object = format!("{OBJECTS}/{step}");
             let toolchain = self.toolchain;
             let mut command = toolchain.cc.clone();
             command.extend(toolchain.cflags.iter().cloned());
@@ -249,16 +253,12 @@ impl<'a> Context<'a> {
             }
             command.extend(compilation.flags.iter().cloned());
             command.extend(["-c".to_owned(), format!("src/{unit}"), "-o".to_owned(), object.clone()]);
-            let script = match object.rsplit_once('/') {
-                // The compiler makes no directories.
-                Some((folder, _)) => {
-                    ["/bin/sh", "-euc", "mkdir -p \"$0\" && exec \"$@\"", folder].map(str::to_owned).to_vec()
-                }
-                None => Vec::new(),
-            };
+            // The compiler makes no directories.
+            let folder = object.rsplit_once('/').map_or(OBJECTS, |(folder, _)| folder);
+            let script = ["/bin/sh", "-euc", "mkdir -p \"$0\" && exec \"$@\"", folder].map(str::to_owned);
             let command = script.into_iter().chain(command);
             let mut action =
-                self.action(&object).command(command).input(source.select([unit]), "/build/src").output(&object);
+                self.action(&step).command(command).input(source.select([unit]), "/build/src").output(&object);
             if !compilation.headers.is_empty() {
                 action = action.input(source.select(&compilation.headers), "/build/headers");
             }
@@ -288,7 +288,7 @@ impl<'a> Context<'a> {
             format!("mkdir -p lib && cd objects && {ar} rcsD ../{library} $(find . -name '*.o' | LC_ALL=C sort)");
         let mut action = self.action(&library).shell(&script).output(&library);
         for object in objects {
-            action = action.input(object, "/build/objects");
+            action = action.input(object.below(OBJECTS), "/build/objects");
         }
         action.finish()
     }
@@ -307,7 +307,7 @@ impl<'a> Context<'a> {
         let script = format!("{} $(find objects -name '*.o' | LC_ALL=C sort) {}", before.join(" "), after.join(" "));
         let mut action = self.action(&name).shell(&script).output(&name);
         for object in &program.objects {
-            action = action.input(object, "/build/objects");
+            action = action.input(object.below(OBJECTS), "/build/objects");
         }
         for (library, _) in &program.libraries {
             action = action.input(library.select(["lib"]), "/build/libraries");

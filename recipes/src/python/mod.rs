@@ -113,6 +113,8 @@ fn configure(cx: &mut Context<'_>, source: &Handle, files: &Handle) -> Handle {
         "Misc/*.in",
         "Modules/*.in",
         "Modules/Setup*",
+        "Modules/makesetup",
+        "Modules/makesetup",
     ]);
     let script = format!(
         "mkdir work && cd work && ../src/configure {} --prefix=/python --with-threads --without-computed-gotos --disable-ipv6 \
