@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Context, Handle, Take};
 use crate::node::{Action, ActionInput, Op, Selection};
-use crate::{Projection, RelPath, SandboxPath};
+use crate::{Projection, RelPath, SandboxPath, contract};
 
 /// An action under description. Every method adds to it; [`finish`](Self::finish) makes the node.
 #[must_use = "an action that is not finished is not in the graph"]
@@ -79,6 +79,9 @@ impl<'c, 'a> ActionBuilder<'c, 'a> {
         let mut checked_inputs = Vec::with_capacity(inputs.len());
         for (take, at) in inputs {
             match (take.check(), SandboxPath::new(at)) {
+                (Ok(_), Ok(at)) if at.as_str() == contract::BUILD_DIR => context.mistake(format!(
+                    "action `{step}` sees an input at `{at}`, where it writes: put it into a directory below"
+                )),
                 (Ok(selection), Ok(at)) => checked_inputs.push(ActionInput { selection, at }),
                 (Err(message), _) => context.mistake(format!("action `{step}`: {message}")),
                 (_, Err(error)) => context.mistake(format!("action `{step}`: {error}")),
