@@ -8,8 +8,8 @@
  * `pynbox.snapshot`, a line each; the loader then takes the cold way, _start():
  *
  *     cold-env PREFIX   if a variable's name begins with PREFIX
- *     cold-arg -X       if the letter X is among the options. Options are the arguments before the first one that doesn't begin with
- *                       "-" or is "-" or "--"; their letters may be joined ("-uS"); after a letter c or m no more options follow.
+ *     cold-arg -X       if the letter X is among the leading options
+ *     end-arg -X        the option X takes all that follows: no option is looked for there
  *
  * Nothing random is in the snapshot: string hashes are not randomised without -R, and `random` has not been imported.
  * The loader must open the same directories, under the same descriptors, for init and resume (it has one: 3, "/").
@@ -39,6 +39,8 @@ __asm__(".section .custom_section.pynbox.snapshot,\"\",@\n"
         ".ascii \"cold-arg -v\\n\"\n"
         ".ascii \"cold-arg -W\\n\"\n"
         ".ascii \"cold-arg -X\\n\"\n"
+        ".ascii \"end-arg -c\\n\"\n"
+        ".ascii \"end-arg -m\\n\"\n"
         ".text\n");
 
 #define EXPORT(name) __attribute__((export_name(#name)))

@@ -4,7 +4,12 @@
 #ifndef SANDBOX_STDIO_H
 #define SANDBOX_STDIO_H
 
+/* wasi-libc declares these two as deprecated; its declarations go under other names. */
+#define tmpfile deprecated_tmpfile
+#define tmpnam deprecated_tmpnam
 #include_next <stdio.h>
+#undef tmpfile
+#undef tmpnam
 
 #ifdef __cplusplus
 extern "C" {

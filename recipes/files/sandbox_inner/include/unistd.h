@@ -23,6 +23,7 @@ int pipe2(int fds[2], int flags);
 
 /* files.c */
 int access(const char *path, int mode) __asm__("sandbox_access");
+int chdir(const char *path) __asm__("sandbox_chdir");
 int chown(const char *path, uid_t uid, gid_t gid);
 int fchown(int fd, uid_t uid, gid_t gid);
 int lchown(const char *path, uid_t uid, gid_t gid);

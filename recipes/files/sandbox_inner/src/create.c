@@ -40,6 +40,9 @@ static int make(const char *path, int flags, mode_t mode)
 
 int open(const char *path, int flags, ...)
 {
+    /* Elsewhere O_RDONLY is 0, and programs leave it out. */
+    if (!(flags & O_ACCMODE))
+        flags |= O_RDONLY;
     if (!(flags & O_CREAT))
         return __wasilibc_open_nomode(path, flags);
     va_list arguments;

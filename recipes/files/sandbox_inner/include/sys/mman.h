@@ -2,7 +2,8 @@
  * Memory maps, in place of wasi-libc's emulation, which never writes a map back and can't protect any.
  *
  * A map is a copy of the file's bytes (mman.c). What a shared, writable map holds is written to the file by msync() and munmap(), not
- * before; what others write to the file meanwhile is not seen. Protection is not enforced; executable maps are refused.
+ * before; what others write to the file meanwhile is not seen. Protection is not enforced; nothing in a map can be
+ * executed, whatever is asked.
  */
 #ifndef SANDBOX_SYS_MMAN_H
 #define SANDBOX_SYS_MMAN_H

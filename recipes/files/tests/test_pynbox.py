@@ -1,0 +1,265 @@
+"""The Python half of the sandbox's tests, run inside by bin/test_pynbox, which says what it mounts and passes."""
+
+import array
+import datetime
+import decimal
+import errno
+import hashlib
+import json
+import math
+import os
+import pkgutil
+import re
+import select
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import thread
+import threading
+import time
+import unittest
+import zlib
+
+# What can't be imported, and why. Anything else that is shipped must be.
+NOT_IMPORTABLE = {
+    "_LWPCookieJar": "imported by cookielib alone",
+    "_MozillaCookieJar": "imported by cookielib alone",
+    "dbhash": "needs Berkeley DB",
+    "encodings.bz2_codec": "needs bzip2",
+    "encodings.mbcs": "Windows",
+    "distutils.command.bdist_msi": "Windows",
+    "distutils.msvc9compiler": "Windows",
+    "hotshot.stones": "needs CPython's own tests",
+    "lib2to3.pgen2.conv": "imports what CPython does not have",
+    "ssl": "needs OpenSSL",
+}
+# What acts when it is imported, as a `__main__` does too.
+ACTS = ["antigravity", "this", "__phello__.foo"]
+
+
+class Blocked(unittest.TestCase):
+    """What the operating system would give."""
+
+    def refused(self, function, *arguments):
+        try:
+            function(*arguments)
+        except EnvironmentError as error:
+            self.assertEqual(error.errno, errno.ENOSYS)
+            self.assertEqual(error.strerror, "Function not implemented")
+        else:
+            self.fail("not refused")
+
+    def test_sockets(self):
+        self.refused(socket.socket)
+        self.refused(socket.socket, socket.AF_UNIX)
+        self.refused(socket.socketpair)
+        self.refused(socket.create_connection, ("127.0.0.1", 80))
+        self.refused(socket.getaddrinfo, "localhost", 80)
+
+    def test_programs(self):
+        self.refused(os.fork)
+        self.refused(os.pipe)
+        self.refused(os.popen, "true")
+        self.refused(os.system, "true")
+        self.refused(os.execv, "/bin/sh", ["sh"])
+        self.refused(subprocess.Popen, ["true"])
+        self.refused(subprocess.call, "true", 0, None, None, None, None, None, False, True)
+
+    def test_processes(self):
+        self.refused(os.kill, 1, signal.SIGTERM)
+        self.refused(os.killpg, 1, signal.SIGTERM)
+        self.refused(os.wait)
+        self.refused(os.waitpid, -1, 0)
+        self.refused(os.wait3, 0)
+
+    def test_threads(self):
+        self.assertRaises(thread.error, threading.Thread(target=time.time).start)
+        lock = threading.Lock()
+        with lock:
+            self.assertFalse(lock.acquire(False))
+        self.assertTrue(lock.acquire(False))
+
+    def test_another_user(self):
+        self.assertRaises(OSError, os.setuid, 0)
+        self.assertRaises(OSError, os.chown, "/rw/given", 0, 0)
+        self.assertRaises(OSError, os.chroot, "/rw")
+
+
+class Files(unittest.TestCase):
+    """What is mounted."""
+
+    def read(self, path):
+        with open(path) as stream:
+            return stream.read()
+
+    def test_listing(self):
+        self.assertEqual(sorted(os.listdir("/")), ["python", "ro", "rw", "slib", "test", "tmp"])
+        self.assertEqual(os.listdir("/ro"), ["given"])
+
+    def test_read(self):
+        self.assertEqual(self.read("/rw/given"), "from outside\n")
+        self.assertEqual(self.read("/ro/given"), "from outside\n")
+        self.assertEqual(self.read("/rw/link-inside"), "from outside\n")
+
+    def test_write(self):
+        folder = tempfile.mkdtemp(dir="/rw")
+        path = os.path.join(folder, "file")
+        with open(path, "wb") as stream:
+            stream.write("one\ntwo\n")
+            stream.seek(4)
+            stream.write("TWO")
+        self.assertEqual(self.read(path), "one\nTWO\n")
+        self.assertEqual(os.path.getsize(path), 8)
+        os.utime(path, (1000, 2000))
+        self.assertEqual(os.stat(path).st_mtime, 2000)
+        os.rename(path, path + "2")
+        self.assertEqual(os.listdir(folder), ["file2"])
+        shutil.rmtree(folder)
+        self.assertFalse(os.path.exists(folder))
+
+    def test_modes(self):
+        descriptor, path = tempfile.mkstemp()
+        self.assertEqual(stat.S_IMODE(os.fstat(descriptor).st_mode), 0600)
+        os.close(descriptor)
+        os.chmod(path, 0444)
+        self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0444)
+        self.assertEqual(os.stat(path).st_uid, os.getuid())
+        os.remove(path)
+
+    def test_descriptors(self):
+        stream = tempfile.TemporaryFile()
+        other = os.dup(stream.fileno())
+        os.write(other, "abc")
+        stream.seek(0)
+        self.assertEqual(stream.read(), "abc")
+        os.close(other)
+        self.assertRaises(OSError, os.write, other, "x")
+
+    def test_read_only(self):
+        def opened(path, mode):
+            open(path, mode).close()
+
+        for path in ["/ro/given", "/python/lib/python2.7/os.py", "/test/test_pynbox.py"]:
+            self.assertRaises(IOError, opened, path, "a")
+            self.assertRaises(OSError, os.remove, path)
+            self.assertRaises(OSError, os.rename, path, path + "2")
+            self.assertRaises(OSError, os.chmod, path, 0777)
+        for folder in ["/", "/ro", "/python", "/slib", "/test"]:
+            self.assertRaises(IOError, opened, os.path.join(folder, "new"), "w")
+            self.assertRaises(OSError, os.mkdir, os.path.join(folder, "new"))
+            self.assertRaises(OSError, os.symlink, "x", os.path.join(folder, "new"))
+
+    def test_escapes(self):
+        for path in ["/rw/link-out", "/rw/link-absolute", "/rw/link-folder/secret", "/rw/../secret",
+                     "/../../../etc/passwd", "/etc/passwd", "/proc/self/environ", "/rw/link-folder/../secret"]:
+            self.assertRaises(IOError, open, path)
+        self.assertRaises(OSError, os.listdir, "/rw/link-folder")
+        self.assertEqual(sorted(os.listdir("/..")), sorted(os.listdir("/")))
+        os.chdir("/rw")
+        try:
+            self.assertRaises(IOError, open, "../secret")
+            os.symlink("../" * 20 + "etc", "escape")
+            try:
+                self.assertRaises(OSError, os.listdir, "escape")
+                self.assertRaises(IOError, open, "escape/passwd")
+            finally:
+                os.remove("escape")
+        finally:
+            os.chdir("/")
+
+
+class Library(unittest.TestCase):
+    """The interpreter and what comes with it."""
+
+    def test_start(self):
+        self.assertEqual(sys.argv[1:], ["first", "second one"])
+        self.assertEqual(os.environ.data, {"GIVEN": "a b"})
+        self.assertEqual(sys.version_info[:3], (2, 7, 18))
+        self.assertEqual((sys.prefix, sys.exec_prefix), ("/python", "/python"))
+        self.assertEqual(sys.stdin.read(), "")
+
+    def test_time(self):
+        before = time.time()
+        time.sleep(0.01)
+        self.assertTrue(0.01 <= time.time() - before < 60)
+        self.assertEqual(select.select([], [], [], 0.001), ([], [], []))
+        self.assertTrue(datetime.datetime.now() > datetime.datetime(2017, 1, 1))
+        moment = datetime.datetime(2000, 2, 29, 12, 30) + datetime.timedelta(days=366)
+        self.assertEqual(moment.isoformat(), "2001-03-01T12:30:00")
+        self.assertEqual(datetime.datetime.strptime("2001-03-01", "%Y-%m-%d").strftime("%d.%m.%y"), "01.03.01")
+        self.assertEqual(time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(86400 * 365)), "1971-01-01 00:00:00")
+
+    def test_numbers(self):
+        self.assertEqual(repr(0.1), "0.1")
+        self.assertEqual(2 ** 100 % 1000007, pow(2, 100, 1000007))
+        self.assertEqual(str(2 ** 200), "1606938044258990275541962092341162602522202993782792835301376")
+        self.assertEqual((math.factorial(30), math.sqrt(2)), (265252859812191058636308480000000, 1.4142135623730951))
+        self.assertEqual(str(decimal.Decimal(1) / 7), "0.1428571428571428571428571429")
+        self.assertEqual((5).real + (5L).imag + (2.5).real + True.conjugate(), 8.5)
+
+    def test_array(self):
+        numbers = array.array("i", range(1000))
+        numbers.reverse()
+        self.assertEqual((numbers[0], len(numbers), numbers.itemsize), (999, 1000, 4))
+        self.assertEqual(array.array("d", [1.5]).tostring(), "\0\0\0\0\0\0\xf8?")
+        copy = array.array("i")
+        copy.fromstring(numbers.tostring())
+        self.assertEqual(copy, numbers)
+
+    def test_hashlib(self):
+        for name, digest in [
+            ("md5", "900150983cd24fb0d6963f7d28e17f72"),
+            ("sha1", "a9993e364706816aba3e25717850c26c9cd0d89d"),
+            ("sha224", "23097d223405d8228642a477bda255b32aadbce4bda0b3f7e36c9da7"),
+            ("sha256", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+            ("sha384", "cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed"
+                       "8086072ba1e7cc2358baeca134c825a7"),
+            ("sha512", "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a"
+                       "2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f"),
+        ]:
+            self.assertEqual(hashlib.new(name, "abc").hexdigest(), digest)
+
+    def test_zlib(self):
+        data = "".join(chr(i * i % 251) for i in range(10000))
+        packed = zlib.compress(data, 9)
+        self.assertTrue(len(packed) < len(data))
+        self.assertEqual(zlib.decompress(packed), data)
+        self.assertEqual((zlib.crc32("123456789") & 0xffffffff, zlib.adler32("Wikipedia")), (0xcbf43926, 0x11e60398))
+        self.assertRaises(zlib.error, zlib.decompress, packed[:-4] + "oops")
+
+    def test_text(self):
+        self.assertEqual(u"\u1234\U0001f600".encode("utf-8").decode("utf-8"), u"\u1234\U0001f600")
+        self.assertEqual(json.loads(json.dumps({"a": [1, 2.5, None, u"\xe4"]})), {"a": [1, 2.5, None, u"\xe4"]})
+        self.assertEqual(re.sub(u"(\\w+)", u"<\\1>", u"\xe4b c", flags=re.U), u"<\xe4b> <c>")
+
+    def test_deep_recursion(self):
+        def depth(n):
+            return 1 + depth(n + 1)
+
+        self.assertRaises(RuntimeError, depth, 0)
+
+    def test_imports(self):
+        names = set(sys.builtin_module_names)
+        names.update(name for _, name, _ in pkgutil.walk_packages(["/python/lib/python2.7"], onerror=lambda name: None)
+                     if not name.startswith("site-packages"))
+        names.difference_update(ACTS)
+        names = set(name for name in names if not name.endswith(".__main__"))
+        failed = {}
+        for name in sorted(names):
+            try:
+                __import__(name)
+            except Exception as error:
+                failed[name] = "%s: %s" % (type(error).__name__, error)
+        unexpected = sorted("%s (%s)" % item for item in failed.items() if item[0] not in NOT_IMPORTABLE)
+        self.assertEqual(unexpected, [])
+        self.assertEqual(sorted(set(NOT_IMPORTABLE) - set(failed)), [])
+        self.assertTrue(len(names) > 400, len(names))
+
+
+if __name__ == "__main__":
+    del sys.argv[3:]
+    unittest.main(argv=sys.argv[:1])
