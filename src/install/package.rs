@@ -181,7 +181,6 @@ pub fn read<E: From<PackageError>>(
     if seen != manifest.content.len() {
         return Err(invalid(format!("it ends after {seen} of {} files", manifest.content.len())).into());
     }
-    drop(entries);
     // Only at the end does the decoder compare its checksum.
     let padding = io::copy(&mut archive.into_inner().take(MAX_PADDING), &mut io::sink()).map_err(PackageError::from)?;
     if padding == MAX_PADDING {
