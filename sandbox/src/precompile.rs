@@ -86,7 +86,7 @@ pub fn run(installation: &Installation, path: &[u8], log: &Log) -> Result<(), Pr
     if let Some(warm) = warm {
         record.warm = Some(store.write_code(&digest, true, &warm).map_err(kept)?);
     }
-    store.write_record(&digest, program.identity, &record).map_err(kept)
+    store.write_record(&digest, &program.path, program.identity, &record).map_err(kept)
 }
 
 type Sights = std::collections::BTreeMap<GuestPath, Seen>;

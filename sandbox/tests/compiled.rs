@@ -61,6 +61,19 @@ fn compiled_code_is_used() {
 }
 
 #[test]
+fn what_belongs_to_no_module_any_more_is_removed() {
+    let dest = compiled();
+    let old = dest.compiled_file(".cwasm");
+    dest.guest("other", &module(HELLO_DATA, "(func (export \"_start\"))"));
+    dest.run(["--precompile", "/test/other.wasm"]).assert(0, "");
+    assert!(old.exists(), "another module's code stays");
+    dest.guest("hello", &module(HELLO_DATA, "(func (export \"_start\") nop)"));
+    dest.run(["--precompile", "/test/hello.wasm"]).assert(0, "");
+    assert!(!old.exists());
+    assert_eq!(fs::read_dir(dest.compiled()).unwrap().count(), 2 * 2 + 2, "two modules, the index and the lock");
+}
+
+#[test]
 fn another_module_gets_no_foreign_code() {
     let dest = compiled();
     let other = module(r#"(data (i32.const 100) "other\n")"#, HELLO);

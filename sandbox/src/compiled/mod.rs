@@ -13,7 +13,7 @@
 //!
 //! - `DIGEST-ENGINE.cwasm`: the module's code; `DIGEST-ENGINE.warm.cwasm`: that of its snapshot;
 //! - `DIGEST-ENGINE.record`: text, see [`Record`];
-//! - `modules`: text, one line a module file that was compiled: its [`Identity`] and digest, so that a start need not hash the module.
+//! - `modules`: text, one line a module file that was compiled: its [`Identity`], digest and guest path, so that a start need not hash the module.
 
 mod record;
 mod store;

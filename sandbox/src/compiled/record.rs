@@ -111,7 +111,7 @@ pub fn leads_to_cold(rules: &[Rule], args: &[Vec<u8>], env: &[Vec<u8>]) -> bool 
 /// What the store knows of one module.
 ///
 /// The text form has one fact a line, the first word saying which: `pynbox-compiled 1`, `code IDENTITY DIGEST`, and for a snapshot
-/// `warm IDENTITY DIGEST`, `root INODE`, the rules, and one line for each path that was seen (its name last, with `\n` and `\\` escaped).
+/// `warm IDENTITY DIGEST`, `root INODE`, the rules, and one line for each path that was seen (its name last; a backslash is doubled, a byte that is not printable ASCII is a backslash and two hexadecimal digits).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     /// The module's code.
@@ -205,6 +205,13 @@ impl Record {
         }
         Some(())
     }
+}
+
+/// A path as the text files hold it.
+pub(super) fn escaped(path: &GuestPath) -> String {
+    let mut out = String::new();
+    escape(path.as_relative(), &mut out);
+    out
 }
 
 /// Names are bytes; the text is ASCII.

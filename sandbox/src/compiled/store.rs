@@ -8,8 +8,8 @@ use std::path::Path;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::record::{Code, Identity, Record};
-use crate::vfs::{FileStat, S_IFDIR, S_IFREG};
+use super::record::{Code, Identity, Record, escaped};
+use crate::vfs::{FileStat, GuestPath, S_IFDIR, S_IFREG};
 
 /// Names of the index of modules and of the lock that writers take.
 const MODULES: &str = "modules";
@@ -129,24 +129,42 @@ impl Store {
         Ok(Code { identity, digest: Self::digest(bytes) })
     }
 
-    /// Writes the record of a module, and notes which file the module is.
+    /// Writes the record of a module, notes which file at which guest path it is, and removes what belongs to no path any more.
     ///
     /// # Errors
     ///
     /// [`StoreError::Io`].
-    pub fn write_record(&self, digest: &str, module: Identity, record: &Record) -> Result<(), StoreError> {
+    pub fn write_record(
+        &self,
+        digest: &str,
+        path: &GuestPath,
+        module: Identity,
+        record: &Record,
+    ) -> Result<(), StoreError> {
         self.write(&self.name(digest, "record"), record.text().as_bytes())?;
-        let old = self.read_text(MODULES).unwrap_or_default();
-        let mut text = String::new();
-        for line in old.lines() {
-            let known = Identity::parse(&mut line.split(' '));
-            if known.is_some_and(|k| k.ino != module.ino) {
-                text.push_str(line);
-                text.push('\n');
+        let (old, path) = (self.read_text(MODULES).unwrap_or_default(), escaped(path));
+        // Identity, digest, path.
+        let word = |line: &str, index| line.splitn(6, ' ').nth(index).map(str::to_owned);
+        let other = |line: &&str| word(line, 5).is_some_and(|p| p != path);
+        let mut lines: Vec<String> = old.lines().filter(other).map(str::to_owned).collect();
+        lines.push(format!("{} {digest} {path}", module.text()));
+        self.write(MODULES, (lines.join("\n") + "\n").as_bytes())?;
+        let kept: Vec<String> = lines.iter().filter_map(|line| word(line, 4)).collect();
+        self.remove_all_but(&kept)
+    }
+
+    /// Removes the files of this engine that are named by none of these digests. A process that runs the code keeps it.
+    fn remove_all_but(&self, digests: &[String]) -> Result<(), StoreError> {
+        let io = StoreError::io("compiled");
+        for entry in rustix::fs::Dir::read_from(&self.directory).map_err(&io)? {
+            let name = entry.map_err(&io)?.file_name().to_string_lossy().into_owned();
+            let Some((digest, rest)) = name.split_once('-') else { continue };
+            let ours = rest.strip_prefix(self.engine).is_some_and(|suffix| suffix.starts_with('.'));
+            if ours && !digests.iter().any(|d| d == digest) {
+                rustix::fs::unlinkat(&self.directory, name.as_str(), AtFlags::empty()).map_err(&io)?;
             }
         }
-        text.push_str(&format!("{} {digest}\n", module.text()));
-        self.write(MODULES, text.as_bytes()).map(drop)
+        Ok(())
     }
 
     fn name(&self, digest: &str, suffix: &str) -> String {
