@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/times.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -46,6 +47,36 @@ int getloadavg(double averages[], int count)
 REFUSE(int, getpriority, int, id_t)
 REFUSE(int, setpriority, int, id_t, int)
 
+static struct timespec processor_time(void)
+{
+    struct timespec used;
+    /* A WASI engine may not have this clock. */
+    if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used) && clock_gettime(CLOCK_MONOTONIC, &used))
+        used = (struct timespec){0};
+    return used;
+}
+
+static clock_t in_units(struct timespec time, long per_second)
+{
+    return (clock_t)time.tv_sec * per_second + time.tv_nsec / (1000000000 / per_second);
+}
+
+clock_t clock(void)
+{
+    return in_units(processor_time(), CLOCKS_PER_SEC);
+}
+
+/* Other than clock(), in units of sysconf(_SC_CLK_TCK). */
+clock_t times(struct tms *out)
+{
+    long per_second = sysconf(_SC_CLK_TCK);
+    struct timespec now;
+    *out = (struct tms){.tms_utime = in_units(processor_time(), per_second)};
+    if (clock_gettime(CLOCK_MONOTONIC, &now))
+        return (clock_t)-1;
+    return in_units(now, per_second);
+}
+
 static int known(int resource)
 {
     if (resource >= RLIMIT_CPU && resource <= RLIMIT_AS)
@@ -84,10 +115,9 @@ int getrusage(int who, struct rusage *out)
         return -1;
     }
     if (who == RUSAGE_SELF) {
-        /* The emulated clock(): time since the start, the only processor time that WASI tells. */
-        clock_t used = clock();
-        out->ru_utime.tv_sec = (time_t)(used / CLOCKS_PER_SEC);
-        out->ru_utime.tv_usec = (suseconds_t)(used % CLOCKS_PER_SEC * 1000000 / CLOCKS_PER_SEC);
+        struct timespec used = processor_time();
+        out->ru_utime.tv_sec = used.tv_sec;
+        out->ru_utime.tv_usec = used.tv_nsec / 1000;
         out->ru_maxrss = (long)(__builtin_wasm_memory_size(0) * (WASM_PAGE / 1024));
     }
     return 0;
