@@ -90,10 +90,15 @@ fn view() {
     say(format!("directory: {}", std::env::current_dir().unwrap().display()));
     let stat = read("/proc/self/stat");
     let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    say(format!("parent {}, group {}, session {}, terminal {}", fields[1], fields[2], fields[3], fields[4]));
+    let number = std::process::id();
+    say(format!(
+        "number {number}, parent {}, group {}, session {}, terminal {}",
+        fields[1], fields[2], fields[3], fields[4]
+    ));
     say(format!("groups: {}", call(libc::SYS_getgroups, [0; 6]).unwrap()));
-    for line in read("/proc/self/status").lines() {
-        let wanted = ["Umask", "Uid", "Gid", "NSpid", "SigBlk", "Cap", "NoNewPrivs", "Seccomp:"];
+    // Of this thread: the first one blocks signals for a moment while it starts another.
+    for line in read("/proc/thread-self/status").lines() {
+        let wanted = ["Umask", "Uid", "Gid", "SigBlk", "Cap", "NoNewPrivs", "Seccomp:"];
         if wanted.iter().any(|name| line.starts_with(name)) {
             say(line.replace('\t', " "));
         }
