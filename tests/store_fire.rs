@@ -180,7 +180,7 @@ fn processes_may_be_killed_at_any_moment() {
         assert_eq!(report.incomplete, 0, "round {round}: a result without its files");
         // A folder without a lock is one whose process was killed before it made that; it is swept when it is old enough not to be
         // another's that is just about to.
-        let sessions = std::fs::read_dir(root.join("tmp")).unwrap().filter_map(Result::ok);
+        let sessions = fs::read_dir(root.join("tmp")).unwrap().filter_map(Result::ok);
         let locked = sessions.filter(|session| session.path().join("lock").exists()).count();
         assert_eq!(locked, 1, "round {round}: the dead are swept");
     }

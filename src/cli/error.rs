@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 use crate::build::BuildError;
+use crate::executor::Fault;
 use crate::install::InstallError;
 use crate::lock::LockError;
 use crate::project::ProjectError;
@@ -19,6 +20,8 @@ pub enum Kind {
     Input,
     /// The environment: no user namespaces, no network, a full disk.
     Environment,
+    /// A bug of this program.
+    Bug,
 }
 
 impl Kind {
@@ -28,6 +31,7 @@ impl Kind {
             Self::Build => 1,
             Self::Input => 2,
             Self::Environment => 3,
+            Self::Bug => 101,
         }
     }
 
@@ -132,7 +136,12 @@ impl From<BuildError> for CommandError {
         }
         let kind = match inner {
             BuildError::Store(error) => Kind::of_exit_code(error.exit_code()),
-            BuildError::Executor(_) | BuildError::Io { .. } | BuildError::Fetch(_) => Kind::Environment,
+            BuildError::Executor(error) => match error.fault() {
+                Fault::Action => Kind::Build,
+                Fault::Environment => Kind::Environment,
+                Fault::Internal => Kind::Bug,
+            },
+            BuildError::Io { .. } | BuildError::Fetch(_) => Kind::Environment,
             BuildError::Plan { .. } => Kind::Input,
             _ => Kind::Build,
         };

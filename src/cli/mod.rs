@@ -25,7 +25,7 @@ pub use error::{CommandError, Kind};
 use crate::build::BuildError;
 use crate::build::evaluate::Means;
 use crate::build::plan::{OutDir, Plan};
-use crate::executor::{self, Executor};
+use crate::executor::{Executor, NamespaceExecutor};
 use crate::project::Project;
 use crate::source::{FetchSettings, Fetcher};
 use crate::store::Store;
@@ -144,9 +144,9 @@ impl Session {
     }
 }
 
-/// Finds an executor that works here.
+/// The executor. Whether this machine allows it is told by the first action, with the same hints as a probe would give.
 fn find_executor() -> Result<Arc<dyn Executor>, BuildError> {
-    Ok(Arc::new(executor::probe()?))
+    Ok(Arc::new(NamespaceExecutor::new()))
 }
 
 /// The means of a build in a project.
