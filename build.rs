@@ -1,13 +1,16 @@
-//! Notes the compiler that builds the tool: it is the one that builds the loader, and part of the loader's key.
+//! Notes the compilers that build the tool: they are the ones that build the loader, and part of the loader's key.
 
-use std::process::Command;
+// Public for the tool, whose module it is.
+#[allow(unreachable_pub)]
+#[path = "src/build/host_toolchain.rs"]
+mod host_toolchain;
 
 fn main() {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = Command::new(rustc).args(["--version", "--verbose"]).output();
-    let version =
-        output.map(|output| String::from_utf8_lossy(&output.stdout).trim().replace('\n', "; ")).unwrap_or_default();
-    println!("cargo::rustc-env=PYNBOX_RUSTC_VERSION={version}");
+    // Without them nothing would be compiled at all.
+    let versions = host_toolchain::host_toolchain().unwrap_or_default();
+    println!("cargo::rustc-env=PYNBOX_HOST_TOOLCHAIN={versions}");
+    println!("cargo::rerun-if-changed=src/build/host_toolchain.rs");
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-env-changed=RUSTC");
+    println!("cargo::rerun-if-env-changed=RUSTUP_TOOLCHAIN");
+    println!("cargo::rerun-if-env-changed=PATH");
 }

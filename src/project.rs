@@ -169,7 +169,7 @@ impl Project {
             locks: bundle.locks.clone(),
             files: bundle.files.clone(),
             overrides: BTreeMap::new(),
-            rustc: env!("PYNBOX_RUSTC_VERSION").to_owned(),
+            host_toolchain: env!("PYNBOX_HOST_TOOLCHAIN").to_owned(),
         };
         for folder in FILE_FOLDERS {
             if own_recipes {

@@ -15,8 +15,11 @@
 //! | merge | `pynbox-merge-v1` | list of parts, sorted: text directory (empty: top), digest |
 //! | image | `pynbox-image-v1` | list of packages' digests, sorted; list of links: text path, text target; projection |
 //! | action | `pynbox-action-v1` | number contract; text target; digest of the image; list of the command's texts; list of the whole environment, sorted: text name, text value; list of inputs, sorted: text path, digest; list of outputs, sorted: text |
-//! | package | `pynbox-package-v1` | number compressor level; text name; text version; text target; list of texts required; parts as in merge |
-//! | host program | `pynbox-host-program-v1` | text binary; text compiler; list of the flags' texts; digest of the sources |
+//! | package | `pynbox-package-v1` | text compressor; number its level; text name; text version; text target; list of texts required; parts as in merge |
+//! | host program | `pynbox-host-program-v1` | text binary; text toolchain; list of the flags' texts; digest of the sources |
+//!
+//! The number in a domain is the version of what the operation does with the same parts: a change in how this program unpacks, patches or
+//! puts together an image is a new number here.
 //!
 //! A projection is: list of included patterns' texts; list of excluded ones'; text of the stripped prefix (empty: none).
 
@@ -26,7 +29,11 @@ use crate::encode::{Encode, Encoder, explain, hash};
 use crate::node::{Op, Part};
 use crate::{NodeKey, Projection, TreeDigest, contract};
 
-/// The level at which packages are compressed with zstd.
+/// The compressor of packages with its version: another one could write other bytes. A test of the tool holds it against the library that
+/// is linked in.
+pub const PACKAGE_COMPRESSOR: &str = "zstd 1.5.7";
+
+/// The level at which it compresses.
 pub const PACKAGE_COMPRESSION_LEVEL: i32 = 12;
 
 /// What cargo is told for every host program, beside the remapping of paths.
@@ -142,6 +149,7 @@ impl Encode for KeyInputs<'_> {
                 encode_texts("outputs", "output", outputs, encoder);
             }
             Op::Package(package) => {
+                encoder.text("compressor", PACKAGE_COMPRESSOR);
                 encoder.number("compression level", PACKAGE_COMPRESSION_LEVEL as u64);
                 encoder.text("name", &package.name);
                 encoder.text("version", &package.version);
@@ -151,7 +159,7 @@ impl Encode for KeyInputs<'_> {
             }
             Op::HostProgram(program) => {
                 encoder.text("binary", &program.binary);
-                encoder.text("compiler", &program.rustc);
+                encoder.text("toolchain", &program.toolchain);
                 encode_texts("flags", "flag", HOST_PROGRAM_FLAGS, encoder);
                 encoder.digest("sources", self.digests[0].as_bytes());
             }

@@ -321,6 +321,6 @@ pub struct HostProgram {
     pub sources: Selection,
     /// The binary's name.
     pub binary: String,
-    /// What `rustc --version --verbose` must print, so that another compiler is another key.
-    pub rustc: String,
+    /// The versions of the host's compilers and C library, so that others are another key.
+    pub toolchain: String,
 }

@@ -1,7 +1,7 @@
 //! Programs for the host, built by cargo outside any image.
 //!
 //! The toolchain is the host's, and cargo may ask its registry for the crates that the lock file pins: so this is the one operation
-//! whose environment is not made by an executor. Its key holds the sources with their lock file, the compiler's version and the flags;
+//! whose environment is not made by an executor. Its key holds the sources with their lock file, the versions of the compilers and of the C library, and the flags;
 //! paths of the machine are remapped, so that they are in no output.
 
 use std::fs;
@@ -13,6 +13,7 @@ use build_graph::node::{HostProgram, NodeName};
 use build_graph::{RelPath, Tree, key};
 
 use super::BuildError;
+use super::host_toolchain::host_toolchain;
 use crate::store::{Materialise, Store};
 
 /// Variables of the caller that cargo needs to find its compiler and its registry; everything else is taken from its environment.
@@ -39,12 +40,12 @@ const KEPT_VARIABLES: [&str; 14] = [
 /// [`BuildError::HostProgram`] if cargo is missing, is another version than the key says, or fails.
 pub fn build(store: &Store, node: &NodeName, program: &HostProgram, sources: &Tree) -> Result<Tree, BuildError> {
     let error = |problem: String| BuildError::HostProgram(problem);
-    let installed = rustc_version().map_err(error)?;
-    if installed != program.rustc {
+    let installed = host_toolchain().map_err(error)?;
+    if installed != program.toolchain {
         return Err(error(format!(
-            "the graph was made for {} and rustc is now {}; run `pynbox-build gen` again",
-            program.rustc.split(";").next().unwrap_or("another rustc"),
-            installed.split(";").next().unwrap_or("unknown")
+            "this program was compiled with another toolchain ({}) than the host has now ({installed}); compile it again: \
+             `cargo build --release`",
+            program.toolchain
         )));
     }
     // One place for all builds of this program, so that cargo finds its earlier work; the path stays out of the output.
@@ -98,18 +99,6 @@ pub fn build(store: &Store, node: &NodeName, program: &HostProgram, sources: &Tr
     let path = RelPath::new(format!("bin/{}", program.binary)).map_err(|cause| error(cause.to_string()))?;
     tree.insert(path, entry)?;
     Ok(tree)
-}
-
-/// What `rustc --version --verbose` prints here.
-///
-/// # Errors
-/// A sentence, if it can't be run.
-pub fn rustc_version() -> Result<String, String> {
-    let output = Command::new("rustc")
-        .args(["--version", "--verbose"])
-        .output()
-        .map_err(|cause| format!("can't start `rustc` ({cause}): install Rust, or put it in PATH"))?;
-    Ok(String::from_utf8_lossy(&output.stdout).trim().replace('\n', "; "))
 }
 
 fn cargo_home() -> Option<std::path::PathBuf> {

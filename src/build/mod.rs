@@ -13,6 +13,7 @@ mod blobs;
 pub mod demand;
 pub mod evaluate;
 pub mod host_program;
+pub mod host_toolchain;
 pub mod plan;
 pub mod resolve;
 pub mod selections;

@@ -18,9 +18,6 @@ use thiserror::Error;
 
 use crate::archive::{ArchiveError, BlobSink, Options, unpack_deb};
 
-/// The version of what [`build_image`] does with the same packages. It belongs in the key of an image.
-pub const VERSION: u64 = 1;
-
 /// A Debian package to be unpacked.
 #[derive(Debug)]
 pub struct PackageFile {

@@ -226,3 +226,13 @@ fn rebuilt(tree: &Tree) -> Result<Tree, PackageError> {
     }
     Ok(checked)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_names_the_compressor_that_is_linked_in() {
+        assert_eq!(key::PACKAGE_COMPRESSOR, format!("zstd {}", zstd::zstd_safe::version_string()));
+    }
+}

@@ -15,9 +15,6 @@ use thiserror::Error;
 use crate::archive::{BlobSink, BlobSource};
 use parse::{FileDiff, Hunk, Line};
 
-/// The version of what [`apply`] does with the same tree and patches. It belongs in the key of a patched tree.
-pub const VERSION: u64 = 1;
-
 /// Patches were not applied; nothing of them was.
 #[derive(Debug, Error)]
 pub enum PatchError {

@@ -344,8 +344,8 @@ impl<'a> Context<'a> {
     /// A program that cargo builds for the host from a cargo workspace of the project's files.
     pub fn host_program(&mut self, step: &str, sources: &Handle, binary: &str) -> Handle {
         let sources = Selection { node: sources.name().clone(), part: Projection::all() };
-        let rustc = self.assembly.materials.rustc.clone();
-        self.shared(step.to_owned(), Op::HostProgram(HostProgram { sources, binary: binary.to_owned(), rustc }))
+        let toolchain = self.assembly.materials.host_toolchain.clone();
+        self.shared(step.to_owned(), Op::HostProgram(HostProgram { sources, binary: binary.to_owned(), toolchain }))
     }
 
     /// The image of the toolchain.

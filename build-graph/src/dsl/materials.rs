@@ -59,8 +59,8 @@ pub struct Materials {
     pub files: ProjectFiles,
     /// Sources that a user replaced: the name, and the tree to take in the source's place.
     pub overrides: BTreeMap<String, Override>,
-    /// What the host's `rustc --version --verbose` prints.
-    pub rustc: String,
+    /// The versions of the host's compilers and C library.
+    pub host_toolchain: String,
 }
 
 /// What stands in a source's place.
