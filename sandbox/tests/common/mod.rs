@@ -23,7 +23,10 @@ impl Dest {
         for name in ["bin", "root/test", "packages"] {
             fs::create_dir_all(directory.path().join(name)).unwrap();
         }
-        fs::copy(env!("CARGO_BIN_EXE_run"), directory.path().join("bin/run")).unwrap();
+        // By another process: a test beside this one that forks while the copy is open for writing would hold it open, and nobody
+        // could run it then (ETXTBSY).
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_run")).arg(directory.path().join("bin/run")).status();
+        assert!(copied.unwrap().success());
         Self { directory }
     }
 
