@@ -238,7 +238,7 @@ impl<'a> Context<'a> {
             self.mistake("a compilation has no source".to_owned());
             return Vec::new();
         };
-        let runtime = self.runtime();
+        let runtime = self.runtime_headers();
         let mut objects = Vec::with_capacity(compilation.units.len());
         for unit in &compilation.units {
             let stem = unit.rsplit_once('.').map_or(unit.as_str(), |(stem, _)| stem);
@@ -266,7 +266,7 @@ impl<'a> Context<'a> {
                 action = action.input(include.clone(), at);
             }
             if let Some(runtime) = &runtime {
-                action = action.input(runtime.select(["include"]), "/sysroot");
+                action = action.input(runtime, "/sysroot");
             }
             objects.push(action.finish());
         }
@@ -277,6 +277,20 @@ impl<'a> Context<'a> {
     pub fn runtime(&mut self) -> Option<Handle> {
         let runtime = self.toolchain.runtime.clone()?;
         (runtime != self.recipe.name).then(|| self.dependency(&runtime))
+    }
+
+    /// The headers of the runtime, as a node of their own: when its library changes and they don't, the build ends there for all that is
+    /// compiled with them.
+    fn runtime_headers(&mut self) -> Option<Handle> {
+        let runtime = self.runtime()?;
+        let name = format!("{}-headers", runtime.name());
+        match runtime.select(["include"]).check() {
+            Ok(selection) => Some(self.shared(name, Op::Merge { parts: vec![Part { selection, at: None }] })),
+            Err(message) => {
+                self.mistake(message);
+                None
+            }
+        }
     }
 
     /// An archive of objects: `lib/NAME` in its tree.
