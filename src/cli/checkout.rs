@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use build_graph::node::NodeName;
 use clap::Args;
 
-use super::{CommandError, Session, means};
+use super::{CommandError, Session};
 use crate::build::BuildError;
-use crate::build::demand::Demand;
 use crate::store::Materialise;
 
 /// Options of `checkout`.
@@ -27,12 +26,9 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
-    let project = session.project()?;
-    let store = session.store()?;
-    let plan = session.plan(&project)?;
-    let fetch = session.fetcher(&project, &store);
-    let demand = Demand::new(means(&store, &fetch, plan.out()), &plan);
-    let digest = demand.obtain(&options.node)?.tree;
+    let workplace = session.workplace()?;
+    let store = &workplace.store;
+    let digest = workplace.demand().obtain(&options.node)?.tree;
     if options.digest {
         println!("{digest}");
         return Ok(());

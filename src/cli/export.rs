@@ -3,12 +3,10 @@
 use std::fs;
 use std::path::PathBuf;
 
-use build_graph::node::Target;
 use clap::Args;
 
-use super::{CommandError, Session, means};
+use super::{CommandError, Session};
 use crate::build::BuildError;
-use crate::build::demand::Demand;
 use crate::build::evaluate::open_single;
 use crate::install::package;
 
@@ -23,18 +21,15 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
-    let project = session.project()?;
-    let target = options.target.clone().map_or_else(|| project.default_target(&session.bundle), Target);
-    let store = session.store()?;
-    let plan = session.plan(&project)?;
-    let fetch = session.fetcher(&project, &store);
-    let demand = Demand::new(means(&store, &fetch, plan.out()), &plan);
+    let workplace = session.workplace()?;
+    let target = session.target(&workplace.project, options.target.as_deref());
+    let (store, demand) = (&workplace.store, workplace.demand());
     fs::create_dir_all(&options.dir).map_err(BuildError::io("create", &options.dir))?;
-    for (node, description) in super::install::local_packages(&plan, &target)? {
+    for (node, description) in super::install::local_packages(&workplace.plan, &target)? {
         let digest = demand.obtain(&node)?.tree;
         let tree = store.tree(digest)?.ok_or_else(|| BuildError::Input(format!("the store has lost `{node}`")))?;
         let path = options.dir.join(package::file_name(&description));
-        let mut from = open_single(&store, &tree)?;
+        let mut from = open_single(store, &tree)?;
         let copy = || -> std::io::Result<()> {
             let mut to = tempfile::Builder::new().prefix(".new-").tempfile_in(&options.dir)?;
             std::io::copy(&mut from, &mut to)?;

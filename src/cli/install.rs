@@ -8,7 +8,7 @@ use std::process::Command;
 use build_graph::node::{Op, Package, Target};
 use clap::Args;
 
-use super::{CommandError, Session, means};
+use super::{CommandError, Session};
 use crate::build::BuildError;
 use crate::build::demand::Demand;
 use crate::build::evaluate::open_single;
@@ -55,17 +55,14 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
             install(&Folder { path: repo.clone(), target }, options)
         }
         None => {
-            let project = session.project()?;
-            let target = options.target.clone().map_or_else(|| project.default_target(&session.bundle), Target);
-            let store = session.store()?;
-            let plan = session.plan(&project)?;
-            let fetch = session.fetcher(&project, &store);
-            let demand = Demand::new(means(&store, &fetch, plan.out()), &plan);
+            let workplace = session.workplace()?;
+            let target = session.target(&workplace.project, options.target.as_deref());
+            let demand = workplace.demand();
             let mut packages = BTreeMap::new();
-            for (name, package) in local_packages(&plan, &target)? {
+            for (name, package) in local_packages(&workplace.plan, &target)? {
                 packages.insert(package.name.clone(), (name, package));
             }
-            install(&LocalBuild { store: &store, demand: &demand, packages }, options)
+            install(&LocalBuild { store: &workplace.store, demand: &demand, packages }, options)
         }
     }
 }

@@ -19,10 +19,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use build_graph::dsl::Bundle;
+use build_graph::node::Target;
 use clap::{Args, Parser, Subcommand};
 pub use error::{CommandError, Kind};
 
 use crate::build::BuildError;
+use crate::build::demand::Demand;
 use crate::build::evaluate::Means;
 use crate::build::plan::{OutDir, Plan};
 use crate::executor::{Executor, NamespaceExecutor};
@@ -110,6 +112,21 @@ pub fn main(bundle: Bundle) -> ExitCode {
     }
 }
 
+/// A project with a plan, and what it takes to build nodes of it.
+struct Workplace {
+    project: Project,
+    store: Store,
+    plan: Plan,
+    fetcher: Fetcher,
+}
+
+impl Workplace {
+    /// Builds nodes of the plan.
+    fn demand(&self) -> Demand<'_> {
+        Demand::new(means(&self.store, &self.fetcher, self.plan.out()), &self.plan)
+    }
+}
+
 /// What every verb starts from.
 struct Session {
     bundle: Bundle,
@@ -129,8 +146,18 @@ impl Session {
         OutDir::new(project.root.join("out"))
     }
 
-    fn plan(&self, project: &Project) -> Result<Plan, CommandError> {
-        Ok(Plan::open(&self.out(project))?)
+    /// The project with what `gen` left in it.
+    fn workplace(&self) -> Result<Workplace, CommandError> {
+        let project = self.project()?;
+        let store = self.store()?;
+        let plan = Plan::open(&self.out(&project))?;
+        let fetcher = self.fetcher(&project, &store);
+        Ok(Workplace { project, store, plan, fetcher })
+    }
+
+    /// The target that was asked for, or the project's default.
+    fn target(&self, project: &Project, asked: Option<&str>) -> Target {
+        asked.map_or_else(|| project.default_target(&self.bundle), |target| Target(target.to_owned()))
     }
 
     fn fetcher(&self, project: &Project, store: &Store) -> Fetcher {

@@ -3,8 +3,7 @@
 use build_graph::node::NodeName;
 use clap::Args;
 
-use super::{CommandError, Session, means};
-use crate::build::demand::Demand;
+use super::{CommandError, Session};
 
 /// Options of `run-action`.
 #[derive(Debug, Args)]
@@ -14,13 +13,9 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
-    let project = session.project()?;
-    let store = session.store()?;
-    let plan = session.plan(&project)?;
-    let fetch = session.fetcher(&project, &store);
-    let demand = Demand::new(means(&store, &fetch, plan.out()), &plan);
-    let obtained = demand.obtain(&options.node)?;
-    plan.out().write_last_key(&options.node, obtained.key)?;
-    plan.out().write_stamp(&options.node, obtained.tree)?;
+    let workplace = session.workplace()?;
+    let obtained = workplace.demand().obtain(&options.node)?;
+    workplace.plan.out().write_last_key(&options.node, obtained.key)?;
+    workplace.plan.out().write_stamp(&options.node, obtained.tree)?;
     Ok(())
 }

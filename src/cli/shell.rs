@@ -3,9 +3,8 @@
 use build_graph::node::{NodeName, Op};
 use clap::Args;
 
-use super::{CommandError, Session, find_executor, means};
+use super::{CommandError, Session, find_executor};
 use crate::build::action::{ActionRun, View};
-use crate::build::demand::Demand;
 
 /// Options of `shell`.
 #[derive(Debug, Args)]
@@ -15,9 +14,8 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
-    let project = session.project()?;
-    let store = session.store()?;
-    let plan = session.plan(&project)?;
+    let workplace = session.workplace()?;
+    let (store, plan) = (&workplace.store, &workplace.plan);
     let node = plan.node(&options.node)?;
     let Op::Action(action) = &node.op else {
         return Err(CommandError::input(format!(
@@ -30,12 +28,10 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
         return Err(CommandError::input(format!("`{}` has not failed", node.name))
             .hint(format!("build it first: `ninja {}`", plan.out().stamp(&node.name).display())));
     }
-    let fetch = session.fetcher(&project, &store);
-    let demand = Demand::new(means(&store, &fetch, plan.out()), &plan);
-    let mut inputs = demand.inputs(&node)?.into_iter();
+    let mut inputs = workplace.demand().inputs(&node)?.into_iter();
     let image = inputs.next().ok_or_else(|| CommandError::input(format!("`{}` has no image", node.name)))?;
     let run = ActionRun { name: &node.name, action, image, inputs: inputs.collect() };
-    let view = View::new(&store, &run)?;
+    let view = View::new(store, &run)?;
     println!("the action's command is: {}", action.command.join(" "));
     view.shell(action, find_executor()?.as_ref(), &build)?;
     Ok(())

@@ -4,8 +4,7 @@ use build_graph::key::KeyInputs;
 use build_graph::node::NodeName;
 use clap::Args;
 
-use super::{CommandError, Session, means};
-use crate::build::demand::Demand;
+use super::{CommandError, Session};
 
 /// Options of `why`.
 #[derive(Debug, Args)]
@@ -18,13 +17,10 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
-    let project = session.project()?;
-    let store = session.store()?;
-    let plan = session.plan(&project)?;
+    let workplace = session.workplace()?;
+    let (store, plan) = (&workplace.store, &workplace.plan);
     let node = plan.node(&options.node)?;
-    let fetch = session.fetcher(&project, &store);
-    let demand = Demand::new(means(&store, &fetch, plan.out()), &plan);
-    let digests = demand.input_digests(&node)?;
+    let digests = workplace.demand().input_digests(&node)?;
     let inputs = KeyInputs::new(&node.op, &digests);
     let key = inputs.key();
     let lines = inputs.explain();
