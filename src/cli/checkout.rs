@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{CommandError, Session, means};
 use crate::build::BuildError;
-use crate::build::demand::Demand;
+use crate::build::demand::{Demand, Stamps};
 use crate::store::Materialise;
 
 /// Options of `checkout`.
@@ -31,7 +31,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let store = session.store()?;
     let plan = session.plan(&project)?;
     let fetch = session.fetcher(&project, &store);
-    let demand = Demand::new(means(&store, &fetch, plan.out()), &plan);
+    let demand = Demand::new(means(&store, &fetch, plan.out()), &plan, Stamps::Old);
     let digest = demand.obtain(&options.node)?.tree;
     if options.digest {
         println!("{digest}");

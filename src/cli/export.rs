@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::{CommandError, Session, means};
 use crate::build::BuildError;
-use crate::build::demand::Demand;
+use crate::build::demand::{Demand, Stamps};
 use crate::build::evaluate::open_single;
 use crate::install::package;
 
@@ -28,7 +28,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let store = session.store()?;
     let plan = session.plan(&project)?;
     let fetch = session.fetcher(&project, &store);
-    let demand = Demand::new(means(&store, &fetch, plan.out()), &plan);
+    let demand = Demand::new(means(&store, &fetch, plan.out()), &plan, Stamps::Old);
     fs::create_dir_all(&options.dir).map_err(BuildError::io("create", &options.dir))?;
     for (node, description) in super::install::local_packages(&plan, &target)? {
         let digest = demand.obtain(&node)?.tree;

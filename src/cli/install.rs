@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::{CommandError, Session, means};
 use crate::build::BuildError;
-use crate::build::demand::Demand;
+use crate::build::demand::{Demand, Stamps};
 use crate::build::evaluate::open_single;
 use crate::install::package::{self, Manifest};
 use crate::install::{Destination, InstallError, Outcome};
@@ -60,7 +60,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
             let store = session.store()?;
             let plan = session.plan(&project)?;
             let fetch = session.fetcher(&project, &store);
-            let demand = Demand::new(means(&store, &fetch, plan.out()), &plan);
+            let demand = Demand::new(means(&store, &fetch, plan.out()), &plan, Stamps::Old);
             let mut packages = BTreeMap::new();
             for (name, package) in local_packages(&plan, &target)? {
                 packages.insert(package.name.clone(), (name, package));

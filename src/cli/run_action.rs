@@ -4,7 +4,7 @@ use build_graph::node::NodeName;
 use clap::Args;
 
 use super::{CommandError, Session, means};
-use crate::build::demand::Demand;
+use crate::build::demand::{Demand, Stamps};
 
 /// Options of `run-action`.
 #[derive(Debug, Args)]
@@ -18,8 +18,11 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let store = session.store()?;
     let plan = session.plan(&project)?;
     let fetch = session.fetcher(&project, &store);
-    let demand = Demand::new(means(&store, &fetch, plan.out()), &plan);
+    let demand = Demand::new(means(&store, &fetch, plan.out()), &plan, Stamps::Current);
     let obtained = demand.obtain(&options.node)?;
+    if !obtained.built {
+        println!("{}: another build had made it already, so it was taken from the store", options.node);
+    }
     plan.out().write_last_key(&options.node, obtained.key)?;
     plan.out().write_stamp(&options.node, obtained.tree)?;
     Ok(())

@@ -5,7 +5,7 @@ use clap::Args;
 
 use super::{CommandError, Session, find_executor, means};
 use crate::build::action::{ActionRun, View};
-use crate::build::demand::Demand;
+use crate::build::demand::{Demand, Stamps};
 
 /// Options of `shell`.
 #[derive(Debug, Args)]
@@ -31,7 +31,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
             .hint(format!("build it first: `ninja {}`", plan.out().stamp(&node.name).display())));
     }
     let fetch = session.fetcher(&project, &store);
-    let demand = Demand::new(means(&store, &fetch, plan.out()), &plan);
+    let demand = Demand::new(means(&store, &fetch, plan.out()), &plan, Stamps::Old);
     let mut inputs = demand.inputs(&node)?.into_iter();
     let image = inputs.next().ok_or_else(|| CommandError::input(format!("`{}` has no image", node.name)))?;
     let run = ActionRun { name: &node.name, action, image, inputs: inputs.collect() };

@@ -5,7 +5,7 @@ use build_graph::node::NodeName;
 use clap::Args;
 
 use super::{CommandError, Session, means};
-use crate::build::demand::Demand;
+use crate::build::demand::{Demand, Stamps};
 
 /// Options of `why`.
 #[derive(Debug, Args)]
@@ -23,7 +23,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let plan = session.plan(&project)?;
     let node = plan.node(&options.node)?;
     let fetch = session.fetcher(&project, &store);
-    let demand = Demand::new(means(&store, &fetch, plan.out()), &plan);
+    let demand = Demand::new(means(&store, &fetch, plan.out()), &plan, Stamps::Current);
     let digests = demand.input_digests(&node)?;
     let inputs = KeyInputs::new(&node.op, &digests);
     let key = inputs.key();
