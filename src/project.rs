@@ -125,6 +125,11 @@ impl Seen {
         Self::now(self.path.clone()) == *self
     }
 
+    /// Whether there was anything.
+    pub fn was_there(&self) -> bool {
+        self.identity.is_some()
+    }
+
     /// The path.
     pub fn path(&self) -> &Path {
         &self.path
@@ -179,6 +184,7 @@ impl Project {
             self.read_files(folder, &mut materials, &mut seen)?;
         }
         let locks = self.root.join(LOCKS);
+        seen.push(Seen::now(locks.clone()));
         if locks.is_dir() {
             materials.locks = self.read_locks(&locks, bundle, own_recipes, &mut seen)?;
         }
@@ -195,6 +201,7 @@ impl Project {
         let mut files = Vec::new();
         for folder in sources.folders {
             if !self.root.join(folder).is_dir() {
+                seen.push(Seen::now(self.root.join(folder)));
                 return Ok(false);
             }
             for path in self.walk(folder, seen)? {

@@ -1,6 +1,7 @@
 //! One node on demand: from the store if its result is there, else built, with every input that has been lost.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use build_graph::key::KeyInputs;
 use build_graph::node::{Node, NodeName, Op};
@@ -16,6 +17,17 @@ pub struct Demand<'a> {
     means: Means<'a>,
     plan: &'a Plan,
     selections: Selections,
+    stamps: Stamps,
+    obtained: Mutex<HashMap<NodeName, Obtained>>,
+}
+
+/// What the stamps of nodes that `gen` left to ninja are worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stamps {
+    /// They are current: ninja asks, which has seen to a node's inputs before.
+    Current,
+    /// They may be of an earlier time: nobody knows whether ninja has run since, or failed.
+    Old,
 }
 
 /// A node's tree, whole in the store.
@@ -31,8 +43,8 @@ pub struct Obtained {
 
 impl<'a> Demand<'a> {
     /// Builds nodes of this plan by these means.
-    pub fn new(means: Means<'a>, plan: &'a Plan) -> Self {
-        Self { means, plan, selections: Selections::default() }
+    pub fn new(means: Means<'a>, plan: &'a Plan, stamps: Stamps) -> Self {
+        Self { means, plan, selections: Selections::default(), stamps, obtained: Mutex::default() }
     }
 
     /// The tree of a node, whole in the store; built if it is not there. The digests of its inputs are what the plan and the stamps
@@ -41,8 +53,17 @@ impl<'a> Demand<'a> {
     /// # Errors
     /// [`BuildError::Node`], which names the node that failed: this one or one that it needs.
     pub fn obtain(&self, name: &NodeName) -> Result<Obtained, BuildError> {
+        let locked = || self.obtained.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(obtained) = locked().get(name)
+            && let Some(tree) = self.means.store.tree(obtained.tree)?
+            && self.means.store.missing(&tree)?.is_empty()
+        {
+            return Ok(*obtained);
+        }
         let node = self.plan.node(name)?;
-        self.obtain_described(&node).map_err(|error| error.at(name))
+        let obtained = self.obtain_described(&node).map_err(|error| error.at(name))?;
+        locked().insert(name.clone(), obtained);
+        Ok(obtained)
     }
 
     /// The digests of a node's selections, in their order; inputs that were never built are built.
@@ -95,7 +116,11 @@ impl<'a> Demand<'a> {
     }
 
     fn select(&self, selection: &build_graph::node::Selection) -> Result<super::selections::Selected, BuildError> {
-        let tree = match self.plan.claimed(&selection.node) {
+        let claimed = match self.stamps {
+            Stamps::Current => self.plan.claimed(&selection.node),
+            Stamps::Old => self.plan.known(&selection.node),
+        };
+        let tree = match claimed {
             Some(tree) => tree,
             None => self.obtain(&selection.node)?.tree,
         };

@@ -158,8 +158,7 @@ impl Plan {
         }
         let mut known = HashMap::new();
         for line in read("known")?.lines() {
-            let parsed = line.split_once(' ').and_then(|(digest, name)| Some((name.to_owned(), digest.parse().ok()?)));
-            let (name, digest) = parsed.ok_or_else(|| damaged("known", line))?;
+            let (name, digest) = parse_known(line).ok_or_else(|| damaged("known", line))?;
             known.insert(name, digest);
         }
         let path = out.path.join("graph");
@@ -193,15 +192,38 @@ impl Plan {
             .map_err(|error| BuildError::Plan { path, problem: format!("is damaged at node `{name}` ({error})") })
     }
 
+    /// The digest of a node's tree as `gen` knew it.
+    pub fn known(&self, name: &NodeName) -> Option<TreeDigest> {
+        self.known.get(name.as_str()).copied()
+    }
+
     /// The digest of a node's tree as `gen` knew it, or as its stamp claims.
     pub fn claimed(&self, name: &NodeName) -> Option<TreeDigest> {
-        self.known.get(name.as_str()).copied().or_else(|| self.out.read_stamp(name))
+        self.known(name).or_else(|| self.out.read_stamp(name))
     }
 
     /// Whether `gen` knew the node's tree, so that it has no edge and no stamp.
     pub fn is_known(&self, name: &NodeName) -> bool {
         self.known.contains_key(name.as_str())
     }
+}
+
+/// The files that [`write_plan`] writes.
+pub fn files(out: &OutDir) -> [PathBuf; 3] {
+    ["graph", "graph.index", "known"].map(|name| out.path.join(name))
+}
+
+/// The tree that each node had when it was known or built last, as far as one can tell.
+pub fn last_trees(out: &OutDir) -> impl Fn(&NodeName) -> Option<TreeDigest> + use<'_> {
+    let text = fs::read_to_string(out.path.join("known")).unwrap_or_default();
+    let known: HashMap<String, TreeDigest> = text.lines().filter_map(parse_known).collect();
+    // A known node has no edge: its stamp is of an earlier time, if it has one.
+    move |name| known.get(name.as_str()).copied().or_else(|| out.read_stamp(name))
+}
+
+/// A line of the file `known`.
+fn parse_known(line: &str) -> Option<(String, TreeDigest)> {
+    line.split_once(' ').and_then(|(digest, name)| Some((name.to_owned(), digest.parse().ok()?)))
 }
 
 /// Writes the descriptions of all nodes and the digests of the known ones.

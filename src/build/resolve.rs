@@ -13,13 +13,12 @@ use std::sync::Arc;
 
 use build_graph::graph::{Graph, NodeIndex};
 use build_graph::key::KeyInputs;
-use build_graph::node::Op;
+use build_graph::node::{Node, NodeName, Op};
 use build_graph::{BlobDigest, TreeDigest};
 
 use super::BuildError;
 use super::demand::record;
 use super::evaluate::{Means, evaluate};
-use super::plan::OutDir;
 use super::selections::{SelectionFault, Selections};
 
 /// What is to happen with a node.
@@ -27,19 +26,18 @@ use super::selections::{SelectionFault, Selections};
 pub enum State {
     /// Its tree is in the store, whole.
     Known(TreeDigest),
-    /// It has to run: its inputs are known and nobody has its result.
-    Run,
+    /// It has to run: its inputs are known and nobody has its result. This is the tree that it had last time, if any.
+    Run(Option<TreeDigest>),
     /// An input of it is left. With the trees that its inputs had last time, it had this one, if any.
     Wait(Option<TreeDigest>),
 }
 
 impl State {
     /// The tree that it has, or had with its inputs of last time.
-    fn last(self, of_last_time: impl FnOnce() -> Option<TreeDigest>) -> Option<TreeDigest> {
+    fn last(self) -> Option<TreeDigest> {
         match self {
             Self::Known(tree) => Some(tree),
-            Self::Run => of_last_time(),
-            Self::Wait(tree) => tree,
+            Self::Run(tree) | Self::Wait(tree) => tree,
         }
     }
 }
@@ -55,7 +53,7 @@ pub struct Resolution {
 
 /// Resolves every node of a graph.
 ///
-/// `contents` are the bytes of the project's files in it.
+/// `contents` are the bytes of the project's files in it, `last` gives the tree that a node had last time.
 ///
 /// # Errors
 /// [`BuildError`] if the store fails or an in-process operation can't be done (a patch that does not apply).
@@ -63,13 +61,13 @@ pub fn resolve(
     graph: &Graph,
     contents: &HashMap<BlobDigest, Arc<[u8]>>,
     means: &Means<'_>,
-    out: &OutDir,
+    last: &dyn Fn(&NodeName) -> Option<TreeDigest>,
 ) -> Result<Resolution, BuildError> {
     let mut resolver = Resolver {
         graph,
         contents,
         means,
-        out,
+        last,
         selections: Selections::default(),
         states: Vec::with_capacity(graph.nodes().len()),
         evaluated: 0,
@@ -85,13 +83,17 @@ struct Resolver<'a> {
     graph: &'a Graph,
     contents: &'a HashMap<BlobDigest, Arc<[u8]>>,
     means: &'a Means<'a>,
-    out: &'a OutDir,
+    last: &'a dyn Fn(&NodeName) -> Option<TreeDigest>,
     selections: Selections,
     states: Vec<State>,
     evaluated: usize,
 }
 
 impl Resolver<'_> {
+    fn run(&self, node: &Node) -> State {
+        State::Run((self.last)(&node.name))
+    }
+
     fn node(&mut self, at: NodeIndex) -> Result<State, BuildError> {
         let node = &self.graph.nodes()[at];
         let store = self.means.store;
@@ -108,7 +110,7 @@ impl Resolver<'_> {
         let mut trees = Vec::new();
         for selection in node.op.selections() {
             let input = self.graph.index_of(&selection.node).filter(|input| *input < self.states.len());
-            let tree = input.and_then(|input| self.states[input].last(|| self.out.read_stamp(&selection.node)));
+            let tree = input.and_then(|input| self.states[input].last());
             let Some(tree) = tree else { return Ok(State::Wait(None)) };
             match self.selections.select(store, tree, &selection.part) {
                 Ok(selected) => {
@@ -117,7 +119,7 @@ impl Resolver<'_> {
                 }
                 // What was selected last time may be gone, or be no match: then there is no last time.
                 Err(_) if waits => return Ok(State::Wait(None)),
-                Err(SelectionFault::Lost) => return Ok(State::Run),
+                Err(SelectionFault::Lost) => return Ok(self.run(node)),
                 Err(SelectionFault::Error(error)) => return Err(error),
             }
         }
@@ -130,13 +132,13 @@ impl Resolver<'_> {
             return Ok(State::Known(digest));
         }
         if !matches!(node.op, Op::Unpack { .. } | Op::Patch { .. } | Op::Merge { .. }) {
-            return Ok(State::Run);
+            return Ok(self.run(node));
         }
         let mut inputs = Vec::with_capacity(trees.len());
         for selected in &trees {
             match selected.tree(store)? {
                 Some(tree) if store.missing(&tree)?.is_empty() => inputs.push(tree),
-                _ => return Ok(State::Run),
+                _ => return Ok(self.run(node)),
             }
         }
         let tree = evaluate(self.means, node, inputs)?;

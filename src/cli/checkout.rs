@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::{CommandError, Session};
 use crate::build::BuildError;
+use crate::build::demand::Stamps;
 use crate::store::Materialise;
 
 /// Options of `checkout`.
@@ -28,7 +29,7 @@ pub(super) struct Options {
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
     let workplace = session.workplace()?;
     let store = &workplace.store;
-    let digest = workplace.demand().obtain(&options.node)?.tree;
+    let digest = workplace.demand(Stamps::Old).obtain(&options.node)?.tree;
     if options.digest {
         println!("{digest}");
         return Ok(());

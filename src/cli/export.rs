@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::{CommandError, Session};
 use crate::build::BuildError;
+use crate::build::demand::Stamps;
 use crate::build::evaluate::open_single;
 use crate::install::package;
 
@@ -23,7 +24,7 @@ pub(super) struct Options {
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
     let workplace = session.workplace()?;
     let target = session.target(&workplace.project, options.target.as_deref());
-    let (store, demand) = (&workplace.store, workplace.demand());
+    let (store, demand) = (&workplace.store, workplace.demand(Stamps::Old));
     fs::create_dir_all(&options.dir).map_err(BuildError::io("create", &options.dir))?;
     for (node, description) in super::install::local_packages(&workplace.plan, &target)? {
         let digest = demand.obtain(&node)?.tree;

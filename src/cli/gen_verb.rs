@@ -43,10 +43,16 @@ struct Fingerprint {
     store: PathBuf,
     /// Grows whenever the store loses something.
     generation: u64,
+    /// What it left in `out/` for the other verbs.
+    plan: Vec<Seen>,
+    /// The BLAKE3 of the build file.
+    build_file: String,
     nodes: usize,
 }
 
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
+    // Whatever changes from now on is newer than the build file, so that ninja notices.
+    let started = SystemTime::now();
     let project = session.project()?;
     let store = session.store()?;
     let out = session.out(&project);
@@ -55,8 +61,8 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let program = std::env::current_exe().map_err(BuildError::io("find", "this program"))?;
     let option_list = option_list(session, options);
 
-    if let Some(last) = unchanged(&fingerprint_file, &option_list, &store) {
-        touch(&build_file, SystemTime::now())?;
+    if let Some(last) = unchanged(&fingerprint_file, &build_file, &option_list, &store) {
+        touch(&build_file, started)?;
         println!("gen: {last} nodes, all resolved, none left to run (program, files, options and store unchanged)");
         return Ok(());
     }
@@ -73,7 +79,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let graph = &assembled.graph;
     let fetch = session.fetcher(&project, &store);
     let means = means(&store, &fetch, &out);
-    let resolution = resolve(graph, &assembled.contents, &means, &out)?;
+    let resolution = resolve(graph, &assembled.contents, &means, &plan::last_trees(&out))?;
     // What hangs on nothing that anybody asks for is not run.
     let wanted: BTreeSet<_> = graph.closure(graph.aliases().values().flatten().copied()).into_iter().collect();
     let left: Vec<_> = (0..graph.nodes().len())
@@ -89,7 +95,10 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let relative = |path: &Path| path.strip_prefix(&project.root).unwrap_or(path).to_string_lossy().into_owned();
     let quoted = quote(&program.to_string_lossy());
     let offline = if session.common.offline { " --offline" } else { "" };
-    let inputs: BTreeSet<_> = loaded.seen.iter().map(|seen| relative(seen.path())).collect();
+    // ninja takes a file that is not there for one that changes all the time. So what appears in a place where nothing was is noticed
+    // by the next `gen`, not by ninja.
+    let there = loaded.seen.iter().filter(|seen| seen.was_there());
+    let inputs: BTreeSet<_> = there.map(|seen| relative(seen.path())).collect();
     let settings = NinjaSettings {
         run: format!("{quoted}{offline} run-action"),
         generate: std::iter::once(quoted.clone())
@@ -107,6 +116,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     // ninja believes its log over the stamps; with generator rules it does without one.
     remove_if_there(&project.root.join(".ninja_log"))?;
     plan::write_atomically(&build_file, text.as_bytes())?;
+    touch(&build_file, started)?;
     if left.is_empty() {
         let nodes = graph.nodes().len();
         let fingerprint = Fingerprint {
@@ -114,6 +124,8 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
             options: option_list,
             store: store.root().to_path_buf(),
             generation,
+            plan: plan::files(&out).map(Seen::now).into(),
+            build_file: blake3::hash(text.as_bytes()).to_string(),
             nodes,
         };
         let json = serde_json::to_vec(&fingerprint)
@@ -132,12 +144,13 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
 }
 
 /// The number of nodes, if the last `gen` left nothing to run and everything that it saw is still so.
-fn unchanged(file: &Path, options: &[String], store: &Store) -> Option<usize> {
+fn unchanged(file: &Path, build_file: &Path, options: &[String], store: &Store) -> Option<usize> {
     let last: Fingerprint = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
     let same = last.options == options
         && last.store == store.root()
         && store.generation().is_ok_and(|generation| generation == last.generation)
-        && last.seen.iter().all(Seen::is_current);
+        && last.seen.iter().chain(&last.plan).all(Seen::is_current)
+        && fs::read(build_file).is_ok_and(|text| blake3::hash(&text).to_string() == last.build_file);
     same.then_some(last.nodes)
 }
 
@@ -166,7 +179,8 @@ fn write_stamps(
     states: &[State],
     left: &[usize],
 ) -> Result<(), BuildError> {
-    let now = SystemTime::now();
+    // A little in the past: a file that is written a moment from now gets the time of the clock's last step.
+    let now = SystemTime::now() - Duration::from_secs(1);
     let (before, long_before) = (now - Duration::from_secs(10), now - Duration::from_secs(20));
     for at in left {
         let node = &nodes[*at];
@@ -176,18 +190,17 @@ fn write_stamps(
         plan::write_if_changed(&description, &json)?;
         match states[*at] {
             State::Known(_) => {}
-            State::Run => {
+            State::Run(Some(last)) => {
                 touch(&description, now)?;
-                if stamp.exists() {
-                    touch(&stamp, before)?;
-                }
+                out.write_stamp(&node.name, last)?;
+                touch(&stamp, before)?;
             }
             State::Wait(Some(digest)) => {
                 touch(&description, long_before)?;
                 out.write_stamp(&node.name, digest)?;
                 touch(&stamp, before)?;
             }
-            State::Wait(None) => {
+            State::Run(None) | State::Wait(None) => {
                 touch(&description, now)?;
                 remove_if_there(&stamp)?;
             }

@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::{CommandError, Session};
 use crate::build::BuildError;
-use crate::build::demand::Demand;
+use crate::build::demand::{Demand, Stamps};
 use crate::build::evaluate::open_single;
 use crate::install::package::{self, Manifest};
 use crate::install::{Destination, InstallError, Outcome};
@@ -57,7 +57,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
         None => {
             let workplace = session.workplace()?;
             let target = session.target(&workplace.project, options.target.as_deref());
-            let demand = workplace.demand();
+            let demand = workplace.demand(Stamps::Old);
             let mut packages = BTreeMap::new();
             for (name, package) in local_packages(&workplace.plan, &target)? {
                 packages.insert(package.name.clone(), (name, package));

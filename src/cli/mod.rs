@@ -24,7 +24,7 @@ use clap::{Args, Parser, Subcommand};
 pub use error::{CommandError, Kind};
 
 use crate::build::BuildError;
-use crate::build::demand::Demand;
+use crate::build::demand::{Demand, Stamps};
 use crate::build::evaluate::Means;
 use crate::build::plan::{OutDir, Plan};
 use crate::executor::{Executor, NamespaceExecutor};
@@ -122,8 +122,8 @@ struct Workplace {
 
 impl Workplace {
     /// Builds nodes of the plan.
-    fn demand(&self) -> Demand<'_> {
-        Demand::new(means(&self.store, &self.fetcher, self.plan.out()), &self.plan)
+    fn demand(&self, stamps: Stamps) -> Demand<'_> {
+        Demand::new(means(&self.store, &self.fetcher, self.plan.out()), &self.plan, stamps)
     }
 }
 

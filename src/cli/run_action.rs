@@ -4,6 +4,7 @@ use build_graph::node::NodeName;
 use clap::Args;
 
 use super::{CommandError, Session};
+use crate::build::demand::Stamps;
 
 /// Options of `run-action`.
 #[derive(Debug, Args)]
@@ -14,7 +15,7 @@ pub(super) struct Options {
 
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
     let workplace = session.workplace()?;
-    let obtained = workplace.demand().obtain(&options.node)?;
+    let obtained = workplace.demand(Stamps::Current).obtain(&options.node)?;
     workplace.plan.out().write_last_key(&options.node, obtained.key)?;
     workplace.plan.out().write_stamp(&options.node, obtained.tree)?;
     Ok(())

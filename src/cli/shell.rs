@@ -5,6 +5,7 @@ use clap::Args;
 
 use super::{CommandError, Session, find_executor};
 use crate::build::action::{ActionRun, View};
+use crate::build::demand::Stamps;
 
 /// Options of `shell`.
 #[derive(Debug, Args)]
@@ -28,7 +29,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
         return Err(CommandError::input(format!("`{}` has not failed", node.name))
             .hint(format!("build it first: `ninja {}`", plan.out().stamp(&node.name).display())));
     }
-    let mut inputs = workplace.demand().inputs(&node)?.into_iter();
+    let mut inputs = workplace.demand(Stamps::Old).inputs(&node)?.into_iter();
     let image = inputs.next().ok_or_else(|| CommandError::input(format!("`{}` has no image", node.name)))?;
     let run = ActionRun { name: &node.name, action, image, inputs: inputs.collect() };
     let view = View::new(store, &run)?;

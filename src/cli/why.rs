@@ -5,6 +5,7 @@ use build_graph::node::NodeName;
 use clap::Args;
 
 use super::{CommandError, Session};
+use crate::build::demand::Stamps;
 
 /// Options of `why`.
 #[derive(Debug, Args)]
@@ -20,7 +21,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let workplace = session.workplace()?;
     let (store, plan) = (&workplace.store, &workplace.plan);
     let node = plan.node(&options.node)?;
-    let digests = workplace.demand().input_digests(&node)?;
+    let digests = workplace.demand(Stamps::Current).input_digests(&node)?;
     let inputs = KeyInputs::new(&node.op, &digests);
     let key = inputs.key();
     let lines = inputs.explain();
