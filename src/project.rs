@@ -296,6 +296,8 @@ impl Project {
             return Err(error(format!("there is no source `{name}`; there are {}", known.join(", "))));
         };
         let path = Path::new(path);
+        // A link may lead elsewhere next time.
+        seen.push(Seen::now(path.to_path_buf()));
         let path = path.canonicalize().map_err(|cause| error(format!("`{}`: {cause}", path.display())))?;
         if path.is_dir() {
             for entry in WalkDir::new(&path).sort_by_file_name().into_iter().filter_map(Result::ok) {

@@ -1,5 +1,6 @@
 //! `run --precompile`: compiling a module ahead of time, and making its snapshot.
 
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -73,7 +74,8 @@ pub fn run(installation: &Installation, path: &[u8], log: &Log) -> Result<(), Pr
     }
 
     let directory = installation.compiled();
-    match std::fs::create_dir(&directory) {
+    // Whatever the umask is: what a group may write is not trusted.
+    match std::fs::DirBuilder::new().mode(0o755).create(&directory) {
         Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
             return Err(PrecompileError::Directory(directory, e));
         }

@@ -5,7 +5,6 @@
 //! paths of the machine are remapped, so that they are in no output.
 
 use std::fs;
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -84,7 +83,6 @@ pub fn build(store: &Store, node: &NodeName, program: &HostProgram, sources: &Tr
     // The separator allows paths with spaces.
     command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
     command.env("SOURCE_DATE_EPOCH", build_graph::SOURCE_DATE_EPOCH.to_string());
-    command.process_group(0);
     let done = command
         .output()
         .map_err(|cause| error(format!("can't start `cargo` ({cause}): install Rust, or put it in PATH")))?;

@@ -31,15 +31,13 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
         let tree = store.tree(digest)?.ok_or_else(|| BuildError::Input(format!("the store has lost `{node}`")))?;
         let path = options.dir.join(package::file_name(&description));
         let mut from = open_single(store, &tree)?;
-        let copy = || -> std::io::Result<()> {
+        let mut copy = || -> std::io::Result<()> {
             let mut to = tempfile::Builder::new().prefix(".new-").tempfile_in(&options.dir)?;
             std::io::copy(&mut from, &mut to)?;
-            std::os::unix::fs::fchown(&to, None, None)?;
             to.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
             to.persist(&path).map_err(|error| error.error)?;
             Ok(())
         };
-        let mut copy = copy;
         copy().map_err(BuildError::io("write", &path))?;
         println!("export: {}", path.display());
     }

@@ -29,14 +29,20 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
         assemble(&session.bundle.set, &Arc::new(loaded.materials), &project.default_target(&session.bundle))?;
     let scratch = store.scratch()?;
     let mut jobs = Vec::new();
+    let mut unknown = options.names.clone();
     for node in assembled.graph.nodes() {
         let Op::Source(source) = &node.op else { continue };
         let name = source_name(&node.name);
+        unknown.retain(|wanted| wanted != name);
         let wanted = options.names.is_empty() || options.names.iter().any(|wanted| wanted == name);
         if wanted && store.whole_result(KeyInputs::new(&node.op, &[]).key())?.is_none() {
             let dest = scratch.path().join(jobs.len().to_string());
             jobs.push((&node.op, Job { name: name.to_owned(), source, dest }));
         }
+    }
+    if let Some(name) = unknown.first() {
+        return Err(CommandError::input(format!("there is no source `{name}`"))
+            .hint("`pynbox-build source list` lists the pins"));
     }
     let fetcher = session.fetcher(&project, &store);
     let only_jobs: Vec<_> = jobs.iter().map(|(_, job)| job.clone()).collect();

@@ -59,6 +59,9 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let build_file = project.root.join(BUILD_FILE);
     let fingerprint_file = out.path().join("gen.json");
     let program = std::env::current_exe().map_err(BuildError::io("find", "this program"))?;
+    // Paths are the caller's; the same text means another one where ninja starts gen.
+    let overrides = options.override_source.iter().map(|option| absolute(option)).collect::<Result<Vec<_>, _>>()?;
+    let options = &Options { override_source: overrides, ..options.clone() };
     let option_list = option_list(session, options);
 
     if let Some(last) = unchanged(&fingerprint_file, &build_file, &option_list, &store) {
@@ -152,6 +155,15 @@ fn unchanged(file: &Path, build_file: &Path, options: &[String], store: &Store) 
         && last.seen.iter().chain(&last.plan).all(Seen::is_current)
         && fs::read(build_file).is_ok_and(|text| blake3::hash(&text).to_string() == last.build_file);
     same.then_some(last.nodes)
+}
+
+/// An override with its path made absolute. What is no override is left for who reads it to complain of.
+fn absolute(option: &str) -> Result<String, BuildError> {
+    let Some((name, path)) = option.split_once('=').filter(|(_, path)| !path.is_empty()) else {
+        return Ok(option.to_owned());
+    };
+    let absolute = std::path::absolute(path).map_err(BuildError::io("find", path))?;
+    Ok(format!("{name}={}", absolute.display()))
 }
 
 fn option_list(session: &Session, options: &Options) -> Vec<String> {

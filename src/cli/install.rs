@@ -90,10 +90,13 @@ pub(super) fn local_packages(
 fn install(repository: &dyn Repository, options: &Options) -> Result<(), CommandError> {
     let wanted = choose(repository, &options.packages)?;
     let destination = Destination::open(&options.dest)?;
-    let mut changed = false;
+    // There from the first change until all is compiled, so that what was interrupted or failed is done by the next install.
+    let unprepared = destination.path().join("packages/.unprepared");
     for (name, version) in &wanted {
         let outcome = destination.install(name, repository.open(name, version)?)?;
-        changed |= outcome != Outcome::Present;
+        if outcome != Outcome::Present {
+            fs::write(&unprepared, "").map_err(BuildError::io("write", &unprepared))?;
+        }
         let what = match outcome {
             Outcome::Present => "is there already",
             Outcome::Installed => "installed",
@@ -101,8 +104,9 @@ fn install(repository: &dyn Repository, options: &Options) -> Result<(), Command
         };
         println!("install: {name} {version} {what}");
     }
-    if changed {
+    if unprepared.exists() {
         prepare(&destination)?;
+        fs::remove_file(&unprepared).map_err(BuildError::io("remove", &unprepared))?;
     }
     Ok(())
 }

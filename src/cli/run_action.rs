@@ -18,5 +18,8 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let obtained = workplace.demand(Stamps::Current).obtain(&options.node)?;
     workplace.plan.out().write_last_key(&options.node, obtained.key)?;
     workplace.plan.out().write_stamp(&options.node, obtained.tree)?;
+    if !obtained.built {
+        println!("{}: another build had made it already, so it was taken from the store", options.node);
+    }
     Ok(())
 }

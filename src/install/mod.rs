@@ -312,8 +312,8 @@ impl Destination {
     /// Gives folders the one time that everything installed has. They are only folders: failing is no reason to fail.
     fn set_folder_times(&self, content: &Tree) {
         let mut folders = BTreeSet::new();
-        for (path, _) in content.iter() {
-            let mut above = path.parent();
+        for (path, entry) in content.iter() {
+            let mut above = if matches!(entry, Entry::EmptyDirectory) { Some(path.clone()) } else { path.parent() };
             while let Some(folder) = above {
                 above = folder.parent();
                 folders.insert(folder);
