@@ -21,6 +21,7 @@ use super::demand::record;
 use super::evaluate::{Means, evaluate};
 use super::plan::OutDir;
 use super::selections::{SelectionFault, Selections};
+use crate::store::Found;
 
 /// What is to happen with a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +72,7 @@ pub fn resolve(
         means,
         out,
         selections: Selections::default(),
+        found: Found::default(),
         states: Vec::with_capacity(graph.nodes().len()),
         evaluated: 0,
     };
@@ -87,6 +89,7 @@ struct Resolver<'a> {
     means: &'a Means<'a>,
     out: &'a OutDir,
     selections: Selections,
+    found: Found,
     states: Vec<State>,
     evaluated: usize,
 }
@@ -96,7 +99,7 @@ impl Resolver<'_> {
         let node = &self.graph.nodes()[at];
         let store = self.means.store;
         if let Op::Local { tree } = &node.op {
-            for missing in store.missing(tree)? {
+            for missing in store.missing_beside(tree, &mut self.found)? {
                 if let Some(bytes) = self.contents.get(&missing.digest) {
                     store.put_bytes(bytes, missing.executable)?;
                 }
@@ -122,7 +125,7 @@ impl Resolver<'_> {
             }
         }
         let key = KeyInputs::new(&node.op, &digests).key();
-        let result = store.whole_result(key)?.map(|(digest, _)| digest);
+        let result = store.whole_result_beside(key, &mut self.found)?;
         if waits {
             return Ok(State::Wait(result));
         }
@@ -135,7 +138,7 @@ impl Resolver<'_> {
         let mut inputs = Vec::with_capacity(trees.len());
         for selected in &trees {
             match selected.tree(store)? {
-                Some(tree) if store.missing(&tree)?.is_empty() => inputs.push(tree),
+                Some(tree) if store.missing_beside(&tree, &mut self.found)?.is_empty() => inputs.push(tree),
                 _ => return Ok(State::Run),
             }
         }
