@@ -11,7 +11,7 @@
 //!
 //! ```no_run
 //! fn main() -> std::process::ExitCode {
-//!     pynbox_build::main(pynbox_build::recipes::bundle())
+//!     pynbox_build::main(pynbox_build::recipes::bundle)
 //! }
 //! ```
 

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    pynbox_build::main(recipes::bundle())
+    pynbox_build::main(recipes::bundle)
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
@@ -26,7 +27,20 @@ pub struct Glob {
     /// What every match begins with: the pattern up to its first special character.
     prefix: usize,
     /// `None` for a literal path.
-    matcher: Option<globset::GlobMatcher>,
+    pattern: Option<Arc<Pattern>>,
+}
+
+/// A parsed pattern, which becomes a matcher when it is first used: most copies never are, and to make one costs more than to use it.
+#[derive(Debug)]
+struct Pattern {
+    glob: globset::Glob,
+    matcher: OnceLock<globset::GlobMatcher>,
+}
+
+impl Pattern {
+    fn is_match(&self, path: &str) -> bool {
+        self.matcher.get_or_init(|| self.glob.compile_matcher()).is_match(path)
+    }
 }
 
 impl Glob {
@@ -41,21 +55,19 @@ impl Glob {
             return Err(error("it must be relative, without `.` and `..`".into()));
         }
         let special = text.find(['*', '?', '[', '{', '\\']);
-        let matcher = match special {
+        let pattern = match special {
             None => {
                 RelPath::new(text.as_str()).map_err(|e| error(e.to_string()))?;
                 None
             }
-            Some(_) => Some(
-                globset::GlobBuilder::new(&text)
-                    .literal_separator(true)
-                    .build()
-                    .map_err(|e| error(e.kind().to_string()))?
-                    .compile_matcher(),
-            ),
+            Some(_) => {
+                let glob = globset::GlobBuilder::new(&text).literal_separator(true).build();
+                let glob = glob.map_err(|e| error(e.kind().to_string()))?;
+                Some(Arc::new(Pattern { glob, matcher: OnceLock::new() }))
+            }
         };
         let prefix = special.unwrap_or(text.len());
-        Ok(Self { text, prefix, matcher })
+        Ok(Self { text, prefix, pattern })
     }
 
     /// The pattern as written.
@@ -64,7 +76,7 @@ impl Glob {
     }
 
     fn collect<'tree>(&self, tree: &'tree Tree, found: &mut Vec<&'tree RelPath>) {
-        match &self.matcher {
+        match &self.pattern {
             None => {
                 if let Some((path, _)) =
                     tree.with_prefix(&self.text).next().filter(|(path, _)| path.as_str() == self.text)
@@ -74,10 +86,10 @@ impl Glob {
                     found.extend(tree.with_prefix(&format!("{}/", self.text)).map(|(path, _)| path));
                 }
             }
-            Some(matcher) => found.extend(
+            Some(pattern) => found.extend(
                 tree.with_prefix(&self.text[..self.prefix])
                     .map(|(path, _)| path)
-                    .filter(|path| matcher.is_match(path.as_str())),
+                    .filter(|path| pattern.is_match(path.as_str())),
             ),
         }
     }

@@ -68,16 +68,20 @@ impl Tree {
     /// # Errors
     /// [`TreeError`] if the path is taken by another entry, or if a path above it is a file or a symbolic link.
     pub fn insert(&mut self, path: RelPath, entry: Entry) -> Result<(), TreeError> {
-        let mut above = path.parent();
-        while let Some(directory) = above {
-            match self.entries.get(&directory) {
+        let mut rest = path.as_str();
+        while let Some((above, _)) = rest.rsplit_once('/') {
+            match self.entries.get(above) {
                 None => {}
                 Some(Entry::EmptyDirectory) => {
-                    self.entries.remove(&directory);
+                    self.entries.remove(above);
                 }
-                Some(_) => return Err(TreeError::NotADirectory { path, above: directory }),
+                Some(_) => {
+                    let above = self.entries.get_key_value(above).map(|(above, _)| above.clone());
+                    let above = above.unwrap_or_else(|| path.clone());
+                    return Err(TreeError::NotADirectory { path, above });
+                }
             }
-            above = directory.parent();
+            rest = above;
         }
         if let Some(below) = self.first_below(&path).cloned() {
             return match entry {
@@ -93,6 +97,31 @@ impl Tree {
                 Ok(())
             }
         }
+    }
+
+    /// The tree of entries in the order of their paths' bytes; `None` unless each path comes once, after all lower ones, and lies below
+    /// no other. Quicker than to [`insert`](Self::insert) them.
+    pub fn from_sorted(entries: Vec<(RelPath, Entry)>) -> Option<Self> {
+        if entries.windows(2).any(|pair| pair[0].0 >= pair[1].0) {
+            return None;
+        }
+        let tree = Self { entries: entries.into_iter().collect() };
+        // Neighbours mostly stand in one directory, which is looked at once.
+        let mut looked_at = "";
+        for path in tree.entries.keys() {
+            let Some((directory, _)) = path.as_str().rsplit_once('/').filter(|(above, _)| *above != looked_at) else {
+                continue;
+            };
+            let mut above = Some(directory);
+            while let Some(path) = above {
+                if tree.entries.contains_key(path) {
+                    return None;
+                }
+                above = path.rsplit_once('/').map(|(above, _)| above);
+            }
+            looked_at = directory;
+        }
+        Some(tree)
     }
 
     /// Takes away what stands at this very path, and gives it.
@@ -160,6 +189,12 @@ impl Tree {
     }
 
     fn first_below(&self, path: &RelPath) -> Option<&RelPath> {
+        use std::ops::Bound;
+        // What begins with the path but goes on with a byte below `/` may stand between them.
+        let after = self.entries.range::<str, _>((Bound::Excluded(path.as_str()), Bound::Unbounded)).next()?.0.as_str();
+        if !after.starts_with(path.as_str()) {
+            return None;
+        }
         self.with_prefix(&format!("{path}/")).next().map(|(path, _)| path)
     }
 }
@@ -231,5 +266,15 @@ mod tests {
         two.insert(path("a"), Entry::EmptyDirectory).unwrap();
         assert_eq!(one, two);
         assert_eq!(one.len(), 1);
+    }
+
+    #[test]
+    fn sorted_entries_are_a_tree_if_each_has_its_place() {
+        let entries = |paths: &[&str]| paths.iter().map(|text| (path(text), file(b""))).collect::<Vec<_>>();
+        let tree = Tree::from_sorted(entries(&["a-b", "a/b", "a/c/d", "e"])).unwrap();
+        assert_eq!(tree.len(), 4);
+        for wrong in [&["a", "a"][..], &["b", "a"], &["a", "a-b", "a/b"], &["a/b", "a/b/c/d"], &["x/y/a", "x/y/a/b"]] {
+            assert_eq!(Tree::from_sorted(entries(wrong)), None, "{wrong:?}");
+        }
     }
 }

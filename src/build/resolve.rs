@@ -20,6 +20,7 @@ use super::BuildError;
 use super::demand::record;
 use super::evaluate::{Means, evaluate};
 use super::selections::{SelectionFault, Selections};
+use crate::store::Found;
 
 /// What is to happen with a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +70,7 @@ pub fn resolve(
         means,
         last,
         selections: Selections::default(),
+        found: Found::default(),
         states: Vec::with_capacity(graph.nodes().len()),
         evaluated: 0,
     };
@@ -85,6 +87,7 @@ struct Resolver<'a> {
     means: &'a Means<'a>,
     last: &'a dyn Fn(&NodeName) -> Option<TreeDigest>,
     selections: Selections,
+    found: Found,
     states: Vec<State>,
     evaluated: usize,
 }
@@ -98,7 +101,7 @@ impl Resolver<'_> {
         let node = &self.graph.nodes()[at];
         let store = self.means.store;
         if let Op::Local { tree } = &node.op {
-            for missing in store.missing(tree)? {
+            for missing in store.missing_beside(tree, &mut self.found)? {
                 if let Some(bytes) = self.contents.get(&missing.digest) {
                     store.put_bytes(bytes, missing.executable)?;
                 }
@@ -124,7 +127,7 @@ impl Resolver<'_> {
             }
         }
         let key = KeyInputs::new(&node.op, &digests).key();
-        let result = store.whole_result(key)?.map(|(digest, _)| digest);
+        let result = store.whole_result_beside(key, &mut self.found)?;
         if waits {
             return Ok(State::Wait(result));
         }
@@ -137,7 +140,7 @@ impl Resolver<'_> {
         let mut inputs = Vec::with_capacity(trees.len());
         for selected in &trees {
             match selected.tree(store)? {
-                Some(tree) if store.missing(&tree)?.is_empty() => inputs.push(tree),
+                Some(tree) if store.missing_beside(&tree, &mut self.found)?.is_empty() => inputs.push(tree),
                 _ => return Ok(self.run(node)),
             }
         }

@@ -14,6 +14,7 @@ mod shell;
 mod source;
 mod why;
 
+use std::cell::LazyCell;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -84,11 +85,11 @@ enum Verb {
     RunAction(run_action::Options),
 }
 
-/// Runs the tool with these recipes and the process's arguments. Gives 0, 1 if a build failed, 2 for wrong usage or input, 3 if the
+/// Runs the tool with these recipes and the process's arguments; verbs that need no recipes don't make them. Gives 0, 1 if a build failed, 2 for wrong usage or input, 3 if the
 /// environment is at fault; a bug ends with 101.
-pub fn main(bundle: Bundle) -> ExitCode {
+pub fn main(bundle: impl FnOnce() -> Bundle + 'static) -> ExitCode {
     let cli = Cli::parse();
-    let session = Session { bundle, common: cli.common };
+    let session = Session { bundle: LazyCell::new(Box::new(bundle)), common: cli.common };
     let done = match &cli.verb {
         Verb::Gen(options) => gen_verb::run(&session, options),
         Verb::Install(options) => install::run(&session, options),
@@ -129,7 +130,7 @@ impl Workplace {
 
 /// What every verb starts from.
 struct Session {
-    bundle: Bundle,
+    bundle: LazyCell<Bundle, Box<dyn FnOnce() -> Bundle>>,
     common: Common,
 }
 

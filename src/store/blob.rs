@@ -1,11 +1,12 @@
 //! Blobs: files' bytes, each under its digest and whether it is executable.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use build_graph::{BlobDigest, Entry, RelPath, SOURCE_DATE_EPOCH, Tree};
+use build_graph::{BlobDigest, Entry, RelPath, SOURCE_DATE_EPOCH, Tree, TreeDigest};
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, Stat, fchmod, fstat, futimens, openat, statat, unlinkat, utimensat,
 };
@@ -34,6 +35,14 @@ pub(super) struct Blob {
     pub(super) digest: BlobDigest,
     pub(super) size: u64,
     pub(super) executable: bool,
+}
+
+/// What one round of look-ups found in the store, so that it looks at nothing twice: trees share most of their files. It is of use for
+/// that round only; later, what it names may be lost.
+#[derive(Debug, Default)]
+pub struct Found {
+    blobs: HashSet<Blob>,
+    pub(super) trees: HashSet<TreeDigest>,
 }
 
 /// What a look at a blob's file says.
@@ -205,11 +214,20 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the store can't be read.
     pub fn missing(&self, tree: &Tree) -> Result<Vec<MissingBlob>> {
+        self.missing_beside(tree, &mut Found::default())
+    }
+
+    /// As [`Store::missing`], but does not look again at what was found already, and notes what is.
+    ///
+    /// # Errors
+    /// As [`Store::missing`].
+    pub fn missing_beside(&self, tree: &Tree, found: &mut Found) -> Result<Vec<MissingBlob>> {
         let mut missing = Vec::new();
         for (path, entry) in tree.iter() {
-            if let Some(blob) = Blob::of(entry)
-                && self.check(blob)?.is_none()
-            {
+            let Some(blob) = Blob::of(entry).filter(|blob| !found.blobs.contains(blob)) else { continue };
+            if self.check(blob)?.is_some() {
+                found.blobs.insert(blob);
+            } else {
                 let Blob { digest, size, executable } = blob;
                 missing.push(MissingBlob { path: path.clone(), digest, size, executable });
             }

@@ -138,14 +138,9 @@ fn from_bytes(bytes: &[u8]) -> Option<Tree> {
         return None;
     }
     let length = reader.head(4)?;
-    let mut tree = Tree::new();
-    let mut last = "";
+    let mut entries = Vec::new();
     for _ in 0..length {
         let path = std::str::from_utf8(reader.sized(1)?).ok()?;
-        if path <= last {
-            return None;
-        }
-        last = path;
         let entry = match reader.head(2)? {
             executable @ (0 | 1) => Entry::File {
                 digest: BlobDigest::from_bytes(reader.digest()?),
@@ -156,10 +151,9 @@ fn from_bytes(bytes: &[u8]) -> Option<Tree> {
             3 => Entry::EmptyDirectory,
             _ => return None,
         };
-        tree.insert(RelPath::new(path).ok()?, entry).ok()?;
+        entries.push((RelPath::new(path).ok()?, entry));
     }
-    // An empty directory above another entry has given way.
-    (reader.0.is_empty() && tree.len() as u64 == length).then_some(tree)
+    if reader.0.is_empty() { Tree::from_sorted(entries) } else { None }
 }
 
 struct Reader<'bytes>(&'bytes [u8]);

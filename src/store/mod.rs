@@ -48,7 +48,7 @@ use build_graph::{NodeKey, Tree, TreeDigest};
 use rustix::fs::{CWD, Mode, OFlags, fchmod, fstat, mkdirat, openat};
 use rustix::io::Errno;
 
-pub use blob::MissingBlob;
+pub use blob::{Found, MissingBlob};
 pub use checkout::MaterialisedTree;
 pub use error::{Result, StoreError};
 pub use gc::{GcPolicy, GcReport};

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files::{modified, read_all};
 use super::manifest::mark;
-use super::{Result, Store, StoreError, sharded};
+use super::{Found, Result, Store, StoreError, sharded};
 
 /// A result's file: 64 hexadecimal digits, the BLAKE3 of the rest; a line feed; then this as JSON.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +36,23 @@ impl Store {
         let Some(digest) = self.result(key)? else { return Ok(None) };
         let Some(tree) = self.tree(digest)? else { return Ok(None) };
         Ok(self.missing(&tree)?.is_empty().then_some((digest, tree)))
+    }
+
+    /// The tree of a key as [`Store::whole_result`] gives it; does not look again at what was found already, and notes what is.
+    ///
+    /// # Errors
+    /// As [`Store::whole_result`].
+    pub fn whole_result_beside(&self, key: NodeKey, found: &mut Found) -> Result<Option<TreeDigest>> {
+        let Some(digest) = self.result(key)? else { return Ok(None) };
+        if found.trees.contains(&digest) {
+            return Ok(Some(digest));
+        }
+        let Some(tree) = self.tree(digest)? else { return Ok(None) };
+        let whole = self.missing_beside(&tree, found)?.is_empty();
+        if whole {
+            found.trees.insert(digest);
+        }
+        Ok(whole.then_some(digest))
     }
 
     /// Records the tree that a key gave, in place of what was recorded before. `explanation` says what the key was made of.

@@ -365,6 +365,9 @@ impl<'a> Context<'a> {
     /// The image of the toolchain.
     pub fn image(&mut self) -> Handle {
         let toolchain = self.toolchain;
+        if let Some(image) = self.assembly.images.get(&toolchain.target) {
+            return image.clone();
+        }
         let name = &toolchain.image;
         let Some(lock) = self.assembly.materials.locks.image.get(name).cloned() else {
             self.mistake(format!(
@@ -387,7 +390,9 @@ impl<'a> Context<'a> {
             }
         }
         let part = Projection { exclude: toolchain.image_without.clone(), ..Projection::default() };
-        self.shared(format!("image/{name}"), Op::Image(Image { packages, links, part }))
+        let image = self.shared(format!("image/{name}"), Op::Image(Image { packages, links, part }));
+        self.assembly.images.insert(toolchain.target.clone(), image.clone());
+        image
     }
 
     /// Notes a mistake; the recipe goes on, and all mistakes are reported together.

@@ -156,6 +156,8 @@ struct Assembly {
     nodes: Vec<Node>,
     /// Nodes that several recipes share (sources, images, patches), by name.
     shared: HashMap<NodeName, usize>,
+    /// The image of each toolchain that was asked for: every action asks.
+    images: HashMap<Target, Handle>,
     contents: HashMap<BlobDigest, Arc<[u8]>>,
     products: BTreeMap<(String, Target), State>,
     errors: Vec<RecipeError>,
@@ -170,6 +172,7 @@ impl Assembly {
             materials: Arc::clone(materials),
             nodes: Vec::new(),
             shared: HashMap::new(),
+            images: HashMap::new(),
             contents: HashMap::new(),
             products: BTreeMap::new(),
             errors: Vec::new(),

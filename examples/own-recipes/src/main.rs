@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         targets: vec![Target(toolchains::WASM.into()), Target(toolchains::HOST.into())],
         describe: greeting,
     };
-    pynbox_build::main(recipes::bundle().with(greeting))
+    pynbox_build::main(|| recipes::bundle().with(greeting))
 }
 
 /// Two units and a header, a program, and a package that installs it at `/greeting` in the sandbox.

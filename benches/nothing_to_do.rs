@@ -1,0 +1,109 @@
+//! `gen && ninja` with nothing to do for 600 nodes, beside ninja alone on 600 edges that are up to date. Prints milliseconds, the best
+//! and the middle of thirty; then the same from a clean checkout with a warm store.
+//!
+//!     cargo bench --bench nothing_to_do
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use pynbox_build::build_graph::dsl::{Bundle, Context, Handle, Product, Recipe, RecipeSet};
+use pynbox_build::recipes;
+
+/// With this variable set, the program is the tool with the recipes of this file.
+const AS_TOOL: &str = "PYNBOX_BENCH_AS_TOOL";
+const NODES: usize = 600;
+
+fn main() -> ExitCode {
+    if std::env::var_os(AS_TOOL).is_some() {
+        return pynbox_build::main(bundle);
+    }
+    let parent = std::env::var_os("PYNBOX_BENCH_DIR").map_or_else(std::env::temp_dir, Into::into);
+    let folder = tempfile::tempdir_in(parent).expect("a folder");
+    let project = folder.path().join("project");
+    fs::create_dir(&project).expect("a folder");
+    fs::write(project.join("pynbox.toml"), "").expect("a file");
+    let program = std::env::current_exe().expect("this program");
+    let gen_verb = || {
+        let mut command = Command::new(&program);
+        command.arg("gen").env(AS_TOOL, "1").env("PYNBOX_CACHE", folder.path().join("store")).current_dir(&project);
+        command
+    };
+    let ninja = |folder: &Path| {
+        let mut command = Command::new("ninja");
+        command.current_dir(folder);
+        command
+    };
+
+    let reference = folder.path().join("reference");
+    fs::create_dir(&reference).expect("a folder");
+    let mut text = "rule copy\n  command = cp $in $out\n".to_owned();
+    for edge in 0..NODES {
+        let _ = writeln!(text, "build out{edge}: copy in{edge}");
+        fs::write(reference.join(format!("in{edge}")), edge.to_string()).expect("a file");
+    }
+    fs::write(reference.join("build.ninja"), text).expect("a file");
+    run(&mut ninja(&reference));
+    run(&mut gen_verb());
+    run(&mut ninja(&project));
+
+    let alone = times(30, || {}, || run(&mut ninja(&reference)));
+    let both = || {
+        run(&mut gen_verb());
+        run(&mut ninja(&project));
+    };
+    let ours = times(30, || {}, both);
+    let clean = || {
+        let _ = fs::remove_dir_all(project.join("out"));
+        let _ = fs::remove_file(project.join("build.ninja"));
+    };
+    let checkout = times(15, clean, both);
+    let line = |what: &str, (best, middle): (f64, f64)| println!("{what:<44}{best:8.1}{middle:8.1}");
+    println!("{:<44}{:>8}{:>8}", "", "best", "middle");
+    line("ninja alone, 600 edges up to date", alone);
+    line("gen && ninja, 600 nodes, nothing to do", ours);
+    line("gen && ninja, clean checkout, warm store", checkout);
+    println!("{:<44}{:8.2}{:8.2}", "nothing to do, times ninja alone", ours.0 / alone.0, ours.1 / alone.1);
+    ExitCode::SUCCESS
+}
+
+fn bundle() -> Bundle {
+    let bundle = recipes::bundle();
+    let target = bundle.default_target.clone();
+    let recipe = Recipe { name: "bench".into(), version: "1".into(), targets: vec![target], describe };
+    let set = RecipeSet { toolchains: bundle.set.toolchains.clone(), recipes: vec![recipe] };
+    Bundle { set, sources: None, ..bundle }
+}
+
+/// Half of the nodes hold a file each, the other half merges one of those with the node before.
+fn describe(cx: &mut Context<'_>) -> Product {
+    let mut last: Option<Handle> = None;
+    for number in 0..NODES / 2 {
+        let file = cx.text_file(&format!("text{number}"), &format!("file{number}"), &number.to_string(), false);
+        let parts = std::iter::once(file).chain(last).map(|handle| (handle.all(), "")).collect::<Vec<_>>();
+        last = Some(cx.merge(&format!("merge{number}"), parts));
+    }
+    Product { tree: last, package: None }
+}
+
+fn run(command: &mut Command) {
+    let status = command.stdout(Stdio::null()).status().expect("a program that starts");
+    assert!(status.success(), "{command:?}");
+}
+
+/// The best and the middle of several runs, in milliseconds.
+fn times(count: usize, mut before: impl FnMut(), mut timed: impl FnMut()) -> (f64, f64) {
+    let mut times: Vec<_> = (0..count)
+        .map(|_| {
+            before();
+            let start = Instant::now();
+            timed();
+            start.elapsed()
+        })
+        .collect();
+    times.sort();
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
+    (milliseconds(times[0]), milliseconds(times[count / 2]))
+}
