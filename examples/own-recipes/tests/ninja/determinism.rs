@@ -38,7 +38,7 @@ fn every_node_has_the_same_digest_elsewhere() {
         let mut space = first.clone_to_another_folder();
         build(&mut space)
     };
-    for node in ["image/wasm", "image/host", "wasm32-wasi/zlib/package", "x86_64-linux/greeting/greeting"] {
+    for node in ["image/wasm", "image/host", "wasm32-wasi/zlib/tree", "x86_64-linux/greeting/greeting"] {
         assert!(expected.contains_key(node), "{node} is not in {expected:?}");
     }
     // The comparison can fail: it sees an edit.

@@ -43,7 +43,8 @@ fn why_shows_what_an_edit_changed() {
     let is_digest = |word: &str| word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
     let words = |line: &str| {
         let clean = |word: &str| {
-            if is_digest(word.trim_matches(['(', ')', ':'])) { "DIGEST".to_owned() } else { word.to_owned() }
+            let digest = word.trim_matches(['(', ')', ':']);
+            if is_digest(digest) { word.replace(digest, "DIGEST") } else { word.to_owned() }
         };
         line.split(' ').map(clean).collect::<Vec<_>>().join(" ")
     };
