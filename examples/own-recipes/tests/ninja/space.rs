@@ -69,7 +69,10 @@ impl Space {
     /// From now on uses a store that nobody else uses, with what the common one holds. Only bytes are shared: marks and counters of
     /// the common one are not to change.
     pub(crate) fn use_own_store(&mut self) {
+        // The common store is its owner's alone.
+        let user = self.user.take();
         let common = PathBuf::from(self.run(&["cache", "root"]).trim());
+        self.user = user;
         let own = tempfile::tempdir_in(common.parent().unwrap()).unwrap();
         let copy = |name: &str, how: &str| {
             let done = Command::new("cp").arg(how).arg(common.join(name)).arg(own.path()).output().unwrap();
