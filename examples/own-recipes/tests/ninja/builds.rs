@@ -1,17 +1,7 @@
-//! Every way in which `gen` and ninja meet, with real actions, on every ninja that `PYNBOX_TEST_NINJAS` names (default: the one in PATH).
-//!
-//! The images come from the store that the tests are run with; what the tests build is new in each run, because each space writes a
-//! number of its own into its sources.
+//! Builds that go well: what runs after which change.
 
-mod space;
-
-use space::{Space, ninjas};
-
-fn on_every_ninja(test: impl Fn(&mut Space)) {
-    for ninja in ninjas() {
-        test(&mut Space::new(&ninja));
-    }
-}
+use super::on_every_ninja;
+use super::space::actions;
 
 #[test]
 fn a_first_build_runs_everything_and_a_second_nothing() {
@@ -30,10 +20,11 @@ fn a_clean_checkout_with_a_warm_store_runs_nothing() {
     on_every_ninja(|space| {
         space.generate();
         space.build();
-        space.remove_outputs();
+        space.run(&["clean"]);
+        assert!(!space.path("build.ninja").exists() && !space.path("out").exists());
         assert_eq!(space.generate(), 0);
         assert_eq!(space.build(), [""; 0]);
-        let mut elsewhere = space.clone_to_another_folder();
+        let elsewhere = space.clone_to_another_folder();
         assert_eq!(elsewhere.generate(), 0);
         assert_eq!(elsewhere.build(), [""; 0]);
         assert_eq!(elsewhere.output(), space.output());
@@ -120,59 +111,50 @@ fn branches_with_a_warm_store_run_nothing() {
 }
 
 #[test]
-fn an_interrupted_build_goes_on() {
+fn two_clones_that_build_at_once_share_the_work() {
     on_every_ninja(|space| {
+        let other = space.clone_to_another_folder();
         space.generate();
-        space.interrupt_build();
-        space.build();
-        assert_eq!(space.output(), "hello from a recipe of your own\n");
-        assert_eq!(space.generate(), 0);
+        other.generate();
+        let builds = [space.start_build(), other.start_build()];
+        let mut ran = Vec::new();
+        for build in builds {
+            let output = build.wait_with_output().unwrap();
+            assert!(output.status.success());
+            ran.extend(actions(&String::from_utf8_lossy(&output.stdout)));
+        }
+        ran.sort();
+        assert_eq!(ran, ["greeting", "main.o", "words.o"]);
+        assert_eq!(space.output(), other.output());
     });
 }
 
 #[test]
-fn an_emptied_store_with_outputs_kept_still_ends_in_a_right_install() {
+fn ninjas_clean_spares_the_stamps_and_ours_removes_all() {
     on_every_ninja(|space| {
-        space.use_own_store();
         space.generate();
         space.build();
-        let before = space.stamp("greeting");
-        space.empty_results_of_store();
-        // ninja has nothing to do, and install builds what it needs.
+        space.ninja_tool("clean");
+        assert!(space.path("out/stamps/x86_64-linux/greeting/greeting.digest").exists());
         assert_eq!(space.build(), [""; 0]);
-        assert_eq!(space.installed_output(), "hello from a recipe of your own\n");
-        assert_eq!(space.stamp("greeting"), before);
+        space.run(&["clean"]);
+        for name in ["out", "build.ninja", ".ninja_log", ".ninja_deps"] {
+            assert!(!space.path(name).exists(), "{name}");
+        }
     });
 }
 
 #[test]
-fn a_blob_that_is_lost_between_gen_and_ninja_is_made_again() {
-    on_every_ninja(|space| {
-        space.use_own_store();
-        space.generate();
-        space.build();
-        space.edit("words.c", "recipe", "file");
-        space.generate();
-        // `gen` took this one for known, so it has no edge.
-        space.lose_blobs_of("main.o");
-        assert_eq!(space.build(), ["greeting", "words.o"]);
-        assert_eq!(space.output(), "hello from a file of your own\n");
-    });
-}
-
-#[test]
-fn a_failing_unit_says_where_and_why_and_leaves_nothing_behind() {
+fn a_comment_in_a_fresh_clone_ends_the_build_after_its_unit() {
     on_every_ninja(|space| {
         space.generate();
-        space.edit("words.c", "return", "retrun");
-        space.generate();
-        let failure = space.failing_build();
-        assert!(failure.contains("x86_64-linux/greeting/words.o"), "{failure}");
-        assert!(failure.contains("retrun"), "{failure}");
-        assert!(failure.contains("pynbox-build shell x86_64-linux/greeting/words.o"), "{failure}");
-        space.edit("words.c", "retrun", "return");
-        space.generate();
         space.build();
-        assert_eq!(space.output(), "hello from a recipe of your own\n");
+        let clone = space.clone_to_another_folder();
+        // All known: nothing of this was ever built in this folder.
+        assert_eq!(clone.generate(), 0);
+        clone.edit("words.c", "#include", "/* a comment */ #include");
+        clone.generate();
+        let text = clone.ninja("greeting");
+        assert!(text.contains("greeting/words.o") && !text.contains("greeting/greeting"), "{text}");
     });
 }

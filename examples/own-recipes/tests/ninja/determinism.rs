@@ -1,0 +1,56 @@
+//! The same digests from another folder, for another user, with nothing but sources to begin with.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use super::space::{Space, ninjas};
+
+/// The user and the group `nobody`.
+const NOBODY: u32 = 65534;
+
+/// Builds in a store without results of operations on trees; gives the digest of each node that was made.
+fn build(space: &mut Space) -> BTreeMap<String, String> {
+    space.use_own_store();
+    // What can't be had without a network or takes minutes stays: sources, and programs that cargo builds.
+    let stays = |text: &str| text.contains("pynbox-source-v") || text.contains("pynbox-host-program-v");
+    assert!(space.remove_results(|text| !stays(text)) > 0);
+    if space.user.is_some() {
+        space.hand_over();
+    }
+    space.run(&["gen", "--offline"]);
+    space.ninja("zlib");
+    space.ninja("x86_64-linux/greeting");
+    space.ninja("wasm32-wasi/greeting");
+    space.run(&["gen", "--offline"]);
+    let of_interest = ["image/", "wasm32-wasi/zlib/", "wasm32-wasi/greeting/", "x86_64-linux/greeting/"];
+    let known = fs::read_to_string(space.path("out/known")).unwrap();
+    let lines = known.lines().filter_map(|line| line.split_once(' '));
+    lines
+        .filter(|(_, name)| of_interest.iter().any(|prefix| name.starts_with(prefix)))
+        .map(|(digest, name)| (name.to_owned(), digest.to_owned()))
+        .collect()
+}
+
+#[test]
+fn every_node_has_the_same_digest_elsewhere() {
+    let mut first = Space::new(&ninjas()[0]);
+    let expected = {
+        let mut space = first.clone_to_another_folder();
+        build(&mut space)
+    };
+    for node in ["image/wasm", "image/host", "wasm32-wasi/zlib/tree", "x86_64-linux/greeting/greeting"] {
+        assert!(expected.contains_key(node), "{node} is not in {expected:?}");
+    }
+    // The comparison can fail: it sees an edit.
+    let mut edited = first.clone_to_another_folder();
+    edited.edit("main.c", "return 0", "return 1");
+    let other = build(&mut edited);
+    let differ: Vec<_> = expected.iter().filter(|(name, digest)| other.get(*name) != Some(digest)).collect();
+    assert!(differ.iter().any(|(name, _)| *name == "x86_64-linux/greeting/greeting"), "{differ:?}");
+    assert!(differ.iter().all(|(name, _)| name.contains("/greeting/")), "{differ:?}");
+
+    if fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0) {
+        first.user = Some(NOBODY);
+    }
+    assert_eq!(build(&mut first), expected);
+}

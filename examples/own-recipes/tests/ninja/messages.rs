@@ -1,0 +1,52 @@
+//! What the tool says to whoever uses it wrongly, and what it explains.
+
+use std::fs;
+
+use super::space::{Space, ninjas};
+
+#[test]
+fn wrong_options_and_what_they_are_answered() {
+    let space = Space::new(&ninjas()[0]);
+    let mut text = String::new();
+    let mut collect = |arguments: &[&str]| {
+        text.push_str(&format!("$ {}\n{}\n", arguments.join(" "), space.fail(arguments)));
+    };
+    collect(&["gen", "--target", "vax"]);
+    collect(&["gen", "--override-source", "zlib"]);
+    collect(&["gen", "--override-source", "nothing=/"]);
+    collect(&["gen", "--override-source", "zlib=/nowhere"]);
+    collect(&["gen", "--frobnicate"]);
+    collect(&["why", "a/b"]);
+    collect(&["-C", "/", "gen"]);
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn recipes_that_are_newer_than_the_program_are_refused() {
+    let space = Space::new(&ninjas()[0]);
+    for folder in ["build-graph/src", "recipes/src"] {
+        fs::create_dir_all(space.path(folder)).unwrap();
+        fs::write(space.path(folder).join("lib.rs"), "// something else").unwrap();
+    }
+    insta::assert_snapshot!(space.fail(&["gen"]));
+}
+
+#[test]
+fn why_shows_what_an_edit_changed() {
+    let space = Space::new(&ninjas()[0]);
+    space.generate();
+    space.build();
+    space.edit("words.c", "recipe", "file");
+    space.generate();
+    let text = space.run(&["why", "x86_64-linux/greeting/words.o"]);
+    // The digests differ from run to run: the sources hold a number of their own.
+    let is_digest = |word: &str| word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let words = |line: &str| {
+        let clean = |word: &str| {
+            let digest = word.trim_matches(['(', ')', ':']);
+            if is_digest(digest) { word.replace(digest, "DIGEST") } else { word.to_owned() }
+        };
+        line.split(' ').map(clean).collect::<Vec<_>>().join(" ")
+    };
+    insta::assert_snapshot!(text.lines().map(words).collect::<Vec<_>>().join("\n"));
+}
