@@ -39,6 +39,6 @@ fi
 export PYNBOX_TEST_NINJAS
 
 step "tests of the build tool"
-PYNBOX_TEST_DEST="$work/dest" cargo test --release --locked --workspace
+cargo test --release --locked --workspace
 
 step "done"
