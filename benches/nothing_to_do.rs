@@ -25,15 +25,17 @@ fn main() -> ExitCode {
     let project = folder.path().join("project");
     fs::create_dir(&project).expect("a folder");
     fs::write(project.join("pynbox.toml"), "").expect("a file");
+    let store = folder.path().join("store");
     let program = std::env::current_exe().expect("this program");
     let gen_verb = || {
         let mut command = Command::new(&program);
-        command.arg("gen").env(AS_TOOL, "1").env("PYNBOX_CACHE", folder.path().join("store")).current_dir(&project);
+        command.arg("gen").env(AS_TOOL, "1").env("PYNBOX_CACHE", &store).current_dir(&project);
         command
     };
     let ninja = |folder: &Path| {
         let mut command = Command::new("ninja");
-        command.current_dir(folder);
+        // ninja may start this program to write its file anew.
+        command.current_dir(folder).env(AS_TOOL, "1").env("PYNBOX_CACHE", &store);
         command
     };
 
