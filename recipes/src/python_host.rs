@@ -8,13 +8,16 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
         .action("build")
         .heavy()
         .shell(
+            // Bytecode notes its source's time, so it is made when that is what it will be wherever the tree is laid out. Some files are
+            // there to show what does not compile.
             "cp -r src work && cd work\n\
              ./configure --prefix=/build/python --build=x86_64-linux-gnu --enable-unicode=ucs4 --without-ensurepip\n\
              make -j2\n\
              make install\n\
-             find /build/python -name '*.pyc' -delete\n\
-             find /build/python -name '*.pyo' -delete\n\
-             rm -rf /build/python/lib/python2.7/test /build/python/share",
+             find /build/python -name '*.py[co]' -delete\n\
+             rm -rf /build/python/lib/python2.7/test /build/python/share\n\
+             find /build/python -exec touch -h -d @$SOURCE_DATE_EPOCH {} +\n\
+             /build/python/bin/python2.7 -m compileall -q /build/python/lib/python2.7 || true",
         )
         .input(&source, "/build/src")
         .output("python")

@@ -1,0 +1,91 @@
+//! How long `DEST/bin/run python -c pass` takes, from the snapshot and without, beside the native Python that the same recipes build; and
+//! how many pystones each makes a second.
+//!
+//!     pynbox-build install DEST && pynbox-build checkout x86_64-linux/python-host/build HOST
+//!     PYNBOX_BENCH_DEST=DEST PYNBOX_BENCH_PYTHON=HOST/python PYNBOX_BENCH_PYSTONE=FOLDER-OF-PYSTONE cargo bench --bench start
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+/// Starts of each, one after another in turn, so that what else the machine does hits all alike.
+const ROUNDS: usize = 100;
+
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).map(PathBuf::from)
+}
+
+fn main() -> ExitCode {
+    let (Some(dest), Some(python)) = (variable("PYNBOX_BENCH_DEST"), variable("PYNBOX_BENCH_PYTHON")) else {
+        println!("start: set PYNBOX_BENCH_DEST and PYNBOX_BENCH_PYTHON (see the top of benches/start.rs)");
+        return ExitCode::SUCCESS;
+    };
+    let run = dest.join("bin/run");
+    let native = python.join("bin/python2.7");
+    let sandboxed = |arguments: &[&str]| {
+        let mut command = Command::new(&run);
+        command.arg("python").args(arguments);
+        command
+    };
+    let natively = |arguments: &[&str]| {
+        let mut command = Command::new(&native);
+        command.env_clear().env("PYTHONHOME", &python).args(arguments);
+        command
+    };
+    let mut cases: Vec<(&str, Command, Vec<Duration>)> = vec![
+        ("native", natively(&["-c", "pass"]), Vec::new()),
+        ("run, from the snapshot", sandboxed(&["-c", "pass"]), Vec::new()),
+        ("run, cold (-B)", sandboxed(&["-B", "-c", "pass"]), Vec::new()),
+    ];
+    for round in 0..=ROUNDS {
+        for (name, command, times) in &mut cases {
+            let start = Instant::now();
+            let status = command.stdin(Stdio::null()).status();
+            let time = start.elapsed();
+            if !status.is_ok_and(|status| status.success()) {
+                println!("start: `{name}` fails: {command:?}");
+                return ExitCode::FAILURE;
+            }
+            // The first fills caches.
+            if round > 0 {
+                times.push(time);
+            }
+        }
+    }
+    println!("{:<26} {:>10} {:>10} {:>8}", "python -c pass", "best", "middle", "ratio");
+    let mut reference = None;
+    for (name, _, times) in &mut cases {
+        times.sort();
+        let middle = times[times.len() / 2];
+        let reference = *reference.get_or_insert(middle);
+        let ratio = middle.as_secs_f64() / reference.as_secs_f64();
+        println!("{name:<26} {:>10} {:>10} {ratio:>7.2}x", format!("{:.1?}", times[0]), format!("{middle:.1?}"));
+    }
+    let Some(pystone) = variable("PYNBOX_BENCH_PYSTONE") else { return ExitCode::SUCCESS };
+    let code = "import sys; sys.path.insert(0, sys.argv[1]); import pystone; print max(pystone.pystones(200000)[1] for _ in range(3))";
+    let mut guest = Command::new(&run);
+    guest
+        .arg("-m")
+        .arg(format!("{}/root:/:ro", dest.display()))
+        .arg("-m")
+        .arg(format!("{}:/pystone:ro", pystone.display()));
+    guest.args(["python", "-c", code, "/pystone"]);
+    let mut host = natively(&["-B", "-c", code]);
+    host.arg(&pystone);
+    let score = |command: &mut Command| -> Option<f64> {
+        String::from_utf8(command.output().ok()?.stdout).ok()?.trim().parse().ok()
+    };
+    match (score(&mut host), score(&mut guest)) {
+        (Some(native), Some(sandboxed)) => {
+            println!(
+                "pystones a second: native {native:.0}, sandboxed {sandboxed:.0} ({:.0} %)",
+                100.0 * sandboxed / native
+            );
+            ExitCode::SUCCESS
+        }
+        _ => {
+            println!("start: pystone fails; is `pystone.py` in `{}`?", pystone.display());
+            ExitCode::FAILURE
+        }
+    }
+}
