@@ -216,6 +216,25 @@ fn a_link_in_dest_does_not_lead_a_file_out_of_it() {
 }
 
 #[test]
+fn files_of_the_user_are_not_overwritten() {
+    let space = Space::new();
+    space.open();
+    fs::create_dir(space.dest().join("bin")).unwrap();
+    fs::write(space.dest().join("bin/run"), "the user's own").unwrap();
+    let before = snapshot(&space.dest());
+    let error = space.open().install("p", &*space.package("p", "1", &[("bin/run", "ours")])).unwrap_err();
+    assert!(matches!(error, InstallError::InTheWay { .. }), "{error}");
+    assert_eq!(snapshot(&space.dest()), before);
+}
+
+#[test]
+fn no_package_brings_compiled_code() {
+    let space = Space::new();
+    let error = space.open().install("p", &*space.package("p", "1", &[("compiled/x.cwasm", "native")])).unwrap_err();
+    assert!(matches!(error, InstallError::InTheWay { .. }), "{error}");
+}
+
+#[test]
 fn a_truncated_archive_changes_nothing() {
     let space = Space::new();
     let text = "x".repeat(10_000);

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use build_graph::node::{Action, NodeName};
 use build_graph::{SandboxPath, Tree, TreeDigest, key};
@@ -14,6 +15,8 @@ use super::plan::OutDir;
 use crate::executor::{Executor, InputMount, Run, Status};
 use crate::store::{Materialise, MaterialisedTree, Scratch, Store, StoreError, Taking};
 
+/// An action that takes longer than this hangs. Not part of the key: what is not ready then has no result.
+const LONGEST: Duration = Duration::from_secs(6 * 60 * 60);
 /// A tree of so many entries is laid out once and kept for other actions, if few selections make it up: header sets are such.
 const SHARED_FROM: usize = 12;
 /// A tree of more selections than this is one action's own (a link's objects), and is laid out for it alone.
@@ -84,7 +87,7 @@ impl View {
             environment: &self.environment,
             build_dir: &self.scratch.path().join("build"),
             log: &self.scratch.path().join("log"),
-            timeout: None,
+            timeout: Some(LONGEST),
         })
     }
 
@@ -93,7 +96,7 @@ impl View {
     /// # Errors
     /// Those of the executor.
     pub fn shell(&self, action: &Action, executor: &dyn Executor, build: &Path) -> Result<Status, BuildError> {
-        Ok(self.with(action, |run| executor.shell(&Run { build_dir: build, ..*run }))?)
+        Ok(self.with(action, |run| executor.shell(&Run { build_dir: build, timeout: None, ..*run }))?)
     }
 }
 

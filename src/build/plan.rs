@@ -188,8 +188,14 @@ impl Plan {
         };
         let mut bytes = vec![0; *length];
         self.graph.read_exact_at(&mut bytes, *offset).map_err(BuildError::io("read", &path))?;
-        serde_json::from_slice(&bytes)
-            .map_err(|error| BuildError::Plan { path, problem: format!("is damaged at node `{name}` ({error})") })
+        let damaged =
+            |problem: String| BuildError::Plan { path, problem: format!("is damaged at node `{name}` ({problem})") };
+        match serde_json::from_slice::<Node>(&bytes) {
+            Ok(node) if node.name == *name => Ok(node),
+            // A `gen` that runs now has written one of the two files anew.
+            Ok(node) => Err(damaged(format!("`{}` is there", node.name))),
+            Err(error) => Err(damaged(error.to_string())),
+        }
     }
 
     /// The digest of a node's tree as `gen` knew it.

@@ -88,6 +88,8 @@ enum Verb {
 /// Runs the tool with these recipes and the process's arguments; verbs that need no recipes don't make them. Gives 0, 1 if a build failed, 2 for wrong usage or input, 3 if the
 /// environment is at fault; a bug ends with 101.
 pub fn main(bundle: impl FnOnce() -> Bundle + 'static) -> ExitCode {
+    // Folders and files that this program makes are the same for everybody.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let cli = Cli::parse();
     let session = Session { bundle: LazyCell::new(Box::new(bundle)), common: cli.common };
     let done = match &cli.verb {

@@ -18,6 +18,9 @@ use package::{Manifest, PackageError};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 use thiserror::Error;
 
+/// Folders of DEST in which no package installs anything.
+const RESERVED: [&str; 2] = ["packages", "compiled"];
+
 /// A package can't be installed.
 #[derive(Debug, Error)]
 pub enum InstallError {
@@ -207,6 +210,7 @@ impl Destination {
             path: path.to_path_buf(),
             why,
         };
+        let mut owned = BTreeSet::new();
         for receipt in self.receipts()? {
             if receipt.target != manifest.target {
                 return Err(InstallError::OtherTarget {
@@ -216,6 +220,7 @@ impl Destination {
                     installed: receipt.target.to_string(),
                 });
             }
+            owned.extend(receipt.content.iter().map(|(path, _)| path.clone()));
             if receipt.name == manifest.name {
                 continue;
             }
@@ -229,8 +234,9 @@ impl Destination {
             }
         }
         for (path, _) in manifest.content.iter() {
-            if path.as_str() == "packages" || path.as_str().starts_with("packages/") {
-                return Err(in_the_way(&self.path.join(path), "receipts are kept there".to_owned()));
+            // Receipts are ours to write, and the loader trusts the native code that it finds in `compiled`.
+            if RESERVED.contains(&path.as_str().split('/').next().unwrap_or_default()) {
+                return Err(in_the_way(&self.path.join(path), "what is kept there is no package's".to_owned()));
             }
             // A folder of DEST that is a link would lead a file out of it.
             let mut above = path.parent();
@@ -249,6 +255,9 @@ impl Destination {
                 && !matches!(manifest.content.get(path.as_str()), Some(Entry::EmptyDirectory))
             {
                 return Err(in_the_way(&host, "it is a folder".to_owned()));
+            }
+            if !owned.contains(path) && fs::symlink_metadata(&host).is_ok_and(|there| !there.is_dir()) {
+                return Err(in_the_way(&host, "no package installed it".to_owned()));
             }
         }
         Ok(())
