@@ -73,7 +73,11 @@ impl Space {
         let user = self.user.take();
         let common = PathBuf::from(self.run(&["cache", "root"]).trim());
         self.user = user;
-        let own = tempfile::tempdir_in(common.parent().unwrap()).unwrap();
+        // Beside the common one bytes can be shared; another user may not get there.
+        let own = match self.user {
+            Some(_) => tempfile::tempdir().unwrap(),
+            None => tempfile::tempdir_in(common.parent().unwrap()).unwrap(),
+        };
         let copy = |name: &str, how: &str| {
             let done = Command::new("cp").arg(how).arg(common.join(name)).arg(own.path()).output().unwrap();
             assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
