@@ -55,8 +55,10 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
                 record(&store, op, job.source, entry)?;
             }
             Err(error) => {
-                eprintln!("error: {error}");
-                failed = Some(error);
+                // The last one ends the command.
+                if let Some(before) = failed.replace(error) {
+                    eprintln!("error: {before}");
+                }
             }
         }
     }
