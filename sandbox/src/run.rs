@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
-use std::thread::JoinHandle;
+use std::sync::Arc;
 
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit};
@@ -15,10 +15,12 @@ use crate::compiled::{Identity, Store, leads_to_cold};
 use crate::descriptors::Handed;
 use crate::engine::{Ending, Engine, EngineError, Module, THREAD_STACK};
 use crate::install::Installation;
+use crate::jobs::{self, Jobs};
 use crate::log::Log;
 use crate::options::{MountOption, Options, Task, USAGE, UsageError};
 use crate::overlap::{self, OverlapError};
 use crate::precompile::PrecompileError;
+use crate::side_code::SideCode;
 use crate::vfs::{Access, FileStat, GuestPath, Mount, Mounts, Vfs};
 use crate::{descriptors, precompile, snapshot, wall};
 
@@ -110,27 +112,33 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ! {
         }
     };
     // The guest has a stack of its own, whatever the limit for the first thread is. The engine's settings are made there too: the first
-    // thread does nothing but wait.
+    // thread waits, and brings code of libraries to memory if the guest asks for them.
     let name = "guest".to_owned();
+    let (jobs, server) = jobs::pair();
     let work = move || {
-        let status = run(&options, handed, &log).unwrap_or_else(|error| {
+        let log = Arc::new(log);
+        let status = run(&options, handed, &log, jobs).unwrap_or_else(|error| {
             log.error(format_args!("{error}"));
             error.status()
         });
         // At once, without giving back what ends with the process.
         std::process::exit(status.into())
     };
-    if let Err(error) =
-        std::thread::Builder::new().name(name).stack_size(THREAD_STACK).spawn(work).map(JoinHandle::join)
-    {
-        eprintln!("run: {}", RunError::Thread(error));
-        std::process::exit(ENVIRONMENT_STATUS.into());
+    match std::thread::Builder::new().name(name).stack_size(THREAD_STACK).spawn(work) {
+        Err(error) => {
+            eprintln!("run: {}", RunError::Thread(error));
+            std::process::exit(ENVIRONMENT_STATUS.into());
+        }
+        Ok(guest) => {
+            server.serve();
+            let _ = guest.join();
+        }
     }
     // The thread ends the process itself unless it panicked, which it has then said.
     std::process::exit(101);
 }
 
-fn run(options: &Options, handed: Handed, log: &Log) -> Result<u8, RunError> {
+fn run(options: &Options, handed: Handed, log: &Arc<Log>, jobs: Jobs) -> Result<u8, RunError> {
     let installation = Installation::of_this_program().map_err(RunError::Installation)?;
     let (name, args) = match &options.task {
         Task::Run(name, args) => (name, args),
@@ -152,14 +160,15 @@ fn run(options: &Options, handed: Handed, log: &Log) -> Result<u8, RunError> {
     log.say(1, format_args!("`{}` is `{}`", name.to_string_lossy(), program.path));
 
     let max_memory = usize::try_from(u64::from(options.max_memory) << 20).unwrap_or(usize::MAX);
-    let (engine, module, entry) = load(&program, &host, &installation, log)?;
+    let (engine, store, module, entry) = load(&program, &host, &installation, log)?;
     module.prepare().map_err(|e| RunError::Start(program.name.clone(), e))?;
-    wall::raise()?;
+    wall::raise(module.loads_libraries())?;
     log.say(2, format_args!("confined"));
     let mut started = engine.start(&module, host, max_memory).map_err(|e| match e {
         e @ EngineError::Start(_) => RunError::Start(program.name.clone(), e),
         e => RunError::Module(program.name.clone(), e),
     })?;
+    started.allow_loading(Box::new(SideCode { jobs, engine, store, log: log.clone() }));
     log.say(2, format_args!("calling `{entry}`"));
     match started.run(entry).map_err(|e| RunError::Module(program.name.clone(), e))? {
         Ending::Exit(status) => {
@@ -216,23 +225,22 @@ fn load(
     host: &Host,
     installation: &Installation,
     log: &Log,
-) -> Result<(Engine, Module, &'static str), RunError> {
+) -> Result<(Engine, Option<Arc<Store>>, Module, &'static str), RunError> {
     let engine = Engine::new(false).map_err(RunError::Engine)?;
     let mut bytes = None;
-    match Store::open(&installation.compiled(), engine.id()) {
-        Err(error) => log.say(1, format_args!("no compiled code: {error}")),
-        Ok(store) => {
-            let digest = match store.known_module(program.identity) {
-                Some(digest) => digest,
-                None => {
-                    log.say(2, format_args!("the module's digest is not known: hashing it"));
-                    Store::digest(bytes.insert(program.read()?))
-                }
-            };
-            match load_compiled(&engine, &store, &digest, host, log) {
-                Ok((module, entry)) => return Ok((engine, module, entry)),
-                Err(why) => log.say(1, format_args!("no compiled code for `{}`: {why}", program.name)),
+    let store = Store::open(&installation.compiled(), engine.id());
+    let store = store.inspect_err(|error| log.say(1, format_args!("no compiled code: {error}"))).ok().map(Arc::new);
+    if let Some(store) = &store {
+        let digest = match store.known_module(program.identity) {
+            Some(digest) => digest,
+            None => {
+                log.say(2, format_args!("the module's digest is not known: hashing it"));
+                Store::digest(bytes.insert(program.read()?))
             }
+        };
+        match load_compiled(&engine, store, &digest, host, log) {
+            Ok((module, entry)) => return Ok((engine, Some(store.clone()), module, entry)),
+            Err(why) => log.say(1, format_args!("no compiled code for `{}`: {why}", program.name)),
         }
     }
     log.say(1, format_args!("compiling `{}`; `run --precompile {}` would save that", program.name, program.path));
@@ -242,7 +250,7 @@ fn load(
     };
     let engine = Engine::new(true).map_err(RunError::Engine)?;
     let module = engine.compile(&bytes).map_err(|e| RunError::Module(program.name.clone(), e))?;
-    Ok((engine, module, "_start"))
+    Ok((engine, store, module, "_start"))
 }
 
 fn load_compiled(

@@ -6,6 +6,9 @@
 //! - a seccomp filter for all threads: the calls that the file system, the clocks and the engine's memory need, and no other. In
 //!   particular no exec, no new process or thread, no socket, no signal to another process, no memory that becomes executable,
 //!   and no open but `openat2`.
+//!
+//! A guest that loads libraries needs memory that becomes executable. That is left to the process's other threads, which run no code of the guest
+//! ([`crate::jobs`]): the thread that raises the wall, and runs the guest, may not even then.
 
 use std::collections::BTreeMap;
 
@@ -83,23 +86,38 @@ const ALLOWED: &[i64] = &[
     libc::SYS_exit_group,
 ];
 
-/// Builds the wall around this process, all of its threads included. It can't be taken down.
+/// Builds the wall around this process, all of its threads included. It can't be taken down. With `libraries`, other threads than this one
+/// may make memory executable.
 ///
 /// # Errors
 ///
 /// [`WallError`]; the guest must not be started then.
-pub fn raise() -> Result<(), WallError> {
+pub fn raise(libraries: bool) -> Result<(), WallError> {
     let failed = |what, why: &dyn ToString| WallError { what, why: why.to_string() };
     for (resource, name) in [(Resource::Core, "RLIMIT_CORE"), (Resource::Nproc, "RLIMIT_NPROC")] {
         let none = Rlimit { current: Some(0), maximum: Some(0) };
         rustix::process::setrlimit(resource, none).map_err(|e| failed(name, &e))?;
     }
-    let program = filter().map_err(|e| failed("seccomp filter", &e))?;
+    let program = filter(libraries).map_err(|e| failed("seccomp filter", &e))?;
     // This sets no-new-privileges too.
-    seccompiler::apply_filter_all_threads(&program).map_err(|e| failed("seccomp", &e))
+    seccompiler::apply_filter_all_threads(&program).map_err(|e| failed("seccomp", &e))?;
+    if libraries {
+        let program = no_code().map_err(|e| failed("seccomp filter", &e))?;
+        seccompiler::apply_filter(&program).map_err(|e| failed("seccomp", &e))?;
+    }
+    Ok(())
 }
 
-fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
+/// For the guest's thread, besides the filter for all: no executable memory, and no further filter.
+fn no_code() -> Result<BpfProgram, seccompiler::BackendError> {
+    let executable = u64::from(libc::PROT_EXEC.cast_unsigned());
+    let rule = SeccompRule::new(vec![equals(2, SeccompCmpOp::MaskedEq(executable), executable)?])?;
+    let rules = BTreeMap::from([(libc::SYS_mprotect, vec![rule]), (libc::SYS_seccomp, Vec::new())]);
+    let refuse = SeccompAction::Errno(libc::EPERM.cast_unsigned());
+    SeccompFilter::new(rules, SeccompAction::Allow, refuse, TargetArch::x86_64)?.try_into()
+}
+
+fn filter(libraries: bool) -> Result<BpfProgram, seccompiler::BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = ALLOWED.iter().map(|&call| (call, Vec::new())).collect();
     let one_of = |argument: u8, values: &[u64]| {
         let rule = |&value| SeccompRule::new(vec![equals(argument, SeccompCmpOp::Eq, value)?]);
@@ -109,10 +127,19 @@ fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
     for call in [libc::SYS_mmap, libc::SYS_mprotect] {
         rules.insert(call, vec![SeccompRule::new(vec![equals(2, not_executable.clone(), 0)?])?]);
     }
+    if libraries {
+        rules.insert(libc::SYS_mprotect, Vec::new());
+    }
     rules.insert(libc::SYS_ioctl, one_of(1, &[libc::FIONREAD])?);
     let commands = [libc::F_GETFL, libc::F_SETFL, libc::F_GETFD, libc::F_DUPFD_CLOEXEC];
     rules.insert(libc::SYS_fcntl, one_of(1, &commands.map(|c| u64::from(c.cast_unsigned())))?);
-    rules.insert(libc::SYS_prctl, one_of(0, &[u64::from(libc::PR_SET_NAME.cast_unsigned())])?);
+    let mut controls = vec![u64::from(libc::PR_SET_NAME.cast_unsigned())];
+    if libraries {
+        // The guest's thread adds one more filter.
+        controls.push(u64::from(libc::PR_SET_NO_NEW_PRIVS.cast_unsigned()));
+        rules.insert(libc::SYS_seccomp, one_of(0, &[u64::from(libc::SECCOMP_SET_MODE_FILTER)])?);
+    }
+    rules.insert(libc::SYS_prctl, one_of(0, &controls)?);
     // A fault of the engine ends this process by a signal to itself.
     rules.insert(libc::SYS_tgkill, one_of(0, &[u64::from(std::process::id())])?);
     let refuse = SeccompAction::Errno(libc::EPERM.cast_unsigned());

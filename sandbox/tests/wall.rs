@@ -4,6 +4,8 @@ use std::io::Error;
 use std::process::Command;
 
 const CHILD: &str = "PYNBOX_WALL_CHILD";
+/// Set if the guest may load libraries.
+const LIBRARIES: &str = "PYNBOX_WALL_LIBRARIES";
 
 #[test]
 fn what_is_not_needed_is_refused() {
@@ -28,7 +30,7 @@ fn child() -> ! {
         asked.recv().unwrap();
         answer.send(refused("openat of another thread", open)).unwrap();
     });
-    pynbox_run::wall::raise().unwrap();
+    pynbox_run::wall::raise(std::env::var_os(LIBRARIES).is_some()).unwrap();
     ask.send(()).unwrap();
     let page = page();
     let results = [

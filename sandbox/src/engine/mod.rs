@@ -1,11 +1,22 @@
 //! What runs a guest's code. The rest of the crate knows an engine only by the names given here.
 
+mod dl;
 mod limits;
 mod snapshot;
 mod wasmtime;
 
 pub use self::wasmtime::{Engine, Module, Started, THREAD_STACK};
 pub use snapshot::Frozen;
+
+/// Where the code of a side module comes from: compiled before, or now.
+pub trait CodeSource {
+    /// The code for these bytes, for the engine that runs the guest.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none, in words.
+    fn module(&mut self, wasm: &[u8]) -> Result<Module, String>;
+}
 
 /// How a guest's run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]

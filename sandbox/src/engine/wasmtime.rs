@@ -3,12 +3,13 @@
 use std::fs::File;
 
 use wasmtime::{
-    Caller, Config, Extern, ExternType, Func, FuncType, Instance, Memory, OptLevel, Store, StoreContextMut, Trap, Val,
-    ValType,
+    AsContextMut, Caller, Config, Extern, ExternType, Func, FuncType, Instance, Memory, OptLevel, Store,
+    StoreContextMut, Trap, Val, ValType,
 };
 
+use super::dl::{self, Dl};
 use super::limits::Limits;
-use super::{Ending, EngineError};
+use super::{CodeSource, Ending, EngineError};
 use crate::abi::{CALLS, Call, Exit, Host, PROC_EXIT};
 
 /// Native stack that a guest's calls may take. 8 MiB carry 10,000 frames of Python; the guest's own stack is in its memory.
@@ -28,7 +29,7 @@ pub struct Engine {
 /// A module, ready to start.
 #[derive(Clone)]
 pub struct Module {
-    module: wasmtime::Module,
+    pub(super) module: wasmtime::Module,
 }
 
 /// A module with memory and a host, whose code has not run yet.
@@ -39,9 +40,11 @@ pub struct Started {
 
 /// What an engine keeps for a guest.
 pub(super) struct Guest {
-    host: Host,
+    pub(super) host: Host,
     limits: Limits,
-    memory: Option<Memory>,
+    pub(super) memory: Option<Memory>,
+    /// What run-time loading needs of the guest; it has none while its start function runs.
+    pub(super) dl: Option<Box<Dl>>,
 }
 
 impl Engine {
@@ -51,9 +54,23 @@ impl Engine {
     ///
     /// [`EngineError::Setup`].
     pub fn new(compiler: bool) -> Result<Self, EngineError> {
+        Self::with(compiler, true)
+    }
+
+    /// An engine that compiles what a guest brought, while that guest runs: on the calling thread alone.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Setup`].
+    pub fn for_untrusted() -> Result<Self, EngineError> {
+        Self::with(true, false)
+    }
+
+    fn with(compiler: bool, parallel: bool) -> Result<Self, EngineError> {
         let mut config = Config::new();
         config
             .enable_compiler(compiler)
+            .parallel_compilation(parallel)
             .max_wasm_stack(GUEST_STACK)
             // Not used without async, but compared with the one above.
             .async_stack_size(THREAD_STACK)
@@ -97,6 +114,23 @@ impl Engine {
         self.engine.precompile_module(wasm).map_err(|e| EngineError::Invalid(format!("{e:#}")))
     }
 
+    /// Takes code that [`Engine::compile_ahead`] gave to this process.
+    ///
+    /// # Safety
+    ///
+    /// The bytes are native code, and are run: they must be those that `compile_ahead` gave.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Compiled`].
+    pub unsafe fn take(&self, code: &[u8]) -> Result<Module, EngineError> {
+        // SAFETY: that is this function's own contract.
+        match unsafe { wasmtime::Module::deserialize(&self.engine, code) } {
+            Ok(module) => Ok(Module { module }),
+            Err(e) => Err(EngineError::Compiled(format!("{e:#}"))),
+        }
+    }
+
     /// Maps code that [`Engine::compile_ahead`] made.
     ///
     /// # Safety
@@ -121,7 +155,7 @@ impl Engine {
     /// [`EngineError::Import`], [`EngineError::Export`], [`EngineError::Start`].
     pub fn start(&self, module: &Module, host: Host, max_memory: usize) -> Result<Started, EngineError> {
         let module = &module.module;
-        let guest = Guest { host, limits: Limits { memory: max_memory }, memory: None };
+        let guest = Guest { host, limits: Limits { memory: max_memory }, memory: None, dl: None };
         let mut store = Store::new(&self.engine, guest);
         store.limiter(|guest| &mut guest.limits);
         if !matches!(module.get_export("memory"), Some(ExternType::Memory(m)) if !m.is_shared() && !m.is_64()) {
@@ -129,21 +163,24 @@ impl Engine {
         }
         let mut imports = Vec::new();
         for import in module.imports() {
-            let call = CALLS
-                .iter()
-                .chain([&PROC_EXIT])
-                .find(|c| c.module == import.module() && c.name == import.name())
+            let function = host_function(&mut store, import.module(), import.name())
                 .ok_or_else(|| EngineError::Import(import.module().to_owned(), import.name().to_owned()))?;
-            imports.push(Extern::Func(link(&mut store, call)));
+            imports.push(Extern::Func(function));
         }
         let instance = Instance::new(&mut store, module, &imports).map_err(|e| EngineError::Start(format!("{e:#}")))?;
         let memory = instance.get_memory(&mut store, "memory");
         store.data_mut().memory = memory;
+        store.data_mut().dl = Some(Box::new(Dl::new(instance)));
         Ok(Started { store, instance })
     }
 }
 
 impl Module {
+    /// Whether the module can ask for libraries while it runs.
+    pub fn loads_libraries(&self) -> bool {
+        self.module.imports().any(|i| (i.module(), i.name()) == ("pynbox", "dl_open"))
+    }
+
     /// Makes the image that the guest's memory is mapped from, which is otherwise done at the first start.
     ///
     /// # Errors
@@ -155,6 +192,13 @@ impl Module {
 }
 
 impl Started {
+    /// Lets the guest load side modules, whose code comes from `source`.
+    pub fn allow_loading(&mut self, source: Box<dyn CodeSource>) {
+        if let Some(dl) = &mut self.store.data_mut().dl {
+            dl.allow(source);
+        }
+    }
+
     /// Runs the exported function `entry` until the guest ends.
     ///
     /// # Errors
@@ -191,7 +235,16 @@ impl Started {
 #[error("the guest ended itself")]
 struct GuestExit(Exit);
 
-fn link(store: &mut Store<Guest>, call: &'static Call) -> Func {
+/// The host's function of this name, for a guest's import.
+pub(super) fn host_function(mut store: impl AsContextMut<Data = Guest>, module: &str, name: &str) -> Option<Func> {
+    let mut known = CALLS.iter().chain([&PROC_EXIT]);
+    match known.find(|c| c.module == module && c.name == name) {
+        Some(call) => Some(link(store.as_context_mut(), call)),
+        None => dl::function(store, module, name),
+    }
+}
+
+fn link(store: StoreContextMut<'_, Guest>, call: &'static Call) -> Func {
     let params = call.params.bytes().map(|p| if p == b'l' { ValType::I64 } else { ValType::I32 });
     let results = call.returns.then_some(ValType::I32);
     let ty = FuncType::new(store.engine(), params, results);

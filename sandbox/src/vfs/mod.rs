@@ -105,6 +105,17 @@ impl Vfs {
     ///
     /// Those of open(2); `EACCES` for what is no regular file.
     pub fn open_file(&mut self, path: &GuestPath) -> Result<OwnedFd, Errno> {
+        let mut text = b"/".to_vec();
+        text.extend_from_slice(path.as_relative());
+        self.open_named_file(&text)
+    }
+
+    /// As [`Vfs::open_file`], for an absolute path as a guest writes it.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn open_named_file(&mut self, text: &[u8]) -> Result<OwnedFd, Errno> {
         let how = OpenHow {
             read: true,
             write: false,
@@ -115,10 +126,9 @@ impl Vfs {
             no_follow: false,
             flags: OFlags::empty(),
         };
-        let mut text = b"/".to_vec();
-        text.extend_from_slice(path.as_relative());
-        let number = self.open(ROOT_FD, &text, how)?;
-        match Rc::into_inner(self.table.remove(number)?).map(|d| d.object) {
+        // The guest may have closed or replaced its "/", and may have no free descriptor: neither is used.
+        let walked = self.walk(&GuestPath::root(), text, Last::Follow)?;
+        match Rc::into_inner(self.open_walked(walked, how)?).map(|d| d.object) {
             Some(Object::File { fd, .. }) => Ok(fd),
             Some(Object::Directory { .. }) => Err(Errno::ISDIR),
             _ => Err(Errno::ACCESS),

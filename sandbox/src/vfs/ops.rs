@@ -44,7 +44,7 @@ impl Vfs {
         self.table.add(description, 0)
     }
 
-    fn open_walked(&mut self, walked: Walked, how: OpenHow) -> Result<Rc<Description>, Errno> {
+    pub(super) fn open_walked(&mut self, walked: Walked, how: OpenHow) -> Result<Rc<Description>, Errno> {
         let Walked { path, found, must_be_dir } = walked;
         let wants_dir = must_be_dir || how.directory;
         let keep = how.flags & (OFlags::APPEND | OFlags::NONBLOCK);

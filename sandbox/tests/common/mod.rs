@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test program uses a part")]
 #![allow(unreachable_pub, reason = "shared by several test programs")]
 
+pub mod libraries;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -46,6 +48,16 @@ impl Dest {
     pub fn guest(&self, name: &str, text: &str) -> String {
         fs::write(self.root().join(format!("test/{name}.wasm")), wat::parse_str(text).unwrap()).unwrap();
         format!("/test/{name}.wasm")
+    }
+
+    /// Puts a library at `/slib/NAME.so`.
+    pub fn library(&self, name: &str, text: &str) {
+        self.library_bytes(name, &wat::parse_str(text).unwrap_or_else(|e| panic!("{e}: {text}")));
+    }
+
+    pub fn library_bytes(&self, name: &str, bytes: &[u8]) {
+        fs::create_dir_all(self.root().join("slib")).unwrap();
+        fs::write(self.root().join(format!("slib/{name}.so")), bytes).unwrap();
     }
 
     /// Runs the loader with these arguments, an empty environment and no input.

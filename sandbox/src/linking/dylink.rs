@@ -1,0 +1,306 @@
+//! Reading a side module: its needs, imports and limits.
+
+use std::collections::HashSet;
+
+use wasmparser::{
+    BinaryReaderError, ConstExpr, DataKind, Dylink0Subsection, ElementKind, ExternalKind, KnownCustom, Operator,
+    Parser, Payload, RefType, SymbolFlags, TypeRef, ValType,
+};
+
+/// Bytes of the largest function body that is compiled at run time: the compiler's time grows faster than a function.
+pub const FUNCTION_BYTES_MAX: usize = 1 << 20;
+/// Most functions, imports, exports, globals and segments of one module: each costs the host memory before the guest's limits apply.
+const FUNCTIONS_MAX: u32 = 200_000;
+const IMPORTS_MAX: u32 = 50_000;
+const EXPORTS_MAX: u32 = 200_000;
+const GLOBALS_MAX: u32 = 100_000;
+const SEGMENTS_MAX: u32 = 10_000;
+const NEEDED_MAX: usize = 256;
+/// Largest alignment, as a power of two: a page of memory.
+const ALIGNMENT_MAX: u32 = 16;
+/// Most entries of the table that one module may ask for.
+const TABLE_MAX: u32 = 1 << 20;
+
+/// Room that a module asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Area {
+    /// Bytes, or entries of the table.
+    pub size: u32,
+    /// A power of two, in the same unit.
+    pub alignment: u32,
+}
+
+/// What a module imports, in its own order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Import {
+    /// The program's memory.
+    Memory,
+    /// The program's table.
+    Table,
+    /// The stack pointer.
+    StackPointer,
+    /// The address of the module's memory area.
+    MemoryBase,
+    /// The index of the module's table area.
+    TableBase,
+    /// A cell that is to hold the address of a datum.
+    GotMemory(String),
+    /// A cell that is to hold the table index of a function.
+    GotFunction(String),
+    /// A function of the program or of another module.
+    Function(String),
+    /// A function of the host: import module and name.
+    Host(String, String),
+}
+
+/// What the bytes of a side module say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SideModule {
+    /// Memory to be put at `__memory_base`.
+    pub memory: Area,
+    /// Table entries to be put at `__table_base`.
+    pub table: Area,
+    /// Names of modules that have to be loaded with it.
+    pub needed: Vec<String>,
+    /// Directories to look for them.
+    pub runtime_paths: Vec<String>,
+    /// All imports.
+    pub imports: Vec<Import>,
+    /// Functions, globals and exports.
+    items: u64,
+    /// Symbols that may be missing.
+    weak: HashSet<String>,
+    /// Whether data has to be relocated, by `__wasm_apply_data_relocs`.
+    pub relocates: bool,
+    /// Whether there are constructors, called by `__wasm_call_ctors`.
+    pub constructs: bool,
+}
+
+/// Why bytes are no side module that is loaded.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SideError {
+    /// They are no module, or a damaged one.
+    #[error("it is no valid WebAssembly module: {0}")]
+    Invalid(#[from] BinaryReaderError),
+    /// A module, but not one to be loaded into another.
+    #[error("it is no shared library (it has no section `dylink.0` at its beginning); link it with `-shared`")]
+    NotShared,
+    /// It asks for more than is given.
+    #[error("it is too large: more than {1} {0}")]
+    Limit(&'static str, u64),
+    /// It has a part that a side module must not have.
+    #[error("it {0}, which no shared library does")]
+    Forbidden(&'static str),
+    /// An import of a kind or place that is not known.
+    #[error("it imports `{0}.{1}` as {2}, which nothing provides")]
+    Import(String, String, &'static str),
+}
+
+impl SideModule {
+    /// Reads a module. It need not be valid; a compiler finds what is wrong with its functions.
+    ///
+    /// # Errors
+    ///
+    /// [`SideError`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, SideError> {
+        let mut reader = Reader::default();
+        let mut payloads = Parser::new(0).parse_all(bytes);
+        match payloads.next().transpose()? {
+            Some(Payload::Version { encoding: wasmparser::Encoding::Module, .. }) => {}
+            _ => return Err(SideError::NotShared),
+        }
+        match payloads.next().transpose()? {
+            Some(Payload::CustomSection(section)) => match section.as_known() {
+                KnownCustom::Dylink0(section) => reader.dylink(section)?,
+                _ => return Err(SideError::NotShared),
+            },
+            _ => return Err(SideError::NotShared),
+        }
+        for payload in payloads {
+            reader.payload(payload?)?;
+        }
+        Ok(reader.module)
+    }
+
+    /// What the module costs the host besides its bytes, in units of a function: an import may need a cell or a function of its own.
+    pub fn weight(&self) -> u64 {
+        self.items + 8 * self.imports.len() as u64
+    }
+
+    /// Whether the module does without this symbol.
+    pub fn is_weak(&self, name: &str) -> bool {
+        self.weak.contains(name)
+    }
+}
+
+#[derive(Default)]
+struct Reader {
+    module: SideModule,
+    globals: u32,
+    memory_base: Option<u32>,
+    table_base: Option<u32>,
+}
+
+fn limit(what: &'static str, count: impl Into<u64>, most: impl Into<u64>) -> Result<(), SideError> {
+    let most = most.into();
+    if count.into() <= most { Ok(()) } else { Err(SideError::Limit(what, most)) }
+}
+
+impl Reader {
+    fn dylink(&mut self, section: wasmparser::Dylink0SectionReader<'_>) -> Result<(), SideError> {
+        for part in section {
+            match part? {
+                Dylink0Subsection::MemInfo(info) => {
+                    limit("bits of alignment", info.memory_alignment.max(info.table_alignment), ALIGNMENT_MAX)?;
+                    limit("entries of the table", info.table_size, TABLE_MAX)?;
+                    self.module.memory = Area { size: info.memory_size, alignment: 1 << info.memory_alignment };
+                    self.module.table = Area { size: info.table_size, alignment: 1 << info.table_alignment };
+                }
+                Dylink0Subsection::Needed(names) => {
+                    self.module.needed.extend(names.into_iter().map(str::to_owned));
+                    limit("needed libraries", self.module.needed.len() as u64, NEEDED_MAX as u64)?;
+                }
+                Dylink0Subsection::RuntimePath(paths) => {
+                    self.module.runtime_paths.extend(paths.into_iter().map(str::to_owned));
+                    limit("runtime paths", self.module.runtime_paths.len() as u64, NEEDED_MAX as u64)?;
+                }
+                Dylink0Subsection::ImportInfo(infos) => {
+                    let weak = infos.into_iter().filter(|i| i.flags.contains(SymbolFlags::BINDING_WEAK));
+                    self.module.weak.extend(weak.map(|i| i.field.to_owned()));
+                }
+                Dylink0Subsection::ExportInfo(infos) => {
+                    if infos.iter().any(|i| i.flags.contains(SymbolFlags::TLS)) {
+                        return Err(SideError::Forbidden("exports a thread-local variable"));
+                    }
+                }
+                Dylink0Subsection::Unknown { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn items(&mut self, what: &'static str, count: u32, most: u32) -> Result<(), SideError> {
+        self.module.items += u64::from(count);
+        limit(what, count, most)
+    }
+
+    fn payload(&mut self, payload: Payload<'_>) -> Result<(), SideError> {
+        match payload {
+            Payload::ImportSection(section) => {
+                for import in section.into_imports() {
+                    let import = import?;
+                    let known = self.import(import.module, import.name, import.ty)?;
+                    self.module.imports.push(known);
+                    limit("imports", self.module.imports.len() as u64, IMPORTS_MAX)?;
+                }
+            }
+            Payload::MemorySection(section) if section.count() > 0 => {
+                return Err(SideError::Forbidden("has a memory of its own"));
+            }
+            Payload::TableSection(section) if section.count() > 0 => {
+                return Err(SideError::Forbidden("has a table of its own"));
+            }
+            Payload::TagSection(_) => return Err(SideError::Forbidden("has exceptions")),
+            Payload::StartSection { .. } => return Err(SideError::Forbidden("has a start function")),
+            Payload::FunctionSection(section) => self.items("functions", section.count(), FUNCTIONS_MAX)?,
+            Payload::GlobalSection(section) => self.items("globals", section.count(), GLOBALS_MAX)?,
+            Payload::ExportSection(section) => {
+                self.items("exports", section.count(), EXPORTS_MAX)?;
+                for export in section {
+                    let export = export?;
+                    let function = export.kind == ExternalKind::Func;
+                    self.module.relocates |= function && export.name == "__wasm_apply_data_relocs";
+                    self.module.constructs |= function && export.name == "__wasm_call_ctors";
+                }
+            }
+            Payload::ElementSection(section) => {
+                limit("element segments", section.count(), SEGMENTS_MAX)?;
+                for element in section {
+                    let element = element?;
+                    if let ElementKind::Active { offset_expr, .. } = element.kind {
+                        let count = match element.items {
+                            wasmparser::ElementItems::Functions(items) => items.count(),
+                            wasmparser::ElementItems::Expressions(_, items) => items.count(),
+                        };
+                        within(&offset_expr, self.table_base, count.into(), self.module.table.size)
+                            .ok_or(SideError::Forbidden("fills table entries outside its own"))?;
+                    }
+                }
+            }
+            Payload::DataSection(section) => {
+                limit("data segments", section.count(), SEGMENTS_MAX)?;
+                for data in section {
+                    let data = data?;
+                    if let DataKind::Active { offset_expr, .. } = data.kind {
+                        within(&offset_expr, self.memory_base, data.data.len() as u64, self.module.memory.size)
+                            .ok_or(SideError::Forbidden("has data outside its own memory"))?;
+                    }
+                }
+            }
+            Payload::CodeSectionEntry(body) => {
+                limit("bytes in one function", body.range().len() as u64, FUNCTION_BYTES_MAX as u64)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn import(&mut self, module: &str, name: &str, ty: TypeRef) -> Result<Import, SideError> {
+        let unknown = |kind| SideError::Import(module.to_owned(), name.to_owned(), kind);
+        match ty {
+            TypeRef::Func(_) | TypeRef::FuncExact(_) => Ok(match module {
+                "env" => Import::Function(name.to_owned()),
+                _ => Import::Host(module.to_owned(), name.to_owned()),
+            }),
+            TypeRef::Memory(m) if (module, name) == ("env", "memory") => match (m.memory64, m.shared) {
+                (true, _) => Err(SideError::Forbidden("needs a 64-bit memory")),
+                (_, true) => Err(SideError::Forbidden("needs a shared memory")),
+                _ => Ok(Import::Memory),
+            },
+            TypeRef::Table(t) if (module, name) == ("env", "__indirect_function_table") => {
+                if t.table64 || t.shared || t.element_type != RefType::FUNCREF {
+                    return Err(SideError::Forbidden("needs a table of another kind"));
+                }
+                Ok(Import::Table)
+            }
+            TypeRef::Global(g) => {
+                let index = self.globals;
+                self.globals += 1;
+                let fits = g.content_type == ValType::I32 && !g.shared;
+                match (module, name, g.mutable) {
+                    ("env", "__stack_pointer", true) if fits => Ok(Import::StackPointer),
+                    ("env", "__memory_base", false) if fits => {
+                        self.memory_base = Some(index);
+                        Ok(Import::MemoryBase)
+                    }
+                    ("env", "__table_base", false) if fits => {
+                        self.table_base = Some(index);
+                        Ok(Import::TableBase)
+                    }
+                    ("GOT.mem", _, true) if fits => Ok(Import::GotMemory(name.to_owned())),
+                    ("GOT.func", _, true) if fits => Ok(Import::GotFunction(name.to_owned())),
+                    _ => Err(unknown("a global of this type")),
+                }
+            }
+            TypeRef::Memory(_) => Err(unknown("a memory")),
+            TypeRef::Table(_) => Err(unknown("a table")),
+            TypeRef::Tag(_) => Err(unknown("an exception")),
+        }
+    }
+}
+
+/// Whether `length` from the offset lies in the module's area: the offset is the base, or the base and a constant.
+fn within(offset: &ConstExpr<'_>, base: Option<u32>, length: u64, size: u32) -> Option<()> {
+    let mut operators = offset.get_operators_reader();
+    let (mut saw_base, mut constant) = (false, 0);
+    loop {
+        match operators.read().ok()? {
+            Operator::GlobalGet { global_index } if Some(global_index) == base && !saw_base => saw_base = true,
+            Operator::I32Const { value } if constant == 0 => constant = u64::try_from(value).ok()?,
+            Operator::I32Add => {}
+            Operator::End => break,
+            _ => return None,
+        }
+    }
+    (length == 0 || (saw_base && constant + length <= u64::from(size))).then_some(())
+}
