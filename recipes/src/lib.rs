@@ -1,5 +1,6 @@
 //! The recipes of pynbox-build: a file a package, `toolchains/` with a file a target, and in `recipes/locks` the pins.
 
+mod bzip2;
 mod python;
 mod python_host;
 mod sandbox_inner;
@@ -50,6 +51,7 @@ fn set() -> RecipeSet {
         recipe("sandbox_outer", "0.1.0", wasm, sandbox_outer::describe),
         recipe("sandbox_inner", "0.1.0", wasm, sandbox_inner::describe),
         recipe("zlib", "1.2.13", wasm, zlib::describe),
+        recipe("bzip2", "1.0.8", wasm, bzip2::describe),
         recipe("python-host", "2.7.18", host, python_host::describe),
         recipe("python", "2.7.18", wasm, python::describe),
         recipe("tests", "0.1.0", wasm, tests_package::describe),

@@ -3,9 +3,10 @@
 
 use build_graph::dsl::{Compilation, Context, Product};
 
-const UNITS: [&str; 13] = [
+const UNITS: [&str; 14] = [
     "create",
     "descriptors",
+    "dlfcn",
     "files",
     "identity",
     "mman",

@@ -95,6 +95,8 @@ pub struct Compilation {
     pub include: Vec<(Take, String)>,
     /// Flags beside the toolchain's.
     pub flags: Vec<String>,
+    /// Whether the objects are for a shared library.
+    pub pic: bool,
     /// What the names of the objects begin with, where one unit is compiled twice.
     pub prefix: String,
 }
@@ -108,6 +110,21 @@ pub struct Program {
     pub objects: Vec<Handle>,
     /// Trees with `lib/`, and the archive of each that is linked in, such as `z`.
     pub libraries: Vec<(Handle, String)>,
+    /// Whether it loads shared libraries while it runs; these may use whatever it and its libraries hold.
+    pub loads: bool,
+    /// Flags beside the toolchain's.
+    pub flags: Vec<String>,
+}
+
+/// A shared library, or an extension module, which is a shared library that nothing is linked with.
+#[derive(Debug, Clone, Default)]
+pub struct SharedLibrary {
+    /// Its path in its tree, such as `lib/libz.so`; others need it by its last part.
+    pub path: String,
+    /// Its objects, compiled with [`Compilation::pic`].
+    pub objects: Vec<Handle>,
+    /// Trees of the shared libraries that it needs, and the path of each there.
+    pub needed: Vec<(Handle, String)>,
     /// Flags beside the toolchain's.
     pub flags: Vec<String>,
 }
@@ -247,6 +264,9 @@ impl<'a> Context<'a> {
             let toolchain = self.toolchain;
             let mut command = toolchain.cc.clone();
             command.extend(toolchain.cflags.iter().cloned());
+            if compilation.pic {
+                command.extend(toolchain.pic.iter().cloned());
+            }
             if !compilation.headers.is_empty() {
                 let folder = unit.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("/{folder}"));
                 command.extend(["-iquote".to_owned(), format!("headers{folder}")]);
@@ -312,11 +332,15 @@ impl<'a> Context<'a> {
         let toolchain = self.toolchain;
         let name = format!("{}{}", program.name, toolchain.program_suffix);
         let mut before = toolchain.cc.clone();
-        before.extend(toolchain.ldflags.iter().chain(&program.flags).cloned());
+        let (loading, libraries): (&[String], _) = match program.loads {
+            true => (&toolchain.loading, &toolchain.loading_libraries),
+            false => (&[], &toolchain.libraries),
+        };
+        before.extend(toolchain.ldflags.iter().chain(loading).chain(&program.flags).cloned());
         before.extend(["-o".to_owned(), name.clone()]);
         let mut after: Vec<_> =
             program.libraries.iter().map(|(_, library)| format!("-Llibraries/lib -l{library}")).collect();
-        after.extend(toolchain.libraries.iter().cloned());
+        after.extend(libraries.iter().cloned());
         let runtime = self.runtime();
         let script = format!("{} $(find objects -name '*.o' | LC_ALL=C sort) {}", before.join(" "), after.join(" "));
         let mut action = self.action(&name).shell(&script).output(&name);
@@ -328,6 +352,29 @@ impl<'a> Context<'a> {
         }
         if let Some(runtime) = &runtime {
             action = action.input(runtime.select(["lib"]), "/sysroot");
+        }
+        action.finish()
+    }
+
+    /// Links a shared library, at its path in its tree.
+    pub fn shared_library(&mut self, library: &SharedLibrary) -> Handle {
+        let SharedLibrary { path, .. } = library;
+        let mut command = self.toolchain.link_shared.clone();
+        command.extend(library.flags.iter().cloned());
+        command.extend(["-o".to_owned(), path.clone()]);
+        let needed: Vec<_> = library.needed.iter().map(|(_, path)| format!("needed/{path}")).collect();
+        let folder = path.rsplit_once('/').map_or(".", |(folder, _)| folder);
+        let script = format!(
+            "mkdir -p {folder} && {} $(find objects -name '*.o' | LC_ALL=C sort) {}",
+            command.join(" "),
+            needed.join(" ")
+        );
+        let mut action = self.action(path).shell(&script).output(path);
+        for object in &library.objects {
+            action = action.input(object.below(OBJECTS), "/build/objects");
+        }
+        for (tree, path) in &library.needed {
+            action = action.input(tree.select([path]), "/build/needed");
         }
         action.finish()
     }

@@ -21,7 +21,7 @@ use thiserror::Error;
 
 pub use action::ActionBuilder;
 pub use bundle::{Bundle, SourcesDigest};
-pub use context::{Compilation, Context, Handle, Program, Take};
+pub use context::{Compilation, Context, Handle, Program, SharedLibrary, Take};
 pub use locks::{
     ImagesLock, LockedImage, LockedPackage, LockedRelease, LockedSource, Locks, SourcesLock, UnpinnedPackage,
 };

@@ -22,6 +22,14 @@ pub struct Toolchain {
     pub ldflags: Vec<String>,
     /// Libraries that end the command line of every link.
     pub libraries: Vec<String>,
+    /// Flags of a compilation for a shared library, beside the others.
+    pub pic: Vec<String>,
+    /// The command that links a shared library, with all flags but its own.
+    pub link_shared: Vec<String>,
+    /// Flags of the link of a program that loads shared libraries: it offers them what it holds.
+    pub loading: Vec<String>,
+    /// Libraries that such a program holds whole, because what it loads may need what it does not, in place of `libraries`.
+    pub loading_libraries: Vec<String>,
     /// The archiver.
     pub ar: String,
     /// The program that makes an archive's index.

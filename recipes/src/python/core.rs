@@ -6,7 +6,7 @@ const PARSER: &str =
 const PYTHON: &str = "_warnings Python-ast asdl ast bltinmodule ceval compile codecs errors frozen frozenmain future getargs \
      getcopyright getversion graminit import importdl marshal modsupport mystrtoul mysnprintf peephole pyarena pyctype pyfpe pymath \
      pystate pythonrun random structmember symtable sysmodule traceback getopt pystrcmp pystrtod dtoa formatter_unicode \
-     formatter_string dynload_stub thread";
+     formatter_string dynload_shlib thread";
 
 const OBJECTS: &str = "abstract boolobject bufferobject bytes_methods bytearrayobject capsule cellobject classobject cobject \
      codeobject complexobject descrobject enumobject exceptions genobject fileobject floatobject frameobject funcobject intobject \

@@ -3,9 +3,9 @@
 mod core;
 mod modules;
 
-use build_graph::dsl::{Compilation, Context, Handle, Product, Program};
+use build_graph::dsl::{Compilation, Context, Handle, Product, Program, SharedLibrary, Take};
 use build_graph::node::Target;
-use modules::MODULES;
+use modules::{EXTENSIONS, MODULES};
 
 use crate::toolchains;
 
@@ -85,18 +85,20 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
         .output("bytecode")
         .finish();
 
-    let package = cx.package(
-        [
-            (program.all(), "root/python/bin"),
-            (library.all(), "root/python/lib/python2.7"),
-            (bytecode.below("bytecode"), "root/python/lib/python2.7"),
-            (source.select(["Lib/site-packages/README"]).strip("Lib"), "root/python/lib/python2.7"),
-            (source.select(["Include/*.h"]).strip("Include"), "root/python/include/python2.7"),
-            (configured.select(["pyconfig.h"]), "root/python/include/python2.7"),
-            (configured.select(["Makefile"]), "root/python/lib/python2.7/config"),
-        ],
-        ["sandbox_outer", "sandbox_inner"],
-    );
+    let extensions = extensions(cx, &source, &configured);
+    let mut content = vec![
+        (program.all(), "root/python/bin"),
+        (library.all(), "root/python/lib/python2.7"),
+        (bytecode.below("bytecode"), "root/python/lib/python2.7"),
+        (source.select(["Lib/site-packages/README"]).strip("Lib"), "root/python/lib/python2.7"),
+        (source.select(["Include/*.h"]).strip("Include"), "root/python/include/python2.7"),
+        (configured.select(["pyconfig.h"]), "root/python/include/python2.7"),
+        (configured.select(["Makefile"]), "root/python/lib/python2.7/config"),
+    ];
+    content.extend(extensions.into_iter().map(|extension| (extension, "root/python/lib/python2.7/lib-dynload")));
+    let mut requires = vec!["sandbox_outer", "sandbox_inner"];
+    requires.extend(EXTENSIONS.iter().map(|extension| extension.needs.0));
+    let package = cx.package(content, requires);
     Product { tree: Some(program), package: Some(package) }
 }
 
@@ -145,6 +147,36 @@ fn configure(cx: &mut Context<'_>, source: &Handle, files: &Handle) -> Handle {
     action.finish()
 }
 
+/// The modules in files of their own, each at the top of what is taken.
+fn extensions(cx: &mut Context<'_>, source: &Handle, configured: &Handle) -> Vec<Take> {
+    let mut built = Vec::new();
+    for extension in EXTENSIONS {
+        let (recipe, library) = extension.needs;
+        let needed = cx.dependency(recipe);
+        let flags = FLAGS.iter().filter(|flag| **flag != "-DPy_BUILD_CORE").map(|flag| (*flag).to_owned());
+        let objects = cx.compile(&Compilation {
+            units: extension.sources.split_whitespace().map(|unit| format!("Modules/{unit}")).collect(),
+            source: Some(source.clone()),
+            headers: HEADERS.map(str::to_owned).to_vec(),
+            include: vec![
+                (configured.select(["pyconfig.h"]), "/build/config".to_owned()),
+                (needed.select(["include"]), "/build/needed".to_owned()),
+            ],
+            flags: flags.chain(["-Ineeded/include".to_owned()]).collect(),
+            pic: true,
+            ..Compilation::default()
+        });
+        let module = cx.shared_library(&SharedLibrary {
+            path: format!("lib-dynload/{}.so", extension.name),
+            objects,
+            needed: vec![(needed, library.to_owned())],
+            ..SharedLibrary::default()
+        });
+        built.push(module.below("lib-dynload"));
+    }
+    built
+}
+
 fn interpreter(cx: &mut Context<'_>, source: &Handle, files: &Handle, configured: &Handle) -> Handle {
     let zlib = cx.dependency("zlib");
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
@@ -190,6 +222,7 @@ fn interpreter(cx: &mut Context<'_>, source: &Handle, files: &Handle, configured
         name: "python".to_owned(),
         objects,
         libraries: vec![(zlib, "z".to_owned())],
+        loads: true,
         // main.c brings a start of its own.
         flags: vec!["-nostartfiles".to_owned()],
     })

@@ -21,7 +21,7 @@ const fn with_flags(name: &'static str, sources: &'static str, flags: &'static s
 }
 
 /// First what every interpreter has (CPython's `Setup.dist`), then what needs no library but zlib. Left out: modules that need a library
-/// (`_bsddb`, `bz2`, `_ctypes`, `_curses`, `dbm`, `gdbm`, `_hashlib`, `nis`, `readline`, `_sqlite3`, `_ssl`, `_tkinter`, `crypt`, `spwd`), a
+/// (`_bsddb`, `_ctypes`, `_curses`, `dbm`, `gdbm`, `_hashlib`, `nis`, `readline`, `_sqlite3`, `_ssl`, `_tkinter`, `crypt`, `spwd`), a
 /// device (`ossaudiodev`, `linuxaudiodev`), another process (`_multiprocessing`), or are for CPython's own tests (`_testcapi`,
 /// `_ctypes_test`, `xxsubtype`).
 pub(super) const MODULES: &[Module] = &[
@@ -94,6 +94,20 @@ pub(super) const MODULES: &[Module] = &[
     module("unicodedata", "unicodedata.c"),
     Module { name: "zlib", sources: "zlibmodule.c", flags: "", zlib: true },
 ];
+
+/// A module in a file of its own, loaded when it is imported.
+pub(super) struct Extension {
+    /// Its name, as Python imports it.
+    pub(super) name: &'static str,
+    /// Its sources below `Modules/`, separated by spaces.
+    pub(super) sources: &'static str,
+    /// The recipe of the shared library that it needs, and the library's path in that recipe's tree.
+    pub(super) needs: (&'static str, &'static str),
+}
+
+/// The modules that need a library which programs without them are not to carry.
+pub(super) const EXTENSIONS: &[Extension] =
+    &[Extension { name: "bz2", sources: "bz2module.c", needs: ("bzip2", "lib/libbz2.so") }];
 
 /// Modules that the core itself brings, with their functions; and those that are there before any function is called.
 const CORE: [(&str, &str); 9] = [

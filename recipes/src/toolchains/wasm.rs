@@ -24,6 +24,14 @@ pub fn wasm() -> Toolchain {
             "-L/sysroot/lib -lsandbox_inner -lwasi-emulated-signal -lwasi-emulated-process-clocks -lwasi-emulated-mman \
              -lwasi-emulated-getpid",
         ),
+        pic: words("-fPIC"),
+        // The linker itself: clang would add a start file and the C library, which only the program has.
+        link_shared: words("wasm-ld-19 --experimental-pic -shared --unresolved-symbols=import-dynamic --strip-debug"),
+        loading: words("-Wl,--export-all -Wl,--export-table -Wl,--growable-table -Wl,--export=__stack_pointer"),
+        loading_libraries: words(
+            "-L/sysroot/lib -Wl,--whole-archive -lsandbox_inner -lwasi-emulated-signal -lwasi-emulated-process-clocks -lwasi-emulated-mman \
+             -lwasi-emulated-getpid -lc -Wl,--no-whole-archive",
+        ),
         ar: "llvm-ar-19".to_owned(),
         ranlib: "llvm-ranlib-19".to_owned(),
         configure: words("--host=wasm32-unknown-linux --build=x86_64-linux-gnu"),

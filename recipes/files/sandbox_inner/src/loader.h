@@ -41,4 +41,10 @@ int32_t loader_path_stat(int32_t dir, int32_t follow, const char *path, uint32_t
 LOADER("path_chmod")
 int32_t loader_path_chmod(int32_t dir, int32_t follow, const char *path, uint32_t size, uint32_t mode);
 
+/* Shared libraries. A handle is never 0; an address is that of a datum, or of a function as C sees it. */
+LOADER("dl_open") int32_t loader_dl_open(const char *path, uint32_t size, uint32_t flags, uint32_t *handle);
+LOADER("dl_symbol") int32_t loader_dl_symbol(uint32_t handle, const char *name, uint32_t size, uint32_t *address);
+LOADER("dl_close") int32_t loader_dl_close(uint32_t handle);
+LOADER("dl_error") int32_t loader_dl_error(char *text, uint32_t size, uint32_t *written);
+
 #endif
