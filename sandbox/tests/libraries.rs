@@ -9,7 +9,7 @@ use common::libraries::{IMPORTS, library, program};
 const DATA: &str = r#"
   (data (i32.const 100) "a.so") (data (i32.const 110) "b.so") (data (i32.const 120) "c.so")
   (data (i32.const 200) "answer") (data (i32.const 210) "datum") (data (i32.const 220) "twice") (data (i32.const 230) "program_twice")
-  (data (i32.const 250) "counter") (data (i32.const 260) "nothing")"#;
+  (data (i32.const 250) "counter") (data (i32.const 260) "nothing") (data (i32.const 140) "/slib/a.so")"#;
 const LOAD_A: &str = "(local.set $h (call $load (i32.const 100) (i32.const 4) (i32.const 2)))";
 const SAY_ANSWER: &str = "(call $say (call_indirect (type $unary) (i32.const 21) (call $symbol (local.get $h) (i32.const 200) (i32.const 6))))";
 
@@ -359,4 +359,122 @@ fn loads_are_counted() {
         ended.status == 0 && ended.out.ends_with("48\n`/slib/a.so`: more than 1000 libraries were loaded\n"),
         "{ended:?}"
     );
+}
+
+/// An installation with a program that loads `a.so`, whose answer is 22.
+fn installation() -> Dest {
+    let dest = Dest::new();
+    dest.library("a", &simple("", 1));
+    dest.guest("main", &program(DATA, &format!("{LOAD_A} {SAY_ANSWER}")));
+    dest
+}
+
+const COMPILING: &str = "compiling a library";
+const FOUND: &str = "a library's compiled code is loaded";
+
+#[track_caller]
+fn log(dest: &Dest, out: &str) -> String {
+    let ended = dest.run(["-vv", "/test/main.wasm"]);
+    assert_eq!((ended.status, ended.out.as_str()), (0, out), "{ended:?}");
+    ended.err
+}
+
+#[test]
+fn libraries_are_compiled_ahead() {
+    let dest = installation();
+    dest.run(["--precompile", "/test/main.wasm", "/slib/a.so"]).assert(0, "");
+    let first = log(&dest, "22\n");
+    assert!(first.contains(FOUND) && !first.contains(COMPILING), "{first}");
+    // By what it holds, not by its file's identity.
+    std::fs::copy(dest.root().join("slib/a.so"), dest.root().join("slib/new")).unwrap();
+    std::fs::rename(dest.root().join("slib/new"), dest.root().join("slib/a.so")).unwrap();
+    assert!(log(&dest, "22\n").contains(FOUND));
+    // Another library at the same place gets its own code.
+    dest.library("a", &simple("", 2));
+    let other = log(&dest, "23\n");
+    assert!(other.contains(COMPILING) && !other.contains(FOUND), "{other}");
+    dest.run(["--precompile", "/slib/none.so"]).assert_error(2, "`/slib/none.so`");
+    dest.library_bytes("none", b"none");
+    dest.run(["--precompile", "/slib/a.so", "/slib/none.so"]).assert_error(2, "no valid WebAssembly");
+}
+
+#[test]
+fn code_that_was_compiled_while_a_guest_ran_is_kept() {
+    let dest = installation();
+    // Without the directory, nothing is.
+    assert!(log(&dest, "22\n").contains(COMPILING));
+    assert!(!dest.compiled().exists());
+    dest.run(["--precompile", "/test/main.wasm"]).assert(0, "");
+    assert!(log(&dest, "22\n").contains("code is kept"));
+    let second = log(&dest, "22\n");
+    assert!(second.contains(FOUND) && !second.contains(COMPILING), "{second}");
+    // Not in any number.
+    for number in 0..128 {
+        std::fs::write(dest.compiled().join(format!("{number:064}-x")), "").unwrap();
+    }
+    dest.library("a", &simple("", 2));
+    assert!(log(&dest, "23\n").contains("is not kept: there are too many"));
+    assert!(log(&dest, "23\n").contains(COMPILING));
+}
+
+/// A guest knows which name its library's code will have: it puts native code there, in every directory that it can write.
+#[test]
+fn planted_code_is_not_run() {
+    let dest = installation();
+    dest.run(["--precompile", "/test/main.wasm", "/slib/a.so"]).assert(0, "");
+    let code = std::fs::read_dir(dest.compiled()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    let digest = blake3::hash(&std::fs::read(dest.root().join("slib/a.so")).unwrap()).to_hex().to_string();
+    let name = code.into_iter().find(|n| n.starts_with(&digest) && n.ends_with(".cwasm")).unwrap();
+
+    // The code of a library that answers otherwise, under the digest of the one that is loaded.
+    let evil = Dest::new();
+    evil.library("a", &simple("", 666));
+    evil.run(["--precompile", "/slib/a.so"]).assert(0, "");
+    let evil_code = std::fs::read(evil.compiled_file(".cwasm")).unwrap();
+    let evil_record = std::fs::read_to_string(evil.compiled_file(".record")).unwrap();
+
+    // In its own tree, in all likely places: nobody looks there.
+    for place in ["", "compiled", "slib", "test", "slib/compiled"] {
+        std::fs::create_dir_all(dest.root().join(place)).unwrap();
+        std::fs::write(dest.root().join(place).join(&name), &evil_code).unwrap();
+        std::fs::write(dest.root().join(place).join(name.replace(".cwasm", ".record")), &evil_record).unwrap();
+    }
+    assert!(log(&dest, "22\n").contains(FOUND));
+    // The true place can't be mounted for writing.
+    let mount = format!("{}:/work:rw", dest.path().display());
+    dest.run(["-m", &mount, "/test/main.wasm"]).assert_error(2, "which this loader trusts");
+    // And if it came there all the same, it is not what was recorded.
+    std::fs::write(dest.compiled().join(&name), &evil_code).unwrap();
+    let log = log(&dest, "22\n");
+    assert!(log.contains(COMPILING) && log.contains("is damaged"), "{log}");
+    // Compiled code in the place of the library itself is no library.
+    std::fs::write(dest.root().join("slib/a.so"), &evil_code).unwrap();
+    dest.guest("load", &program(DATA, LOAD_A));
+    let ended = dest.run(["/test/load.wasm"]);
+    assert!(ended.status == 0 && ended.out.starts_with("45\n`/slib/a.so`: it is no"), "{ended:?}");
+}
+
+#[test]
+fn a_snapshot_loads_libraries_when_it_is_resumed() {
+    let dest = installation();
+    // What the initialisation did to memory, globals and the stack is there; tables are the program's.
+    let text = program(DATA, &format!("{LOAD_A} {SAY_ANSWER}")).replacen(
+        "(func $program_twice",
+        &format!(
+            r#"(global $ready (mut i32) (i32.const 0))
+            (func (export "pynbox_snapshot_init")
+              ;; Not yet.
+              (i32.store (i32.const 2000) (call $dl_open (i32.const 140) (i32.const 10) (i32.const 2) (i32.const 24)))
+              (global.set $ready (i32.const 1)) (global.set $heap (i32.const 70000)))
+            (func (export "pynbox_snapshot_resume") (local $h i32)
+              (call $say (global.get $ready)) (call $say (i32.load (i32.const 2000)))
+              {LOAD_A} {SAY_ANSWER} (call $say (global.get $heap)))
+            (func $program_twice"#
+        ),
+        1,
+    );
+    dest.guest("main", &text);
+    dest.run(["--precompile", "/test/main.wasm", "/slib/a.so"]).assert(0, "");
+    let log = log(&dest, "1\n52\n22\n70032\n");
+    assert!(log.contains("the snapshot is loaded") && log.contains(FOUND), "{log}");
 }
