@@ -25,7 +25,7 @@ directories and nothing else of this machine.
   -l FILE                 append the log to FILE (default: standard error)
   -v                      log more; repeatable
       --max-memory MIB    most memory that the guest may have, up to 4096 (the default)
-      --precompile PATH   compile the module at the guest path PATH ahead of time, then end
+      --precompile PATH...  compile the programs and libraries at these guest paths ahead of time, then end
       --help              print this
 
 What follows PROGRAM belongs to the guest. Exit status: the guest's own; 2 wrong usage or no such program;
@@ -61,8 +61,8 @@ pub struct HandOption {
 pub enum Task {
     /// Run this program with these arguments (`argv[0]` is not among them).
     Run(OsString, Vec<OsString>),
-    /// Compile the module at this guest path ahead of time.
-    Precompile(OsString),
+    /// Compile the modules at these guest paths ahead of time: at least one.
+    Precompile(Vec<OsString>),
     /// Print the usage to standard output.
     Help,
 }
@@ -144,11 +144,15 @@ impl Options {
                 Arg::Short('v') => options.verbosity += 1,
                 Arg::Long("max-memory") => options.max_memory = max_memory(&parser.value()?)?,
                 Arg::Long("precompile") => {
-                    options.task = Task::Precompile(parser.value()?);
-                    return match parser.next()? {
-                        None => Ok(options),
-                        Some(extra) => Err(extra.unexpected().into()),
-                    };
+                    let mut paths = vec![parser.value()?];
+                    while let Some(arg) = parser.next()? {
+                        match arg {
+                            Arg::Value(path) => paths.push(path),
+                            extra => return Err(extra.unexpected().into()),
+                        }
+                    }
+                    options.task = Task::Precompile(paths);
+                    return Ok(options);
                 }
                 Arg::Long("help") => return Ok(options),
                 Arg::Value(program) => {
@@ -259,6 +263,8 @@ mod tests {
         assert!(parse("-E =1 /x").unwrap_err().contains("NAME=VALUE"));
         assert!(parse("--max-memory 0 /x").is_err() && parse("--max-memory 5000 /x").is_err());
         assert!(parse("-q /x").unwrap_err().contains("--help"));
-        assert!(parse("--precompile /x /y").is_err());
+        assert!(parse("--precompile").is_err() && parse("--precompile /x -v").is_err());
+        let paths = ["/x", "/y.so"].map(OsString::from).to_vec();
+        assert_eq!(parse("--precompile /x /y.so").unwrap().task, Task::Precompile(paths));
     }
 }

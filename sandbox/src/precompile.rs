@@ -1,4 +1,4 @@
-//! `run --precompile`: compiling a module ahead of time, and making its snapshot.
+//! `run --precompile`: compiling programs and libraries ahead of time, and making programs' snapshots.
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
@@ -48,32 +48,52 @@ impl From<RunError> for PrecompileError {
     }
 }
 
-/// Compiles the module at the guest path `path`, seen through the default mounts, into the installation's store.
+/// Compiles the modules at these guest paths, seen through the default mounts, into the installation's store: programs, with their snapshots, and
+/// libraries. Those before one that fails are kept.
 ///
 /// # Errors
 ///
 /// [`PrecompileError`].
-pub fn run(installation: &Installation, path: &[u8], log: &Log) -> Result<(), PrecompileError> {
+pub fn run<'p>(
+    installation: &Installation,
+    paths: impl IntoIterator<Item = &'p [u8]>,
+    log: &Log,
+) -> Result<(), PrecompileError> {
+    let engine = Engine::new(true).map_err(PrecompileError::Engine)?;
+    paths.into_iter().try_for_each(|path| one(installation, &engine, path, log))
+}
+
+fn one(installation: &Installation, engine: &Engine, path: &[u8], log: &Log) -> Result<(), PrecompileError> {
     let mut vfs = Vfs::new(run::mounts(&[], installation)?);
     let program = Program::open(&mut vfs, path)?;
     let wasm = program.read()?;
     let rules = snapshot::rules(&wasm).map_err(|line| PrecompileError::Rule(program.name.clone(), line))?;
     let digest = Store::digest(&wasm);
-    let engine = Engine::new(true).map_err(PrecompileError::Engine)?;
     let failed = |e| PrecompileError::Module(program.name.clone(), e);
-    let plain = engine.compile_ahead(&wasm).map_err(failed)?;
-    log.say(1, format_args!("`{}` is compiled: {} bytes", program.name, plain.len()));
+    let directory = installation.compiled();
+    // The same bytes give the same code.
+    let known = Store::open(&directory, engine.id()).ok().and_then(|store| {
+        let code = store.record(&digest).ok()?.code?;
+        store.code(&digest, false, &code).ok().map(|_| code)
+    });
+    let plain = match &known {
+        Some(_) => None,
+        None => Some(engine.compile_ahead(&wasm).map_err(failed)?),
+    };
+    match &plain {
+        Some(plain) => log.say(1, format_args!("`{}` is compiled: {} bytes", program.name, plain.len())),
+        None => log.say(1, format_args!("`{}` has been compiled before", program.name)),
+    }
 
-    let mut record = Record { rules, ..Record::default() };
+    let mut record = Record { code: known, rules, ..Record::default() };
     let mut warm = None;
     if snapshot::takes_part(&wasm) {
-        let (bytes, seen) = freeze(&engine, &wasm, vfs).map_err(failed)?;
+        let (bytes, seen) = freeze(engine, &wasm, vfs).map_err(failed)?;
         warm = Some(engine.compile_ahead(&bytes).map_err(failed)?);
         log.say(1, format_args!("its snapshot is made: {} bytes of module, {} paths seen", bytes.len(), seen.len()));
         record.seen = seen;
     }
 
-    let directory = installation.compiled();
     // Whatever the umask is: what a group may write is not trusted.
     match std::fs::DirBuilder::new().mode(0o755).create(&directory) {
         Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
@@ -84,7 +104,9 @@ pub fn run(installation: &Installation, path: &[u8], log: &Log) -> Result<(), Pr
     let kept = |e| PrecompileError::Store(directory.clone(), e);
     let store = Store::open(&directory, engine.id()).map_err(kept)?;
     let _lock = store.lock().map_err(kept)?;
-    record.code = Some(store.write_code(&digest, false, &plain).map_err(kept)?);
+    if let Some(plain) = plain {
+        record.code = Some(store.write_code(&digest, false, &plain).map_err(kept)?);
+    }
     if let Some(warm) = warm {
         record.warm = Some(store.write_code(&digest, true, &warm).map_err(kept)?);
     }

@@ -142,8 +142,9 @@ fn run(options: &Options, handed: Handed, log: &Arc<Log>, jobs: Jobs) -> Result<
     let installation = Installation::of_this_program().map_err(RunError::Installation)?;
     let (name, args) = match &options.task {
         Task::Run(name, args) => (name, args),
-        Task::Precompile(path) => {
-            precompile::run(&installation, &program_path(path.as_bytes()), log)?;
+        Task::Precompile(names) => {
+            let paths: Vec<Vec<u8>> = names.iter().map(|name| program_path(name.as_bytes())).collect();
+            precompile::run(&installation, paths.iter().map(Vec::as_slice), log)?;
             return Ok(0);
         }
         Task::Help => return Ok(0),

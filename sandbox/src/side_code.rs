@@ -1,7 +1,8 @@
 //! The code of side modules: what was compiled ahead, or what is compiled now.
 //!
 //! The key is the digest of the bytes that were read, always: a guest can't give a module another one's code by giving its file another's times. Compiled
-//! files come from the same store as a program's ([`crate::compiled`]) with the same checks, and a guest's own files are never taken for any.
+//! files come from the same store as a program's ([`crate::compiled`]) with the same checks, and a guest's own files are never taken for any. What is
+//! compiled now goes there too, if the installation belongs to this user: the compiler's output for those very bytes, in a bounded number.
 
 use std::sync::Arc;
 
@@ -41,7 +42,14 @@ fn get(engine: &Engine, store: Option<&Store>, log: &Log, wasm: &[u8]) -> Result
     }
     let code = Engine::for_untrusted().and_then(|e| e.compile_ahead(wasm)).map_err(|e| e.to_string())?;
     // SAFETY: these are the bytes that the compiler gave just now.
-    unsafe { engine.take(&code) }.map_err(|e| e.to_string())
+    let module = unsafe { engine.take(&code) }.map_err(|e| e.to_string())?;
+    match store.map(|store| store.keep(&digest, &code)) {
+        Some(Ok(true)) => log.say(2, format_args!("the library's compiled code is kept")),
+        Some(Ok(false)) => log.say(1, format_args!("the library's compiled code is not kept: there are too many")),
+        Some(Err(why)) => log.say(1, format_args!("the library's compiled code is not kept: {why}")),
+        None => {}
+    }
+    Ok(module)
 }
 
 fn load(engine: &Engine, store: &Store, digest: &str) -> Result<Module, StoreError> {

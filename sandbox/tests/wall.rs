@@ -4,16 +4,23 @@ use std::io::Error;
 use std::process::Command;
 
 const CHILD: &str = "PYNBOX_WALL_CHILD";
-/// Set if the guest may load libraries.
-const LIBRARIES: &str = "PYNBOX_WALL_LIBRARIES";
 
 #[test]
 fn what_is_not_needed_is_refused() {
+    in_child("what_is_not_needed_is_refused", false);
+}
+
+#[test]
+fn who_loads_libraries_gets_no_more() {
+    in_child("who_loads_libraries_gets_no_more", true);
+}
+
+fn in_child(test: &str, libraries: bool) {
     if std::env::var_os(CHILD).is_some() {
-        child();
+        child(libraries);
     }
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "what_is_not_needed_is_refused", "--nocapture", "--test-threads=1"])
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(CHILD, "1")
         .output()
         .unwrap();
@@ -22,15 +29,21 @@ fn what_is_not_needed_is_refused() {
 }
 
 /// Ends with 42 if everything was refused, and says what was not.
-fn child() -> ! {
+fn child(libraries: bool) -> ! {
     // One that was there before is confined as well.
     let (ask, asked) = std::sync::mpsc::channel();
     let (answer, answered) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         asked.recv().unwrap();
-        answer.send(refused("openat of another thread", open)).unwrap();
+        // Only this one may bring code to memory, and only if there are libraries.
+        let page = page();
+        // SAFETY: the page is this function's own.
+        let executable = || unsafe { libc::mprotect(page, 4096, libc::PROT_READ | libc::PROT_EXEC) };
+        let right = if libraries { executable() == 0 } else { refused("mprotect of another thread", executable) };
+        let mapped = refused("mmap of another thread", || mmap(libc::PROT_READ | libc::PROT_EXEC));
+        answer.send(right && mapped && refused("openat of another thread", open)).unwrap();
     });
-    pynbox_run::wall::raise(std::env::var_os(LIBRARIES).is_some()).unwrap();
+    pynbox_run::wall::raise(libraries).unwrap();
     ask.send(()).unwrap();
     let page = page();
     let results = [
@@ -48,6 +61,8 @@ fn child() -> ! {
         refused("ptrace", ptrace),
         // SAFETY: the page is this function's own.
         refused("mprotect to executable", || unsafe { libc::mprotect(page, 4096, libc::PROT_READ | libc::PROT_EXEC) }),
+        // SAFETY: the filter that allows all has one instruction, and is not added.
+        refused("seccomp", || unsafe { i32::try_from(libc::syscall(libc::SYS_seccomp, 1, 0, 0)).unwrap_or(-1) }),
         refused("mmap of executable memory", || mmap(libc::PROT_READ | libc::PROT_EXEC)),
         // SAFETY: the paths are strings that end.
         refused("chmod", || unsafe { libc::chmod(c"/tmp".as_ptr(), 0o777) }),

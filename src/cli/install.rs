@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -152,28 +153,37 @@ fn choose(repository: &dyn Repository, asked: &[String]) -> Result<Vec<(String, 
     Ok(chosen)
 }
 
-/// Lets the loader compile every program that is installed, so that none has to be compiled when it is started.
+/// Lets the loader compile every program and library that is installed, so that none has to be compiled when it is used.
 fn prepare(destination: &Destination) -> Result<(), CommandError> {
     let loader = destination.path().join("bin/run");
-    let mut programs = Vec::new();
+    let mut modules = Vec::new();
     for receipt in destination.receipts()? {
         for (path, _) in receipt.content.iter() {
-            if let Some(guest) = path.as_str().strip_prefix("root/").filter(|path| path.ends_with(".wasm")) {
-                programs.push(format!("/{guest}"));
+            // Another target's libraries are of another format.
+            let library = || path.as_str().ends_with(".so") && is_wasm(&destination.path().join(path.as_str()));
+            let module = |guest: &&str| guest.ends_with(".wasm") || library();
+            if let Some(guest) = path.as_str().strip_prefix("root/").filter(module) {
+                modules.push(format!("/{guest}"));
             }
         }
     }
-    for program in programs {
-        let status = Command::new(&loader).args(["--precompile", &program]).status();
+    // Not more than a command line holds.
+    for some in modules.chunks(256) {
+        let status = Command::new(&loader).arg("--precompile").args(some).status();
         let failed = match status {
             Ok(status) if status.success() => continue,
             Ok(status) => status.to_string(),
             Err(error) => error.to_string(),
         };
-        return Err(CommandError::input(format!("`{}` can't compile `{program}` ({failed})", loader.display()))
+        return Err(CommandError::input(format!("`{}` can't compile what is installed ({failed})", loader.display()))
             .hint("the packages are installed; programs start slowly until this succeeds: install again"));
     }
     Ok(())
+}
+
+fn is_wasm(path: &Path) -> bool {
+    let mut magic = [0; 4];
+    File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == *b"\0asm"
 }
 
 struct LocalBuild<'a> {

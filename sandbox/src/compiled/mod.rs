@@ -11,7 +11,7 @@
 //!
 //! Files, all written as a temporary file and renamed, under a lock:
 //!
-//! - `DIGEST-ENGINE.cwasm`: the module's code; `DIGEST-ENGINE.warm.cwasm`: that of its snapshot;
+//! - `DIGEST-ENGINE.cwasm`: the module's code (a program's, a library's); `DIGEST-ENGINE.warm.cwasm`: that of its snapshot;
 //! - `DIGEST-ENGINE.record`: text, see [`Record`];
 //! - `modules`: text, one line a module file that was compiled: its [`Identity`], digest and guest path, so that a start need not hash the module.
 

@@ -14,6 +14,9 @@ use crate::vfs::{FileStat, GuestPath, S_IFDIR, S_IFREG};
 /// Names of the index of modules and of the lock that writers take.
 const MODULES: &str = "modules";
 const LOCK: &str = "lock";
+/// How many files, and of how many bytes, are kept for libraries that no `--precompile` named.
+const KEPT_FILES_MAX: usize = 128;
+const KEPT_BYTES_MAX: u64 = 256 << 20;
 /// Longest text file that is read: one that is longer is not ours.
 const TEXT_MAX: u64 = 16 << 20;
 
@@ -153,6 +156,35 @@ impl Store {
         self.remove_all_but(&kept)
     }
 
+    /// Keeps the code of a library that a guest brought and that was compiled while it ran, as far as there is room for such: what is kept at the
+    /// instance of guests must not fill the disk. [`Store::write_record`] makes room again.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; nothing depends on it.
+    pub fn keep(&self, digest: &str, bytes: &[u8]) -> Result<bool, StoreError> {
+        let io = StoreError::io("compiled");
+        let index = self.read_text(MODULES).unwrap_or_default();
+        let installed: Vec<&str> = index.lines().filter_map(|line| line.splitn(6, ' ').nth(4)).collect();
+        let (mut files, mut total) = (0, bytes.len() as u64);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::openat2(&self.directory, ".", flags, Mode::empty(), ResolveFlags::BENEATH);
+        for entry in rustix::fs::Dir::new(directory.map_err(&io)?).map_err(&io)? {
+            let name = entry.map_err(&io)?.file_name().to_string_lossy().into_owned();
+            if name.split_once('-').is_some_and(|(digest, _)| !installed.contains(&digest)) {
+                let stat = rustix::fs::statat(&self.directory, name.as_str(), AtFlags::SYMLINK_NOFOLLOW);
+                files += 1;
+                total += stat.map_or(0, |s| FileStat::from(s).size);
+            }
+        }
+        if files >= KEPT_FILES_MAX || total > KEPT_BYTES_MAX {
+            return Ok(false);
+        }
+        let record = Record { code: Some(self.write_code(digest, false, bytes)?), ..Record::default() };
+        self.write(&self.name(digest, "record"), record.text().as_bytes())?;
+        Ok(true)
+    }
+
     /// Removes the files of this engine that are named by none of these digests. A process that runs the code keeps it.
     fn remove_all_but(&self, digests: &[String]) -> Result<(), StoreError> {
         let io = StoreError::io("compiled");
@@ -209,8 +241,9 @@ impl Store {
         // What a killed run left under this name.
         let _ = rustix::fs::unlinkat(&self.directory, temporary.as_str(), AtFlags::empty());
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd =
-            rustix::fs::openat(&self.directory, temporary.as_str(), flags, Mode::from_raw_mode(0o644)).map_err(&io)?;
+        let mode = Mode::from_raw_mode(0o644);
+        let fd = rustix::fs::openat2(&self.directory, temporary.as_str(), flags, mode, ResolveFlags::BENEATH)
+            .map_err(&io)?;
         let mut file = File::from(fd);
         let written = file.write_all(bytes).and_then(|()| file.sync_all());
         if let Err(e) = written {

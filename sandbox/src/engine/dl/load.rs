@@ -12,7 +12,7 @@ use wasmtime::{
 
 use super::scope::{breadth_first, is_reserved, symbol_of};
 use super::slots::lacking;
-use super::{Context, Failure, LOADS_MAX, Loaded, PROGRAM, Stop, Symbol, dl, slots};
+use super::{Context, Failure, LOADS_MAX, Loaded, PROGRAM, Stop, Symbol, dl, slots, words};
 use crate::engine::wasmtime::{Guest, host_function};
 use crate::linking::{Import, SideModule, candidates};
 use crate::vfs::{Errno, FileStat};
@@ -121,7 +121,7 @@ impl Plan {
     /// Adds the module at `path` and gives its handle; `None` if there is no such file. With `known`, only one that is loaded is found.
     fn add(&mut self, store: &mut Context<'_>, path: &[u8], known: bool) -> Result<Option<u32>, Failure> {
         let name = String::from_utf8_lossy(path).into_owned();
-        let failed = |errno: Errno| Failure::new(errno, format!("`{name}`: {}", std::io::Error::from(errno)));
+        let failed = |errno: Errno| Failure::new(errno, format!("`{name}`: {}", words(errno)));
         let file = match store.data_mut().host.vfs.open_named_file(path) {
             Ok(file) => file,
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),

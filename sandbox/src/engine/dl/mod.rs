@@ -114,8 +114,14 @@ impl From<wasmtime::Error> for Stop {
 
 impl From<Errno> for Stop {
     fn from(errno: Errno) -> Self {
-        Self::Failed(Failure::new(errno, std::io::Error::from(errno).to_string()))
+        Self::Failed(Failure::new(errno, words(errno)))
     }
+}
+
+/// The system's words for an error.
+fn words(errno: Errno) -> String {
+    let text = std::io::Error::from(errno).to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 type Context<'a> = StoreContextMut<'a, Guest>;
