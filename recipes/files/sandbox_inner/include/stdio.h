@@ -26,6 +26,9 @@ extern "C" {
 FILE *popen(const char *command, const char *mode);
 int pclose(FILE *stream);
 
+/* errors.c */
+void perror(const char *prefix) __asm__("sandbox_perror");
+
 /* temporary.c */
 FILE *tmpfile(void);
 char *tmpnam(char *name);
