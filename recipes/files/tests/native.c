@@ -218,6 +218,14 @@ static void numbers(void)
     CHECK(AF_UNIX == 1 && AF_INET == 2 && AF_INET6 == 10 && SOCK_STREAM == 1 && SOCK_DGRAM == 2 && SOL_SOCKET == 1);
     CHECK(SIGHUP == 1 && SIGKILL == 9 && SIGUSR1 == 10 && SIGTERM == 15 && SIGCHLD == 17 && SIGSTOP == 19 && SIGWINCH == 28);
 
+    CHECK(chown("/rw/given", 1000, -1) == 0 && chown("/rw/given", 0, 0) == -1 && errno == 1);
+    CHECK(chown("/rw/absent", 1000, 1000) == -1 && errno == 2);
+    CHECK(fchdir(99) == -1 && errno == 9 && fchdir(0) == -1 && errno == 38);
+    CHECK(isatty(99) == 0 && tcgetpgrp(99) == -1 && errno == 9 && ttyname(99) == NULL && errno == 9);
+    CHECK(fpathconf(99, _PC_NAME_MAX) == -1 && errno == 9);
+    CHECK((fd = open("/rw/given", O_RDONLY)) >= 0 && fdopen(fd, "w") == NULL && errno == 22 && close(fd) == 0);
+    CHECK(fdopen(99, "r") == NULL && errno == 9);
+
     struct in_addr address;
     CHECK(inet_pton(AF_INET, "127.0.0.1", &address) == 1 && address.s_addr == htonl(0x7f000001));
     CHECK(inet_ntop(AF_INET, &address, text, sizeof text) && strcmp(text, "127.0.0.1") == 0);
@@ -225,6 +233,7 @@ static void numbers(void)
 
     CHECK(setlocale(LC_ALL, "de_DE.UTF-8") == NULL && setlocale(LC_CTYPE, "en_US") == NULL);
     CHECK(setlocale(LC_ALL, "") && setlocale(LC_ALL, setlocale(LC_ALL, NULL)) && setlocale(LC_CTYPE, "C.UTF-8"));
+    CHECK(setlocale(LC_CTYPE, "de_DE.UTF-8") && strcmp(setlocale(LC_CTYPE, NULL), "C.UTF-8") == 0);
 }
 
 static void waits(void)

@@ -29,6 +29,7 @@ int fchown(int fd, uid_t uid, gid_t gid);
 int lchown(const char *path, uid_t uid, gid_t gid);
 int chroot(const char *path);
 int fchdir(int fd);
+long fpathconf(int fd, int name) __asm__("sandbox_fpathconf");
 int lockf(int fd, int command, off_t size);
 void sync(void);
 

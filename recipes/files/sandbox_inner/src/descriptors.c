@@ -9,11 +9,14 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* wasi-libc's own functions; our headers give their names to ours. */
 int libc_fcntl(int fd, int command, ...) __asm__("fcntl");
+FILE *libc_fdopen(int fd, const char *mode) __asm__("fdopen");
 int libc_poll(struct pollfd fds[], nfds_t count, int timeout) __asm__("poll");
 
 REFUSE(int, pipe, int[2])
@@ -88,6 +91,26 @@ int fcntl(int fd, int command, ...)
     default:
         return libc_fcntl(fd, command, value);
     }
+}
+
+int refuse_descriptor(int fd, int error)
+{
+    if (libc_fcntl(fd, F_GETFL) >= 0)
+        errno = error;
+    return -1;
+}
+
+FILE *fdopen(int fd, const char *mode)
+{
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0)
+        return NULL;
+    int access = flags & O_ACCMODE, both = strchr(mode, '+') != NULL;
+    if ((access == O_RDONLY && (both || *mode != 'r')) || (access == O_WRONLY && (both || *mode == 'r'))) {
+        errno = EINVAL;
+        return NULL;
+    }
+    return libc_fdopen(fd, mode);
 }
 
 int flock(int fd, int operation)

@@ -1,10 +1,11 @@
 /*
  * The locales that there are, as on a Linux without language packages: any other is refused, so that a program does not take its numbers
- * and dates for another country's.
+ * and dates for another country's. Characters in UTF-8 are the same everywhere: LC_CTYPE may be named after any country that has it.
  */
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* wasi-libc's own function; our header gives its name to ours. */
 char *libc_setlocale(int category, const char *name) __asm__("setlocale");
@@ -26,6 +27,16 @@ static const char *known(const char *name, size_t size)
     return NULL;
 }
 
+static const char *known_for(int category, const char *name, size_t size)
+{
+    const char *dot = memchr(name, '.', size);
+    size_t before = dot ? (size_t)(dot - name) + 1 : 0;
+    if (category == LC_CTYPE && dot)
+        if ((size - before == 5 && strncasecmp(dot, ".UTF-8", 6) == 0) || (size - before == 4 && strncasecmp(dot, ".UTF8", 5) == 0))
+            return "C.UTF-8";
+    return known(name, size);
+}
+
 /* What the environment wants for one category. */
 static const char *wanted(int category)
 {
@@ -33,7 +44,7 @@ static const char *wanted(int category)
     for (int i = 0; i < 3; i++) {
         const char *value = getenv(order[i]);
         if (value && *value)
-            return known(value, strlen(value));
+            return known_for(category, value, strlen(value));
     }
     return "C";
 }
@@ -56,13 +67,13 @@ char *setlocale(int category, const char *name)
     if (name == NULL || category < 0 || category > LC_ALL)
         return libc_setlocale(category, name);
     if (category != LC_ALL) {
-        const char *one = *name ? known(name, strlen(name)) : wanted(category);
+        const char *one = *name ? known_for(category, name, strlen(name)) : wanted(category);
         return one ? libc_setlocale(category, one) : NULL;
     }
     /* One name for all, or a name for each with ; between them, as libc gives it. */
     for (int i = 0; i < LC_ALL; i++) {
         size_t size = strcspn(name, ";");
-        names[i] = *name ? known(name, size) : wanted(i);
+        names[i] = *name ? known_for(i, name, size) : wanted(i);
         if (name[size] == ';')
             name += size + 1;
     }
