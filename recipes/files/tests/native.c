@@ -224,6 +224,7 @@ static void numbers(void)
     CHECK(isatty(99) == 0 && tcgetpgrp(99) == -1 && errno == 9 && ttyname(99) == NULL && errno == 9);
     CHECK(fpathconf(99, _PC_NAME_MAX) == -1 && errno == 9);
     CHECK((fd = open("/rw/given", O_RDONLY)) >= 0 && fdopen(fd, "w") == NULL && errno == 22 && close(fd) == 0);
+    CHECK(sysconf(_SC_OPEN_MAX) == 1024 && sysconf(_SC_PAGESIZE) == 65536);
     CHECK(fdopen(99, "r") == NULL && errno == 9);
 
     struct in_addr address;

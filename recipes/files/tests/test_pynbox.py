@@ -232,6 +232,7 @@ class Numbers(unittest.TestCase):
         self.assertRaises(locale.Error, locale.setlocale, locale.LC_ALL, "de_DE.UTF-8")
         self.assertEqual(locale.setlocale(locale.LC_NUMERIC, ""), "C")
         self.assertEqual(locale.localeconv()["decimal_point"], ".")
+        self.assertEqual(sys.getfilesystemencoding(), "UTF-8")
         locale.setlocale(locale.LC_ALL, locale.setlocale(locale.LC_ALL))
         self.assertEqual((time.tzname[0], time.strftime("%Z", time.gmtime(0))), ("UTC", "UTC"))
 

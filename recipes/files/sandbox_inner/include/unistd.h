@@ -79,6 +79,7 @@ char *getlogin(void);
 int gethostname(char *name, size_t size);
 int getpagesize(void);
 int getdtablesize(void);
+long sysconf(int name) __asm__("sandbox_sysconf");
 
 /* terminal.c */
 char *ttyname(int fd);

@@ -46,7 +46,8 @@ static const char *wanted(int category)
         if (value && *value)
             return known_for(category, value, strlen(value));
     }
-    return "C";
+    /* As wasi-libc has it: who wants nothing gets text in UTF-8. */
+    return category == LC_CTYPE ? "C.UTF-8" : "C";
 }
 
 /* Sets all categories or none. `names` is in libc's order of them. */
