@@ -3,12 +3,15 @@
 
 use build_graph::dsl::{Compilation, Context, Product};
 
-const UNITS: [&str; 14] = [
+const UNITS: [&str; 17] = [
     "create",
     "descriptors",
     "dlfcn",
+    "errors",
     "files",
+    "flags",
     "identity",
+    "locale",
     "mman",
     "netdb",
     "process",

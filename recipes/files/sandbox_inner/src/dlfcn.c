@@ -3,7 +3,6 @@
  * environment.
  */
 #include <dlfcn.h>
-#include <errno.h>
 #include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
