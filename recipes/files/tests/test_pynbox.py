@@ -1,11 +1,13 @@
 """The Python half of the sandbox's tests, run inside by bin/test_pynbox, which says what it mounts and passes."""
 
 import array
+import bz2
 import datetime
 import decimal
 import errno
 import fcntl
 import hashlib
+import imp
 import json
 import locale
 import math
@@ -31,7 +33,6 @@ NOT_IMPORTABLE = {
     "_LWPCookieJar": "imported by cookielib alone",
     "_MozillaCookieJar": "imported by cookielib alone",
     "dbhash": "needs Berkeley DB",
-    "encodings.bz2_codec": "needs bzip2",
     "encodings.mbcs": "Windows",
     "distutils.command.bdist_msi": "Windows",
     "distutils.msvc9compiler": "Windows",
@@ -176,6 +177,37 @@ class Files(unittest.TestCase):
             os.chdir("/")
 
 
+class Modules(unittest.TestCase):
+    """Files that are no modules are errors of Python's, whatever is wrong with them."""
+
+    def refused(self, content):
+        folder = tempfile.mkdtemp(dir="/rw")
+        path = os.path.join(folder, "module.so")
+        try:
+            with open(path, "wb") as module:
+                module.write(content)
+            with self.assertRaises(ImportError) as caught:
+                imp.load_dynamic("module", path)
+        finally:
+            shutil.rmtree(folder)
+        return str(caught.exception)
+
+    def test_damaged(self):
+        with open(bz2.__file__, "rb") as module:
+            whole = module.read()
+        for length in range(0, len(whole), 97):
+            self.assertTrue(self.refused(whole[:length]))
+
+    def test_foreign(self):
+        self.assertIn("module.so", self.refused("\x7fELF" + "\0" * 1000))
+        with open("/python/bin/python.wasm", "rb") as program:
+            self.refused(program.read())
+
+    def test_absent(self):
+        self.assertRaises(ImportError, imp.load_dynamic, "bz2", "/../nowhere/bz2.so")
+        self.assertRaises(ImportError, imp.load_dynamic, "bz2", "/python/lib")
+
+
 class Numbers(unittest.TestCase):
     """Linux's numbers, written out."""
 
@@ -295,6 +327,22 @@ class Library(unittest.TestCase):
         self.assertEqual(zlib.decompress(packed), data)
         self.assertEqual((zlib.crc32("123456789") & 0xffffffff, zlib.adler32("Wikipedia")), (0xcbf43926, 0x11e60398))
         self.assertRaises(zlib.error, zlib.decompress, packed[:-4] + "oops")
+
+    def test_bz2(self):
+        self.assertEqual(bz2.__file__, "/python/lib/python2.7/lib-dynload/bz2.so")
+        text = "all work and no play makes Jack a dull boy\n" * 5000
+        packed = bz2.compress(text)
+        self.assertTrue(len(packed) < 1000, len(packed))
+        self.assertEqual(bz2.decompress(packed), text)
+        self.assertRaises(IOError, bz2.decompress, packed[:-10] + "x" * 10)
+        compressor = bz2.BZ2Compressor()
+        self.assertEqual(bz2.decompress(compressor.compress(text) + compressor.flush()), text)
+        folder = tempfile.mkdtemp(dir="/rw")
+        with bz2.BZ2File(os.path.join(folder, "file.bz2"), "w") as stream:
+            stream.write(text)
+        with bz2.BZ2File(os.path.join(folder, "file.bz2")) as stream:
+            self.assertEqual(list(stream.xreadlines()), text.splitlines(True))
+        shutil.rmtree(folder)
 
     def test_text(self):
         self.assertEqual(u"\u1234\U0001f600".encode("utf-8").decode("utf-8"), u"\u1234\U0001f600")

@@ -24,9 +24,12 @@ pub fn wasm() -> Toolchain {
             "-L/sysroot/lib -lsandbox_inner -lwasi-emulated-signal -lwasi-emulated-process-clocks -lwasi-emulated-mman \
              -lwasi-emulated-getpid",
         ),
-        pic: words("-fPIC"),
+        // Without the second, clang hides every symbol of a WebAssembly object.
+        pic: words("-fPIC -fvisibility=default"),
         // The linker itself: clang would add a start file and the C library, which only the program has.
-        link_shared: words("wasm-ld-19 --experimental-pic -shared --unresolved-symbols=import-dynamic --strip-debug"),
+        link_shared: words(
+            "wasm-ld-19 --experimental-pic -shared --export-dynamic --unresolved-symbols=import-dynamic --strip-debug",
+        ),
         loading: words("-Wl,--export-all -Wl,--export-table -Wl,--growable-table -Wl,--export=__stack_pointer"),
         loading_libraries: words(
             "-L/sysroot/lib -Wl,--whole-archive -lsandbox_inner -lwasi-emulated-signal -lwasi-emulated-process-clocks -lwasi-emulated-mman \
