@@ -379,7 +379,9 @@ impl<'a> Context<'a> {
         for package in &lock {
             // Two images may pin two versions of a package.
             let id = &package.sha256.to_string()[..8];
-            let node = self.shared(format!("debian/{}-{id}", package.name), Op::Source(package.source()));
+            // `NAME:ARCHITECTURE`, where it is not the usual one.
+            let name = package.name.replace(':', ".");
+            let node = self.shared(format!("debian/{name}-{id}"), Op::Source(package.source()));
             packages.push(node.name().clone());
         }
         let mut links = std::collections::BTreeMap::new();
