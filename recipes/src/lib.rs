@@ -46,24 +46,27 @@ fn set() -> RecipeSet {
         describe,
     };
     let wasm = &[toolchains::WASM];
+    let sandboxed = &[toolchains::WASM, toolchains::NACL];
     let host = &[toolchains::HOST];
     let recipes = vec![
-        recipe("sandbox_outer", "0.1.0", wasm, sandbox_outer::describe),
-        recipe("sandbox_inner", "0.1.0", wasm, sandbox_inner::describe),
-        recipe("zlib", "1.2.13", wasm, zlib::describe),
+        recipe("sandbox_outer", "0.1.0", sandboxed, sandbox_outer::describe),
+        recipe("sandbox_inner", "0.1.0", sandboxed, sandbox_inner::describe),
+        recipe("zlib", "1.2.13", sandboxed, zlib::describe),
         recipe("bzip2", "1.0.8", wasm, bzip2::describe),
         recipe("python-host", "2.7.18", host, python_host::describe),
         recipe("python", "2.7.18", wasm, python::describe),
         recipe("tests", "0.1.0", wasm, tests_package::describe),
     ];
-    RecipeSet { toolchains: vec![toolchains::host(), toolchains::wasm()], recipes }
+    RecipeSet { toolchains: vec![toolchains::host(), toolchains::wasm(), toolchains::nacl()], recipes }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
     use std::sync::Arc;
 
     use build_graph::dsl::{Materials, assemble};
+    use build_graph::node::Op;
 
     use super::*;
 
@@ -72,8 +75,38 @@ mod tests {
         let bundle = bundle();
         let materials = Materials { locks: bundle.locks.clone(), files: bundle.files.clone(), ..Materials::default() };
         let assembled = assemble(&bundle.set, &Arc::new(materials), &bundle.default_target).unwrap();
-        for target in [toolchains::WASM, toolchains::HOST] {
+        for target in [toolchains::WASM, toolchains::NACL, toolchains::HOST] {
             assert!(assembled.graph.aliases().contains_key(target));
         }
+    }
+
+    /// Every node of the target, with what makes it, its command and its inputs: no byte of the SDK is needed to see these change.
+    #[test]
+    fn the_graph_of_nacl() {
+        let bundle = bundle();
+        let materials = Materials { locks: bundle.locks.clone(), files: bundle.files.clone(), ..Materials::default() };
+        let assembled = assemble(&bundle.set, &Arc::new(materials), &bundle.default_target).unwrap();
+        let graph = &assembled.graph;
+        let mut text = String::new();
+        let of_target = |name: &str| name.split('/').next() == Some(toolchains::NACL);
+        let wanted =
+            graph.aliases().iter().filter(|(name, _)| of_target(name)).flat_map(|(_, nodes)| nodes.iter().copied());
+        for at in graph.closure(wanted) {
+            let node = &graph.nodes()[at];
+            // The pins of Debian's packages change with its point releases.
+            if node.name.as_str().starts_with("debian/") {
+                continue;
+            }
+            let _ = writeln!(text, "{} {}", node.op.verb(), node.name);
+            if let Op::Action(action) = &node.op {
+                let _ = writeln!(text, "    {}", action.command.join(" "));
+            }
+            for selection in node.op.selections().iter().filter(|input| !input.node.as_str().starts_with("debian/")) {
+                let part = [&selection.part.include, &selection.part.exclude];
+                let globs = part.map(|globs| globs.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
+                let _ = writeln!(text, "    <- {} [{}] without [{}]", selection.node, globs[0], globs[1]);
+            }
+        }
+        insta::assert_snapshot!(text);
     }
 }

@@ -3,6 +3,8 @@
 
 use build_graph::dsl::{Compilation, Context, Product};
 
+use crate::toolchains;
+
 const UNITS: [&str; 17] = [
     "create",
     "descriptors",
@@ -24,6 +26,9 @@ const UNITS: [&str; 17] = [
 ];
 
 pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
+    if cx.target().as_str() == toolchains::NACL {
+        return libraries_of_nacl(cx);
+    }
     let files = cx.files("recipes/files/sandbox_inner");
     let objects = cx.compile(&Compilation {
         units: UNITS.map(|unit| format!("src/{unit}.c")).to_vec(),
@@ -38,4 +43,16 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
     let slib = cx.empty_directory("slib", "root/slib");
     let package = cx.package([(&slib, "")], []);
     Product { tree: Some(tree), package: Some(package) }
+}
+
+/// Of the SDK's glibc: the dynamic loader, and the libraries that a program may ask for. They lie in `/slib`, because the loader treats
+/// `/lib` as a place of its own.
+fn libraries_of_nacl(cx: &mut Context<'_>) -> Product {
+    let sdk = cx.unpacked(toolchains::SDK, toolchains::SDK_STRIP);
+    let libraries = "toolchain/linux_x86_glibc/x86_64-nacl/lib";
+    let names = ["c", "crypt", "dl", "gcc_s", "m", "pthread", "resolv", "rt", "stdc++", "util"];
+    let patterns = names.iter().map(|name| format!("{libraries}/lib{name}.so.*"));
+    let patterns: Vec<_> = patterns.chain([format!("{libraries}/runnable-ld.so")]).collect();
+    let package = cx.package([(sdk.select(patterns).strip(libraries), "root/slib")], []);
+    Product { tree: None, package: Some(package) }
 }

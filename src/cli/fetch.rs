@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use build_graph::dsl::assemble;
 use build_graph::key::KeyInputs;
-use build_graph::node::{Op, Source};
+use build_graph::node::{Op, Source, Target};
 use build_graph::{Entry, Tree};
 use clap::Args;
 
@@ -17,6 +17,9 @@ use crate::store::{Store, StoreError};
 /// Options of `fetch`.
 #[derive(Debug, Args)]
 pub(super) struct Options {
+    /// What this target needs, instead of the one of `pynbox.toml`
+    #[arg(long, value_name = "TARGET")]
+    target: Option<String>,
     /// Only these sources, by name
     names: Vec<String>,
 }
@@ -25,16 +28,23 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let project = session.project()?;
     let store = session.store()?;
     let loaded = project.load(&session.bundle, &[], &store)?;
-    let assembled =
-        assemble(&session.bundle.set, &Arc::new(loaded.materials), &project.default_target(&session.bundle))?;
+    let target = options.target.clone().map_or_else(|| project.default_target(&session.bundle), Target);
+    let assembled = assemble(&session.bundle.set, &Arc::new(loaded.materials), &target)?;
+    let Some(packages) = assembled.graph.aliases().get(target.as_str()) else {
+        return Err(CommandError::input(format!("there is no target `{target}`")));
+    };
+    let needed = assembled.graph.closure(packages.iter().copied());
     let scratch = store.scratch()?;
     let mut jobs = Vec::new();
     let mut unknown = options.names.clone();
-    for node in assembled.graph.nodes() {
+    for (at, node) in assembled.graph.nodes().iter().enumerate() {
         let Op::Source(source) = &node.op else { continue };
         let name = source_name(&node.name);
         unknown.retain(|wanted| wanted != name);
-        let wanted = options.names.is_empty() || options.names.iter().any(|wanted| wanted == name);
+        let wanted = match options.names.as_slice() {
+            [] => needed.contains(&at),
+            names => names.iter().any(|wanted| wanted == name),
+        };
         if wanted && store.whole_result(KeyInputs::new(&node.op, &[]).key())?.is_none() {
             let dest = scratch.path().join(jobs.len().to_string());
             jobs.push((&node.op, Job { name: name.to_owned(), source, dest }));

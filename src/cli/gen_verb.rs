@@ -48,6 +48,8 @@ struct Fingerprint {
     /// The BLAKE3 of the build file.
     build_file: String,
     nodes: usize,
+    /// How many nodes were left for targets that this `gen` was not for.
+    elsewhere: usize,
 }
 
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
@@ -66,7 +68,11 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
 
     if let Some(last) = unchanged(&fingerprint_file, &build_file, &option_list, &store) {
         touch(&build_file, started)?;
-        println!("gen: {last} nodes, all resolved, none left to run (program, files, options and store unchanged)");
+        let (nodes, elsewhere) = last;
+        let elsewhere = if elsewhere == 0 { String::new() } else { format!(" but {elsewhere} for other targets") };
+        println!(
+            "gen: {nodes} nodes, all resolved, none left to run{elsewhere} (program, files, options and store unchanged)"
+        );
         return Ok(());
     }
     // Read before the store is asked, so that what gets lost meanwhile is noticed next time.
@@ -88,6 +94,11 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let left: Vec<_> = (0..graph.nodes().len())
         .filter(|at| wanted.contains(at) && !matches!(resolution.states[*at], State::Known(_)))
         .collect();
+    // Another target may want what this machine can't get; that keeps nobody from being done with this one.
+    let below = format!("{target}/");
+    let own = graph.aliases().iter().filter(|(name, _)| **name == target.0 || name.starts_with(&below));
+    let own: BTreeSet<_> = graph.closure(own.flat_map(|(_, nodes)| nodes.iter().copied())).into_iter().collect();
+    let elsewhere = left.iter().filter(|at| !own.contains(at)).count();
     let known = graph.nodes().iter().zip(&resolution.states).filter_map(|(node, state)| match state {
         State::Known(digest) => Some((&node.name, *digest)),
         _ => None,
@@ -120,7 +131,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     remove_if_there(&project.root.join(".ninja_log"))?;
     plan::write_atomically(&build_file, text.as_bytes())?;
     touch(&build_file, started)?;
-    if left.is_empty() {
+    if left.len() == elsewhere {
         let nodes = graph.nodes().len();
         let fingerprint = Fingerprint {
             seen: loaded.seen,
@@ -130,6 +141,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
             plan: plan::files(&out).map(Seen::now).into(),
             build_file: blake3::hash(text.as_bytes()).to_string(),
             nodes,
+            elsewhere,
         };
         let json = serde_json::to_vec(&fingerprint)
             .map_err(|error| BuildError::io("write", &fingerprint_file)(error.into()))?;
@@ -142,19 +154,21 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     if resolution.evaluated > 0 {
         notes = format!(" ({} evaluated now)", resolution.evaluated);
     }
-    println!("gen: {all} nodes, {} resolved{notes}, {} left to run", all - left.len(), left.len());
+    let others = if elsewhere == 0 { String::new() } else { format!(", {elsewhere} of them for other targets") };
+    println!("gen: {all} nodes, {} resolved{notes}, {} left to run{others}", all - left.len(), left.len());
     Ok(())
 }
 
-/// The number of nodes, if the last `gen` left nothing to run and everything that it saw is still so.
-fn unchanged(file: &Path, build_file: &Path, options: &[String], store: &Store) -> Option<usize> {
+/// The number of nodes, and of those left for other targets, if the last `gen` left nothing to run for its own and everything that it
+/// saw is still so.
+fn unchanged(file: &Path, build_file: &Path, options: &[String], store: &Store) -> Option<(usize, usize)> {
     let last: Fingerprint = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
     let same = last.options == options
         && last.store == store.root()
         && store.generation().is_ok_and(|generation| generation == last.generation)
         && last.seen.iter().chain(&last.plan).all(Seen::is_current)
         && fs::read(build_file).is_ok_and(|text| blake3::hash(&text).to_string() == last.build_file);
-    same.then_some(last.nodes)
+    same.then_some((last.nodes, last.elsewhere))
 }
 
 /// An override with its path made absolute. What is no override is left for who reads it to complain of.

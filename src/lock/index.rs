@@ -1,6 +1,6 @@
 //! A Debian release's indices, from its signed release file down.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -70,11 +70,12 @@ impl Release {
         let sums = release.get("sha256").cloned().unwrap_or_default();
 
         let component = &wanted.component;
+        let index = |architecture: &String| format!("{component}/binary-{architecture}/Packages.xz");
         let mut texts = Vec::new();
-        for file in [
-            format!("{component}/binary-{}/Packages.xz", wanted.architecture),
-            format!("{component}/source/Sources.xz"),
-        ] {
+        for file in [format!("{component}/source/Sources.xz"), index(&wanted.architecture)]
+            .into_iter()
+            .chain(wanted.foreign.iter().map(index))
+        {
             let (sha256, size, _) = checksums(&sums)
                 .find(|(_, _, name)| *name == file)
                 .ok_or_else(|| malformed(format!("it does not name `{file}`")))?;
@@ -91,27 +92,57 @@ impl Release {
                 .map_err(|error| LockError::Index { file, reason: error.to_string() })?;
             texts.push(text);
         }
-        let [packages, sources] = texts.as_slice() else { return Err(malformed("it names too little".into())) };
+        let [sources, packages, foreign @ ..] = texts.as_slice() else {
+            return Err(malformed("it names too little".into()));
+        };
         let version = release.get("version").cloned().unwrap_or_default();
-        Self::parse(suite, &version, signature, packages, sources)
+        let foreign: Vec<_> =
+            wanted.foreign.iter().map(String::as_str).zip(foreign.iter().map(String::as_str)).collect();
+        Self::parse(suite, &version, signature, packages, &foreign, sources)
     }
 
-    /// What the two indices say.
+    /// What the indices say: of packages, of packages of each further architecture, and of sources.
     fn parse(
         suite: &str,
         version: &str,
         signature: Signature,
         packages: &str,
+        foreign: &[(&str, &str)],
         sources: &str,
     ) -> Result<Self, LockError> {
         let mut index = Packages::default();
-        for paragraph in paragraphs(packages) {
-            let name = paragraph.get("package").cloned().unwrap_or_default();
-            let package = package(&paragraph).map_err(|reason| LockError::Index {
-                file: format!("dists/{suite}: Packages"),
-                reason: format!("package `{name}`: {reason}"),
-            })?;
-            index.insert(name, package);
+        // Packages that serve programs of every architecture (Debian's `Multi-Arch: foreign`).
+        let mut serving = HashSet::new();
+        let own = [(None, packages)].into_iter().chain(foreign.iter().map(|(name, text)| (Some(*name), *text)));
+        for (architecture, text) in own {
+            for paragraph in paragraphs(text) {
+                let name = paragraph.get("package").cloned().unwrap_or_default();
+                let mut package = package(&paragraph).map_err(|reason| LockError::Index {
+                    file: format!("dists/{suite}: Packages"),
+                    reason: format!("package `{name}`: {reason}"),
+                })?;
+                match architecture {
+                    None => {
+                        if paragraph.get("multi-arch").is_some_and(|value| value == "foreign") {
+                            serving.insert(name.clone());
+                        }
+                        index.insert(name, package);
+                    }
+                    // Packages for all architectures are in every index, and were taken from the first.
+                    Some(_) if paragraph.get("architecture").is_some_and(|value| value == "all") => {}
+                    Some(architecture) => {
+                        for relation in package.needs.iter_mut().flatten() {
+                            if !serving.contains(&relation.name) {
+                                relation.name = format!("{}:{architecture}", relation.name);
+                            }
+                        }
+                        for relation in &mut package.provides {
+                            relation.name = format!("{}:{architecture}", relation.name);
+                        }
+                        index.insert(format!("{name}:{architecture}"), package);
+                    }
+                }
+            }
         }
         let sources = paragraphs(sources).collect();
         Ok(Self { suite: suite.to_owned(), version: version.to_owned(), signature, packages: index, sources })
@@ -223,7 +254,7 @@ mod tests {
             "Package: z\nVersion: 1:1.2.13.dfsg-1\nDirectory: pool/main/z/z\nChecksums-Sha256:\n {hash} 3 z_1.dsc\n \
              {hash} 2 z_1.orig.tar.gz.asc\n {hash} 4 z_1.orig-extra.tar.gz\n {hash} 7 z_1.orig.tar.gz\n"
         );
-        let parse = |packages: &str| Release::parse("s", "12.1", Signature::Good, packages, &sources);
+        let parse = |packages: &str| Release::parse("s", "12.1", Signature::Good, packages, &[], &sources);
         let release = parse(&packages).unwrap();
         let a = release.packages.get("a").unwrap();
         assert_eq!((a.needs.len(), a.size, a.path.as_str()), (2, 5, "pool/a.deb"));
@@ -236,6 +267,33 @@ mod tests {
         assert!(release.original("y", "1").err().unwrap().contains("no source package `y`"));
         let error = parse(&packages.replace(&hash, "x")).err().unwrap().to_string();
         assert!(error.contains("package `a`: it has no sha256"), "{error}");
+    }
+
+    #[test]
+    fn packages_of_another_architecture_need_their_own_kind() {
+        let hash = "ab".repeat(32);
+        let of = |name: &str, architecture: &str, more: &str| {
+            format!(
+                "Package: {name}\nVersion: 1\nArchitecture: {architecture}\nFilename: pool/{name}_{architecture}.deb\n\
+                 Size: 5\nSHA256: {hash}\n{more}\n"
+            )
+        };
+        let amd64 = of("tool", "amd64", "Multi-Arch: foreign\n") + &of("data", "all", "") + &of("lib", "amd64", "");
+        let i386 = of("app", "i386", "Depends: tool, lib, virtual\n")
+            + &of("lib", "i386", "")
+            + &of("data", "all", "")
+            + &of("real", "i386", "Provides: virtual\n");
+        let release = Release::parse("s", "12.1", Signature::Good, &amd64, &[("i386", &i386)], "").unwrap();
+        let closure = |seed: &str| {
+            super::super::resolve::closure(&release.packages, &[seed.to_owned()], &Default::default())
+                .map(|names| names.into_iter().collect::<Vec<_>>())
+                .map_err(|missing| missing.relation)
+        };
+        assert_eq!(closure("app:i386").unwrap(), ["app:i386", "lib:i386", "real:i386", "tool"]);
+        assert_eq!(closure("lib").unwrap(), ["lib"]);
+        assert_eq!(closure("app").unwrap_err(), "app");
+        assert_eq!(closure("data:i386").unwrap_err(), "data:i386");
+        assert_eq!(release.packages.get("lib:i386").unwrap().path, "pool/lib_i386.deb");
     }
 
     #[test]

@@ -51,6 +51,9 @@ pub struct DebianRelease {
     pub component: String,
     /// The architecture, as Debian calls it.
     pub architecture: String,
+    /// Further architectures, whose packages an image may list as `NAME:ARCHITECTURE`: for programs of another word length.
+    #[serde(default)]
+    pub foreign: Vec<String>,
 }
 
 /// An image that is wanted.
@@ -79,7 +82,7 @@ pub struct WantedSource {
 }
 
 /// Where a source's checksum comes from. In `wanted.toml` this is one of the lines `debian = "PACKAGE"`, `pypi = "PROJECT"` or a
-/// table `fixed = { file, sha256, debian }`.
+/// table `fixed = { file, sha256, debian, unseen }`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pin {
@@ -102,6 +105,9 @@ pub struct Fixed {
     /// A path below a Debian mirror's root that has it.
     #[serde(default)]
     pub debian: Option<RelPath>,
+    /// Locked unseen: a file so large or so hard to come by that locking does not wait for it.
+    #[serde(default)]
+    pub unseen: bool,
 }
 
 /// The lock files were not written.
@@ -194,7 +200,8 @@ pub struct Report {
 }
 
 /// Reads `wanted.toml` of a directory and writes `images.toml` and `sources.toml` beside it. Every source is fetched to `scratch`
-/// once, so that a lock file never names what can't be had; packages are taken from the index as they are.
+/// once, so that a lock file never names what can't be had (but for sources that are pinned `unseen`); packages are taken from the index
+/// as they are.
 ///
 /// # Errors
 /// [`LockError`]; the files are then as they were.
@@ -292,6 +299,9 @@ fn lock_source(
         }
     };
     source.origins.extend(wanted.urls.iter().map(|url| Origin::Url { url: url.clone() }));
+    if matches!(&wanted.pin, Pin::Fixed(fixed) if fixed.unseen) {
+        return Ok(LockedSource { version: version.clone(), source });
+    }
     let dest = scratch.join(source.sha256.to_string());
     let there = sha256_of(&dest).is_ok_and(|(sha256, _)| sha256 == source.sha256);
     if !there {

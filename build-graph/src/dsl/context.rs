@@ -426,7 +426,9 @@ impl<'a> Context<'a> {
         for package in &lock {
             // Two images may pin two versions of a package.
             let id = &package.sha256.to_string()[..8];
-            let node = self.shared(format!("debian/{}-{id}", package.name), Op::Source(package.source()));
+            // `NAME:ARCHITECTURE`, where it is not the usual one.
+            let name = package.name.replace(':', ".");
+            let node = self.shared(format!("debian/{name}-{id}"), Op::Source(package.source()));
             packages.push(node.name().clone());
         }
         let mut links = std::collections::BTreeMap::new();
@@ -437,7 +439,16 @@ impl<'a> Context<'a> {
             }
         }
         let part = Projection { exclude: toolchain.image_without.clone(), ..Projection::default() };
-        let image = self.shared(format!("image/{name}"), Op::Image(Image { packages, links, part }));
+        let mut image = self.shared(format!("image/{name}"), Op::Image(Image { packages, links, part }));
+        if !toolchain.image_sources.is_empty() {
+            let mut layers = vec![(image.all(), "")];
+            for source in &toolchain.image_sources {
+                let tree = self.unpacked(&source.name, source.strip);
+                layers.push((tree.select(&source.include).except(&source.exclude), source.at));
+            }
+            let parts = self.parts(layers);
+            image = self.shared(format!("image/{name}-with-sources"), Op::Merge { parts });
+        }
         self.assembly.images.insert(toolchain.target.clone(), image.clone());
         image
     }

@@ -40,7 +40,7 @@ pub struct LockedImage {
 /// A Debian package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockedPackage {
-    /// Its name.
+    /// Its name; `NAME:ARCHITECTURE` if it is for another architecture than most.
     pub name: String,
     /// Its version.
     pub version: String,

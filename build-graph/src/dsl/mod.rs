@@ -26,7 +26,7 @@ pub use locks::{
     ImagesLock, LockedImage, LockedPackage, LockedRelease, LockedSource, Locks, SourcesLock, UnpinnedPackage,
 };
 pub use materials::{Materials, Override, ProjectFile, ProjectFiles};
-pub use toolchain::Toolchain;
+pub use toolchain::{ImageSource, Toolchain};
 
 use crate::graph::{Graph, GraphError};
 use crate::node::{Node, NodeName, Target};

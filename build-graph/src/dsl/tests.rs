@@ -8,6 +8,7 @@ fn toolchain(target: &str) -> Toolchain {
         image: "tools".into(),
         image_links: Vec::new(),
         image_without: Vec::new(),
+        image_sources: Vec::new(),
         cc: vec!["cc".into()],
         cflags: vec!["-O2".into()],
         ldflags: Vec::new(),

@@ -14,6 +14,8 @@ pub struct Toolchain {
     pub image_links: Vec<(String, String)>,
     /// Paths of the image's packages that no build needs.
     pub image_without: Vec<Glob>,
+    /// What of unpacked sources lies in the image beside its packages: tools that no package has.
+    pub image_sources: Vec<ImageSource>,
     /// The C compiler with the flags that it can't do without.
     pub cc: Vec<String>,
     /// Flags of every compilation.
@@ -40,6 +42,21 @@ pub struct Toolchain {
     pub program_suffix: String,
     /// The recipe whose product (`include/`, `lib/`) every compilation sees at `/sysroot`, if it is not part of the image.
     pub runtime: Option<String>,
+}
+
+/// Part of a source of the lock file, laid into an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageSource {
+    /// The source.
+    pub name: String,
+    /// How many leading components are taken off the paths in its archive.
+    pub strip: u32,
+    /// The patterns of what is laid into the image.
+    pub include: Vec<String>,
+    /// The patterns of what is left out of that.
+    pub exclude: Vec<String>,
+    /// The directory of the image for it.
+    pub at: &'static str,
 }
 
 impl Toolchain {

@@ -12,6 +12,7 @@ pub fn host() -> Toolchain {
         image: "host".to_owned(),
         image_links: links(&[("usr/bin/awk", "mawk")]),
         image_without: documentation(),
+        image_sources: Vec::new(),
         cc: words("gcc"),
         cflags: words("-O2 -fPIC"),
         ldflags: Vec::new(),

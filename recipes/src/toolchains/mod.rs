@@ -1,14 +1,19 @@
 //! One file a target: everything in which it differs from the others.
 
 mod host;
+mod nacl;
 mod wasm;
 
 use build_graph::Glob;
 pub use host::host;
+pub use nacl::nacl;
+pub(crate) use nacl::{SDK, SDK_STRIP};
 pub use wasm::wasm;
 
 /// The embedded default: WebAssembly with WASI preview 1.
 pub const WASM: &str = "wasm32-wasi";
+/// What the project is named for: Native Client, with the SDK's glibc.
+pub const NACL: &str = "x86_64-nacl";
 /// Programs that a build runs, and the native baseline.
 pub const HOST: &str = "x86_64-linux";
 

@@ -14,6 +14,7 @@ pub fn wasm() -> Toolchain {
         image: "wasm".to_owned(),
         image_links: links(&[("usr/bin/awk", "mawk")]),
         image_without: documentation(),
+        image_sources: Vec::new(),
         cc: words("clang-19 --target=wasm32-wasi"),
         cflags: words(
             "-O2 -nostdlibinc -isystem /sysroot/include -isystem /usr/include/wasm32-wasi -D_GNU_SOURCE -D_WASI_EMULATED_SIGNAL \
