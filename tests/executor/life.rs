@@ -114,7 +114,10 @@ fn nothing_outlives_the_tool() {
     for (number, signal) in ["KILL", "TERM", "INT"].into_iter().enumerate() {
         let mark = format!("87{:05}{number}", std::process::id());
         let folder = tempfile::tempdir().unwrap();
-        let mut tool = Command::new(std::env::current_exe().unwrap())
+        // Who runs the tests in the background may have them ignore the signals.
+        let mut tool = Command::new("env")
+            .arg("--default-signal=INT,TERM")
+            .arg(std::env::current_exe().unwrap())
             .args(["--exact", "life::inner_long_action"])
             .env(INNER, &mark)
             .env("TMPDIR", folder.path())
@@ -127,12 +130,12 @@ fn nothing_outlives_the_tool() {
         let status =
             Command::new("sh").args(["-c", "kill -$1 $2", "sh", signal, &tool.id().to_string()]).status().unwrap();
         assert!(status.success());
-        tool.wait().unwrap();
+        wait_until("the tool has ended", || tool.try_wait().unwrap().is_some());
         wait_until("the action is gone", || running(&mark) == 0);
     }
 }
 
-fn wait_until(what: &str, condition: impl Fn() -> bool) {
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < Duration::from_secs(20), "waited in vain until {what}");
