@@ -161,7 +161,7 @@ fn run(options: &Options, handed: Handed, log: &Arc<Log>, jobs: Jobs) -> Result<
     log.say(1, format_args!("`{}` is `{}`", name.to_string_lossy(), program.path));
 
     let max_memory = usize::try_from(u64::from(options.max_memory) << 20).unwrap_or(usize::MAX);
-    let (engine, store, module, entry) = load(&program, &host, &installation, log)?;
+    let Ready { engine, module, entry, store } = load(&program, &host, &installation, log)?;
     module.prepare().map_err(|e| RunError::Start(program.name.clone(), e))?;
     wall::raise(module.loads_libraries())?;
     log.say(2, format_args!("confined"));
@@ -220,13 +220,17 @@ impl Program {
     }
 }
 
+/// A program's code, and how it is started.
+struct Ready {
+    engine: Engine,
+    module: Module,
+    entry: &'static str,
+    /// For the code of libraries.
+    store: Option<Arc<Store>>,
+}
+
 /// Loads the program's code, in order of preference: its snapshot, its compiled code, compiled now.
-fn load(
-    program: &Program,
-    host: &Host,
-    installation: &Installation,
-    log: &Log,
-) -> Result<(Engine, Option<Arc<Store>>, Module, &'static str), RunError> {
+fn load(program: &Program, host: &Host, installation: &Installation, log: &Log) -> Result<Ready, RunError> {
     let engine = Engine::new(false).map_err(RunError::Engine)?;
     let mut bytes = None;
     let store = Store::open(&installation.compiled(), engine.id());
@@ -240,7 +244,7 @@ fn load(
             }
         };
         match load_compiled(&engine, store, &digest, host, log) {
-            Ok((module, entry)) => return Ok((engine, Some(store.clone()), module, entry)),
+            Ok((module, entry)) => return Ok(Ready { engine, module, entry, store: Some(store.clone()) }),
             Err(why) => log.say(1, format_args!("no compiled code for `{}`: {why}", program.name)),
         }
     }
@@ -251,7 +255,7 @@ fn load(
     };
     let engine = Engine::new(true).map_err(RunError::Engine)?;
     let module = engine.compile(&bytes).map_err(|e| RunError::Module(program.name.clone(), e))?;
-    Ok((engine, store, module, "_start"))
+    Ok(Ready { engine, module, entry: "_start", store })
 }
 
 fn load_compiled(

@@ -165,7 +165,7 @@ impl Store {
     pub fn keep(&self, digest: &str, bytes: &[u8]) -> Result<bool, StoreError> {
         let io = StoreError::io("compiled");
         let index = self.read_text(MODULES).unwrap_or_default();
-        let installed: Vec<&str> = index.lines().filter_map(|line| line.splitn(6, ' ').nth(4)).collect();
+        let installed: Vec<&str> = index.lines().filter_map(|line| line.split(' ').nth(4)).collect();
         let (mut files, mut total) = (0, bytes.len() as u64);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::openat2(&self.directory, ".", flags, Mode::empty(), ResolveFlags::BENEATH);
