@@ -1,5 +1,5 @@
-//! `gen && ninja` with nothing to do for 600 nodes, beside ninja alone on 600 edges that are up to date. Prints milliseconds, the best
-//! and the middle of thirty; then the same from a clean checkout with a warm store.
+//! `gen && ninja` with nothing to do, for 600 and for 10,000 nodes, beside ninja alone on as many edges that are up to date. Prints
+//! milliseconds, the best and the middle of thirty; then the same from a clean checkout with a warm store.
 //!
 //!     cargo bench --bench nothing_to_do
 
@@ -14,12 +14,22 @@ use pynbox_build::recipes;
 
 /// With this variable set, the program is the tool with the recipes of this file.
 const AS_TOOL: &str = "PYNBOX_BENCH_AS_TOOL";
-const NODES: usize = 600;
+/// How many nodes the recipe has.
+const NODES: &str = "PYNBOX_BENCH_NODES";
+const SIZES: [usize; 2] = [600, 10_000];
 
 fn main() -> ExitCode {
     if std::env::var_os(AS_TOOL).is_some() {
         return pynbox_build::main(bundle);
     }
+    println!("{:<48}{:>8}{:>8}", "", "best", "middle");
+    for nodes in SIZES {
+        compare(nodes);
+    }
+    ExitCode::SUCCESS
+}
+
+fn compare(nodes: usize) {
     let parent = std::env::var_os("PYNBOX_BENCH_DIR").map_or_else(std::env::temp_dir, Into::into);
     let folder = tempfile::tempdir_in(parent).expect("a folder");
     let project = folder.path().join("project");
@@ -29,20 +39,25 @@ fn main() -> ExitCode {
     let program = std::env::current_exe().expect("this program");
     let gen_verb = || {
         let mut command = Command::new(&program);
-        command.arg("gen").env(AS_TOOL, "1").env("PYNBOX_CACHE", &store).current_dir(&project);
+        command
+            .arg("gen")
+            .env(AS_TOOL, "1")
+            .env(NODES, nodes.to_string())
+            .env("PYNBOX_CACHE", &store)
+            .current_dir(&project);
         command
     };
     let ninja = |folder: &Path| {
         let mut command = Command::new("ninja");
         // ninja may start this program to write its file anew.
-        command.current_dir(folder).env(AS_TOOL, "1").env("PYNBOX_CACHE", &store);
+        command.current_dir(folder).env(AS_TOOL, "1").env(NODES, nodes.to_string()).env("PYNBOX_CACHE", &store);
         command
     };
 
     let reference = folder.path().join("reference");
     fs::create_dir(&reference).expect("a folder");
     let mut text = "rule copy\n  command = cp $in $out\n".to_owned();
-    for edge in 0..NODES {
+    for edge in 0..nodes {
         let _ = writeln!(text, "build out{edge}: copy in{edge}");
         fs::write(reference.join(format!("in{edge}")), edge.to_string()).expect("a file");
     }
@@ -62,13 +77,11 @@ fn main() -> ExitCode {
         let _ = fs::remove_file(project.join("build.ninja"));
     };
     let checkout = times(15, clean, both);
-    let line = |what: &str, (best, middle): (f64, f64)| println!("{what:<44}{best:8.1}{middle:8.1}");
-    println!("{:<44}{:>8}{:>8}", "", "best", "middle");
-    line("ninja alone, 600 edges up to date", alone);
-    line("gen && ninja, 600 nodes, nothing to do", ours);
-    line("gen && ninja, clean checkout, warm store", checkout);
-    println!("{:<44}{:8.2}{:8.2}", "nothing to do, times ninja alone", ours.0 / alone.0, ours.1 / alone.1);
-    ExitCode::SUCCESS
+    let line = |what: &str, (best, middle): (f64, f64)| println!("{what:<48}{best:8.1}{middle:8.1}");
+    line(&format!("ninja alone, {nodes} edges up to date"), alone);
+    line(&format!("gen && ninja, {nodes} nodes, nothing to do"), ours);
+    line(&format!("gen && ninja, {nodes} nodes, clean checkout, warm store"), checkout);
+    println!("{:<48}{:8.2}{:8.2}", "nothing to do, times ninja alone", ours.0 / alone.0, ours.1 / alone.1);
 }
 
 fn bundle() -> Bundle {
@@ -82,8 +95,11 @@ fn bundle() -> Bundle {
 /// Half of the nodes hold a file each, the other half merges one of those with the node before.
 fn describe(cx: &mut Context<'_>) -> Product {
     let mut last: Option<Handle> = None;
-    for number in 0..NODES / 2 {
+    let nodes: usize = std::env::var(NODES).ok().and_then(|nodes| nodes.parse().ok()).unwrap_or(SIZES[0]);
+    for number in 0..nodes / 2 {
         let file = cx.text_file(&format!("text{number}"), &format!("file{number}"), &number.to_string(), false);
+        // Chains of twenty: the trees of one chain of all would be of the square of the number.
+        last = last.filter(|_| number % 20 != 0);
         let parts = std::iter::once(file).chain(last).map(|handle| (handle.all(), "")).collect::<Vec<_>>();
         last = Some(cx.merge(&format!("merge{number}"), parts));
     }

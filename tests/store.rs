@@ -231,8 +231,7 @@ fn gc_keeps_what_a_living_session_used() {
     for number in 1..=4 {
         recorded(&store, number, &[number; 1000]);
     }
-    let nothing = HashSet::new();
-    let all = GcPolicy { max_size: Some(0), max_age: None, keep: &nothing, spare: Duration::ZERO };
+    let all = GcPolicy { max_size: Some(0), ..GcPolicy::default() };
     assert_eq!(store.gc(&all).unwrap().results, 0, "this session wrote them");
     drop(store);
     pause();
@@ -242,7 +241,7 @@ fn gc_keeps_what_a_living_session_used() {
     let before = builder.generation().unwrap();
     let collector = Store::open(&dir.path().join("store")).unwrap();
     let keep = HashSet::from([key(1)]);
-    let report = collector.gc(&GcPolicy { keep: &keep, ..all.clone() }).unwrap();
+    let report = collector.gc(&GcPolicy { keep, ..all.clone() }).unwrap();
     assert_eq!((report.results, report.trees, report.blobs, report.bytes), (1, 1, 1, 1000));
     assert!(builder.generation().unwrap() > before);
     for number in 1..=3 {
@@ -267,9 +266,8 @@ fn gc_removes_what_was_used_longest_ago() {
     drop(store);
     pause();
     assert!(Store::open(&dir.path().join("store")).unwrap().result(key(1)).unwrap().is_some());
-    let nothing = HashSet::new();
     let store = Store::open(&dir.path().join("store")).unwrap();
-    let policy = GcPolicy { max_size: Some(1500), max_age: None, keep: &nothing, spare: Duration::ZERO };
+    let policy = GcPolicy { max_size: Some(1500), ..GcPolicy::default() };
     let report = store.gc(&policy).unwrap();
     assert_eq!((report.results, report.bytes, report.bytes_left), (3, 3000, 1000));
     assert!(store.whole_result(key(1)).unwrap().is_some());

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use build_graph::{Entry, NodeKey, RelPath, Tree};
-use pynbox_build::store::{Damage, Materialise, Options, Store, StoreError, Taking};
+use pynbox_build::store::{Damage, GcPolicy, Materialise, Options, Store, StoreError, Taking};
 use rustix::fs::{CWD, FileType, Mode, mkdirat, mknodat, openat};
 
 const CHILD: &str = "STORE_TEST_CHILD";
@@ -256,14 +256,8 @@ fn child() {
             assert_eq!(store.verify().unwrap().damaged, []);
             assert_eq!(store.missing(&tree).unwrap(), []);
             assert_eq!(store.read_blob(&entry).unwrap(), b"the bytes");
-            let keep = std::collections::HashSet::new();
             drop(store);
-            let policy = pynbox_build::store::GcPolicy {
-                max_size: Some(0),
-                max_age: None,
-                keep: &keep,
-                spare: std::time::Duration::ZERO,
-            };
+            let policy = GcPolicy { max_size: Some(0), ..GcPolicy::default() };
             std::thread::sleep(std::time::Duration::from_millis(30));
             let store = Store::open(&root).unwrap();
             assert!(store.gc(&policy).unwrap().blobs > 0);

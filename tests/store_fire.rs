@@ -1,6 +1,5 @@
 //! The store used by many at once, and by processes that are killed.
 
-use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -100,16 +99,14 @@ fn child() {
         "work" => work(&root, seed),
         "collect" => {
             for _ in 0..30 {
-                let nothing = HashSet::new();
-                let policy = GcPolicy { max_size: Some(0), max_age: None, keep: &nothing, spare: Duration::ZERO };
+                let policy = GcPolicy { max_size: Some(0), ..GcPolicy::default() };
                 Store::open(&root).unwrap().gc(&policy).unwrap();
             }
         }
         "churn" => {
             for round in seed.. {
                 work(&root, round);
-                let nothing = HashSet::new();
-                let policy = GcPolicy { max_size: Some(0), max_age: None, keep: &nothing, spare: Duration::ZERO };
+                let policy = GcPolicy { max_size: Some(0), ..GcPolicy::default() };
                 Store::open(&root).unwrap().gc(&policy).unwrap();
             }
         }
@@ -146,7 +143,7 @@ fn threads_share_a_store() {
 fn processes_share_a_store_beside_gc() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("store");
-    let mut children: Vec<_> = (0..6).map(|seed| spawn(&root, "work", seed)).collect();
+    let mut children: Vec<_> = (0..24).map(|seed| spawn(&root, "work", seed)).collect();
     children.push(spawn(&root, "collect", 0));
     for mut child in children {
         assert!(child.wait().unwrap().success());
@@ -162,7 +159,7 @@ fn processes_may_be_killed_at_any_moment() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("store");
     let mut noise = 88_172_645_463_325_252_u64;
-    for round in 0..40 {
+    for round in 0..200 {
         let mut children: Vec<_> = (0..2).map(|seed| spawn(&root, "churn", round + seed)).collect();
         noise ^= noise << 13;
         noise ^= noise >> 7;

@@ -3,11 +3,14 @@
 
 use build_graph::dsl::{Compilation, Context, Product};
 
-const UNITS: [&str; 13] = [
+const UNITS: [&str; 16] = [
     "create",
     "descriptors",
+    "errors",
     "files",
+    "flags",
     "identity",
+    "locale",
     "mman",
     "netdb",
     "process",

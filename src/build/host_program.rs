@@ -13,13 +13,13 @@ use build_graph::{RelPath, Tree, key};
 
 use super::BuildError;
 use super::host_toolchain::host_toolchain;
+use super::{cargo_home, cargo_places};
 use crate::store::{Materialise, Store};
 
 /// Variables of the caller that cargo needs to find its compiler and its registry; everything else is taken from its environment.
-const KEPT_VARIABLES: [&str; 14] = [
+const KEPT_VARIABLES: [&str; 13] = [
     "PATH",
     "HOME",
-    "CARGO_HOME",
     "RUSTUP_HOME",
     "RUSTUP_TOOLCHAIN",
     "CARGO_HTTP_PROXY",
@@ -48,24 +48,20 @@ pub fn build(store: &Store, node: &NodeName, program: &HostProgram, sources: &Tr
         )));
     }
     // One place for all builds of this program, so that cargo finds its earlier work; the path stays out of the output.
-    let place = store.root().join("cargo").join(node.as_str());
-    let (workspace, target) = (place.join("workspace"), place.join("target"));
-    fs::create_dir_all(&place).map_err(BuildError::io("create", &place))?;
-    let lock = fs::File::create(place.join("lock")).map_err(BuildError::io("create", place.join("lock")))?;
-    lock.lock().map_err(BuildError::io("lock", place.join("lock")))?;
+    let place = cargo_places::hold(store, node)?;
+    let (workspace, target) = (place.path.join("workspace"), place.path.join("target"));
     if workspace.exists() {
         fs::remove_dir_all(&workspace).map_err(BuildError::io("remove", &workspace))?;
     }
     store.materialise(sources, &workspace, Materialise::Copy)?;
     touch(sources, &workspace)?;
     let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
-    let home = cargo_home();
-    let mut flags = vec![remap(&workspace, "/src"), remap(&target, "/target")];
-    if let Some(home) = &home {
-        flags.push(remap(home, "/cargo"));
-    }
+    let home = cargo_home::prepare(&place.path)?;
+    let flags = [remap(&workspace, "/src"), remap(&target, "/target"), remap(&home, "/cargo")];
     let mut command = Command::new("cargo");
-    command.current_dir(&workspace).args(key::HOST_PROGRAM_FLAGS).args(["--bin", &program.binary]);
+    // Cargo reads settings from the current folder and all above it. At the root there are none but the machine's own.
+    command.current_dir("/").args(key::HOST_PROGRAM_FLAGS).args(["--bin", &program.binary]);
+    command.arg("--manifest-path").arg(workspace.join("Cargo.toml"));
     command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     for name in KEPT_VARIABLES {
         if let Some(value) = std::env::var_os(name) {
@@ -79,7 +75,7 @@ pub fn build(store: &Store, node: &NodeName, program: &HostProgram, sources: &Tr
             command.env(name, value);
         }
     }
-    command.env("CARGO_TARGET_DIR", &target).env("CARGO_INCREMENTAL", "0");
+    command.env("CARGO_HOME", &home).env("CARGO_TARGET_DIR", &target).env("CARGO_INCREMENTAL", "0");
     // The separator allows paths with spaces.
     command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
     command.env("SOURCE_DATE_EPOCH", build_graph::SOURCE_DATE_EPOCH.to_string());
@@ -97,10 +93,6 @@ pub fn build(store: &Store, node: &NodeName, program: &HostProgram, sources: &Tr
     let path = RelPath::new(format!("bin/{}", program.binary)).map_err(|cause| error(cause.to_string()))?;
     tree.insert(path, entry)?;
     Ok(tree)
-}
-
-fn cargo_home() -> Option<std::path::PathBuf> {
-    std::env::var_os("CARGO_HOME").map(Into::into).or_else(|| Some(std::env::home_dir()?.join(".cargo")))
 }
 
 /// Gives every file the present time: cargo takes a file that is older than its last build for unchanged.

@@ -6,15 +6,20 @@
 //! - [`evaluate`](mod@evaluate): one operation on trees that are there
 //! - [`action`]: one action under an executor
 //! - [`selections`]: parts of trees
+//! - [`reachable`]: what the plan needs of the store
+//! - [`cargo_places`]: where cargo builds host programs
 //! - `blobs`: the store as archives and patches see it
 
 pub mod action;
 mod blobs;
+mod cargo_home;
+pub mod cargo_places;
 pub mod demand;
 pub mod evaluate;
 pub mod host_program;
 pub mod host_toolchain;
 pub mod plan;
+pub mod reachable;
 pub mod resolve;
 pub mod selections;
 

@@ -1,13 +1,16 @@
 //! `pynbox-build cache …`: looks after the store.
 
-use std::collections::HashSet;
+use std::str::FromStr;
 use std::time::Duration;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use indicatif::HumanBytes;
 
 use super::{CommandError, Session};
-use crate::store::GcPolicy;
+use crate::build::cargo_places;
+use crate::build::plan::Plan;
+use crate::build::reachable::Reachable;
+use crate::store::{GcPolicy, Store};
 
 /// What to do with the store.
 #[derive(Debug, Subcommand)]
@@ -18,16 +21,26 @@ pub(super) enum Verb {
     Stats,
     /// Read everything and drop what is damaged
     Verify,
-    /// Remove the results that were not used for longest
-    Gc {
-        /// Remove until no more than this many bytes are left
-        #[arg(long, value_name = "BYTES")]
-        max_size: Option<u64>,
-        /// Remove what was not used for so many days
-        #[arg(long, value_name = "DAYS")]
-        max_age: Option<u64>,
-    },
+    /// Remove the results that were not used for longest. What a build used within the last hour always stays
+    Gc(GcOptions),
 }
+
+/// What `cache gc` removes.
+#[derive(Debug, Args)]
+pub(super) struct GcOptions {
+    /// Remove until no more than this is left, such as `500MB` or `2GiB`
+    #[arg(long, value_name = "SIZE")]
+    max_size: Option<Size>,
+    /// Remove what was not used for so many days
+    #[arg(long, value_name = "DAYS")]
+    max_age: Option<u64>,
+    /// Keep all that the current graph needs; without a limit, remove everything else
+    #[arg(long)]
+    keep_reachable: bool,
+}
+
+/// What was used within this time stays: ninja starts a process an edge, and between two of them none may be alive.
+const SPARE: Duration = Duration::from_secs(60 * 60);
 
 pub(super) fn run(session: &Session, verb: &Verb) -> Result<(), CommandError> {
     let store = session.store()?;
@@ -37,6 +50,8 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<(), CommandError> {
             let stats = store.stats()?;
             println!("{} results, {} trees, {} checkouts", stats.results, stats.trees, stats.checkouts);
             println!("{} files, {}", stats.blobs, HumanBytes(stats.bytes));
+            let cargo: u64 = cargo_places::places(&store)?.iter().map(|place| place.bytes).sum();
+            println!("{} of cargo's, for host programs", HumanBytes(cargo));
         }
         Verb::Verify => {
             let report = store.verify()?;
@@ -57,26 +72,71 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<(), CommandError> {
                 println!("what was damaged is removed and will be made again");
             }
         }
-        Verb::Gc { max_size, max_age } => {
-            let day = 24 * 60 * 60;
-            let keep = HashSet::new();
-            let policy = GcPolicy {
-                max_size: *max_size,
-                max_age: max_age.map(|days| Duration::from_secs(days * day)),
-                keep: &keep,
-                spare: Duration::from_secs(60 * 60),
-            };
-            let report = store.gc(&policy)?;
-            println!(
-                "removed {} results, {} trees, {} checkouts, {} files ({})",
-                report.results,
-                report.trees,
-                report.checkouts,
-                report.blobs,
-                HumanBytes(report.bytes)
-            );
-            println!("{} are left", HumanBytes(report.bytes_left));
-        }
+        Verb::Gc(options) => gc(session, &store, options)?,
     }
     Ok(())
+}
+
+fn gc(session: &Session, store: &Store, options: &GcOptions) -> Result<(), CommandError> {
+    let mut policy = GcPolicy {
+        max_size: options.max_size.map(|size| size.0),
+        max_age: options.max_age.map(|days| Duration::from_secs(days * 24 * 60 * 60)),
+        spare: SPARE,
+        ..GcPolicy::default()
+    };
+    if options.keep_reachable {
+        let project = session.project()?;
+        let plan = Plan::open(&session.out(&project))?;
+        let reachable = Reachable::of(&plan, store)?;
+        println!("the current graph needs {} results", reachable.keys.len());
+        if let [first, others @ ..] = &reachable.unknown[..] {
+            println!(
+                "`{first}`{} not built yet, so that what a later build could use of an earlier one may go",
+                if others.is_empty() { " is".to_owned() } else { format!(" and {} others are", others.len()) }
+            );
+        }
+        (policy.keep, policy.keep_trees) = (reachable.keys, reachable.trees);
+        if policy.max_size.is_none() && policy.max_age.is_none() {
+            policy.max_size = Some(0);
+        }
+    }
+    // Cargo's folders are no results: they go first.
+    let mut cargo = 0;
+    let mut total = store.stats()?.bytes;
+    let places = cargo_places::places(store)?;
+    total += places.iter().map(|place| place.bytes).sum::<u64>();
+    for place in places {
+        let old = policy.max_age.is_some_and(|age| place.unused > age);
+        let large = policy.max_size.is_some_and(|size| total > size);
+        if (old || large) && place.unused > SPARE && place.remove()? {
+            total -= place.bytes;
+            cargo += place.bytes;
+        }
+    }
+    let left = cargo_places::places(store)?.iter().map(|place| place.bytes).sum::<u64>();
+    policy.max_size = policy.max_size.map(|size| size.saturating_sub(left));
+    let report = store.gc(&policy)?;
+    println!(
+        "removed {} results, {} trees, {} checkouts, {} files ({}), {} of cargo's",
+        report.results,
+        report.trees,
+        report.checkouts,
+        report.blobs,
+        HumanBytes(report.bytes),
+        HumanBytes(cargo)
+    );
+    println!("{} are left, and {} of cargo's", HumanBytes(report.bytes_left), HumanBytes(left));
+    Ok(())
+}
+
+/// A number of bytes, with a unit if it is not bytes: `500MB`, `2GiB`.
+#[derive(Debug, Clone, Copy)]
+struct Size(u64);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse::<bytesize::ByteSize>().map(|size| Self(size.as_u64()))
+    }
 }

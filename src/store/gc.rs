@@ -28,14 +28,16 @@ use super::{Materialise, Result, Store};
 const BATCH: usize = 64;
 
 /// What [`Store::gc`] may remove.
-#[derive(Debug, Clone)]
-pub struct GcPolicy<'a> {
+#[derive(Debug, Clone, Default)]
+pub struct GcPolicy {
     /// How many bytes of blobs may stay; the results that were used last stay longest. `None`: any number.
     pub max_size: Option<u64>,
     /// For how long a result that is not used may stay. `None`: for ever.
     pub max_age: Option<Duration>,
     /// Results that stay whatever their age and size.
-    pub keep: &'a HashSet<NodeKey>,
+    pub keep: HashSet<NodeKey>,
+    /// Trees that stay, whether or not a result names them.
+    pub keep_trees: HashSet<TreeDigest>,
     /// What was used within this time stays whatever its size: ninja starts a process an edge, and between two of them no session
     /// may be alive.
     pub spare: Duration,
@@ -72,7 +74,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`](super::StoreError) if something can't be read or removed; what was removed until then is gone.
-    pub fn gc(&self, policy: &GcPolicy<'_>) -> Result<GcReport> {
+    pub fn gc(&self, policy: &GcPolicy) -> Result<GcReport> {
         let failed = |error| self.inside("locking", "gc")(error);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let alone = openat(&self.dir, "gc", flags, Mode::from_raw_mode(0o600)).map_err(failed)?;
@@ -92,7 +94,7 @@ impl Store {
         let results = collection.results(policy, policy.max_age.map(before))?;
         collection.remove_results(&results)?;
         let aside = collection.set_checkouts_aside()?;
-        collection.remove_trees()?;
+        collection.remove_trees(&policy.keep_trees)?;
         collection.remove_blobs()?;
         // Last, because to remove a blob's other links is a change of the blob, which would pass for a use of it.
         for name in aside {
@@ -105,7 +107,7 @@ impl Store {
 
 impl Collection<'_> {
     /// The results that go.
-    fn results(&mut self, policy: &GcPolicy<'_>, oldest: Option<Time>) -> Result<Vec<String>> {
+    fn results(&mut self, policy: &GcPolicy, oldest: Option<Time>) -> Result<Vec<String>> {
         let mut results = Vec::new();
         for (name, stat) in files(&self.store.results).map_err(self.store.inside("reading", "results"))? {
             let used = modified(&stat);
@@ -204,13 +206,14 @@ impl Collection<'_> {
         Ok(gone)
     }
 
-    fn remove_trees(&mut self) -> Result<()> {
+    fn remove_trees(&mut self, keep: &HashSet<TreeDigest>) -> Result<()> {
         let store = self.store;
         let named = self.named()?;
         let mut gone = Vec::new();
         for (name, stat) in files(&store.trees).map_err(store.inside("reading", "trees"))? {
             let digest = name.split_once('/').and_then(|(_, digest)| digest.parse::<TreeDigest>().ok());
-            let wanted = digest.is_some_and(|digest| named.contains(&digest) || self.has_checkout(digest));
+            let wanted = digest
+                .is_some_and(|digest| named.contains(&digest) || keep.contains(&digest) || self.has_checkout(digest));
             if !wanted && modified(&stat) < self.horizon {
                 gone.push(name);
             }

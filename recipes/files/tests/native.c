@@ -5,11 +5,15 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <locale.h>
 #include <netdb.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <arpa/inet.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -163,6 +167,93 @@ static void walls(void)
     CHECK(unlink("/rw/mine") == 0);
 }
 
+/* The numbers are Linux's, written out, whatever WASI and wasi-libc have. */
+static void numbers(void)
+{
+    char text[100], small[5];
+    struct stat state;
+    int fd, other = -1;
+
+    CHECK(ENOENT == 2 && EBADF == 9 && EACCES == 13 && EEXIST == 17 && EINVAL == 22 && ENOSYS == 38 && EOPNOTSUPP == 95);
+    CHECK(open("/rw/absent", O_RDONLY) == -1 && errno == 2);
+    CHECK(read(99, text, 1) == -1 && errno == 9);
+    CHECK(mkdir("/rw/folder", 0755) == -1 && errno == 17);
+    CHECK(opendir("/rw/given") == NULL && errno == 20);
+    CHECK(open("/ro/given", O_WRONLY) == -1 && errno == 30);
+    CHECK(lseek(0, 0, 99) == -1 && errno != 0);
+    CHECK(strtol("99999999999999999999", NULL, 10) == 2147483647 && errno == 34);
+    CHECK(fork() == -1 && errno == 38);
+    errno = 0;
+    CHECK(close(open("/rw/given", O_RDONLY)) == 0 && errno == 0);
+    CHECK(strcmp(strerror(2), "No such file or directory") == 0 && strcmp(strerror(38), "Function not implemented") == 0);
+    CHECK(strcmp(strerror(0), "Success") == 0 && strcmp(strerror(4000), "Unknown error 4000") == 0);
+    CHECK(strerror_r(13, text, sizeof text) == 0 && strcmp(text, "Permission denied") == 0);
+    CHECK(strerror_r(13, small, sizeof small) == 34 && strcmp(small, "Perm") == 0);
+
+    CHECK(O_RDONLY == 0 && O_WRONLY == 1 && O_RDWR == 2 && O_CREAT == 0100 && O_EXCL == 0200 && O_TRUNC == 01000);
+    CHECK(O_APPEND == 02000 && O_NONBLOCK == 04000 && O_DIRECTORY == 0200000 && O_NOFOLLOW == 0400000);
+    CHECK((fd = open("/rw/flags", O_RDWR | O_CREAT | O_EXCL | O_APPEND, 0640)) >= 0);
+    CHECK(fcntl(fd, F_GETFL) == (O_RDWR | O_APPEND));
+    CHECK(write(fd, "abc", 3) == 3 && lseek(fd, 0, SEEK_SET) == 0 && write(fd, "def", 3) == 3);
+    CHECK(fcntl(fd, F_SETFL, O_NONBLOCK) == 0 && fcntl(fd, F_GETFL) == (O_RDWR | O_NONBLOCK));
+    CHECK(lseek(fd, 0, SEEK_SET) == 0 && write(fd, "ABC", 3) == 3 && holds("/rw/flags", "ABCdef"));
+    CHECK(fstat(fd, &state) == 0 && state.st_mode == 0100640);
+    CHECK(close(fd) == 0);
+    CHECK((fd = open("/rw/flags", O_WRONLY | O_TRUNC)) >= 0 && fcntl(fd, F_GETFL) == O_WRONLY && holds("/rw/flags", ""));
+    CHECK(read(fd, text, 1) == -1 && errno == 9);
+    CHECK(close(fd) == 0);
+    CHECK(open("/rw/flags", O_CREAT | O_EXCL | O_WRONLY, 0600) == -1 && errno == 17);
+    CHECK(open("/rw/flags", O_DIRECTORY) == -1 && errno == 20);
+    CHECK(open("/rw/link-inside", O_NOFOLLOW) == -1 && errno == 40);
+    CHECK((fd = open("/rw", O_DIRECTORY)) >= 0 && (other = openat(fd, "flags", O_RDONLY)) >= 0);
+    CHECK(close(other) == 0 && close(fd) == 0);
+    CHECK((fd = creat("/rw/flags", 0600)) >= 0 && fcntl(fd, F_GETFL) == O_WRONLY && close(fd) == 0);
+    CHECK(unlink("/rw/flags") == 0);
+
+    CHECK(stat("/rw", &state) == 0 && (state.st_mode & 0170000) == 0040000);
+    CHECK(stat("/dev/null", &state) == 0 && (state.st_mode & 0170000) == 0020000);
+    CHECK(lstat("/rw/link-inside", &state) == 0 && (state.st_mode & 0170000) == 0120000);
+    CHECK(S_ISFIFO(0010000) && !S_ISFIFO(0140000) && S_ISSOCK(0140000) && !S_ISSOCK(0010000));
+    CHECK(SEEK_SET == 0 && SEEK_CUR == 1 && SEEK_END == 2);
+    CHECK(AF_UNIX == 1 && AF_INET == 2 && AF_INET6 == 10 && SOCK_STREAM == 1 && SOCK_DGRAM == 2 && SOL_SOCKET == 1);
+    CHECK(SIGHUP == 1 && SIGKILL == 9 && SIGUSR1 == 10 && SIGTERM == 15 && SIGCHLD == 17 && SIGSTOP == 19 && SIGWINCH == 28);
+
+    CHECK(chown("/rw/given", 1000, -1) == 0 && chown("/rw/given", 0, 0) == -1 && errno == 1);
+    CHECK(chown("/rw/absent", 1000, 1000) == -1 && errno == 2);
+    CHECK(fchdir(99) == -1 && errno == 9 && fchdir(0) == -1 && errno == 38);
+    CHECK(isatty(99) == 0 && tcgetpgrp(99) == -1 && errno == 9 && ttyname(99) == NULL && errno == 9);
+    CHECK(fpathconf(99, _PC_NAME_MAX) == -1 && errno == 9);
+    CHECK((fd = open("/rw/given", O_RDONLY)) >= 0 && fdopen(fd, "w") == NULL && errno == 22 && close(fd) == 0);
+    CHECK(sysconf(_SC_OPEN_MAX) == 1024 && sysconf(_SC_PAGESIZE) == 65536);
+    CHECK(fdopen(99, "r") == NULL && errno == 9);
+
+    struct in_addr address;
+    CHECK(inet_pton(AF_INET, "127.0.0.1", &address) == 1 && address.s_addr == htonl(0x7f000001));
+    CHECK(inet_ntop(AF_INET, &address, text, sizeof text) && strcmp(text, "127.0.0.1") == 0);
+    CHECK(inet_pton(1, "127.0.0.1", &address) == -1 && errno == EAFNOSUPPORT);
+
+    CHECK(setlocale(LC_ALL, "de_DE.UTF-8") == NULL && setlocale(LC_CTYPE, "en_US") == NULL);
+    CHECK(setlocale(LC_ALL, "") && setlocale(LC_ALL, setlocale(LC_ALL, NULL)) && setlocale(LC_CTYPE, "C.UTF-8"));
+    CHECK(setlocale(LC_CTYPE, "de_DE.UTF-8") && strcmp(setlocale(LC_CTYPE, NULL), "C.UTF-8") == 0);
+}
+
+static void waits(void)
+{
+    int fd = open("/rw/given", O_RDONLY);
+    struct pollfd fds[] = {{.fd = fd, .events = POLLIN | POLLPRI}, {.fd = 99, .events = POLLOUT}, {.fd = -1, .events = POLLIN}};
+    struct timespec before, after;
+    struct timeval moment = {.tv_usec = 2000};
+
+    CHECK(POLLIN == 1 && POLLPRI == 2 && POLLOUT == 4 && POLLERR == 8 && POLLHUP == 16 && POLLNVAL == 32);
+    CHECK(poll(fds, 1, 1000) == 1 && fds[0].revents == 1);
+    CHECK(poll(fds, 3, 1000) == 2 && fds[0].revents == 1 && fds[1].revents == 32 && fds[2].revents == 0);
+    CHECK(close(fd) == 0);
+    CHECK(clock_gettime(CLOCK_MONOTONIC, &before) == 0);
+    CHECK(poll(NULL, 0, 2) == 0 && select(0, NULL, NULL, NULL, &moment) == 0);
+    CHECK(clock_gettime(CLOCK_MONOTONIC, &after) == 0);
+    CHECK((after.tv_sec - before.tv_sec) * 1000000000LL + after.tv_nsec - before.tv_nsec >= 4000000);
+}
+
 static void clocks(void)
 {
     struct timespec before, after;
@@ -181,6 +272,8 @@ int main(int argc, char **argv)
     blocked();
     files();
     walls();
+    numbers();
+    waits();
     clocks();
     if (failures)
         printf("native.c: %d failed\n", failures);

@@ -4,8 +4,10 @@ import array
 import datetime
 import decimal
 import errno
+import fcntl
 import hashlib
 import json
+import locale
 import math
 import os
 import pkgutil
@@ -77,7 +79,9 @@ class Blocked(unittest.TestCase):
         self.refused(os.wait3, 0)
 
     def test_threads(self):
-        self.assertRaises(thread.error, threading.Thread(target=time.time).start)
+        with self.assertRaises(thread.error) as caught:
+            threading.Thread(target=time.time).start()
+        self.assertEqual(str(caught.exception), "can't start new thread: the sandbox runs one thread only")
         lock = threading.Lock()
         with lock:
             self.assertFalse(lock.acquire(False))
@@ -170,6 +174,67 @@ class Files(unittest.TestCase):
                 os.remove("escape")
         finally:
             os.chdir("/")
+
+
+class Numbers(unittest.TestCase):
+    """Linux's numbers, written out."""
+
+    def errno(self, function, *arguments):
+        try:
+            function(*arguments)
+        except EnvironmentError as error:
+            return error.errno, error.strerror
+        self.fail("no error")
+
+    def test_errors(self):
+        self.assertEqual(self.errno(open, "/rw/absent"), (2, "No such file or directory"))
+        self.assertEqual(self.errno(os.listdir, "/rw/given"), (20, "Not a directory"))
+        self.assertEqual(self.errno(os.mkdir, "/rw"), (17, "File exists"))
+        self.assertEqual(self.errno(os.read, 99, 1), (9, "Bad file descriptor"))
+        self.assertEqual(self.errno(open, "/ro/given", "w"), (30, "Read-only file system"))
+        self.assertEqual(self.errno(os.rename, "/rw/given", "/tmp/given"), (18, "Invalid cross-device link"))
+        self.assertEqual(self.errno(os.fork), (38, "Function not implemented"))
+        self.assertEqual((errno.ENOENT, errno.ENOSYS, errno.ENOTEMPTY, errno.ETIMEDOUT), (2, 38, 39, 110))
+        self.assertEqual((errno.errorcode[13], os.strerror(13)), ("EACCES", "Permission denied"))
+        self.assertRaises(OverflowError, math.exp, 1e9)
+
+    def test_flags(self):
+        self.assertEqual((os.O_RDONLY, os.O_WRONLY, os.O_RDWR, os.O_CREAT, os.O_EXCL), (0, 1, 2, 0100, 0200))
+        self.assertEqual((os.O_TRUNC, os.O_APPEND, os.O_NONBLOCK, os.O_DIRECTORY), (01000, 02000, 04000, 0200000))
+        descriptor = os.open("/rw/flags", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0604)
+        try:
+            self.assertEqual(os.fstat(descriptor).st_mode, 0100604)
+            self.assertEqual(fcntl.fcntl(descriptor, fcntl.F_GETFL), os.O_RDWR | os.O_APPEND)
+            fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_NONBLOCK)
+            self.assertEqual(fcntl.fcntl(descriptor, fcntl.F_GETFL), os.O_RDWR | os.O_NONBLOCK)
+            waiting = select.poll()
+            waiting.register(descriptor, select.POLLIN | select.POLLOUT)
+            self.assertEqual(waiting.poll(1000), [(descriptor, 1 | 4)])
+            self.assertEqual(select.select([descriptor], [descriptor], [], 1), ([descriptor], [descriptor], []))
+        finally:
+            os.close(descriptor)
+            os.remove("/rw/flags")
+        self.assertEqual(waiting.poll(1000), [(descriptor, 32)])
+
+    def test_others(self):
+        self.assertEqual((socket.AF_UNIX, socket.AF_INET, socket.SOCK_STREAM, socket.SOCK_DGRAM), (1, 2, 1, 2))
+        self.assertEqual((signal.SIGINT, signal.SIGUSR1, signal.SIGTERM, signal.SIGCHLD), (2, 10, 15, 17))
+        self.assertEqual(socket.inet_ntop(socket.AF_INET, socket.inet_pton(socket.AF_INET, "10.0.0.1")), "10.0.0.1")
+        self.assertEqual(stat.S_IFMT(os.stat("/dev/null").st_mode), 0020000)
+        self.assertEqual(len(os.urandom(100)), 100)
+        with open("/dev/urandom", "rb") as stream:
+            self.assertNotEqual(stream.read(16), "\0" * 16)
+        with open("/dev/null", "r+") as stream:
+            stream.write("x")
+            self.assertEqual(stream.read(), "")
+
+    def test_locale(self):
+        self.assertRaises(locale.Error, locale.setlocale, locale.LC_ALL, "de_DE.UTF-8")
+        self.assertEqual(locale.setlocale(locale.LC_NUMERIC, ""), "C")
+        self.assertEqual(locale.localeconv()["decimal_point"], ".")
+        self.assertEqual(sys.getfilesystemencoding(), "UTF-8")
+        locale.setlocale(locale.LC_ALL, locale.setlocale(locale.LC_ALL))
+        self.assertEqual((time.tzname[0], time.strftime("%Z", time.gmtime(0))), ("UTC", "UTC"))
 
 
 class Library(unittest.TestCase):

@@ -216,6 +216,25 @@ impl Space {
         removed
     }
 
+    /// How many results the own store has.
+    pub(crate) fn results(&self) -> usize {
+        let shards = fs::read_dir(self.store().join("results")).unwrap();
+        shards.map(|shard| fs::read_dir(shard.unwrap().path()).unwrap().count()).sum()
+    }
+
+    /// Makes every result and tree of the own store one that was used three days ago. Gives how many results these are.
+    pub(crate) fn age_results(&self) -> usize {
+        let then = SystemTime::now() - std::time::Duration::from_secs(3 * 24 * 60 * 60);
+        for folder in ["results", "trees"] {
+            for shard in fs::read_dir(self.store().join(folder)).unwrap() {
+                for file in fs::read_dir(shard.unwrap().path()).unwrap() {
+                    fs::File::open(file.unwrap().path()).unwrap().set_modified(then).unwrap();
+                }
+            }
+        }
+        self.results()
+    }
+
     /// What scratch folders of actions there are in the own store.
     pub(crate) fn scratch(&self) -> Vec<PathBuf> {
         let folders = fs::read_dir(self.store().join("tmp")).unwrap();

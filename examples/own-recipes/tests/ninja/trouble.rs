@@ -238,3 +238,30 @@ fn a_damaged_out_folder_is_made_again() {
         }
     });
 }
+
+/// What no graph needs any more goes, and what this one needs stays, however long ago it was used.
+#[test]
+fn collecting_garbage_keeps_what_the_graph_needs() {
+    on_every_ninja(|space| {
+        space.use_own_store();
+        space.generate();
+        space.build();
+        space.edit("words.c", "hello", "good day");
+        space.generate();
+        space.build();
+        space.age_results();
+        let report = space.run(&["cache", "gc", "--keep-reachable"]);
+        assert_eq!(space.generate(), 0, "{report}");
+        assert!(space.output().starts_with("good day"));
+        space.edit("words.c", "good day", "hello");
+        assert!(space.generate() > 0, "what was built first is gone: {report}");
+        space.build();
+        assert_eq!(space.output(), GREETING);
+        // Without that option age decides alone.
+        let report = space.run(&["cache", "gc", "--max-age", "1"]);
+        assert_eq!(space.generate(), 0, "all of it was used just now: {report}");
+        assert!(space.age_results() > 0);
+        space.run(&["cache", "gc", "--max-age", "1"]);
+        assert_eq!(space.results(), 0);
+    });
+}

@@ -12,22 +12,10 @@
 extern "C" {
 #endif
 
-#define F_DUPFD 0
-#define F_GETLK 5
-#define F_SETLK 6
-#define F_SETLKW 7
-#define F_DUPFD_CLOEXEC 1030
-
-#define F_RDLCK 0
-#define F_WRLCK 1
-#define F_UNLCK 2
-
-#ifndef O_NDELAY
-#define O_NDELAY O_NONBLOCK
-#endif
-
+int creat(const char *path, mode_t mode) __asm__("sandbox_creat");
 int fcntl(int fd, int command, ...) __asm__("sandbox_fcntl");
 int open(const char *path, int flags, ...) __asm__("sandbox_open");
+int openat(int dir, const char *path, int flags, ...) __asm__("sandbox_openat");
 
 #ifdef __cplusplus
 }

@@ -1,5 +1,5 @@
 /*
- * The group database has one entry: "user", 1000, without members (identity.c).
+ * The group database: "user", 1000, and root, without members (identity.c).
  */
 #ifndef SANDBOX_GRP_H
 #define SANDBOX_GRP_H

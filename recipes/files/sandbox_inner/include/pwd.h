@@ -1,5 +1,5 @@
 /*
- * The user database has one entry: "user", 1000, home "/" (identity.c).
+ * The user database: "user", 1000, home "/", and root (identity.c).
  */
 #ifndef SANDBOX_PWD_H
 #define SANDBOX_PWD_H

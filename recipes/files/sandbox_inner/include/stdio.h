@@ -26,6 +26,12 @@ extern "C" {
 FILE *popen(const char *command, const char *mode);
 int pclose(FILE *stream);
 
+/* descriptors.c: a stream may only do what the descriptor may */
+FILE *fdopen(int fd, const char *mode) __asm__("sandbox_fdopen");
+
+/* errors.c */
+void perror(const char *prefix) __asm__("sandbox_perror");
+
 /* temporary.c */
 FILE *tmpfile(void);
 char *tmpnam(char *name);

@@ -29,6 +29,7 @@ int fchown(int fd, uid_t uid, gid_t gid);
 int lchown(const char *path, uid_t uid, gid_t gid);
 int chroot(const char *path);
 int fchdir(int fd);
+long fpathconf(int fd, int name) __asm__("sandbox_fpathconf");
 int lockf(int fd, int command, off_t size);
 void sync(void);
 
@@ -78,6 +79,7 @@ char *getlogin(void);
 int gethostname(char *name, size_t size);
 int getpagesize(void);
 int getdtablesize(void);
+long sysconf(int name) __asm__("sandbox_sysconf");
 
 /* terminal.c */
 char *ttyname(int fd);

@@ -3,6 +3,8 @@
  *
  * fopen() is wasi-libc's own: the files that it makes get the host's mode, whatever the umask.
  */
+#include "flags.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -10,8 +12,9 @@
 #include <unistd.h>
 #include <wasi/libc.h>
 
-/* wasi-libc's own function; our header gives its name to ours. */
+/* wasi-libc's own functions; our headers give their names to ours. */
 int libc_mkdir(const char *path, mode_t mode) __asm__("mkdir");
+int libc_openat(int dir, const char *path, int flags, ...) __asm__("openat");
 
 /* What the host gives to a new file or directory. */
 #define NEW_FILE 0644
@@ -26,10 +29,17 @@ mode_t umask(mode_t new_mask)
     return old;
 }
 
-/* Makes the file, which must not exist, and gives it its mode. */
-static int make(const char *path, int flags, mode_t mode)
+/* wasi-libc's open(), with Linux's flags. */
+static int open_nomode(int dir, const char *path, int flags)
 {
-    int fd = __wasilibc_open_nomode(path, flags | O_EXCL);
+    flags = wasi_flags(flags);
+    return dir == AT_FDCWD ? __wasilibc_open_nomode(path, flags) : libc_openat(dir, path, flags);
+}
+
+/* Makes the file, which must not exist, and gives it its mode. */
+static int make(int dir, const char *path, int flags, mode_t mode)
+{
+    int fd = open_nomode(dir, path, flags | O_EXCL);
     if (fd >= 0) {
         int before = errno;
         fchmod(fd, mode);
@@ -38,30 +48,50 @@ static int make(const char *path, int flags, mode_t mode)
     return fd;
 }
 
-int open(const char *path, int flags, ...)
+static int open_file(int dir, const char *path, int flags, mode_t mode)
 {
-    /* Elsewhere O_RDONLY is 0, and programs leave it out. */
-    if (!(flags & O_ACCMODE))
-        flags |= O_RDONLY;
     if (!(flags & O_CREAT))
-        return __wasilibc_open_nomode(path, flags);
-    va_list arguments;
-    va_start(arguments, flags);
-    mode_t mode = va_arg(arguments, mode_t) & 0777 & ~mask;
-    va_end(arguments);
+        return open_nomode(dir, path, flags);
+    mode &= 0777 & ~mask;
     if (mode == NEW_FILE)
-        return __wasilibc_open_nomode(path, flags);
+        return open_nomode(dir, path, flags);
 
     /* Only a file that this call makes gets the mode; another one may come or go meanwhile. */
     for (int attempt = 0; attempt < 10; attempt++) {
-        int fd = make(path, flags, mode);
+        int fd = make(dir, path, flags, mode);
         if (fd >= 0 || errno != EEXIST || flags & O_EXCL)
             return fd;
-        fd = __wasilibc_open_nomode(path, flags & ~O_CREAT);
+        fd = open_nomode(dir, path, flags & ~O_CREAT);
         if (fd >= 0 || errno != ENOENT)
             return fd;
     }
-    return __wasilibc_open_nomode(path, flags);
+    return open_nomode(dir, path, flags);
+}
+
+#define MODE(flags)                          \
+    mode_t mode = 0;                         \
+    if (flags & O_CREAT) {                   \
+        va_list arguments;                   \
+        va_start(arguments, flags);          \
+        mode = va_arg(arguments, mode_t);    \
+        va_end(arguments);                   \
+    }
+
+int open(const char *path, int flags, ...)
+{
+    MODE(flags)
+    return open_file(AT_FDCWD, path, flags, mode);
+}
+
+int openat(int dir, const char *path, int flags, ...)
+{
+    MODE(flags)
+    return open_file(dir, path, flags, mode);
+}
+
+int creat(const char *path, mode_t mode)
+{
+    return open_file(AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC, mode);
 }
 
 int mkdir(const char *path, mode_t mode)

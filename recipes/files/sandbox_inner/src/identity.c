@@ -1,7 +1,8 @@
 /*
  * Who runs the guest: an ordinary user, always the same, so that nothing of the host is told and no program takes itself for root.
  *
- * User and group 1000, both named "user"; the home directory is "/". Files are shown as owned by them (stat.c).
+ * User and group 1000, both named "user"; the home directory is "/". Files are shown as owned by them (stat.c). Root is listed beside
+ * them, as programs expect that somebody has the number 0.
  * Becoming what one is already succeeds; becoming someone else fails with EPERM, as for any user but root.
  */
 #include <errno.h>
@@ -13,35 +14,50 @@
 
 #include "identity.h"
 
-static struct passwd user = {
-    .pw_name = "user",
-    .pw_passwd = "x",
-    .pw_uid = SANDBOX_UID,
-    .pw_gid = SANDBOX_GID,
-    .pw_gecos = "",
-    .pw_dir = "/",
-    .pw_shell = "/bin/sh",
+static struct passwd users[] = {
+    {
+        .pw_name = "root",
+        .pw_passwd = "x",
+        .pw_gecos = "root",
+        .pw_dir = "/",
+        .pw_shell = "/bin/sh",
+    },
+    {
+        .pw_name = "user",
+        .pw_passwd = "x",
+        .pw_uid = SANDBOX_UID,
+        .pw_gid = SANDBOX_GID,
+        .pw_gecos = "",
+        .pw_dir = "/",
+        .pw_shell = "/bin/sh",
+    },
 };
 
 static char *no_members[] = {NULL};
 
-static struct group group = {
-    .gr_name = "user",
-    .gr_passwd = "x",
-    .gr_gid = SANDBOX_GID,
-    .gr_mem = no_members,
+static struct group groups[] = {
+    {.gr_name = "root", .gr_passwd = "x", .gr_mem = no_members},
+    {.gr_name = "user", .gr_passwd = "x", .gr_gid = SANDBOX_GID, .gr_mem = no_members},
 };
+
+#define COUNT 2
 
 static int next_user, next_group;
 
 struct passwd *getpwnam(const char *name)
 {
-    return strcmp(name, user.pw_name) == 0 ? &user : NULL;
+    for (int i = 0; i < COUNT; i++)
+        if (strcmp(name, users[i].pw_name) == 0)
+            return &users[i];
+    return NULL;
 }
 
 struct passwd *getpwuid(uid_t uid)
 {
-    return uid == SANDBOX_UID ? &user : NULL;
+    for (int i = 0; i < COUNT; i++)
+        if (uid == users[i].pw_uid)
+            return &users[i];
+    return NULL;
 }
 
 void setpwent(void)
@@ -56,17 +72,23 @@ void endpwent(void)
 
 struct passwd *getpwent(void)
 {
-    return next_user++ == 0 ? &user : NULL;
+    return next_user < COUNT ? &users[next_user++] : NULL;
 }
 
 struct group *getgrnam(const char *name)
 {
-    return strcmp(name, group.gr_name) == 0 ? &group : NULL;
+    for (int i = 0; i < COUNT; i++)
+        if (strcmp(name, groups[i].gr_name) == 0)
+            return &groups[i];
+    return NULL;
 }
 
 struct group *getgrgid(gid_t gid)
 {
-    return gid == SANDBOX_GID ? &group : NULL;
+    for (int i = 0; i < COUNT; i++)
+        if (gid == groups[i].gr_gid)
+            return &groups[i];
+    return NULL;
 }
 
 void setgrent(void)
@@ -81,7 +103,7 @@ void endgrent(void)
 
 struct group *getgrent(void)
 {
-    return next_group++ == 0 ? &group : NULL;
+    return next_group < COUNT ? &groups[next_group++] : NULL;
 }
 
 uid_t getuid(void)
@@ -116,20 +138,20 @@ int getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid)
     return 0;
 }
 
-int getgroups(int count, gid_t groups[])
+int getgroups(int count, gid_t list[])
 {
     if (count < 0) {
         errno = EINVAL;
         return -1;
     }
     if (count > 0)
-        groups[0] = SANDBOX_GID;
+        list[0] = SANDBOX_GID;
     return 1;
 }
 
 char *getlogin(void)
 {
-    return user.pw_name;
+    return users[1].pw_name;
 }
 
 /* (uid_t)-1 means "leave it" where two or three are given. */
@@ -186,7 +208,7 @@ int setresgid(gid_t rgid, gid_t egid, gid_t sgid)
     return change(same(rgid, SANDBOX_GID) && same(egid, SANDBOX_GID) && same(sgid, SANDBOX_GID));
 }
 
-int setgroups(size_t count, const gid_t groups[])
+int setgroups(size_t count, const gid_t list[])
 {
     return change(0);
 }

@@ -23,4 +23,7 @@
         return NULL;                    \
     }
 
+/* -1, with `error`, or EBADF if `fd` is no descriptor (descriptors.c). */
+int refuse_descriptor(int fd, int error);
+
 #endif

@@ -1,6 +1,7 @@
 /*
  * A file's state and mode, as Linux shows them.
  */
+#include "errors.h"
 #include "identity.h"
 #include "loader.h"
 
@@ -17,13 +18,6 @@
 int libc_access(const char *path, int mode) __asm__("access");
 
 #define PERMISSIONS 07777
-static int result(int error)
-{
-    if (error == 0)
-        return 0;
-    errno = error;
-    return -1;
-}
 
 #ifdef SANDBOX_STOCK_WASI
 
@@ -52,12 +46,14 @@ int fstatat(int dir, const char *path, struct stat *out, int flags)
 
 int fchmod(int fd, mode_t mode)
 {
-    return result(ENOSYS);
+    errno = ENOSYS;
+    return -1;
 }
 
 int fchmodat(int dir, const char *path, mode_t mode, int flags)
 {
-    return result(ENOSYS);
+    errno = ENOSYS;
+    return -1;
 }
 
 #else
@@ -75,7 +71,7 @@ static struct timespec time_of(int64_t nanoseconds)
 static int convert(int error, const struct loader_stat *from, struct stat *to)
 {
     if (error)
-        return result(error);
+        return failed_with(error);
     *to = (struct stat){
         .st_dev = from->dev,
         .st_ino = from->ino,
@@ -121,7 +117,7 @@ int fstat(int fd, struct stat *out)
 
 int fchmod(int fd, mode_t mode)
 {
-    return result(loader_fd_chmod(fd, mode & PERMISSIONS));
+    return failed_with(loader_fd_chmod(fd, mode & PERMISSIONS));
 }
 
 int fstatat(int dir, const char *path, struct stat *out, int flags)
@@ -138,7 +134,7 @@ int fchmodat(int dir, const char *path, mode_t mode, int flags)
     char buffer[PATH_MAX];
     if ((dir = locate(dir, &path, buffer)) < 0)
         return -1;
-    return result(loader_path_chmod(dir, !(flags & AT_SYMLINK_NOFOLLOW), path, strlen(path), mode & PERMISSIONS));
+    return failed_with(loader_path_chmod(dir, !(flags & AT_SYMLINK_NOFOLLOW), path, strlen(path), mode & PERMISSIONS));
 }
 
 #endif
@@ -173,5 +169,8 @@ int access(const char *path, int mode)
     struct stat state;
     if (stat(path, &state))
         return -1;
-    return state.st_mode & 0111 ? 0 : result(EACCES);
+    if (state.st_mode & 0111)
+        return 0;
+    errno = EACCES;
+    return -1;
 }

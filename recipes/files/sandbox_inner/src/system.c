@@ -35,6 +35,14 @@ int getdtablesize(void)
     return 1024;
 }
 
+/* wasi-libc's own function; our header gives its name to ours. */
+long libc_sysconf(int name) __asm__("sysconf");
+
+long sysconf(int name)
+{
+    return name == _SC_OPEN_MAX ? getdtablesize() : libc_sysconf(name);
+}
+
 int getloadavg(double averages[], int count)
 {
     if (count > 3)

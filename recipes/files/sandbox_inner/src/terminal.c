@@ -1,6 +1,8 @@
 /*
  * Terminals: a descriptor may be one (isatty() tells), but its settings belong to the host.
  */
+#include "refuse.h"
+
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -8,50 +10,49 @@
 #include <termios.h>
 #include <unistd.h>
 
-static int not_a_terminal(void)
+static int not_a_terminal(int fd)
 {
-    errno = ENOTTY;
-    return -1;
+    return refuse_descriptor(fd, ENOTTY);
 }
 
 int tcgetattr(int fd, struct termios *out)
 {
-    return not_a_terminal();
+    return not_a_terminal(fd);
 }
 
 int tcsetattr(int fd, int when, const struct termios *state)
 {
-    return not_a_terminal();
+    return not_a_terminal(fd);
 }
 
 int tcsendbreak(int fd, int duration)
 {
-    return not_a_terminal();
+    return not_a_terminal(fd);
 }
 
 int tcdrain(int fd)
 {
-    return not_a_terminal();
+    return not_a_terminal(fd);
 }
 
 int tcflush(int fd, int queue)
 {
-    return not_a_terminal();
+    return not_a_terminal(fd);
 }
 
 int tcflow(int fd, int action)
 {
-    return not_a_terminal();
+    return not_a_terminal(fd);
 }
 
 pid_t tcgetpgrp(int fd)
 {
-    return not_a_terminal();
+    return not_a_terminal(fd);
 }
 
 int tcsetpgrp(int fd, pid_t group)
 {
-    return not_a_terminal();
+    return not_a_terminal(fd);
 }
 
 speed_t cfgetispeed(const struct termios *state)
@@ -78,13 +79,14 @@ int cfsetospeed(struct termios *state, speed_t speed)
 
 char *ttyname(int fd)
 {
-    not_a_terminal();
+    not_a_terminal(fd);
     return NULL;
 }
 
 int ttyname_r(int fd, char *name, size_t size)
 {
-    return ENOTTY;
+    not_a_terminal(fd);
+    return errno;
 }
 
 char *ctermid(char *name)

@@ -12,6 +12,8 @@ extern "C" {
 
 char *inet_ntoa(struct in_addr address);
 in_addr_t inet_addr(const char *text);
+const char *inet_ntop(int family, const void *from, char *to, socklen_t size) __asm__("sandbox_inet_ntop");
+int inet_pton(int family, const char *from, void *to) __asm__("sandbox_inet_pton");
 
 #ifdef __cplusplus
 }

@@ -10,31 +10,6 @@
 extern "C" {
 #endif
 
-/* A flag of WASI's own: with it, programs take recvmsg() for granted. */
-#undef MSG_TRUNC
-
-#define SOCK_RAW 3
-#define SOCK_RDM 4
-#ifndef SOCK_SEQPACKET
-#define SOCK_SEQPACKET 7
-#endif
-
-#define SO_DEBUG 1
-#define SO_REUSEADDR 2
-#define SO_ERROR 4
-#define SO_DONTROUTE 5
-#define SO_BROADCAST 6
-#define SO_SNDBUF 7
-#define SO_RCVBUF 8
-#define SO_KEEPALIVE 9
-#define SO_OOBINLINE 10
-#define SO_LINGER 13
-#define SO_RCVLOWAT 18
-#define SO_SNDLOWAT 19
-#define SO_RCVTIMEO 20
-#define SO_SNDTIMEO 21
-#define SOMAXCONN 128
-
 int socket(int domain, int type, int protocol);
 int socketpair(int domain, int type, int protocol, int out[2]);
 int bind(int fd, const struct sockaddr *address, socklen_t size);
@@ -48,6 +23,11 @@ ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct so
 ssize_t recvfrom(int fd, void *data, size_t size, int flags, struct sockaddr *from, socklen_t *from_size);
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags);
 ssize_t recvmsg(int fd, struct msghdr *message, int flags);
+int accept4(int fd, struct sockaddr *address, socklen_t *size, int flags) __asm__("sandbox_accept4");
+ssize_t send(int fd, const void *data, size_t size, int flags) __asm__("sandbox_send");
+ssize_t recv(int fd, void *data, size_t size, int flags) __asm__("sandbox_recv");
+int shutdown(int fd, int how) __asm__("sandbox_shutdown");
+int getsockopt(int fd, int level, int option, void *value, socklen_t *size) __asm__("sandbox_getsockopt");
 
 #ifdef __cplusplus
 }

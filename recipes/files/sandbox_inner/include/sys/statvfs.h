@@ -1,5 +1,5 @@
 /*
- * File system figures. The sandbox does not tell them: ENOSYS (files.c).
+ * File system figures: the same everywhere, with much room, whatever the host has (files.c).
  */
 #ifndef SANDBOX_SYS_STATVFS_H
 #define SANDBOX_SYS_STATVFS_H

@@ -1,0 +1,82 @@
+/*
+ * The locales that there are, as on a Linux without language packages: any other is refused, so that a program does not take its numbers
+ * and dates for another country's. Characters in UTF-8 are the same everywhere: LC_CTYPE may be named after any country that has it.
+ */
+#include <locale.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* wasi-libc's own function; our header gives its name to ours. */
+char *libc_setlocale(int category, const char *name) __asm__("setlocale");
+
+static const char *const variables[] = {
+    [LC_CTYPE] = "LC_CTYPE",       [LC_NUMERIC] = "LC_NUMERIC",   [LC_TIME] = "LC_TIME",
+    [LC_COLLATE] = "LC_COLLATE",   [LC_MONETARY] = "LC_MONETARY", [LC_MESSAGES] = "LC_MESSAGES",
+};
+
+/* libc's name of a locale that there is, or NULL. */
+static const char *known(const char *name, size_t size)
+{
+    static const char *const names[][2] = {
+        {"C", "C"}, {"POSIX", "C"}, {"C.UTF-8", "C.UTF-8"}, {"C.UTF8", "C.UTF-8"}, {"C.utf-8", "C.UTF-8"}, {"C.utf8", "C.UTF-8"},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strlen(names[i][0]) == size && memcmp(names[i][0], name, size) == 0)
+            return names[i][1];
+    return NULL;
+}
+
+static const char *known_for(int category, const char *name, size_t size)
+{
+    const char *dot = memchr(name, '.', size);
+    size_t before = dot ? (size_t)(dot - name) + 1 : 0;
+    if (category == LC_CTYPE && dot)
+        if ((size - before == 5 && strncasecmp(dot, ".UTF-8", 6) == 0) || (size - before == 4 && strncasecmp(dot, ".UTF8", 5) == 0))
+            return "C.UTF-8";
+    return known(name, size);
+}
+
+/* What the environment wants for one category. */
+static const char *wanted(int category)
+{
+    const char *const order[] = {"LC_ALL", variables[category], "LANG"};
+    for (int i = 0; i < 3; i++) {
+        const char *value = getenv(order[i]);
+        if (value && *value)
+            return known_for(category, value, strlen(value));
+    }
+    /* As wasi-libc has it: who wants nothing gets text in UTF-8. */
+    return category == LC_CTYPE ? "C.UTF-8" : "C";
+}
+
+/* Sets all categories or none. `names` is in libc's order of them. */
+static char *set_all(const char *const names[])
+{
+    for (int i = 0; i < LC_ALL; i++)
+        if (names[i] == NULL)
+            return NULL;
+    for (int i = 0; i < LC_ALL; i++)
+        libc_setlocale(i, names[i]);
+    return libc_setlocale(LC_ALL, NULL);
+}
+
+char *setlocale(int category, const char *name)
+{
+    const char *names[LC_ALL];
+
+    if (name == NULL || category < 0 || category > LC_ALL)
+        return libc_setlocale(category, name);
+    if (category != LC_ALL) {
+        const char *one = *name ? known_for(category, name, strlen(name)) : wanted(category);
+        return one ? libc_setlocale(category, one) : NULL;
+    }
+    /* One name for all, or a name for each with ; between them, as libc gives it. */
+    for (int i = 0; i < LC_ALL; i++) {
+        size_t size = strcspn(name, ";");
+        names[i] = *name ? known_for(i, name, size) : wanted(i);
+        if (name[size] == ';')
+            name += size + 1;
+    }
+    return set_all(names);
+}

@@ -1,0 +1,60 @@
+//! What the current plan needs of the store: the results of its nodes, and their trees.
+
+use std::collections::HashSet;
+
+use build_graph::key::KeyInputs;
+use build_graph::node::{NodeName, Op};
+use build_graph::{NodeKey, TreeDigest};
+
+use super::BuildError;
+use super::plan::Plan;
+use super::selections::{SelectionFault, Selections};
+use crate::store::Store;
+
+/// The results and trees of a plan's nodes, as far as they are known.
+#[derive(Debug, Clone, Default)]
+pub struct Reachable {
+    /// The keys of the nodes.
+    pub keys: HashSet<NodeKey>,
+    /// Trees that stand under no key: files of the project.
+    pub trees: HashSet<TreeDigest>,
+    /// Nodes whose key is not known yet, because an input of theirs was never built, or is lost.
+    pub unknown: Vec<NodeName>,
+}
+
+impl Reachable {
+    /// Finds what a plan needs. The trees that nodes have are what `gen` knew and what the stamps claim; nothing is built.
+    ///
+    /// # Errors
+    /// [`BuildError`] if the plan or the store can't be read.
+    pub fn of(plan: &Plan, store: &Store) -> Result<Self, BuildError> {
+        let selections = Selections::default();
+        let mut reachable = Self::default();
+        let mut names: Vec<_> = plan.names().collect();
+        names.sort_unstable();
+        for name in names {
+            let name: NodeName = name.parse().map_err(|error| BuildError::Input(format!("{error}")))?;
+            let node = plan.node(&name)?;
+            if let Op::Local { tree } = &node.op {
+                reachable.trees.insert(tree.digest());
+                continue;
+            }
+            let mut digests = Vec::new();
+            for selection in node.op.selections() {
+                let Some(tree) = plan.claimed(&selection.node) else { break };
+                match selections.select(store, tree, &selection.part) {
+                    Ok(selected) => digests.push(selected.digest),
+                    // What a stamp of an earlier time claims need not fit.
+                    Err(SelectionFault::Lost | SelectionFault::Error(BuildError::Selection(_))) => break,
+                    Err(SelectionFault::Error(error)) => return Err(error.at(&name)),
+                }
+            }
+            if digests.len() == node.op.selections().len() {
+                reachable.keys.insert(KeyInputs::new(&node.op, &digests).key());
+            } else {
+                reachable.unknown.push(name);
+            }
+        }
+        Ok(reachable)
+    }
+}
