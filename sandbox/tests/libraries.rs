@@ -230,6 +230,13 @@ fn what_does_not_fit_is_refused_and_leaves_nothing() {
             45,
             "table of another kind",
         ),
+        (with(page, &format!("(func (local {}))", "i32 ".repeat(5001))), 45, "more than 5000 local variables"),
+        (
+            with(page, &format!("(func (local {}) {})", "i32 ".repeat(4000), "nop ".repeat(1 << 17))),
+            45,
+            "local variables times bytes",
+        ),
+        (with(page, &format!("(func {})", "nop ".repeat(1 << 19))), 45, "more than 524288 bytes in one function"),
         (format!("(module {answer})"), 45, "it is no shared library"),
     ];
     let heap = r#"(call $say (i32.sub (global.get $heap) (i32.const 65536)))"#;

@@ -8,7 +8,10 @@ use wasmparser::{
 };
 
 /// Bytes of the largest function body that is compiled at run time: the compiler's time grows faster than a function.
-pub const FUNCTION_BYTES_MAX: usize = 1 << 20;
+pub const FUNCTION_BYTES_MAX: usize = 1 << 19;
+/// Most local variables of one function, and most of them times its bytes, for the same reason: where paths meet, each may need a value.
+const LOCALS_MAX: u32 = 5_000;
+const LOCALS_TIMES_BYTES_MAX: u64 = 1 << 28;
 /// Most functions, imports, exports, globals and segments of one module: each costs the host memory before the guest's limits apply.
 const FUNCTIONS_MAX: u32 = 200_000;
 const IMPORTS_MAX: u32 = 50_000;
@@ -238,7 +241,14 @@ impl Reader {
                 }
             }
             Payload::CodeSectionEntry(body) => {
+                let mut locals = 0u32;
                 limit("bytes in one function", body.range().len() as u64, FUNCTION_BYTES_MAX as u64)?;
+                for local in body.get_locals_reader()? {
+                    locals = locals.saturating_add(local?.0);
+                }
+                limit("local variables in one function", locals, LOCALS_MAX)?;
+                let product = u64::from(locals) * body.range().len() as u64;
+                limit("local variables times bytes in one function", product, LOCALS_TIMES_BYTES_MAX)?;
             }
             _ => {}
         }
