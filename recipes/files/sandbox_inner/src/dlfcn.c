@@ -12,6 +12,20 @@
 
 #include "loader.h"
 
+#ifdef SANDBOX_STOCK_WASI
+/* No loader is there to ask. */
+#define loader_dl_open(path, size, flags, handle) refuse()
+#define loader_dl_symbol(handle, name, size, address) refuse()
+#define loader_dl_close(handle) refuse()
+#define loader_dl_error(text, size, written) (*(written) = snprintf(text, size, "nothing can be loaded here"), 0)
+
+static int
+refuse(void)
+{
+    return 1;
+}
+#endif
+
 static char message[1024];
 static int pending;
 
@@ -37,7 +51,7 @@ fail_as_told(void)
 static void *
 open_at(const char *path, int flags)
 {
-    uint32_t handle;
+    uint32_t handle = 0;
 
     if (loader_dl_open(path, strlen(path), flags, &handle)) {
         fail_as_told();
@@ -46,7 +60,7 @@ open_at(const char *path, int flags)
     return (void *)(uintptr_t)handle;
 }
 
-/* The path of `name` in the folder that ends at `end`; 0 if it is too long. */
+/* Writes the path of `name` in a folder whose name has `length` bytes; 0 if it is too long. */
 static int
 join(char *path, const char *folder, size_t length, const char *name)
 {
@@ -98,7 +112,7 @@ dlopen(const char *name, int flags)
 void *
 dlsym(void *restrict handle, const char *restrict name)
 {
-    uint32_t address;
+    uint32_t address = 0;
 
     if (loader_dl_symbol((uintptr_t)handle, name, strlen(name), &address)) {
         fail_as_told();

@@ -1,8 +1,8 @@
 /*
  * What the loader gives beyond WASI: its import module `pynbox`. Each function returns WASI's errno.
  *
- * With SANDBOX_STOCK_WASI defined, the library imports nothing but WASI and runs under any WASI engine; then descriptors can't be
- * duplicated, and permission bits are made up (0755 for directories, 0644 for all else).
+ * With SANDBOX_STOCK_WASI defined, the library imports nothing but WASI and runs under any WASI engine; then no library can be loaded,
+ * descriptors can't be duplicated, and permission bits are made up (0755 for directories, 0644 for all else).
  */
 #ifndef SANDBOX_LOADER_H
 #define SANDBOX_LOADER_H
