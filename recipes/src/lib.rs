@@ -55,6 +55,7 @@ fn set() -> RecipeSet {
         recipe("bzip2", "1.0.8", wasm, bzip2::describe),
         recipe("python-host", "2.7.18", host, python_host::describe),
         recipe("python", "2.7.18", wasm, python::describe),
+        recipe("python-tests", "2.7.18", wasm, python::tests::describe),
         recipe("tests", "0.1.0", wasm, tests_package::describe),
     ];
     RecipeSet { toolchains: vec![toolchains::host(), toolchains::wasm(), toolchains::nacl()], recipes }

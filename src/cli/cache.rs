@@ -7,9 +7,9 @@ use clap::{Args, Subcommand};
 use indicatif::HumanBytes;
 
 use super::{CommandError, Session};
-use crate::build::{BuildError, cargo_places};
 use crate::build::plan::Plan;
 use crate::build::reachable::Reachable;
+use crate::build::{BuildError, cargo_places};
 use crate::install::code_cache::{self, Code};
 use crate::store::{GcPolicy, Store};
 

@@ -2,6 +2,7 @@
 
 mod core;
 mod modules;
+pub(crate) mod tests;
 
 use build_graph::dsl::{Compilation, Context, Handle, Product, Program, SharedLibrary, Take};
 use build_graph::node::Target;
