@@ -40,7 +40,12 @@ pub fn evaluate(means: &Means<'_>, node: &Node, inputs: Vec<Arc<Tree>>) -> Resul
 }
 
 /// One action, where its executor runs it.
-fn act(means: &Means<'_>, node: &Node, action: &Action, inputs: Vec<Arc<Tree>>) -> Result<(Tree, Origin), BuildError> {
+fn act(
+    means: &Means<'_>,
+    node: &Node,
+    description: &Action,
+    inputs: Vec<Arc<Tree>>,
+) -> Result<(Tree, Origin), BuildError> {
     let mut inputs = inputs.into_iter();
     let image = inputs.next().ok_or_else(|| BuildError::Input("the action has no image".to_owned()))?;
     let executor = (means.executor)()?;
