@@ -25,7 +25,8 @@ directories and nothing else of this machine.
   -l FILE                 append the log to FILE (default: standard error)
   -v                      log more; repeatable
       --max-memory MIB    most memory that the guest may have, up to 4096 (the default)
-      --precompile PATH...  compile the programs and libraries at these guest paths ahead of time, then end
+      --precompile [--code-cache DIR] PATH...  compile the programs and libraries at these guest paths ahead of
+                          time, then end; DIR keeps what was compiled for other installations of this user
       --help              print this
 
 What follows PROGRAM belongs to the guest. Exit status: the guest's own; 2 wrong usage or no such program;
@@ -62,7 +63,12 @@ pub enum Task {
     /// Run this program with these arguments (`argv[0]` is not among them).
     Run(OsString, Vec<OsString>),
     /// Compile the modules at these guest paths ahead of time: at least one.
-    Precompile(Vec<OsString>),
+    Precompile {
+        /// The modules.
+        paths: Vec<OsString>,
+        /// The folder with code that was compiled before, by whichever installation.
+        cache: Option<PathBuf>,
+    },
     /// Print the usage to standard output.
     Help,
 }
@@ -106,6 +112,9 @@ pub enum UsageError {
     /// `-E` with a wrong value.
     #[error("`-E {0}` has no `=` after a name; write it as NAME=VALUE")]
     Env(String),
+    /// `--precompile` without a module.
+    #[error("`--precompile` needs the guest path of a module")]
+    NothingToCompile,
     /// `--max-memory` with a wrong value.
     #[error("`--max-memory {0}` is no number from 1 to 4096")]
     MaxMemory(String),
@@ -144,14 +153,19 @@ impl Options {
                 Arg::Short('v') => options.verbosity += 1,
                 Arg::Long("max-memory") => options.max_memory = max_memory(&parser.value()?)?,
                 Arg::Long("precompile") => {
-                    let mut paths = vec![parser.value()?];
+                    let mut paths = Vec::new();
+                    let mut cache = None;
                     while let Some(arg) = parser.next()? {
                         match arg {
                             Arg::Value(path) => paths.push(path),
+                            Arg::Long("code-cache") => cache = Some(parser.value()?.into()),
                             extra => return Err(extra.unexpected().into()),
                         }
                     }
-                    options.task = Task::Precompile(paths);
+                    if paths.is_empty() {
+                        return Err(UsageError::NothingToCompile);
+                    }
+                    options.task = Task::Precompile { paths, cache };
                     return Ok(options);
                 }
                 Arg::Long("help") => return Ok(options),
@@ -265,6 +279,9 @@ mod tests {
         assert!(parse("-q /x").unwrap_err().contains("--help"));
         assert!(parse("--precompile").is_err() && parse("--precompile /x -v").is_err());
         let paths = ["/x", "/y.so"].map(OsString::from).to_vec();
-        assert_eq!(parse("--precompile /x /y.so").unwrap().task, Task::Precompile(paths));
+        assert_eq!(parse("--precompile /x /y.so").unwrap().task, Task::Precompile { paths, cache: None });
+        let cached = parse("--precompile --code-cache /c /x").unwrap().task;
+        assert_eq!(cached, Task::Precompile { paths: vec!["/x".into()], cache: Some("/c".into()) });
+        assert!(parse("--precompile --code-cache /c").is_err() && parse("--code-cache /c /x").is_err());
     }
 }

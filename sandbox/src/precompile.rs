@@ -1,12 +1,12 @@
 //! `run --precompile`: compiling programs and libraries ahead of time, and making programs' snapshots.
 
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::abi::Host;
-use crate::compiled::{Record, Store, StoreError};
-use crate::engine::{Engine, EngineError};
+use crate::compiled::{CodeCache, Record, Store, StoreError};
+use crate::engine::{Engine, EngineError, Module};
 use crate::install::Installation;
 use crate::log::Log;
 use crate::run::{self, Program, RunError};
@@ -15,6 +15,8 @@ use crate::vfs::{DESCRIPTORS_MAX, GuestPath, ROOT_FD, Seen, Vfs};
 
 /// Memory that an initialisation may take.
 const MEMORY_MAX: usize = 1 << 30;
+/// What clocks show while a snapshot is made, the time that installed files have: 1980-01-02 00:00 UTC, in nanoseconds.
+const STILL: u64 = 315_619_200 * 1_000_000_000;
 
 /// Why a module can't be compiled ahead.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +32,8 @@ pub enum PrecompileError {
     Directory(PathBuf, std::io::Error),
     #[error("compiled code can't be kept in `{0}`: {1}")]
     Store(PathBuf, StoreError),
+    #[error("the cache of compiled code can't be used: {0}")]
+    Cache(StoreError),
     #[error("`{0}`: its section `pynbox.snapshot` has a line that is no rule: `{1}`")]
     Rule(String, String),
 }
@@ -49,7 +53,7 @@ impl From<RunError> for PrecompileError {
 }
 
 /// Compiles the modules at these guest paths, seen through the default mounts, into the installation's store: programs, with their snapshots, and
-/// libraries. Those before one that fails are kept.
+/// libraries. Those before one that fails are kept. What `cache`, a folder, has compiled before is not compiled again.
 ///
 /// # Errors
 ///
@@ -57,13 +61,39 @@ impl From<RunError> for PrecompileError {
 pub fn run<'p>(
     installation: &Installation,
     paths: impl IntoIterator<Item = &'p [u8]>,
+    cache: Option<&Path>,
     log: &Log,
 ) -> Result<(), PrecompileError> {
     let engine = Engine::new(true).map_err(PrecompileError::Engine)?;
-    paths.into_iter().try_for_each(|path| one(installation, &engine, path, log))
+    let cache = cache.map(|folder| CodeCache::open(folder, &engine)).transpose().map_err(PrecompileError::Cache)?;
+    let compiler = Compiler { engine, cache };
+    paths.into_iter().try_for_each(|path| one(installation, &compiler, path, log))
 }
 
-fn one(installation: &Installation, engine: &Engine, path: &[u8], log: &Log) -> Result<(), PrecompileError> {
+/// Compiles, or takes what was compiled before.
+struct Compiler {
+    engine: Engine,
+    cache: Option<CodeCache>,
+}
+
+impl Compiler {
+    fn code(&self, wasm: &[u8]) -> Result<Vec<u8>, EngineError> {
+        match &self.cache {
+            Some(cache) => cache.compile(&self.engine, wasm),
+            None => self.engine.compile_ahead(wasm),
+        }
+    }
+
+    fn module(&self, wasm: &[u8]) -> Result<Module, EngineError> {
+        match &self.cache {
+            Some(cache) => cache.module(&self.engine, wasm),
+            None => self.engine.compile(wasm),
+        }
+    }
+}
+
+fn one(installation: &Installation, compiler: &Compiler, path: &[u8], log: &Log) -> Result<(), PrecompileError> {
+    let engine = &compiler.engine;
     let mut vfs = Vfs::new(run::mounts(&[], installation)?);
     let program = Program::open(&mut vfs, path)?;
     let wasm = program.read()?;
@@ -78,7 +108,7 @@ fn one(installation: &Installation, engine: &Engine, path: &[u8], log: &Log) -> 
     });
     let plain = match &known {
         Some(_) => None,
-        None => Some(engine.compile_ahead(&wasm).map_err(failed)?),
+        None => Some(compiler.code(&wasm).map_err(failed)?),
     };
     match &plain {
         Some(plain) => log.say(1, format_args!("`{}` is compiled: {} bytes", program.name, plain.len())),
@@ -88,8 +118,8 @@ fn one(installation: &Installation, engine: &Engine, path: &[u8], log: &Log) -> 
     let mut record = Record { code: known, rules, ..Record::default() };
     let mut warm = None;
     if snapshot::takes_part(&wasm) {
-        let (bytes, seen) = freeze(engine, &wasm, vfs).map_err(failed)?;
-        warm = Some(engine.compile_ahead(&bytes).map_err(failed)?);
+        let (bytes, seen) = freeze(compiler, &wasm, vfs).map_err(failed)?;
+        warm = Some(compiler.code(&bytes).map_err(failed)?);
         log.say(1, format_args!("its snapshot is made: {} bytes of module, {} paths seen", bytes.len(), seen.len()));
         record.seen = seen;
     }
@@ -116,7 +146,7 @@ fn one(installation: &Installation, engine: &Engine, path: &[u8], log: &Log) -> 
 type Sights = std::collections::BTreeMap<GuestPath, Seen>;
 
 /// Makes the snapshot: the module's initialisation, in a sandbox that is the same everywhere.
-fn freeze(engine: &Engine, wasm: &[u8], mut vfs: Vfs) -> Result<(Vec<u8>, Sights), EngineError> {
+fn freeze(compiler: &Compiler, wasm: &[u8], mut vfs: Vfs) -> Result<(Vec<u8>, Sights), EngineError> {
     let refused = |why: String| EngineError::Snapshot(why);
     let io = |e: crate::vfs::Errno| EngineError::Snapshot(e.to_string());
     vfs.give_null(0).map_err(io)?;
@@ -124,8 +154,9 @@ fn freeze(engine: &Engine, wasm: &[u8], mut vfs: Vfs) -> Result<(Vec<u8>, Sights
     // A file that was changed in the same tick of the file system's clock as it is looked at could change again unseen.
     std::thread::sleep(Duration::from_millis(20));
     vfs.start_trace();
-    let host = Host { vfs, args: Vec::new(), env: Vec::new() };
-    let (frozen, seen) = engine.freeze(wasm, snapshot::INIT, host, MEMORY_MAX, |host| {
+    let host = Host { vfs, args: Vec::new(), env: Vec::new(), still: Some(STILL) };
+    let compile = |wasm: &[u8]| compiler.module(wasm);
+    let (frozen, seen) = compiler.engine.freeze(wasm, snapshot::INIT, host, MEMORY_MAX, compile, |host| {
         if let Some(bytes) = written.iter().map(|w| w.borrow()).find(|w| !w.is_empty()) {
             return Err(refused(format!("it wrote: {}", String::from_utf8_lossy(&bytes).trim_end())));
         }

@@ -142,9 +142,9 @@ fn run(options: &Options, handed: Handed, log: &Arc<Log>, jobs: Jobs) -> Result<
     let installation = Installation::of_this_program().map_err(RunError::Installation)?;
     let (name, args) = match &options.task {
         Task::Run(name, args) => (name, args),
-        Task::Precompile(names) => {
+        Task::Precompile { paths: names, cache } => {
             let paths: Vec<Vec<u8>> = names.iter().map(|name| program_path(name.as_bytes())).collect();
-            precompile::run(&installation, paths.iter().map(Vec::as_slice), log)?;
+            precompile::run(&installation, paths.iter().map(Vec::as_slice), cache.as_deref(), log)?;
             return Ok(0);
         }
         Task::Help => return Ok(0),
@@ -157,7 +157,7 @@ fn run(options: &Options, handed: Handed, log: &Arc<Log>, jobs: Jobs) -> Result<
 
     let mut argv = vec![name.as_bytes().to_vec()];
     argv.extend(args.iter().map(|a| a.clone().into_vec()));
-    let host = Host { vfs, args: argv, env: environment(options) };
+    let host = Host { vfs, args: argv, env: environment(options), still: None };
     log.say(1, format_args!("`{}` is `{}`", name.to_string_lossy(), program.path));
 
     let max_memory = usize::try_from(u64::from(options.max_memory) << 20).unwrap_or(usize::MAX);

@@ -6,7 +6,8 @@
 //!
 //! - `pynbox_snapshot_init` is called once, by `run --precompile`, on a fresh instance and before anything else: it calls the constructors
 //!   (`__wasm_call_ctors`) and initialises. It sees "/" (`DEST/root`, read-only) with the loader's own `/dev`, no arguments, no
-//!   environment; descriptors 0, 1 and 2 are not a terminal, reading gives end of file. It must return (no exit, no trap), must leave
+//!   environment; all clocks stand still, and of inodes and directories it is told nothing that is this machine's alone, so that the same files
+//!   give the same snapshot; descriptors 0, 1 and 2 are not a terminal, reading gives end of file. It must return (no exit, no trap), must leave
 //!   no descriptor open but 0 to 3, and must write nothing. Its memory and globals are kept; tables are not, so the module must not change them.
 //! - `pynbox_snapshot_resume` is then called instead of `_start`: in a new process, with the kept memory and globals. It must not run constructors;
 //!   it reads arguments, environment, clocks and random bytes anew, and does all else that `_start` would do after initialisation, then exits by

@@ -16,7 +16,7 @@ fn host(directory: &std::path::Path) -> Host {
     for number in devices {
         vfs.give_null(number).unwrap();
     }
-    Host { vfs, args: vec![b"x".to_vec(); 3], env: vec![b"A=1".to_vec()] }
+    Host { vfs, args: vec![b"x".to_vec(); 3], env: vec![b"A=1".to_vec()], still: None }
 }
 
 /// Numbers near the borders that matter, and any other.

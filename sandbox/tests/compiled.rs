@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use common::{Dest, Ended, module};
 
@@ -298,4 +298,77 @@ fn precompiling_says_what_is_wrong() {
     fs::write(dest.compiled(), "in the way").unwrap();
     dest.guest("hello", &module(HELLO_DATA, HELLO));
     dest.run(["--precompile", "/test/hello.wasm"]).assert_error(3, "can't be");
+}
+
+fn code_cache(dest: &Dest) -> (PathBuf, String) {
+    let folder = dest.path().join("cache");
+    let text = folder.to_str().unwrap().to_owned();
+    (folder, text)
+}
+
+fn cached(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn installations_share_what_was_compiled() {
+    let dest = snapshot();
+    let (folder, cache) = code_cache(&dest);
+    dest.run(["--precompile", "--code-cache", &cache, "/test/snap.wasm"]).assert(0, "");
+    let first: Vec<_> = cached(&folder).iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+    // The module that makes the snapshot, and the snapshot; the module itself was compiled by this installation before.
+    assert_eq!(first.len(), 2);
+    // Nothing new is compiled for another installation of the same but the module itself.
+    let other = Dest::new();
+    fs::copy(dest.root().join("test/snap.wasm"), other.root().join("test/snap.wasm")).unwrap();
+    fs::create_dir(other.root().join("data")).unwrap();
+    fs::copy(dest.root().join("data/seen"), other.root().join("data/seen")).unwrap();
+    let log = other.run(["-v", "--precompile", "--code-cache", &cache, "/test/snap.wasm"]);
+    log.assert(0, "");
+    assert_eq!(cached(&folder).len(), 3);
+    assert!(first.iter().all(|(path, bytes)| fs::read(path).unwrap() == *bytes));
+    assert_eq!(other.run(["/test/snap.wasm"]).out, dest.run(["/test/snap.wasm"]).out);
+}
+
+#[test]
+fn damaged_code_in_the_cache_is_compiled_anew() {
+    let dest = snapshot();
+    let (folder, cache) = code_cache(&dest);
+    let compile = || {
+        fs::remove_dir_all(dest.compiled()).unwrap();
+        dest.run(["--precompile", "--code-cache", &cache, "/test/snap.wasm"]).assert(0, "");
+    };
+    compile();
+    let whole: Vec<_> = cached(&folder).iter().map(|path| fs::read(path).unwrap()).collect();
+    for path in cached(&folder) {
+        flip_a_byte(&path);
+    }
+    compile();
+    assert_eq!(cached(&folder).iter().map(|path| fs::read(path).unwrap()).collect::<Vec<_>>(), whole);
+    for path in cached(&folder) {
+        fs::write(path, "short").unwrap();
+    }
+    compile();
+    assert_eq!(cached(&folder).iter().map(|path| fs::read(path).unwrap()).collect::<Vec<_>>(), whole);
+}
+
+#[test]
+fn a_cache_that_others_can_write_is_refused() {
+    let dest = snapshot();
+    let (folder, cache) = code_cache(&dest);
+    fs::create_dir(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o775)).unwrap();
+    dest.run(["--precompile", "--code-cache", &cache, "/test/snap.wasm"]).assert_error(3, "others can write it");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+    dest.run(["--precompile", "--code-cache", &cache, "/test/snap.wasm"]).assert(0, "");
+    // A file that another user could have put there is not taken either: it is replaced.
+    let planted = cached(&folder).remove(0);
+    let whole = fs::read(&planted).unwrap();
+    fs::write(&planted, "planted").unwrap();
+    fs::set_permissions(&planted, fs::Permissions::from_mode(0o666)).unwrap();
+    fs::remove_dir_all(dest.compiled()).unwrap();
+    dest.run(["--precompile", "--code-cache", &cache, "/test/snap.wasm"]).assert(0, "");
+    assert!(fs::read(&planted).unwrap() == whole);
 }

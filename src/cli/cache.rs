@@ -7,9 +7,10 @@ use clap::{Args, Subcommand};
 use indicatif::HumanBytes;
 
 use super::{CommandError, Session};
-use crate::build::cargo_places;
 use crate::build::plan::Plan;
 use crate::build::reachable::Reachable;
+use crate::build::{BuildError, cargo_places};
+use crate::install::code_cache::{self, Code};
 use crate::store::{GcPolicy, Store};
 
 /// What to do with the store.
@@ -52,6 +53,8 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<(), CommandError> {
             println!("{} files, {}", stats.blobs, HumanBytes(stats.bytes));
             let cargo: u64 = cargo_places::places(&store)?.iter().map(|place| place.bytes).sum();
             println!("{} of cargo's, for host programs", HumanBytes(cargo));
+            let compiled: u64 = compiled(&store)?.iter().map(|code| code.bytes).sum();
+            println!("{} of compiled code, for installs", HumanBytes(compiled));
         }
         Verb::Verify => {
             let report = store.verify()?;
@@ -100,11 +103,23 @@ fn gc(session: &Session, store: &Store, options: &GcOptions) -> Result<(), Comma
             policy.max_size = Some(0);
         }
     }
-    // Cargo's folders are no results: they go first.
+    // Cargo's folders and compiled code are no results: they go first.
     let mut cargo = 0;
+    let mut code_removed = 0;
     let mut total = store.stats()?.bytes;
     let places = cargo_places::places(store)?;
     total += places.iter().map(|place| place.bytes).sum::<u64>();
+    let compiled = compiled(store)?;
+    total += compiled.iter().map(|code| code.bytes).sum::<u64>();
+    for code in &compiled {
+        let old = policy.max_age.is_some_and(|age| code.unused > age);
+        let large = policy.max_size.is_some_and(|size| total > size);
+        if (old || large) && code.unused > SPARE {
+            code.remove().map_err(BuildError::io("remove", &code.path))?;
+            total -= code.bytes;
+            code_removed += code.bytes;
+        }
+    }
     for place in places {
         let old = policy.max_age.is_some_and(|age| place.unused > age);
         let large = policy.max_size.is_some_and(|size| total > size);
@@ -114,19 +129,30 @@ fn gc(session: &Session, store: &Store, options: &GcOptions) -> Result<(), Comma
         }
     }
     let left = cargo_places::places(store)?.iter().map(|place| place.bytes).sum::<u64>();
-    policy.max_size = policy.max_size.map(|size| size.saturating_sub(left));
+    let code_left = compiled.iter().map(|code| code.bytes).sum::<u64>() - code_removed;
+    policy.max_size = policy.max_size.map(|size| size.saturating_sub(left + code_left));
     let report = store.gc(&policy)?;
     println!(
-        "removed {} results, {} trees, {} checkouts, {} files ({}), {} of cargo's",
+        "removed {} results, {} trees, {} checkouts, {} files ({}), {} of cargo's, {} of compiled code",
         report.results,
         report.trees,
         report.checkouts,
         report.blobs,
         HumanBytes(report.bytes),
-        HumanBytes(cargo)
+        HumanBytes(cargo),
+        HumanBytes(code_removed)
     );
-    println!("{} are left, and {} of cargo's", HumanBytes(report.bytes_left), HumanBytes(left));
+    println!(
+        "{} are left, {} of cargo's, and {} of compiled code",
+        HumanBytes(report.bytes_left),
+        HumanBytes(left),
+        HumanBytes(code_left)
+    );
     Ok(())
+}
+
+fn compiled(store: &Store) -> Result<Vec<Code>, CommandError> {
+    Ok(code_cache::list(store).map_err(BuildError::io("read", code_cache::folder(store)))?)
 }
 
 /// A number of bytes, with a unit if it is not bytes: `500MB`, `2GiB`.

@@ -13,6 +13,7 @@ use super::{CommandError, Session};
 use crate::build::BuildError;
 use crate::build::demand::{Demand, Stamps};
 use crate::build::evaluate::open_single;
+use crate::install::code_cache;
 use crate::install::package::{self, Manifest};
 use crate::install::{Destination, InstallError, Outcome};
 
@@ -53,7 +54,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
                     .project()
                     .map_or_else(|_| session.bundle.default_target.clone(), |p| p.default_target(&session.bundle)),
             };
-            install(&Folder { path: repo.clone(), target }, options)
+            install(&Folder { path: repo.clone(), target }, options, None)
         }
         None => {
             let workplace = session.workplace()?;
@@ -63,7 +64,8 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
             for (name, package) in local_packages(&workplace.plan, &target)? {
                 packages.insert(package.name.clone(), (name, package));
             }
-            install(&LocalBuild { store: &workplace.store, demand: &demand, packages }, options)
+            let cache = code_cache::folder(&workplace.store);
+            install(&LocalBuild { store: &workplace.store, demand: &demand, packages }, options, Some(&cache))
         }
     }
 }
@@ -88,7 +90,7 @@ pub(super) fn local_packages(
     Ok(packages)
 }
 
-fn install(repository: &dyn Repository, options: &Options) -> Result<(), CommandError> {
+fn install(repository: &dyn Repository, options: &Options, code_cache: Option<&Path>) -> Result<(), CommandError> {
     let wanted = choose(repository, &options.packages)?;
     let destination = Destination::open(&options.dest)?;
     // There from the first change until all is compiled, so that what was interrupted or failed is done by the next install.
@@ -106,7 +108,7 @@ fn install(repository: &dyn Repository, options: &Options) -> Result<(), Command
         println!("install: {name} {version} {what}");
     }
     if unprepared.exists() {
-        prepare(&destination)?;
+        prepare(&destination, code_cache)?;
         fs::remove_file(&unprepared).map_err(BuildError::io("remove", &unprepared))?;
     }
     Ok(())
@@ -153,8 +155,9 @@ fn choose(repository: &dyn Repository, asked: &[String]) -> Result<Vec<(String, 
     Ok(chosen)
 }
 
-/// Lets the loader compile every program and library that is installed, so that none has to be compiled when it is used.
-fn prepare(destination: &Destination) -> Result<(), CommandError> {
+/// Lets the loader compile every program and library that is installed, so that none has to be compiled when it is used. What an install before
+/// this one left in the folder `code_cache` is not compiled again.
+fn prepare(destination: &Destination, code_cache: Option<&Path>) -> Result<(), CommandError> {
     let loader = destination.path().join("bin/run");
     let mut modules = Vec::new();
     for receipt in destination.receipts()? {
@@ -169,7 +172,12 @@ fn prepare(destination: &Destination) -> Result<(), CommandError> {
     }
     // Not more than a command line holds.
     for some in modules.chunks(256) {
-        let status = Command::new(&loader).arg("--precompile").args(some).status();
+        let mut command = Command::new(&loader);
+        command.arg("--precompile");
+        if let Some(folder) = code_cache {
+            command.arg("--code-cache").arg(folder);
+        }
+        let status = command.args(some).status();
         let failed = match status {
             Ok(status) if status.success() => continue,
             Ok(status) => status.to_string(),

@@ -5,6 +5,7 @@
 //! interrupted install is never half there for longer than until the next. Then the receipt, `packages/NAME.installed`, is written: the
 //! package's own description, which lists every file with its digest.
 
+pub mod code_cache;
 pub mod package;
 
 use std::collections::BTreeSet;

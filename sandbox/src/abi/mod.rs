@@ -49,6 +49,8 @@ pub struct Host {
     pub args: Vec<Vec<u8>>,
     /// The guest's environment, each entry `NAME=VALUE`.
     pub env: Vec<Vec<u8>>,
+    /// What every clock shows, in nanoseconds, in place of the time.
+    pub still: Option<u64>,
 }
 
 /// Why a call does not end with success.

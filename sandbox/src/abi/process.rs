@@ -68,8 +68,9 @@ pub(super) fn clock_res_get(_: &mut Host, memory: &mut Memory<'_>, a: Args<'_>) 
     Ok(memory.write_u64(a.u32(1), resolution)?)
 }
 
-pub(super) fn clock_time_get(_: &mut Host, memory: &mut Memory<'_>, a: Args<'_>) -> Outcome {
-    let time = now(clock(a.u32(0))?);
+pub(super) fn clock_time_get(host: &mut Host, memory: &mut Memory<'_>, a: Args<'_>) -> Outcome {
+    let clock = clock(a.u32(0))?;
+    let time = host.still.unwrap_or_else(|| now(clock));
     Ok(memory.write_u64(a.u32(2), time)?)
 }
 

@@ -15,8 +15,10 @@
 //! - `DIGEST-ENGINE.record`: text, see [`Record`];
 //! - `modules`: text, one line a module file that was compiled: its [`Identity`], digest and guest path, so that a start need not hash the module.
 
+mod cache;
 mod record;
 mod store;
 
+pub use cache::CodeCache;
 pub use record::{Code, Identity, ParseError, Record, Rule, leads_to_cold};
 pub use store::{Store, StoreError};

@@ -45,7 +45,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    fn io(name: &str) -> impl Fn(Errno) -> Self {
+    pub(super) fn io(name: &str) -> impl Fn(Errno) -> Self {
         move |e| if e == Errno::NOENT { Self::Absent } else { Self::Io(name.to_owned(), e.into()) }
     }
 }
@@ -258,7 +258,7 @@ impl Store {
 }
 
 /// Whether only this user and root could have written what has this owner and mode.
-fn check_owner(name: &str, owner: u32, mode: u32) -> Result<(), StoreError> {
+pub(super) fn check_owner(name: &str, owner: u32, mode: u32) -> Result<(), StoreError> {
     let me = rustix::process::geteuid().as_raw();
     if owner != me && owner != 0 {
         return Err(StoreError::Distrusted(name.to_owned(), "it belongs to another user"));

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use wasmtime::{Extern, Val};
 use wasmtime_wizer::{InstanceState, SnapshotVal, ValType, Wizer};
 
-use super::wasmtime::{Engine, Started};
+use super::wasmtime::{Engine, Module, Started};
 use super::{Ending, EngineError};
 use crate::abi::Host;
 
@@ -20,7 +20,8 @@ pub struct Frozen {
 }
 
 impl Engine {
-    /// Runs the exported function `init` of the module once and freezes the state that it leaves. `look` sees the host afterwards.
+    /// Runs the exported function `init` of the module once and freezes the state that it leaves. `compile` compiles the module that is run for
+    /// that, `look` sees the host afterwards.
     ///
     /// # Errors
     ///
@@ -31,13 +32,14 @@ impl Engine {
         init: &str,
         host: Host,
         max_memory: usize,
+        compile: impl FnOnce(&[u8]) -> Result<Module, EngineError>,
         look: impl FnOnce(&mut Host) -> Result<T, EngineError>,
     ) -> Result<(Frozen, T), EngineError> {
         let failed = |e: wasmtime::Error| EngineError::Snapshot(format!("{e:#}"));
         let mut wizer = Wizer::new();
         wizer.init_func(init);
         let (context, instrumented) = wizer.instrument(wasm).map_err(failed)?;
-        let module = self.compile(&instrumented)?;
+        let module = compile(&instrumented)?;
         let mut started = self.start(&module, host, max_memory)?;
         // The start function, if there was one, has run: what the snapshot begins with must not run it again, and doesn't.
         match started.call(init)? {

@@ -93,6 +93,11 @@ impl Engine {
         ENGINE_ID
     }
 
+    /// Feeds a hasher all that decides whether code of one engine can be run by another: version, settings, the processor's features.
+    pub fn hash_compatibility(&self, hasher: &mut impl std::hash::Hasher) {
+        std::hash::Hash::hash(&self.engine.precompile_compatibility_hash(), hasher);
+    }
+
     /// Compiles a module.
     ///
     /// # Errors

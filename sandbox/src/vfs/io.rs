@@ -169,7 +169,7 @@ impl Vfs {
     ///
     /// `EBADF`, and those of fstat(2).
     pub fn stat(&self, fd: u32) -> Result<FileStat, Errno> {
-        self.table.get(fd)?.stat()
+        Ok(self.told(self.table.get(fd)?.stat()?))
     }
 
     /// `O_APPEND` and `O_NONBLOCK` of the description.

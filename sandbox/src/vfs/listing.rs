@@ -60,6 +60,7 @@ impl Vfs {
     }
 
     fn read_host(&mut self, path: &GuestPath, fd: &OwnedFd, all: &mut Vec<Entry>) -> Result<(), Errno> {
+        let traced = self.trace.is_some();
         if let Some(trace) = &mut self.trace {
             trace.add(path, Seen::of(&FileStat::from(rustix::fs::fstat(fd)?), true));
         }
@@ -72,6 +73,11 @@ impl Vfs {
             if name != b"." && name != b".." {
                 all.push(Entry { name: name.to_vec(), ino: entry.ino(), kind: kind(entry.file_type()) });
             }
+        }
+        if traced {
+            // As in [`Trace::told`](super::Trace): neither the file system's order nor its numbers.
+            all.sort_by(|a, b| a.name.cmp(&b.name));
+            all.iter_mut().for_each(|entry| entry.ino = 0);
         }
         Ok(())
     }

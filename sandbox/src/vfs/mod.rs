@@ -140,6 +140,11 @@ impl Vfs {
         self.trace = Some(Trace::default());
     }
 
+    /// What the guest is told of a file: while a snapshot is made, nothing that is this machine's alone.
+    fn told(&self, stat: FileStat) -> FileStat {
+        self.trace.as_ref().map_or(stat, |trace| trace.told(&stat))
+    }
+
     /// Ends the recording that [`Vfs::start_trace`] began.
     pub fn take_trace(&mut self) -> Option<Trace> {
         self.trace.take()

@@ -122,7 +122,7 @@ impl Vfs {
         match walked.found {
             None => Err(Errno::NOENT),
             Some(found) if walked.must_be_dir && !found.is_dir() => Err(Errno::NOTDIR),
-            Some(Found::Host { stat, .. }) => Ok(stat),
+            Some(Found::Host { stat, .. }) => Ok(self.told(stat)),
             Some(Found::Virtual) => Ok(FileStat::virtual_directory(1)),
             Some(Found::Device(device)) => Ok(device.stat()),
         }

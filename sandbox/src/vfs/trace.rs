@@ -1,5 +1,6 @@
 //! What a guest learnt about the host's files: kept while a snapshot is made, so that it can be compared before the snapshot is used.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::GuestPath;
@@ -49,6 +50,8 @@ impl Seen {
 pub struct Trace {
     seen: BTreeMap<GuestPath, Seen>,
     inconsistent: bool,
+    /// A number for each inode that was asked about, in the order of asking.
+    numbers: RefCell<BTreeMap<(u64, u64), u64>>,
 }
 
 impl Trace {
@@ -65,6 +68,20 @@ impl Trace {
                 self.seen.insert(path.clone(), seen);
             }
         }
+    }
+
+    /// What the guest is told of `stat`: nothing that another installation of the same files would tell differently, for it stays in the
+    /// guest's memory, and the same files are to give the same snapshot. Of directories it is told neither times nor sizes.
+    pub(crate) fn told(&self, stat: &FileStat) -> FileStat {
+        let mut numbers = self.numbers.borrow_mut();
+        let next = numbers.len() as u64 + 1;
+        let ino = *numbers.entry((stat.dev, stat.ino)).or_insert(next);
+        let told = FileStat { dev: 1, ino, mode: stat.mode, rdev: stat.rdev, blksize: 4096, ..FileStat::default() };
+        if stat.kind() == S_IFDIR {
+            return FileStat { nlink: 2, size: 4096, blocks: 8, ..told };
+        }
+        let FileStat { size, mtime, .. } = *stat;
+        FileStat { nlink: 1, size, blocks: size.div_ceil(512), atime: mtime, mtime, ctime: mtime, ..told }
     }
 
     /// All sights in the order of their paths, or `None` if the files changed while they were looked at.
