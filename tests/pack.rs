@@ -26,6 +26,9 @@ fn record(store: &Store, number: u8, files: &[(&str, &[u8], bool)]) -> Tree {
     tree
 }
 
+/// The members of a pack: names and bytes.
+type Members = Vec<(String, Vec<u8>)>;
+
 struct Space {
     folder: tempfile::TempDir,
 }
@@ -62,8 +65,8 @@ fn read(store: &Store, pack: &Path) -> (Taken, Option<PackError>) {
     pack::read(store, File::open(pack).unwrap(), &mut believe).unwrap()
 }
 
-/// The members of a pack: names and bytes.
-fn members(pack: &Path) -> Vec<(String, Vec<u8>)> {
+/// Takes a pack apart.
+fn members(pack: &Path) -> Members {
     let mut archive = tar::Archive::new(zstd::Decoder::new(File::open(pack).unwrap()).unwrap());
     let mut found = Vec::new();
     for member in archive.entries().unwrap() {
@@ -152,7 +155,7 @@ fn wrong_bytes_wrong_keys_and_wrong_members_are_refused() {
     let (pack, _) = space.pack();
     let whole = members(&pack);
     let mut count = 0;
-    let mut attempt = |change: &dyn Fn(&mut Vec<(String, Vec<u8>)>), what: &str| {
+    let mut attempt = |change: &dyn Fn(&mut Members), what: &str| {
         let mut members = whole.clone();
         change(&mut members);
         write_members(&pack, &members);
@@ -173,12 +176,12 @@ fn wrong_bytes_wrong_keys_and_wrong_members_are_refused() {
     assert!(attempt(&|members| members[blob].1 = b"evil".to_vec(), "are others") < 2);
     assert!(attempt(&|members| members[blob].1.push(0), "another size") < 2);
     // Right bytes, wrong key: one result under the key of the other.
-    let replay = |members: &mut Vec<(String, Vec<u8>)>| members[2].1 = members[1].1.clone();
+    let replay = |members: &mut Members| members[2].1 = members[1].1.clone();
     assert_eq!(attempt(&replay, "it is another key's"), 1);
     // Names that are none of ours.
     let inject = |name: &str| {
         let name = name.to_owned();
-        move |members: &mut Vec<(String, Vec<u8>)>| members.push((name.clone(), b"x".to_vec()))
+        move |members: &mut Members| members.push((name.clone(), b"x".to_vec()))
     };
     assert_eq!(attempt(&inject("results/../../etc/passwd"), "that no pack has"), 2);
     assert_eq!(attempt(&inject("blobs/short"), "that no pack has"), 2);
