@@ -71,8 +71,10 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
         .input(&library, "/build/library")
         .output("bytecode")
         .finish();
+    let tests = cx.files("recipes/files/lxml");
     const SITE: &str = "root/python/lib/python2.7/site-packages/lxml";
-    let mut content = vec![(library.all(), SITE), (bytecode.below("bytecode"), SITE)];
+    let mut content =
+        vec![(tests.select(["test_lxml.py"]), "root/test"), (library.all(), SITE), (bytecode.below("bytecode"), SITE)];
     content.extend(built.iter().map(|module| (module.below("lxml"), SITE)));
     let package = cx.package(content, ["python", "libxml2", "libxslt"]);
     Product { tree: Some(library), package: Some(package) }
