@@ -65,7 +65,7 @@ pub(super) fn sign(session: &Session) -> Result<(), CommandError> {
             .hint("set `role = \"read-write\"` for one, or name one: `--remote NAME:rw=URL`"));
     }
     let store = &workplace.store;
-    let reachable = Reachable::of(&workplace.plan, store)?;
+    let reachable = Reachable::of(&workplace.plan, store, |_| true)?;
     let mut outgoing = Vec::new();
     let mut incomplete = 0;
     for (name, key) in &reachable.nodes {
@@ -99,7 +99,7 @@ pub(super) fn sign(session: &Session) -> Result<(), CommandError> {
 pub(super) fn verify(session: &Session, options: &VerifyOptions) -> Result<(), CommandError> {
     let workplace = session.workplace()?;
     let name = options.remote_name.as_deref().unwrap_or_default();
-    let reachable = Reachable::of(&workplace.plan, &workplace.store)?;
+    let reachable = Reachable::of(&workplace.plan, &workplace.store, |_| true)?;
     let mut keys: Vec<_> = reachable.keys.into_iter().collect();
     keys.sort_unstable_by_key(|key| *key.as_bytes());
     let checked = workplace.caches.check(name, &keys).map_err(CommandError::environment)?;
@@ -123,7 +123,7 @@ pub(super) fn check(session: &Session, options: &CheckOptions) -> Result<(), Com
     let demand = workplace.demand(Stamps::Old);
     let store = &workplace.store;
     let seed = options.seed.unwrap_or_else(seed);
-    let reachable = Reachable::of(&workplace.plan, store)?;
+    let reachable = Reachable::of(&workplace.plan, store, |_| true)?;
     let (mut chosen, mut actions, mut wrong) = (0, 0, 0);
     for (name, key) in &reachable.nodes {
         let node = workplace.plan.node(name)?;

@@ -65,13 +65,16 @@ pub struct Checked {
     pub absent: usize,
 }
 
+/// A remote by its place, and what it was asked for.
+type Asked = (usize, NodeKey);
+
 /// The remotes.
 #[derive(Default)]
 pub struct Caches {
     remotes: Vec<Guarded>,
     trust: Trust,
     /// What each remote said, by its place and the key.
-    said: Mutex<HashMap<(usize, NodeKey), Option<Arc<Hit>>>>,
+    said: Mutex<HashMap<Asked, Option<Arc<Hit>>>>,
     refused: AtomicUsize,
 }
 

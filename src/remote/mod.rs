@@ -4,6 +4,7 @@
 //! - [`settings`]: which remotes there are; [`trust`]: whom to believe
 //! - [`caches`]: all of them together, as a build sees them; `guard`: one of them, with attempts that end
 //! - `layout`, over `directory`, `http` and `s3`: remotes that keep objects under names
+//! - [`pack`]: results and bytes as one file
 //!
 //! A [`Transport`] speaks one protocol and is believed nothing. What stands above it checks the signature of every envelope, the key in it,
 //! and every byte against its digest; retries, deadlines and the circuit that opens are above it as well. So a transport makes one attempt,
@@ -15,6 +16,7 @@ pub mod envelope;
 mod guard;
 mod http;
 mod layout;
+pub mod pack;
 mod s3;
 pub mod settings;
 pub mod trust;
