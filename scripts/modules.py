@@ -139,8 +139,10 @@ def table(sandbox, names, here, natively, reasons):
         if here[name] is not None:
             missing.setdefault(reason_for(name, reasons), []).append(name)
     for reason, members in missing.items():
-        count = f", and {len(members) - 1} more in it" if len(members) > 1 else ""
-        lines.append(f"| `{reason.removesuffix('.*')}`{count} | {reasons[reason][1]} |")
+        name = reason.removesuffix(".*")
+        below = len(members) - (name in members)
+        count = f", with {below} in it" if name in members else f": {below} in it"
+        lines.append(f"| `{name}`{count if below else ''} | {reasons[reason][1]} |")
     lines += ["", "## There", "", "A package's modules are counted in its line; what is limited has a line of its own.", ""]
     lines += ["| module | kind | modules in it | natively | limits |", "|---|---|---|---|---|"]
     for name in working:
