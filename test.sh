@@ -26,6 +26,9 @@ trap 'rm -rf "$work"' EXIT
 step "the main job, into $work/dest"
 ./quickstart.sh "$work/dest"
 
+step "every module of the standard library"
+./scripts/modules.py "$work/dest"
+
 step "tests of the loader"
 cargo test --release --locked --manifest-path sandbox/Cargo.toml
 
@@ -37,6 +40,16 @@ else
     echo "ninja 1.13 is not to be had; the tests run on $(ninja --version) alone"
 fi
 export PYNBOX_TEST_NINJAS
+
+# The servers that the tests of remote caches talk to. The S3 server takes some minutes to compile, once.
+if ! command -v nginx >/dev/null 2>&1 && [ ! -x /usr/sbin/nginx ] && [ "$(id -u)" = 0 ]; then
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light >/dev/null
+fi
+if ! command -v s3s-fs >/dev/null 2>&1; then
+    cargo install s3s-fs --version 0.14.1 --locked --features binary --root target/test-tools --quiet
+    PATH=$PATH:$PWD/target/test-tools/bin
+    export PATH
+fi
 
 step "tests of the build tool"
 cargo test --release --locked --workspace
