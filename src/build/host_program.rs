@@ -1,9 +1,8 @@
 //! Programs for the host, built by cargo outside any image.
 //!
 //! The toolchain is the host's, and cargo may ask its registry for the crates that the lock file pins: so this is the one operation
-//! whose environment is not made by an executor. Its key holds the sources with their lock file, the versions of the compilers and of the C library, the
-//! features and the flags;
-//! paths of the machine are remapped, so that they are in no output.
+//! whose environment is not made by an executor. Its key holds the sources with their lock file, the versions of the compilers and of the
+//! C library, the features and the flags; paths of the machine are remapped, so that they are in no output.
 
 use std::fs;
 use std::path::Path;

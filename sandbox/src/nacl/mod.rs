@@ -168,7 +168,7 @@ fn run(options: &Options, handed: Handed, log: &Log) -> Result<u8, NaclError> {
         }
         Ended::Asked(signal) => {
             sys::end_by(signal);
-            Ok((128 + signal & 0xff) as u8)
+            Ok(u8::try_from(128 + signal).unwrap_or(u8::MAX))
         }
         Ended::Signalled(signal) if CRASHES.contains(&signal) => {
             log.error(format_args!("`{text}` was ended: it did what no program may"));
@@ -176,7 +176,7 @@ fn run(options: &Options, handed: Handed, log: &Log) -> Result<u8, NaclError> {
         }
         Ended::Signalled(signal) => {
             log.error(format_args!("`{text}` was ended by signal {signal}"));
-            Ok((128 + signal & 0xff) as u8)
+            Ok(u8::try_from(128 + signal).unwrap_or(u8::MAX))
         }
         Ended::Failed(why) => Err(NaclError::Start(why)),
     }
