@@ -2,6 +2,8 @@
 
 import array
 import bz2
+import ctypes
+import curses
 import datetime
 import decimal
 import errno
@@ -18,6 +20,8 @@ import select
 import shutil
 import signal
 import socket
+import sqlite3
+import ssl
 import stat
 import subprocess
 import sys
@@ -353,6 +357,39 @@ class Library(unittest.TestCase):
             return 1 + depth(n + 1)
 
         self.assertRaises(RuntimeError, depth, 0)
+
+    def test_foreign_functions(self):
+        program = ctypes.CDLL(None)
+        numbers = (ctypes.c_int * 5)(5, 1, 4, 2, 3)
+        compared = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_int), ctypes.POINTER(ctypes.c_int))
+        program.qsort(numbers, 5, ctypes.sizeof(ctypes.c_int), compared(lambda a, b: a[0] - b[0]))
+        self.assertEqual(list(numbers), [1, 2, 3, 4, 5])
+        text = ctypes.create_string_buffer(40)
+        program.sprintf(text, "%d %s %.2f", 7, "of", ctypes.c_double(9.5))
+        self.assertEqual(text.value, "7 of 9.50")
+        with self.assertRaises(ValueError) as caught:
+            program.strlen("too", "many")
+        self.assertIn("is `i>i`, not `ii>i`", str(caught.exception))
+        # What is no function is not called.
+        self.assertRaises(ValueError, ctypes.CFUNCTYPE(None)(0x7fffffff))
+
+    def test_libraries(self):
+        with open("/rw/base", "wb"):
+            pass
+        base = sqlite3.connect("/rw/base")
+        base.execute("create table numbers (value)")
+        base.executemany("insert into numbers values (?)", [(value,) for value in range(10)])
+        base.commit()
+        base.close()
+        base = sqlite3.connect("/rw/base")
+        self.assertEqual(base.execute("select sum(value) from numbers").fetchone(), (45,))
+        base.close()
+        os.remove("/rw/base")
+        self.assertEqual(ssl.OPENSSL_VERSION.split()[0], "OpenSSL")
+        self.assertTrue(ssl.RAND_status())
+        self.assertEqual(hashlib.new("ripemd160", "").hexdigest()[:8], "9c1185a5")
+        curses.setupterm("xterm", 1)
+        self.assertEqual(curses.tparm(curses.tigetstr("cup"), 1, 2), "\x1b[2;3H")
 
     def test_imports(self):
         names = set(sys.builtin_module_names)
