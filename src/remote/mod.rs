@@ -7,6 +7,7 @@
 //! gives up after a time of its own, and says how it failed.
 
 pub mod envelope;
+pub mod reapi;
 
 use std::collections::HashSet;
 use std::fmt;

@@ -324,11 +324,8 @@ impl Client {
         let compressed = capabilities.zstd && blob.size >= COMPRESSED_FROM;
         let own = |error| self.own_file(blob, error);
         let path = self.resource(capabilities.function, blob, compressed);
-        let request = ReadRequest {
-            resource_name: format!("{}{path}", self.instance_prefix()),
-            read_offset: 0,
-            read_limit: 0,
-        };
+        let request =
+            ReadRequest { resource_name: format!("{}{path}", self.instance_prefix()), read_offset: 0, read_limit: 0 };
         let mut client = self.streams();
         let silent = || Status::deadline_exceeded("no answer in time");
         let deadline = self.endpoint().deadline;

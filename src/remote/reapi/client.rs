@@ -63,12 +63,10 @@ impl Client {
     /// # Errors
     /// [`ReapiError::Settings`] if the address, a header or a certificate is malformed, [`ReapiError::Io`] if a file can't be read.
     pub fn new(endpoint: Endpoint) -> Result<Self, ReapiError> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("reapi")
-            .enable_all()
-            .build()
-            .map_err(|error| ReapiError::Settings(format!("can't start threads for `{}`: {error}", endpoint.url)))?;
+        let runtime =
+            Builder::new_multi_thread().worker_threads(2).thread_name("reapi").enable_all().build().map_err(
+                |error| ReapiError::Settings(format!("can't start threads for `{}`: {error}", endpoint.url)),
+            )?;
         let channel = {
             // The channel's own task lives in the runtime.
             let _inside = runtime.enter();
@@ -131,8 +129,7 @@ impl Client {
             return Ok(known);
         }
         let answer = self.wait(self.call("asking for capabilities", || {
-            let request =
-                self.request(proto::GetCapabilitiesRequest { instance_name: self.endpoint.instance.clone() });
+            let request = self.request(proto::GetCapabilitiesRequest { instance_name: self.endpoint.instance.clone() });
             let mut client = CapabilitiesClient::new(self.channel.clone());
             async move { client.get_capabilities(request).await }
         }))?;

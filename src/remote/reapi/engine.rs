@@ -211,9 +211,7 @@ impl Engine {
         for digest in self.client.missing(&digests)? {
             let source = match wanted.remove(&digest) {
                 Some(Where::Memory(bytes)) => Source::Bytes(bytes),
-                Some(Where::Store(entry)) => {
-                    Source::File(store.open_blob(entry).map_err(|error| memo::own(&error))?)
-                }
+                Some(Where::Store(entry)) => Source::File(store.open_blob(entry).map_err(|error| memo::own(&error))?),
                 None => continue,
             };
             blobs.push(Blob { digest, source });
@@ -318,7 +316,7 @@ impl Engine {
         self.client.fetch(&digests, &|digest, bytes| {
             let mut first: Option<&Path> = None;
             for (path, executable) in places.get(digest).into_iter().flatten() {
-                let write = || -> io::Result<()> {
+                let mut write = || -> io::Result<()> {
                     match first {
                         None => drop(io::copy(bytes, &mut File::create(path)?)?),
                         Some(first) => drop(fs::copy(first, path)?),

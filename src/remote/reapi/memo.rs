@@ -70,8 +70,11 @@ pub(super) fn wire_tree(store: &Store, function: DigestFunction, tree: &Tree) ->
             DigestFunction::Blake3 => WireDigest { hash: *ours.as_bytes(), size: *size },
             DigestFunction::Sha256 => {
                 let mut file = store.open_blob(entry)?;
-                digest::of_reader(function, &mut file)
-                    .map_err(|source| StoreError::Io { doing: "reading", path: ours.to_string().into(), source })?
+                digest::of_reader(function, &mut file).map_err(|source| StoreError::Io {
+                    doing: "reading",
+                    path: ours.to_string().into(),
+                    source,
+                })?
             }
         });
     }

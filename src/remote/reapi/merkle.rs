@@ -109,7 +109,10 @@ impl Node {
                 .collect(),
             directories: directories
                 .into_iter()
-                .map(|(name, digest)| proto::DirectoryNode { name: name.clone(), digest: Some(digest::to_proto(&digest)) })
+                .map(|(name, digest)| proto::DirectoryNode {
+                    name: name.clone(),
+                    digest: Some(digest::to_proto(&digest)),
+                })
                 .collect(),
             symlinks: self
                 .links
@@ -291,7 +294,11 @@ mod tests {
         let good = digest::to_proto(&digest::of(FUNCTION, b"x"));
         let named = |name: &str| proto::Tree {
             root: Some(proto::Directory {
-                files: vec![proto::FileNode { name: name.to_owned(), digest: Some(good.clone()), ..Default::default() }],
+                files: vec![proto::FileNode {
+                    name: name.to_owned(),
+                    digest: Some(good.clone()),
+                    ..Default::default()
+                }],
                 ..Default::default()
             }),
             children: Vec::new(),
@@ -321,7 +328,8 @@ mod tests {
         }];
         for _ in 0..40 {
             let inner = digest::to_proto(&digest::of(FUNCTION, &children.last().unwrap().encode_to_vec()));
-            let twice = ["a", "b"].map(|name| proto::DirectoryNode { name: name.to_owned(), digest: Some(inner.clone()) });
+            let twice =
+                ["a", "b"].map(|name| proto::DirectoryNode { name: name.to_owned(), digest: Some(inner.clone()) });
             children.push(proto::Directory { directories: twice.to_vec(), ..Default::default() });
         }
         let root = children.pop();

@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+pub use blobs::{Blob, Receive, Source};
 pub use client::{Capabilities, Client};
 
 use super::WireDigest;

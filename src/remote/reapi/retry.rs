@@ -7,8 +7,8 @@ use bazel_remote_apis::google::rpc;
 use prost::Message as _;
 use tonic::{Code, Status};
 
-use super::client::Client;
 use super::ReapiError;
+use super::client::Client;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);

@@ -1,0 +1,5 @@
+//! The remote execution protocol against real servers, and against one that does wrong.
+
+mod cache;
+mod liar;
+mod servers;
