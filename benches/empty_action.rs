@@ -34,6 +34,7 @@ fn main() {
     let ours = || {
         let status = executor.run(&Run {
             root: &root,
+            image: None,
             inputs: &[],
             command: &["/bin/true".to_owned()],
             environment: &environment,

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use walkdir::WalkDir;
 
+use crate::executor::Choice;
 use crate::store::{Store, StoreError, Taking};
 
 /// The file that marks a project's root and holds its settings.
@@ -76,6 +77,8 @@ pub struct Settings {
 pub struct BuildSettings {
     /// The target that ninja builds by default.
     pub target: Option<String>,
+    /// What runs actions.
+    pub executor: Choice,
 }
 
 /// The section `[source]`.

@@ -37,6 +37,7 @@ pub struct ActionRun<'a> {
 /// The view of an action, laid out on disk; stays as long as this value does.
 pub struct View {
     root: MaterialisedTree,
+    image: TreeDigest,
     mounts: Vec<(SandboxPath, PathBuf)>,
     _shared: Vec<MaterialisedTree>,
     scratch: Scratch,
@@ -49,7 +50,8 @@ impl View {
     /// # Errors
     /// [`BuildError::Tree`] if inputs claim one path with different contents; errors of the store.
     pub fn new(store: &Store, run: &ActionRun<'_>) -> Result<Self, BuildError> {
-        let root = store.materialised(run.image.digest(), Materialise::Link)?;
+        let image = run.image.digest();
+        let root = store.materialised(image, Materialise::Link)?;
         let scratch = store.scratch()?;
         let mut mounts = Vec::new();
         let mut shared: Vec<MaterialisedTree> = Vec::new();
@@ -74,7 +76,7 @@ impl View {
         let build = scratch.path().join("build");
         std::fs::create_dir(&build).map_err(BuildError::io("create", &build))?;
         let environment = key::environment(&run.action.environment).into_iter().collect();
-        Ok(Self { root, mounts, _shared: shared, scratch, environment })
+        Ok(Self { root, image, mounts, _shared: shared, scratch, environment })
     }
 
     /// Calls the executor's function with the view.
@@ -82,6 +84,7 @@ impl View {
         let inputs: Vec<_> = self.mounts.iter().map(|(at, host)| InputMount { at, host }).collect();
         run(&Run {
             root: self.root.path(),
+            image: Some(self.image),
             inputs: &inputs,
             command: &action.command,
             environment: &self.environment,

@@ -16,6 +16,7 @@ use super::{CommandError, Session, means};
 use crate::build::BuildError;
 use crate::build::plan::{self, OutDir};
 use crate::build::resolve::{State, resolve};
+use crate::executor::Ahead;
 use crate::project::Seen;
 use crate::store::Store;
 
@@ -87,7 +88,8 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let assembled = assemble(&session.bundle.set, &Arc::new(loaded.materials), &target)?;
     let graph = &assembled.graph;
     let fetch = session.fetcher(&project, &store);
-    let means = means(&store, &fetch, &out);
+    let executor = session.find_executor(&project, &store, Ahead::Own);
+    let means = means(&store, &fetch, &executor, &out);
     let resolution = resolve(graph, &assembled.contents, &means, &plan::last_trees(&out))?;
     // What hangs on nothing that anybody asks for is not run.
     let wanted: BTreeSet<_> = graph.closure(graph.aliases().values().flatten().copied()).into_iter().collect();
@@ -109,12 +111,14 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let relative = |path: &Path| path.strip_prefix(&project.root).unwrap_or(path).to_string_lossy().into_owned();
     let quoted = quote(&program.to_string_lossy());
     let offline = if session.common.offline { " --offline" } else { "" };
+    // Without the option, the settings count as they are when an action runs.
+    let chosen = session.common.executor.map_or_else(String::new, |choice| format!(" --executor {}", choice.name()));
     // ninja takes a file that is not there for one that changes all the time. So what appears in a place where nothing was is noticed
     // by the next `gen`, not by ninja.
     let there = loaded.seen.iter().filter(|seen| seen.was_there());
     let inputs: BTreeSet<_> = there.map(|seen| relative(seen.path())).collect();
     let settings = NinjaSettings {
-        run: format!("{quoted}{offline} run-action"),
+        run: format!("{quoted}{offline}{chosen} run-action"),
         generate: std::iter::once(quoted.clone())
             .chain(option_list.iter().map(|option| quote(option)))
             .collect::<Vec<_>>()
@@ -184,6 +188,9 @@ fn option_list(session: &Session, options: &Options) -> Vec<String> {
     let mut list = vec!["gen".to_owned()];
     if session.common.offline {
         list.push("--offline".to_owned());
+    }
+    if let Some(executor) = session.common.executor {
+        list.extend(["--executor".to_owned(), executor.name().to_owned()]);
     }
     if let Some(target) = &options.target {
         list.extend(["--target".to_owned(), target.clone()]);

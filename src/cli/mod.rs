@@ -17,7 +17,7 @@ mod why;
 use std::cell::LazyCell;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use build_graph::dsl::Bundle;
 use build_graph::node::Target;
@@ -28,7 +28,7 @@ use crate::build::BuildError;
 use crate::build::demand::{Demand, Stamps};
 use crate::build::evaluate::Means;
 use crate::build::plan::{OutDir, Plan};
-use crate::executor::{Executor, NamespaceExecutor};
+use crate::executor::{Ahead, Choice, Executor};
 use crate::project::Project;
 use crate::source::{FetchSettings, Fetcher};
 use crate::store::Store;
@@ -52,6 +52,9 @@ struct Common {
     /// Never use the network
     #[arg(long, global = true)]
     offline: bool,
+    /// Run actions in namespaces of this machine, in Docker containers, or in whichever can be had; default: the project's
+    #[arg(long, global = true, value_enum, value_name = "EXECUTOR")]
+    executor: Option<Choice>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -121,14 +124,18 @@ struct Workplace {
     store: Store,
     plan: Plan,
     fetcher: Fetcher,
+    executor: FindExecutor,
 }
 
 impl Workplace {
     /// Builds nodes of the plan.
     fn demand(&self, stamps: Stamps) -> Demand<'_> {
-        Demand::new(means(&self.store, &self.fetcher, self.plan.out()), &self.plan, stamps)
+        Demand::new(means(&self.store, &self.fetcher, &self.executor, self.plan.out()), &self.plan, stamps)
     }
 }
+
+/// Makes the executor when the first action needs one, and keeps it.
+type FindExecutor = Box<dyn Fn() -> Result<Arc<dyn Executor>, BuildError> + Send + Sync>;
 
 /// What every verb starts from.
 struct Session {
@@ -151,11 +158,31 @@ impl Session {
 
     /// The project with what `gen` left in it.
     fn workplace(&self) -> Result<Workplace, CommandError> {
+        self.workplace_with(Ahead::Own)
+    }
+
+    /// The same, for who says what becomes of containers that were started ahead.
+    fn workplace_with(&self, ahead: Ahead) -> Result<Workplace, CommandError> {
         let project = self.project()?;
         let store = self.store()?;
         let plan = Plan::open(&self.out(&project))?;
         let fetcher = self.fetcher(&project, &store);
-        Ok(Workplace { project, store, plan, fetcher })
+        let executor = self.find_executor(&project, &store, ahead);
+        Ok(Workplace { project, store, plan, fetcher, executor })
+    }
+
+    /// How the executor is had that the options or else the project's settings name.
+    fn find_executor(&self, project: &Project, store: &Store, ahead: Ahead) -> FindExecutor {
+        let choice = self.common.executor.unwrap_or(project.settings.build.executor);
+        let state = store.root().join("executors");
+        let found = Mutex::new(None);
+        Box::new(move || {
+            let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(executor) = &*found {
+                return Ok(Arc::clone(executor));
+            }
+            Ok(Arc::clone(found.insert(choice.executor(&state, ahead)?)))
+        })
     }
 
     /// The target that was asked for, or the project's default.
@@ -174,12 +201,7 @@ impl Session {
     }
 }
 
-/// The executor. Whether this machine allows it is told by the first action, with the same hints as a probe would give.
-fn find_executor() -> Result<Arc<dyn Executor>, BuildError> {
-    Ok(Arc::new(NamespaceExecutor::new()))
-}
-
 /// The means of a build in a project.
-fn means<'a>(store: &'a Store, fetch: &'a Fetcher, out: &'a OutDir) -> Means<'a> {
-    Means { store, fetch, executor: &find_executor, out: Some(out) }
+fn means<'a>(store: &'a Store, fetch: &'a Fetcher, executor: &'a FindExecutor, out: &'a OutDir) -> Means<'a> {
+    Means { store, fetch, executor, out: Some(out) }
 }
