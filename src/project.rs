@@ -14,6 +14,7 @@ use thiserror::Error;
 use walkdir::WalkDir;
 
 use crate::executor::Choice;
+use crate::remote::reapi::engine::EngineSection;
 use crate::store::{Store, StoreError, Taking};
 
 /// The file that marks a project's root and holds its settings.
@@ -69,6 +70,8 @@ pub struct Settings {
     pub build: BuildSettings,
     /// How to get sources.
     pub source: SourceSettings,
+    /// Who else runs actions.
+    pub engine: Option<EngineSection>,
 }
 
 /// The section `[build]`.

@@ -15,7 +15,7 @@ mod source;
 mod why;
 
 use std::cell::LazyCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -30,6 +30,8 @@ use crate::build::evaluate::Means;
 use crate::build::plan::{OutDir, Plan};
 use crate::executor::{Ahead, Choice, Executor};
 use crate::project::Project;
+use crate::remote::reapi::ReapiError;
+use crate::remote::reapi::engine::{Engine, EngineSection};
 use crate::source::{FetchSettings, Fetcher};
 use crate::store::Store;
 
@@ -52,7 +54,7 @@ struct Common {
     /// Never use the network
     #[arg(long, global = true)]
     offline: bool,
-    /// Run actions in namespaces of this machine, in Docker containers, or in whichever can be had; default: the project's
+    /// Run actions in namespaces of this machine, in Docker containers, in whichever can be had, or on the remote engine of the settings; default: the project's
     #[arg(long, global = true, value_enum, value_name = "EXECUTOR")]
     executor: Option<Choice>,
 }
@@ -134,8 +136,27 @@ impl Workplace {
     }
 }
 
-/// Makes the executor when the first action needs one, and keeps it.
-type FindExecutor = Box<dyn Fn() -> Result<Arc<dyn Executor>, BuildError> + Send + Sync>;
+/// Makes executors when the first action needs one, and keeps them.
+struct FindExecutor {
+    /// The one of this machine.
+    here: Find<Arc<dyn Executor>>,
+    /// The remote engine, if one is wanted.
+    engine: Find<Option<Arc<Engine>>>,
+}
+
+type Find<T> = Box<dyn Fn() -> Result<T, BuildError> + Send + Sync>;
+
+/// Does something once, and gives what came of it from then on; tried again if it failed.
+fn once<T: Clone + Send + 'static>(make: impl Fn() -> Result<T, BuildError> + Send + Sync + 'static) -> Find<T> {
+    let found = Mutex::new(None);
+    Box::new(move || {
+        let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = &*found {
+            return Ok(T::clone(known));
+        }
+        Ok(found.insert(make()?).clone())
+    })
+}
 
 /// What every verb starts from.
 struct Session {
@@ -175,14 +196,19 @@ impl Session {
     fn find_executor(&self, project: &Project, store: &Store, ahead: Ahead) -> FindExecutor {
         let choice = self.common.executor.unwrap_or(project.settings.build.executor);
         let state = store.root().join("executors");
-        let found = Mutex::new(None);
-        Box::new(move || {
-            let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(executor) = &*found {
-                return Ok(Arc::clone(executor));
-            }
-            Ok(Arc::clone(found.insert(choice.executor(&state, ahead)?)))
-        })
+        let section = (choice == Choice::Reapi).then(|| project.settings.engine.clone());
+        let root = project.root.clone();
+        FindExecutor {
+            here: once(move || Ok(choice.executor(&state, ahead)?)),
+            engine: once(move || match &section {
+                None => Ok(None),
+                Some(None) => Err(BuildError::Input(
+                    "the executor `reapi` needs the section [engine] of `pynbox.toml`, with at least `name` and `url`"
+                        .to_owned(),
+                )),
+                Some(Some(section)) => find_engine(section, &root),
+            }),
+        }
     }
 
     /// The target that was asked for, or the project's default.
@@ -201,7 +227,21 @@ impl Session {
     }
 }
 
+/// The engine; `None`, said plainly, if it can't be reached.
+fn find_engine(section: &EngineSection, root: &Path) -> Result<Option<Arc<Engine>>, BuildError> {
+    match section.settings(root).and_then(Engine::open) {
+        Ok(engine) => Ok(Some(Arc::new(engine))),
+        Err(error @ (ReapiError::Settings(_) | ReapiError::Io { .. })) => {
+            Err(BuildError::Input(format!("the engine `{}`: {error}", section.name)))
+        }
+        Err(error) => {
+            println!("actions run here, not on the engine `{}`: {error}", section.name);
+            Ok(None)
+        }
+    }
+}
+
 /// The means of a build in a project.
 fn means<'a>(store: &'a Store, fetch: &'a Fetcher, executor: &'a FindExecutor, out: &'a OutDir) -> Means<'a> {
-    Means { store, fetch, executor, out: Some(out) }
+    Means { store, fetch, executor: &executor.here, engine: &executor.engine, out: Some(out) }
 }

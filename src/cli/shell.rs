@@ -34,6 +34,6 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let run = ActionRun { name: &node.name, action, image, inputs: inputs.collect() };
     let view = View::new(store, &run)?;
     println!("the action's command is: {}", action.command.join(" "));
-    view.shell(action, (workplace.executor)()?.as_ref(), &build)?;
+    view.shell(action, (workplace.executor.here)()?.as_ref(), &build)?;
     Ok(())
 }

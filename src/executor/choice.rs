@@ -20,6 +20,8 @@ pub enum Choice {
     Namespace,
     /// The Docker daemon that `DOCKER_HOST` names, or this machine's.
     Docker,
+    /// The remote engine of the section `[engine]`; what can't run there runs here, as with `auto`.
+    Reapi,
 }
 
 impl Choice {
@@ -29,10 +31,11 @@ impl Choice {
             Self::Auto => "auto",
             Self::Namespace => "namespace",
             Self::Docker => "docker",
+            Self::Reapi => "reapi",
         }
     }
 
-    /// Makes the executor. `state` is a folder of the user's own; `ahead` says what becomes of Docker containers that wait.
+    /// Makes the executor of this machine. `state` is a folder of the user's own; `ahead` says what becomes of Docker containers that wait.
     ///
     /// # Errors
     /// If it can't be had. What `Namespace` lacks is told by the first action, with the same hints as a probe would give.
@@ -45,7 +48,7 @@ impl Choice {
         match self {
             Self::Namespace => Ok(Arc::new(NamespaceExecutor::new())),
             Self::Docker => docker(),
-            Self::Auto => match probe_once(state) {
+            Self::Auto | Self::Reapi => match probe_once(state) {
                 Ok(()) => Ok(Arc::new(NamespaceExecutor::new())),
                 // The first error is the one that says what to change, unless there is a daemon.
                 Err(error) => docker().map_err(|_| error),

@@ -153,8 +153,7 @@ fn casd_keeps_blobs_and_results() {
 
 #[test]
 fn buildgrid_keeps_blobs_and_results() {
-    let Some(mut server) = servers::buildgrid() else { return };
-    server.endpoint.instance = "main".to_owned();
+    let Some(server) = servers::buildgrid() else { return };
     blobs(&server);
     results(&server);
     refusals(&server);

@@ -41,7 +41,7 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn start(mut command: Command, port: u16, folder: TempDir) -> Server {
+fn start(mut command: Command, port: u16, instance: &str, folder: TempDir) -> Server {
     let log = folder.path().join("log");
     let output = File::create(&log).unwrap();
     command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output).process_group(0);
@@ -49,6 +49,7 @@ fn start(mut command: Command, port: u16, folder: TempDir) -> Server {
     let endpoint = Endpoint {
         deadline: Duration::from_secs(20),
         attempts: 3,
+        instance: instance.to_owned(),
         ..Endpoint::new(format!("grpc://127.0.0.1:{port}"))
     };
     let began = Instant::now();
@@ -77,7 +78,7 @@ pub(crate) fn casd() -> Option<Server> {
         .args(["--bind", &format!("127.0.0.1:{port}"), "--quota-high", "2G", "--buildbox-run"])
         .arg(programs.join("buildbox-run"))
         .arg(folder.path().join("store"));
-    Some(start(command, port, folder))
+    Some(start(command, port, "", folder))
 }
 
 /// BuildGrid: a cache that is stricter.
@@ -89,7 +90,7 @@ pub(crate) fn buildgrid() -> Option<Server> {
     fs::write(&settings, buildgrid_settings(port, folder.path())).unwrap();
     let mut command = Command::new(program);
     command.args(["server", "start", "-v"]).arg(&settings);
-    Some(start(command, port, folder))
+    Some(start(command, port, "main", folder))
 }
 
 fn buildgrid_settings(port: u16, folder: &Path) -> String {

@@ -12,6 +12,7 @@ use bazel_remote_apis::google::protobuf;
 use build_graph::{Entry, RelPath, SandboxPath, Tree, contract};
 use namespaces::runner::{self, Outcome, Plan, Report};
 use prost::Message as _;
+use serde::{Deserialize, Serialize};
 use tonic::Code;
 
 use super::blobs::{Blob, Source};
@@ -19,6 +20,7 @@ use super::client::Client;
 use super::memo::{self, WireTree};
 use super::merkle::{Node, Received};
 use super::{Endpoint, ReapiError, digest};
+use crate::executor::runner_program;
 use crate::remote::{DigestFunction, WireDigest};
 use crate::store::Store;
 
@@ -31,8 +33,60 @@ pub struct EngineSettings {
     pub endpoint: Endpoint,
     /// What a worker must have, in the engine's own terms.
     pub platform: BTreeMap<String, String>,
-    /// The runner, linked statically; `None`: where `cargo runner` puts it, or beside this program.
-    pub runner: Option<PathBuf>,
+}
+
+/// The section `[engine]` of `pynbox.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct EngineSection {
+    /// What it is called in messages and envelopes, and trusted by.
+    pub name: String,
+    /// `grpc://HOST:PORT`, or `grpcs://HOST:PORT` for TLS.
+    pub url: String,
+    /// The server's instance.
+    #[serde(default)]
+    pub instance: String,
+    /// What a worker must have, in the engine's own terms.
+    #[serde(default)]
+    pub platform: BTreeMap<String, String>,
+    /// A file of certificates to trust in place of the system's.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
+    /// The file of a certificate to show, and of its key.
+    #[serde(default)]
+    pub client_certificate: Option<PathBuf>,
+    /// The key of that certificate.
+    #[serde(default)]
+    pub client_key: Option<PathBuf>,
+    /// The environment variable that holds a token to be sent as `Authorization: Bearer`.
+    #[serde(default)]
+    pub token_variable: Option<String>,
+}
+
+impl EngineSection {
+    /// The settings; paths are relative to `root`.
+    ///
+    /// # Errors
+    /// [`ReapiError::Settings`] if they don't fit together.
+    pub fn settings(&self, root: &Path) -> Result<EngineSettings, ReapiError> {
+        let mut endpoint = Endpoint { instance: self.instance.clone(), ..Endpoint::new(&self.url) };
+        endpoint.ca = self.ca.as_ref().map(|path| root.join(path));
+        endpoint.client_certificate = match (&self.client_certificate, &self.client_key) {
+            (Some(certificate), Some(key)) => Some((root.join(certificate), root.join(key))),
+            (None, None) => None,
+            _ => {
+                let problem = "`client-certificate` and `client-key` are of use together only";
+                return Err(ReapiError::Settings(problem.to_owned()));
+            }
+        };
+        if let Some(variable) = &self.token_variable {
+            let token = std::env::var(variable).map_err(|_| {
+                ReapiError::Settings(format!("the variable `{variable}`, which `token-variable` names, is not set"))
+            })?;
+            endpoint.headers.push(("authorization".to_owned(), format!("Bearer {token}")));
+        }
+        Ok(EngineSettings { name: self.name.clone(), endpoint, platform: self.platform.clone() })
+    }
 }
 
 /// An engine, with what every action on it needs.
@@ -78,7 +132,7 @@ impl Engine {
     /// # Errors
     /// [`ReapiError`].
     pub fn open(settings: EngineSettings) -> Result<Self, ReapiError> {
-        let runner = read_runner(settings.runner.as_deref())?;
+        let runner = runner_program().map_err(|error| ReapiError::Settings(error.to_string()))?;
         let client = Client::new(settings.endpoint)?;
         if !client.capabilities()?.executes {
             return Err(client.wrong("it is a cache alone and executes nothing"));
@@ -368,72 +422,4 @@ enum Where<'a> {
 
 fn own(doing: &'static str, path: &Path, source: io::Error) -> ReapiError {
     ReapiError::Io { doing, path: path.to_owned(), source }
-}
-
-/// The runner's bytes, if it is what a worker can start.
-fn read_runner(asked: Option<&Path>) -> Result<Vec<u8>, ReapiError> {
-    let places = match asked {
-        Some(path) => vec![path.to_owned()],
-        None => default_places(),
-    };
-    for path in &places {
-        match fs::read(path) {
-            Ok(bytes) if is_static(&bytes) => return Ok(bytes),
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(own("read", path, error)),
-            _ => {}
-        }
-    }
-    let places: Vec<_> = places.iter().map(|path| format!("`{}`", path.display())).collect();
-    Err(ReapiError::Settings(format!(
-        "there is no runner for remote workers, linked statically, at {}; build it: `cargo runner`, or set `runner` in the section \
-         [engine] of pynbox.toml",
-        places.join(" or ")
-    )))
-}
-
-fn default_places() -> Vec<PathBuf> {
-    let Ok(program) = std::env::current_exe() else { return Vec::new() };
-    // Programs lie in `target/release`, tests in `target/release/deps`.
-    let built = program
-        .ancestors()
-        .skip(1)
-        .take(3)
-        .map(|above| above.join("x86_64-unknown-linux-gnu").join("release").join(runner::PROGRAM));
-    std::iter::once(program.with_file_name(runner::PROGRAM)).chain(built).collect()
-}
-
-/// Whether it is a program for x86-64 that names no loader of libraries.
-fn is_static(program: &[u8]) -> bool {
-    const PT_INTERP: u32 = 3;
-    let number = |at: usize, length: usize| -> Option<u64> {
-        let bytes = program.get(at..at + length)?;
-        Some(bytes.iter().rev().fold(0, |number, byte| (number << 8) | u64::from(*byte)))
-    };
-    let look = || -> Option<bool> {
-        if !program.starts_with(b"\x7fELF\x02\x01") || number(18, 2)? != 62 {
-            return Some(false);
-        }
-        let (table, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
-        for index in 0..count {
-            let at = usize::try_from(table.checked_add(index * size)?).ok()?;
-            if number(at, 4)? == u64::from(PT_INTERP) {
-                return Some(false);
-            }
-        }
-        Some(true)
-    };
-    look().unwrap_or(false)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_program_that_needs_libraries_is_no_runner() {
-        assert!(!is_static(&fs::read("/proc/self/exe").unwrap()));
-        assert!(!is_static(b"#!/bin/sh\n") && !is_static(b"\x7fELF\x02\x01") && !is_static(b""));
-        let error = read_runner(Some(Path::new("/proc/self/exe"))).unwrap_err().to_string();
-        assert!(error.contains("cargo runner"), "{error}");
-    }
 }

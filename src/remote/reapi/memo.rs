@@ -21,6 +21,9 @@ use crate::store::{Store, StoreError};
 /// So long is an engine believed to have what it had: they keep what is asked for for days.
 const FRESH: Duration = Duration::from_secs(600);
 
+/// Trees of fewer files are hashed sooner than looked up.
+const WORTH: usize = 12;
+
 /// A tree by the server's digests.
 #[derive(Debug, Clone)]
 pub(super) struct WireTree {
@@ -84,6 +87,9 @@ pub(super) fn wire_tree(store: &Store, function: DigestFunction, tree: &Tree) ->
     for file in &known.files {
         text.push_str(&digest::hex(file));
         text.push('\n');
+    }
+    if known.files.len() < WORTH {
+        return Ok(known);
     }
     // It is a help, not a need.
     let _ = write(store, &place, &format!("{}\n{text}", blake3::hash(text.as_bytes()).to_hex()));

@@ -88,6 +88,10 @@ impl ReapiTransport {
             blobs.push(Blob { digest, source: Source::Bytes(bytes) });
             Some(digest::to_proto(&digest))
         };
+        // Some servers see to the directories apart from the message that holds them all.
+        let mut directories = BTreeMap::new();
+        tree.messages(function, &mut directories);
+        directories.into_values().for_each(|directory| drop(keep(directory)));
         let directory = proto::OutputDirectory {
             path: "tree".to_owned(),
             tree_digest: keep(tree.tree_message(function).encode_to_vec()),
