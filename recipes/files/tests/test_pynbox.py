@@ -32,12 +32,13 @@ import zlib
 NOT_IMPORTABLE = {
     "_LWPCookieJar": "imported by cookielib alone",
     "_MozillaCookieJar": "imported by cookielib alone",
+    "ctypes.wintypes": "Windows",
+    "curses": "needs ncurses",
     "dbhash": "needs Berkeley DB",
     "encodings.mbcs": "Windows",
     "distutils.command.bdist_msi": "Windows",
     "distutils.msvc9compiler": "Windows",
     "lib2to3.pgen2.conv": "imports what CPython does not have",
-    "ssl": "needs OpenSSL",
 }
 # What acts when it is imported, as a `__main__` does too.
 ACTS = ["antigravity", "this", "__phello__.foo", "hotshot.stones"]
