@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use indicatif::HumanBytes;
 
-use super::{CommandError, Session};
+use super::{CommandError, Session, pack};
 use crate::build::plan::Plan;
 use crate::build::reachable::Reachable;
 use crate::build::{BuildError, cargo_places};
@@ -24,6 +24,10 @@ pub(super) enum Verb {
     Verify,
     /// Remove the results that were not used for longest. What a build used within the last hour always stays
     Gc(GcOptions),
+    /// Write what the current graph needs into one file
+    Export(pack::Export),
+    /// Take what such a file holds
+    Import(pack::Import),
 }
 
 /// What `cache gc` removes.
@@ -76,6 +80,8 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<(), CommandError> {
             }
         }
         Verb::Gc(options) => gc(session, &store, options)?,
+        Verb::Export(options) => pack::export(session, options)?,
+        Verb::Import(options) => pack::import(session, options)?,
     }
     Ok(())
 }
@@ -90,7 +96,7 @@ fn gc(session: &Session, store: &Store, options: &GcOptions) -> Result<(), Comma
     if options.keep_reachable {
         let project = session.project()?;
         let plan = Plan::open(&session.out(&project))?;
-        let reachable = Reachable::of(&plan, store)?;
+        let reachable = Reachable::of(&plan, store, |_| true)?;
         println!("the current graph needs {} results", reachable.keys.len());
         if let [first, others @ ..] = &reachable.unknown[..] {
             println!(

@@ -9,6 +9,7 @@ mod fetch;
 mod gen_verb;
 mod install;
 mod lock;
+mod pack;
 mod run_action;
 mod shell;
 mod source;
@@ -95,6 +96,7 @@ enum Verb {
 pub fn main(bundle: impl FnOnce() -> Bundle + 'static) -> ExitCode {
     // Folders and files that this program makes are the same for everybody.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    end_quietly_at_a_closed_pipe();
     let cli = Cli::parse();
     let session = Session { bundle: LazyCell::new(Box::new(bundle)), common: cli.common };
     let done = match &cli.verb {
@@ -119,6 +121,21 @@ pub fn main(bundle: impl FnOnce() -> Bundle + 'static) -> ExitCode {
         }
     }
 }
+
+/// Whoever reads what is printed may have enough of it (`| head`): then this program ends as a signal would end others, and says nothing.
+fn end_quietly_at_a_closed_pipe() {
+    let panic = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        // The only thing that printing fails with here: this program does not close its own output.
+        if info.payload_as_str().is_some_and(|text| text.starts_with("failed printing to stdout: Broken pipe")) {
+            std::process::exit(CLOSED_PIPE);
+        }
+        panic(info);
+    }));
+}
+
+/// What a shell reports of a program that SIGPIPE ended.
+const CLOSED_PIPE: i32 = 128 + 13;
 
 /// A project with a plan, and what it takes to build nodes of it.
 struct Workplace {

@@ -1,12 +1,14 @@
 //! Remote caches: results and bytes on other machines, and whom to believe.
 //!
 //! - [`envelope`]: what a remote says of a result, as bytes that a writer signs
+//! - [`pack`]: results and bytes as one file
 //!
 //! A [`Transport`] speaks one protocol and is believed nothing. What stands above it checks the signature of every envelope, the key in it,
 //! and every byte against its digest; retries, deadlines and the circuit that opens are above it as well. So a transport makes one attempt,
 //! gives up after a time of its own, and says how it failed.
 
 pub mod envelope;
+pub mod pack;
 pub mod reapi;
 
 use std::collections::HashSet;
