@@ -15,6 +15,7 @@ use walkdir::WalkDir;
 
 use crate::executor::Choice;
 use crate::remote::reapi::engine::EngineSection;
+use crate::remote::settings::{RemoteSettings, TrustSettings};
 use crate::store::{Store, StoreError, Taking};
 
 /// The file that marks a project's root and holds its settings.
@@ -72,6 +73,10 @@ pub struct Settings {
     pub source: SourceSettings,
     /// Who else runs actions.
     pub engine: Option<EngineSection>,
+    /// Remote caches, in the order in which they are asked.
+    pub remote: Vec<RemoteSettings>,
+    /// Whom to believe.
+    pub trust: TrustSettings,
 }
 
 /// The section `[build]`.

@@ -11,6 +11,7 @@ use pynbox_build::build::plan::{OutDir, Plan};
 use pynbox_build::build_graph::node::{Action, ActionInput, NodeName, Op, Selection, Target};
 use pynbox_build::build_graph::{Projection, RelPath, SandboxPath, Tree};
 use pynbox_build::executor::{Executor, NamespaceExecutor};
+use pynbox_build::remote::caches::Caches;
 use pynbox_build::remote::reapi::engine::{Engine, EngineSettings};
 use pynbox_build::source::{FetchSettings, Fetcher};
 use pynbox_build::store::Store;
@@ -33,6 +34,7 @@ struct Workplace {
     store: Store,
     plan: Plan,
     fetcher: Fetcher,
+    caches: Caches,
     out: OutDir,
 }
 
@@ -47,12 +49,12 @@ impl Workplace {
         let out = OutDir::new(folder.path().join("out"));
         let plan = Plan::open(&out).unwrap();
         let fetcher = Fetcher::new(FetchSettings::new(store.root().join("partial")));
-        Self { store, plan, fetcher, out, _folder: folder }
+        Self { store, plan, fetcher, caches: Caches::default(), out, _folder: folder }
     }
 
     fn means(&self) -> Means<'_> {
         let (store, fetch) = (&self.store, &self.fetcher);
-        Means { store, fetch, executor: &here, engine: &|| Ok(None), out: Some(&self.out) }
+        Means { store, fetch, executor: &here, engine: &|| Ok(None), out: Some(&self.out), caches: &self.caches }
     }
 }
 

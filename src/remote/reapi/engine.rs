@@ -19,7 +19,7 @@ use super::blobs::{Blob, Source};
 use super::client::Client;
 use super::memo::{self, WireTree};
 use super::merkle::{Node, Received};
-use super::{Endpoint, ReapiError, digest};
+use super::{Endpoint, ReapiError, bearer, digest};
 use crate::executor::runner_program;
 use crate::remote::{DigestFunction, WireDigest};
 use crate::store::Store;
@@ -79,12 +79,7 @@ impl EngineSection {
                 return Err(ReapiError::Settings(problem.to_owned()));
             }
         };
-        if let Some(variable) = &self.token_variable {
-            let token = std::env::var(variable).map_err(|_| {
-                ReapiError::Settings(format!("the variable `{variable}`, which `token-variable` names, is not set"))
-            })?;
-            endpoint.headers.push(("authorization".to_owned(), format!("Bearer {token}")));
-        }
+        endpoint.headers.extend(self.token_variable.as_deref().map(bearer).transpose()?);
         Ok(EngineSettings { name: self.name.clone(), endpoint, platform: self.platform.clone() })
     }
 }

@@ -25,11 +25,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use thiserror::Error;
+use url::Url;
 
 pub use blobs::{Blob, Receive, Source};
 pub use client::{Capabilities, Client};
 
 use super::WireDigest;
+use super::settings::RemoteSettings;
 
 /// Where a server is and how to speak to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +65,28 @@ impl Endpoint {
             attempts: 4,
         }
     }
+
+    /// The endpoint of a remote cache: its URL's path is the instance.
+    ///
+    /// # Errors
+    /// [`ReapiError::Settings`] if the variable of its token is not set.
+    pub fn of_remote(url: &Url, settings: &RemoteSettings) -> Result<Self, ReapiError> {
+        let mut place = url.clone();
+        place.set_path("");
+        let mut endpoint = Self::new(place.as_str().trim_end_matches('/'));
+        endpoint.instance = url.path().trim_matches('/').to_owned();
+        endpoint.deadline = settings.deadline();
+        endpoint.headers.extend(settings.token_variable.as_deref().map(bearer).transpose()?);
+        Ok(endpoint)
+    }
+}
+
+/// The header that shows the token in a variable.
+fn bearer(variable: &str) -> Result<(String, String), ReapiError> {
+    let token = std::env::var(variable).map_err(|_| {
+        ReapiError::Settings(format!("the variable `{variable}`, which `token-variable` names, is not set"))
+    })?;
+    Ok(("authorization".to_owned(), format!("Bearer {token}")))
 }
 
 /// A server could not be used.
