@@ -19,8 +19,10 @@ use pynbox_build::store::Store;
 use crate::servers::{self, Server};
 
 fn engine(server: &Server) -> Engine {
+    // The user that the worker's own container shows: nobody may hand on user 0 of a container without rights.
+    let platform = ["unixGID", "unixUID"].map(|name| (name.to_owned(), "1000".to_owned()));
     let settings =
-        EngineSettings { name: "farm".to_owned(), endpoint: server.endpoint.clone(), platform: Default::default() };
+        EngineSettings { name: "farm".to_owned(), endpoint: server.endpoint.clone(), platform: platform.into() };
     Engine::open(settings).unwrap()
 }
 
