@@ -133,8 +133,8 @@ fn what_an_action_makes_and_prints_comes_back() {
     };
     // What an action sees of its input, and modes, links and empty directories of outputs.
     let (local, remote) = both(
-        "umask; ls -ln --time-style=+%s / /build /build/in > seen; ls -id in/one in/two | cut -d' ' -f1 | sort -u | wc -l >> seen
-         env | sort >> seen; id >> seen; cat in/one >> seen; cat /proc/self/comm >> seen; echo $$ >> seen
+        "umask > seen; stat -c '%a %u %g %s %Y %n' in/one in/two >> seen; stat -c '%a %u %g %Y %n' in /build /tmp >> seen
+         stat -c %i in/one in/two | sort -u | wc -l >> seen; env | sort >> seen; id -u >> seen; cat in/one >> seen
          mkdir -p out/empty out/deep; cp seen out/deep/a; chmod 4711 out/deep/a; ln -s /nowhere out/link; echo printed",
         &["seen", "out"],
     );
