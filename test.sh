@@ -21,7 +21,8 @@ step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps --quiet
 
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+stop_docker() { :; }
+trap 'stop_docker; rm -rf "$work"' EXIT
 
 step "the main job, into $work/dest"
 ./quickstart.sh "$work/dest"
@@ -37,6 +38,9 @@ else
     echo "ninja 1.13 is not to be had; the tests run on $(ninja --version) alone"
 fi
 export PYNBOX_TEST_NINJAS
+
+step "a Docker daemon"
+. ./scripts/docker.sh
 
 step "tests of the build tool"
 cargo test --release --locked --workspace
