@@ -13,6 +13,7 @@ use pynbox_build::build::evaluate::Means;
 use pynbox_build::build::plan::{OutDir, Plan};
 use pynbox_build::build_graph::node::{NodeName, Op};
 use pynbox_build::executor::{Ahead, DockerExecutor, Executor, NamespaceExecutor};
+use pynbox_build::remote::caches::Caches;
 use pynbox_build::source::{FetchSettings, Fetcher};
 use pynbox_build::store::Store;
 
@@ -38,7 +39,8 @@ fn zlib_comes_out_the_same_in_docker() {
     let plan = Plan::open(&out).unwrap();
     let fetch = Fetcher::new(FetchSettings::new(store.root().join("partial")));
     let namespaces = || Ok(Arc::new(NamespaceExecutor::new()) as Arc<dyn Executor>);
-    let means = Means { store: &store, fetch: &fetch, executor: &namespaces, out: None };
+    let caches = Caches::default();
+    let means = Means { store: &store, fetch: &fetch, executor: &namespaces, out: None, caches: &caches };
     let demand = Demand::new(means, &plan, Stamps::Old);
     let mut compared = 0;
     let names: Vec<NodeName> =

@@ -16,6 +16,8 @@ use crate::store::Store;
 pub struct Reachable {
     /// The keys of the nodes.
     pub keys: HashSet<NodeKey>,
+    /// The nodes with their keys, sorted by name.
+    pub nodes: Vec<(NodeName, NodeKey)>,
     /// Trees that stand under no key: files of the project.
     pub trees: HashSet<TreeDigest>,
     /// Nodes whose key is not known yet, because an input of theirs was never built, or is lost.
@@ -48,7 +50,9 @@ impl Reachable {
                 }
             }
             if digests.len() == node.op.selections().len() {
-                reachable.keys.insert(KeyInputs::new(&node.op, &digests).key());
+                let key = KeyInputs::new(&node.op, &digests).key();
+                reachable.keys.insert(key);
+                reachable.nodes.push((name, key));
             } else {
                 reachable.unknown.push(name);
             }

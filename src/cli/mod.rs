@@ -1,6 +1,7 @@
 //! The command line: one file a verb.
 
 mod cache;
+mod cache_remote;
 mod checkout;
 mod clean;
 mod error;
@@ -31,6 +32,9 @@ use crate::build::evaluate::Means;
 use crate::build::plan::{OutDir, Plan};
 use crate::executor::{Ahead, Choice, Executor};
 use crate::project::Project;
+use crate::remote::caches::Caches;
+use crate::remote::settings::{self, Place, RemoteSettings, Role};
+use crate::remote::trust::Trust;
 use crate::source::{FetchSettings, Fetcher};
 use crate::store::Store;
 
@@ -56,6 +60,12 @@ struct Common {
     /// Run actions in namespaces of this machine, in Docker containers, or in whichever can be had; default: the project's
     #[arg(long, global = true, value_enum, value_name = "EXECUTOR")]
     executor: Option<Choice>,
+    /// Use this remote cache before those of the settings: `NAME:rw=URL` to write to it, `NAME:unsigned=URL` to take what nobody signed
+    #[arg(long, global = true, value_name = "NAME[:rw][:unsigned]=URL")]
+    remote: Vec<String>,
+    /// Use no remote cache
+    #[arg(long, global = true, conflicts_with = "remote")]
+    no_remote: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -142,12 +152,14 @@ struct Workplace {
     plan: Plan,
     fetcher: Fetcher,
     executor: FindExecutor,
+    caches: Caches,
 }
 
 impl Workplace {
     /// Builds nodes of the plan.
     fn demand(&self, stamps: Stamps) -> Demand<'_> {
-        Demand::new(means(&self.store, &self.fetcher, &self.executor, self.plan.out()), &self.plan, stamps)
+        let executor = &self.executor;
+        Demand::new(means(&self.store, &self.fetcher, executor, self.plan.out(), &self.caches), &self.plan, stamps)
     }
 }
 
@@ -185,7 +197,8 @@ impl Session {
         let plan = Plan::open(&self.out(&project))?;
         let fetcher = self.fetcher(&project, &store);
         let executor = self.find_executor(&project, &store, ahead);
-        Ok(Workplace { project, store, plan, fetcher, executor })
+        let caches = self.caches(&project, &store)?;
+        Ok(Workplace { project, store, plan, fetcher, executor, caches })
     }
 
     /// How the executor is had that the options or else the project's settings name.
@@ -200,6 +213,38 @@ impl Session {
             }
             Ok(Arc::clone(found.insert(choice.executor(&state, ahead)?)))
         })
+    }
+
+    /// The remotes that options, the environment and the settings name, in this order.
+    fn remotes(&self, project: &Project) -> Result<Vec<RemoteSettings>, CommandError> {
+        if self.common.no_remote {
+            return Ok(Vec::new());
+        }
+        let variable = std::env::var(settings::REMOTES_VARIABLE).ok();
+        let mut remotes = settings::all(&self.common.remote, variable.as_deref(), &project.settings.remote)?;
+        if self.common.offline || project.settings.source.offline {
+            remotes.retain(|remote| matches!(remote.place(&project.root), Ok(Place::Folder(_))));
+        }
+        Ok(remotes)
+    }
+
+    /// Whom to believe, and the key that signs.
+    fn trust(&self, project: &Project) -> Result<Trust, CommandError> {
+        let trust = &project.settings.trust;
+        let variable = std::env::var_os(settings::KEY_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let key = variable.or_else(|| trust.signing_key.as_ref().map(|path| project.root.join(path)));
+        Ok(Trust::new(trust, key.as_deref())?)
+    }
+
+    fn caches(&self, project: &Project, store: &Store) -> Result<Caches, CommandError> {
+        let remotes = self.remotes(project)?;
+        if remotes.is_empty() {
+            return Ok(Caches::default());
+        }
+        // Who only reads needs no key.
+        let writes = remotes.iter().any(|remote| remote.role == Role::ReadWrite);
+        let trust = if writes { self.trust(project)? } else { Trust::new(&project.settings.trust, None)? };
+        Ok(Caches::open(remotes, trust, &project.root, store)?)
     }
 
     /// The target that was asked for, or the project's default.
@@ -219,6 +264,12 @@ impl Session {
 }
 
 /// The means of a build in a project.
-fn means<'a>(store: &'a Store, fetch: &'a Fetcher, executor: &'a FindExecutor, out: &'a OutDir) -> Means<'a> {
-    Means { store, fetch, executor, out: Some(out) }
+fn means<'a>(
+    store: &'a Store,
+    fetch: &'a Fetcher,
+    executor: &'a FindExecutor,
+    out: &'a OutDir,
+    caches: &'a Caches,
+) -> Means<'a> {
+    Means { store, fetch, executor, out: Some(out), caches }
 }

@@ -14,7 +14,9 @@ use super::{CommandError, Session};
 use crate::build::BuildError;
 use crate::build::plan::Plan;
 use crate::build::reachable::Reachable;
+use crate::remote::envelope::SignedEnvelope;
 use crate::remote::pack::{self, PackError};
+use crate::remote::trust::Trust;
 
 /// Options of `cache export`.
 #[derive(Debug, Args)]
@@ -84,8 +86,10 @@ pub(super) fn export(session: &Session, options: &Export) -> Result<(), CommandE
 pub(super) fn import(session: &Session, options: &Import) -> Result<(), CommandError> {
     let store = session.store()?;
     let file = File::open(&options.file).map_err(BuildError::io("open", &options.file))?;
-    let unsigned = options.unsigned;
-    let mut accept = |_: &_| (!unsigned).then(|| "nobody whom you trust has signed it".to_owned());
+    let trust = Trust::new(&session.project()?.settings.trust, None)?;
+    let mut accept = |signed: &SignedEnvelope| {
+        trust.judge(signed.envelope.key, signed, options.unsigned).err().map(|distrust| distrust.to_string())
+    };
     let (taken, problem) =
         pack::read(&store, file, &mut accept).map_err(|error| failed("read", &options.file, error))?;
     println!(
