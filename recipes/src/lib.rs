@@ -6,6 +6,7 @@ mod ncurses;
 mod openssl;
 mod python;
 mod python_host;
+mod readline;
 mod sandbox_inner;
 mod sandbox_outer;
 mod sqlite;
@@ -61,7 +62,7 @@ fn set() -> RecipeSet {
         recipe("openssl", "1.1.1w", wasm, openssl::describe),
         recipe("ffi", "0.1.0", wasm, ffi::describe),
         recipe("ncurses", "6.4", wasm, ncurses::describe),
-        recipe("readline", "8.2", wasm, ncurses::describe2),
+        recipe("readline", "8.2", wasm, readline::describe),
         recipe("python-host", "2.7.18", host, python_host::describe),
         recipe("python", "2.7.18", wasm, python::describe),
         recipe("python-tests", "2.7.18", wasm, python::tests::describe),
