@@ -67,7 +67,7 @@ impl Bench {
         };
         Self {
             executor,
-            state: state,
+            state,
             folder,
             root,
             inputs: Vec::new(),

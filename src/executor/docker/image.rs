@@ -280,9 +280,9 @@ fn write_archive(to: impl Write, root: &Path, runner: &[u8], layers: &[Layer; 2]
         let mut to = Counted { to: builder.get_mut(), count: 0 };
         to.to.write_all(header.as_bytes())?;
         if index == 0 {
-            write_image_layer(root, &mut to)?
+            write_image_layer(root, &mut to)?;
         } else {
-            write_runner_layer(runner, &mut to)?
+            write_runner_layer(runner, &mut to)?;
         }
         if to.count != layer.length {
             return Err(io::Error::other("it changed while it was read"));
