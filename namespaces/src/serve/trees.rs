@@ -187,7 +187,7 @@ mod tests {
         let long = "x".repeat(200);
         fs::write(from.join("a").join(&long), "long").unwrap();
         fs::write(from.join("locked"), "secret").unwrap();
-        fs::set_permissions(from.join("locked"), Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(from.join("locked"), Permissions::from_mode(0o000)).unwrap();
         symlink("/outside/".repeat(30), from.join("link")).unwrap();
         fs::set_permissions(from.join("a/empty"), Permissions::from_mode(0o500)).unwrap();
         let mut archive = Vec::new();

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::body_full;
+use bollard::container::LogOutput;
 use bollard::query_parameters::{
     DownloadFromContainerOptions, ResizeContainerTTYOptions, UploadToContainerOptions, WaitContainerOptions,
 };
@@ -77,8 +78,11 @@ async fn in_container(inner: &Inner, id: &str, run: &Run<'_>, terminal: bool) ->
             }
         };
         let Some(Ok(part)) = part else { break };
-        let mut stdout = io::stdout().lock();
-        let _ = stdout.write_all(part.as_ref()).and_then(|()| stdout.flush());
+        // Who does not want to see it may close the stream.
+        let _ = match part {
+            LogOutput::StdErr { message } => io::stderr().write_all(&message),
+            other => io::stdout().write_all(other.as_ref()).and_then(|()| io::stdout().flush()),
+        };
     }
     if !over {
         let _ = ended.next().await;
