@@ -40,7 +40,8 @@ fn zlib_comes_out_the_same_in_docker() {
     let fetch = Fetcher::new(FetchSettings::new(store.root().join("partial")));
     let namespaces = || Ok(Arc::new(NamespaceExecutor::new()) as Arc<dyn Executor>);
     let caches = Caches::default();
-    let means = Means { store: &store, fetch: &fetch, executor: &namespaces, out: None, caches: &caches };
+    let means =
+        Means { store: &store, fetch: &fetch, executor: &namespaces, engine: &|| Ok(None), out: None, caches: &caches };
     let demand = Demand::new(means, &plan, Stamps::Old);
     let mut compared = 0;
     let names: Vec<NodeName> =
