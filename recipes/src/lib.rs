@@ -5,6 +5,7 @@ mod python;
 mod python_host;
 mod sandbox_inner;
 mod sandbox_outer;
+mod suites;
 mod tests_package;
 pub mod toolchains;
 mod zlib;
@@ -35,7 +36,8 @@ pub fn bundle() -> Bundle {
         }
     }
     let sources = SourcesDigest { folders: SOURCE_FOLDERS, digest: SOURCES_DIGEST };
-    Bundle { set: set(), locks, files, default_target: Target(toolchains::WASM.to_owned()), sources: Some(sources) }
+    let default_target = Target(toolchains::WASM.to_owned());
+    Bundle { set: set(), locks, files, default_target, sources: Some(sources), suites: suites::all() }
 }
 
 fn set() -> RecipeSet {

@@ -23,7 +23,7 @@ const fn with_flags(name: &'static str, sources: &'static str, flags: &'static s
 /// First what every interpreter has (CPython's `Setup.dist`), then what needs no library but zlib. Left out: modules that need a library
 /// (`_bsddb`, `_ctypes`, `_curses`, `dbm`, `gdbm`, `_hashlib`, `nis`, `readline`, `_sqlite3`, `_ssl`, `_tkinter`, `crypt`, `spwd`), a
 /// device (`ossaudiodev`, `linuxaudiodev`), another process (`_multiprocessing`), or are for CPython's own tests (`_testcapi`,
-/// `_ctypes_test`, `xxsubtype`).
+/// `_ctypes_test`).
 pub(super) const MODULES: &[Module] = &[
     module("_codecs", "_codecsmodule.c"),
     module("_sre", "_sre.c"),
@@ -92,7 +92,8 @@ pub(super) const MODULES: &[Module] = &[
     module("termios", "termios.c"),
     module("time", "timemodule.c"),
     module("unicodedata", "unicodedata.c"),
-    Module { name: "zlib", sources: "zlibmodule.c", flags: "", zlib: true },
+    module("xxsubtype", "xxsubtype.c"),
+    Module { name: "zlib", sources: "zlibmodule.c", flags: "-DHAVE_ZLIB_COPY", zlib: true },
 ];
 
 /// A module in a file of its own, loaded when it is imported.
