@@ -5,7 +5,7 @@
 //!
 //! The rooms: [`cli`] one file a verb; [`project`] settings and files of the project; [`build`] nodes to trees; [`store`] trees and
 //! results; [`executor`] containers; [`source`] pinned files; [`archive`], [`image`], [`patch`] operations in process; [`lock`] pins;
-//! [`install`] packages and receipts; [`check`] tests that others wrote.
+//! [`install`] packages and receipts; [`remote`] caches and engines on other machines; [`check`] tests that others wrote.
 //!
 //! A program with recipes of its own:
 //!
@@ -25,6 +25,7 @@ pub mod install;
 pub mod lock;
 pub mod patch;
 pub mod project;
+pub mod remote;
 pub mod source;
 pub mod store;
 

@@ -5,7 +5,8 @@ use build_graph::dsl::{Compilation, Context, Product};
 
 use crate::toolchains;
 
-const UNITS: [&str; 17] = [
+const UNITS: [&str; 18] = [
+    "calls",
     "create",
     "descriptors",
     "dlfcn",

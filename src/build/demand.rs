@@ -11,6 +11,7 @@ use super::BuildError;
 use super::evaluate::{Means, evaluate};
 use super::plan::Plan;
 use super::selections::{SelectionFault, Selections};
+use crate::store::Origin;
 
 /// Builds nodes of a plan.
 pub struct Demand<'a> {
@@ -110,8 +111,8 @@ impl<'a> Demand<'a> {
                 problem: format!("names files of the project in `{}` which the store has lost", node.name),
             });
         }
-        let tree = evaluate(&self.means, node, inputs)?;
-        let digest = record(&self.means, node, key, &digests, &tree)?;
+        let (tree, origin) = evaluate(&self.means, node, inputs)?;
+        let digest = record(&self.means, node, key, &digests, &tree, origin)?;
         Ok(Obtained { tree: digest, key, built: true })
     }
 
@@ -173,8 +174,9 @@ pub fn record(
     key: NodeKey,
     digests: &[TreeDigest],
     tree: &Tree,
+    origin: Origin,
 ) -> Result<TreeDigest, BuildError> {
     let digest = means.store.put_tree(tree)?;
-    means.store.record(key, digest, &KeyInputs::new(&node.op, digests).explain())?;
+    means.store.record_from(key, digest, &KeyInputs::new(&node.op, digests).explain(), origin)?;
     Ok(digest)
 }

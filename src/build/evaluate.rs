@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use build_graph::node::{Node, NodeName, Op, Part};
+use build_graph::node::{Action, Node, NodeName, Op, Part};
 use build_graph::{Entry, RelPath, Tree};
 
 use super::action::ActionRun;
@@ -12,7 +12,7 @@ use super::{BuildError, action, host_program};
 use crate::executor::Executor;
 use crate::install::package;
 use crate::source::{Fetcher, Job, Quiet};
-use crate::store::Store;
+use crate::store::{Origin, Store};
 use crate::{archive, image, patch};
 
 /// What operations need of the world.
@@ -28,11 +28,33 @@ pub struct Means<'a> {
 }
 
 /// Makes a node's tree of its selected inputs, which are in the order of [`Op::selections`] and whose bytes are all in the store. The
-/// bytes of the result are in the store afterwards; nothing is recorded.
+/// bytes of the result are in the store afterwards; nothing is recorded. Says where it was computed, too.
 ///
 /// # Errors
 /// [`BuildError`], whatever the operation is.
-pub fn evaluate(means: &Means<'_>, node: &Node, inputs: Vec<Arc<Tree>>) -> Result<Tree, BuildError> {
+pub fn evaluate(means: &Means<'_>, node: &Node, inputs: Vec<Arc<Tree>>) -> Result<(Tree, Origin), BuildError> {
+    if let Op::Action(description) = &node.op {
+        return act(means, node, description, inputs);
+    }
+    Ok((evaluate_here(means, node, inputs)?, Origin::Here))
+}
+
+/// One action, where its executor runs it.
+fn act(
+    means: &Means<'_>,
+    node: &Node,
+    description: &Action,
+    inputs: Vec<Arc<Tree>>,
+) -> Result<(Tree, Origin), BuildError> {
+    let mut inputs = inputs.into_iter();
+    let image = inputs.next().ok_or_else(|| BuildError::Input("the action has no image".to_owned()))?;
+    let executor = (means.executor)()?;
+    let run = ActionRun { name: &node.name, action: description, image, inputs: inputs.collect() };
+    let tree = action::run(means.store, executor.as_ref(), means.out, &run)?;
+    Ok((tree, executor.engine().map_or(Origin::Here, |engine| Origin::Engine(engine.to_owned()))))
+}
+
+fn evaluate_here(means: &Means<'_>, node: &Node, inputs: Vec<Arc<Tree>>) -> Result<Tree, BuildError> {
     let store = means.store;
     match &node.op {
         Op::Source(pin) => {
@@ -63,13 +85,7 @@ pub fn evaluate(means: &Means<'_>, node: &Node, inputs: Vec<Arc<Tree>>) -> Resul
             let packages = inputs.iter().zip(&image.packages).map(package).collect::<Result<Vec<_>, _>>()?;
             Ok(image::build_image(&packages, &image.links, &image.part, store)?)
         }
-        Op::Action(description) => {
-            let mut inputs = inputs.into_iter();
-            let image = inputs.next().ok_or_else(|| BuildError::Input("the action has no image".to_owned()))?;
-            let executor = (means.executor)()?;
-            let run = ActionRun { name: &node.name, action: description, image, inputs: inputs.collect() };
-            action::run(store, executor.as_ref(), means.out, &run)
-        }
+        Op::Action(description) => Ok(act(means, node, description, inputs)?.0),
         Op::Package(description) => {
             let content = merge(&description.content, &inputs)?;
             let scratch = store.scratch()?;

@@ -144,8 +144,8 @@ impl Resolver<'_> {
                 _ => return Ok(self.run(node)),
             }
         }
-        let tree = evaluate(self.means, node, inputs)?;
+        let (tree, origin) = evaluate(self.means, node, inputs)?;
         self.evaluated += 1;
-        Ok(State::Known(record(self.means, node, key, &digests, &tree)?))
+        Ok(State::Known(record(self.means, node, key, &digests, &tree, origin)?))
     }
 }

@@ -91,14 +91,15 @@ pub(super) fn mark(dir: &impl std::os::fd::AsFd, name: &str, modified: Time, sta
 }
 
 /// The canonical encoding, as `build_graph::encode` documents it.
-fn to_bytes(tree: &Tree) -> Vec<u8> {
+pub(crate) fn to_bytes(tree: &Tree) -> Vec<u8> {
     let mut bytes = Bytes(Vec::with_capacity(128 * (tree.len() + 1)));
     bytes.sized(0, tree.domain().as_bytes());
     tree.encode(&mut bytes);
     bytes.0
 }
 
-struct Bytes(Vec<u8>);
+/// Writes the canonical encoding down.
+pub(crate) struct Bytes(pub(crate) Vec<u8>);
 
 impl Bytes {
     fn head(&mut self, kind: u8, value: u64) {
@@ -106,7 +107,8 @@ impl Bytes {
         self.0.extend_from_slice(&value.to_le_bytes());
     }
 
-    fn sized(&mut self, kind: u8, bytes: &[u8]) {
+    /// Bytes of a kind, after their length: kind 0 is a domain, kind 1 a text.
+    pub(crate) fn sized(&mut self, kind: u8, bytes: &[u8]) {
         self.head(kind, bytes.len() as u64);
         self.0.extend_from_slice(bytes);
     }
@@ -132,7 +134,7 @@ impl Encoder for Bytes {
 }
 
 /// The tree that these bytes encode. `None` unless they are just what [`to_bytes`] would give for it.
-fn from_bytes(bytes: &[u8]) -> Option<Tree> {
+pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Tree> {
     let mut reader = Reader(bytes);
     if reader.sized(0)? != Tree::new().domain().as_bytes() {
         return None;
@@ -156,26 +158,29 @@ fn from_bytes(bytes: &[u8]) -> Option<Tree> {
     if reader.0.is_empty() { Tree::from_sorted(entries) } else { None }
 }
 
-struct Reader<'bytes>(&'bytes [u8]);
+/// Reads the canonical encoding; `None` wherever something else stands.
+pub(crate) struct Reader<'bytes>(pub(crate) &'bytes [u8]);
 
 impl<'bytes> Reader<'bytes> {
-    fn take(&mut self, count: usize) -> Option<&'bytes [u8]> {
+    pub(crate) fn take(&mut self, count: usize) -> Option<&'bytes [u8]> {
         let (taken, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
         Some(taken)
     }
 
-    fn head(&mut self, kind: u8) -> Option<u64> {
+    /// A number (kind 2), or the head of a list (kind 4).
+    pub(crate) fn head(&mut self, kind: u8) -> Option<u64> {
         let taken = self.take(9)?;
         (taken[0] == kind).then(|| u64::from_le_bytes(taken[1..].try_into().unwrap_or_default()))
     }
 
-    fn sized(&mut self, kind: u8) -> Option<&'bytes [u8]> {
+    /// What [`Bytes::sized`] wrote.
+    pub(crate) fn sized(&mut self, kind: u8) -> Option<&'bytes [u8]> {
         let length = self.head(kind)?;
         self.take(usize::try_from(length).ok()?)
     }
 
-    fn digest(&mut self) -> Option<[u8; 32]> {
+    pub(crate) fn digest(&mut self) -> Option<[u8; 32]> {
         let taken = self.take(33)?;
         if taken[0] == 3 { taken[1..].try_into().ok() } else { None }
     }

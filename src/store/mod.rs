@@ -32,7 +32,7 @@ mod files;
 mod gc;
 mod ingest;
 mod lock;
-mod manifest;
+pub(crate) mod manifest;
 mod materialise;
 mod record;
 mod remove;
@@ -55,6 +55,7 @@ pub use gc::{GcPolicy, GcReport};
 pub use ingest::Taking;
 pub use lock::KeyLock;
 pub use materialise::Materialise;
+pub use record::Origin;
 pub use session::Scratch;
 pub use verify::{Damage, Report, Stats};
 

@@ -17,6 +17,34 @@ pub(super) struct Record {
     pub(super) key: NodeKey,
     pub(super) tree: TreeDigest,
     explanation: Vec<String>,
+    #[serde(default, skip_serializing_if = "Origin::is_here")]
+    origin: Origin,
+}
+
+/// Where a result was computed, as far as this store knows. What came of an engine or a cache is not signed unless that one is trusted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// On this machine, by a program of this store's owner.
+    #[default]
+    Here,
+    /// By a remote engine, of this name in the settings.
+    Engine(String),
+    /// Taken from a remote cache.
+    Cache {
+        /// The name of the cache in the settings.
+        remote: String,
+        /// Whether a trusted key had signed it.
+        signed: bool,
+        /// Which engine computed it, as the signer says; `None`: the signer's own machine.
+        engine: Option<String>,
+    },
+}
+
+impl Origin {
+    fn is_here(&self) -> bool {
+        *self == Self::Here
+    }
 }
 
 impl Store {
@@ -60,9 +88,17 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoTree`] if the tree's manifest is not in the store, and [`StoreError`] if the record can't be written.
     pub fn record(&self, key: NodeKey, tree: TreeDigest, explanation: &[String]) -> Result<()> {
+        self.record_from(key, tree, explanation, Origin::Here)
+    }
+
+    /// As [`Store::record`], for a result that was not computed here.
+    ///
+    /// # Errors
+    /// As [`Store::record`].
+    pub fn record_from(&self, key: NodeKey, tree: TreeDigest, explanation: &[String], origin: Origin) -> Result<()> {
         let name = sharded(key.as_bytes());
         let failed = |error| self.inside("writing the result", &name)(error);
-        let record = Record { key, tree, explanation: explanation.to_vec() };
+        let record = Record { key, tree, explanation: explanation.to_vec(), origin };
         // To replace a file costs a file system that guards against lost renames a hundred times what a new one costs.
         if self.read_record(key, true)?.is_some_and(|there| there == record) && self.tree(tree)?.is_some() {
             return Ok(());
@@ -89,6 +125,14 @@ impl Store {
     /// [`StoreError`] if a file can't be read.
     pub fn explanation(&self, key: NodeKey) -> Result<Option<Vec<String>>> {
         Ok(self.read_record(key, false)?.map(|record| record.explanation))
+    }
+
+    /// Where the result of a key was computed, if it is recorded.
+    ///
+    /// # Errors
+    /// [`StoreError`] if a file can't be read.
+    pub fn origin(&self, key: NodeKey) -> Result<Option<Origin>> {
+        Ok(self.read_record(key, false)?.map(|record| record.origin))
     }
 
     /// Reads a record; `in_use` marks it.

@@ -16,6 +16,7 @@ pub struct ActionBuilder<'c, 'a> {
     inputs: Vec<(Take, String)>,
     outputs: Vec<String>,
     pool: Option<String>,
+    image: Option<String>,
 }
 
 impl<'c, 'a> ActionBuilder<'c, 'a> {
@@ -28,7 +29,14 @@ impl<'c, 'a> ActionBuilder<'c, 'a> {
             inputs: Vec::new(),
             outputs: Vec::new(),
             pool: None,
+            image: None,
         }
+    }
+
+    /// Runs in this image of the lock file instead of the toolchain's, of which it is to hold the tools.
+    pub fn image(mut self, name: &str) -> Self {
+        self.image = Some(name.to_owned());
+        self
     }
 
     /// The program and its arguments.
@@ -68,7 +76,7 @@ impl<'c, 'a> ActionBuilder<'c, 'a> {
 
     /// Makes the node; its tree holds the outputs at their paths below `/build`.
     pub fn finish(self) -> Handle {
-        let Self { context, step, command, environment, inputs, outputs, pool } = self;
+        let Self { context, step, command, environment, inputs, outputs, pool, image } = self;
         if command.is_empty() {
             context.mistake(format!("action `{step}` has no command"));
         }
@@ -94,7 +102,11 @@ impl<'c, 'a> ActionBuilder<'c, 'a> {
                 Err(error) => context.mistake(format!("action `{step}`: {error}")),
             }
         }
-        let image = Selection { node: context.image().name().clone(), part: Projection::all() };
+        let image = match image {
+            Some(name) => context.image_named(&name),
+            None => context.image(),
+        };
+        let image = Selection { node: image.name().clone(), part: Projection::all() };
         let action = Action {
             image,
             command,

@@ -411,11 +411,17 @@ impl<'a> Context<'a> {
 
     /// The image of the toolchain.
     pub fn image(&mut self) -> Handle {
+        let name = &self.toolchain.image;
+        self.image_named(name)
+    }
+
+    /// An image of the lock file, with the toolchain's links and sources in it.
+    pub(super) fn image_named(&mut self, name: &str) -> Handle {
         let toolchain = self.toolchain;
-        if let Some(image) = self.assembly.images.get(&toolchain.target) {
+        let key = (toolchain.target.clone(), name.to_owned());
+        if let Some(image) = self.assembly.images.get(&key) {
             return image.clone();
         }
-        let name = &toolchain.image;
         let Some(lock) = self.assembly.materials.locks.image.get(name).cloned() else {
             self.mistake(format!(
                 "no lock file has an image `{name}`: add it to the wanted images and run `pynbox-build lock`"
@@ -449,7 +455,7 @@ impl<'a> Context<'a> {
             let parts = self.parts(layers);
             image = self.shared(format!("image/{name}-with-sources"), Op::Merge { parts });
         }
-        self.assembly.images.insert(toolchain.target.clone(), image.clone());
+        self.assembly.images.insert(key, image.clone());
         image
     }
 

@@ -156,8 +156,8 @@ struct Assembly {
     nodes: Vec<Node>,
     /// Nodes that several recipes share (sources, images, patches), by name.
     shared: HashMap<NodeName, usize>,
-    /// The image of each toolchain that was asked for: every action asks.
-    images: HashMap<Target, Handle>,
+    /// The images that were asked for, by toolchain and name: every action asks.
+    images: HashMap<(Target, String), Handle>,
     contents: HashMap<BlobDigest, Arc<[u8]>>,
     products: BTreeMap<(String, Target), State>,
     errors: Vec<RecipeError>,

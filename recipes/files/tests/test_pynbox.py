@@ -32,6 +32,8 @@ import zlib
 NOT_IMPORTABLE = {
     "_LWPCookieJar": "imported by cookielib alone",
     "_MozillaCookieJar": "imported by cookielib alone",
+    "ctypes.wintypes": "Windows",
+    "curses": "needs ncurses",
     "dbhash": "needs Berkeley DB",
     "encodings.mbcs": "Windows",
     "distutils.command.bdist_msi": "Windows",

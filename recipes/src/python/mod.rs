@@ -40,20 +40,16 @@ const HEADERS: [&str; 7] = [
 ];
 
 /// Parts of the library that are not installed: tests, what needs a module that is not there, what is for other systems.
-const NOT_INSTALLED: [&str; 15] = [
+const NOT_INSTALLED: [&str; 11] = [
     "Lib/test/**",
     "Lib/**/test/**",
     "Lib/**/tests/**",
     "Lib/bsddb/**",
-    "Lib/ctypes/**",
-    "Lib/curses/**",
-    "Lib/ensurepip/**",
     "Lib/idlelib/**",
     "Lib/lib-tk/**",
     "Lib/msilib/**",
     "Lib/multiprocessing/**",
     "Lib/plat-*/**",
-    "Lib/sqlite3/**",
     "Lib/**/*.exe",
     "Lib/pydoc_data/topics.rst",
 ];
@@ -75,7 +71,9 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
         .output("_sysconfigdata.py")
         .finish();
     let pure = source.select(["Lib/**/*.py", "Lib/lib2to3/*.txt"]).except(NOT_INSTALLED).strip("Lib");
-    let library = cx.merge("library", [(pure, ""), (sysconfig.all(), "")]);
+    // Constants of Linux's headers, which are those of this system as well.
+    let constants = source.select(["Lib/plat-linux2/*.py"]).strip("Lib/plat-linux2");
+    let library = cx.merge("library", [(pure, ""), (constants, "plat-wasi"), (sysconfig.all(), "")]);
     let bytecode = cx
         .action("bytecode")
         .shell(&format!("python/bin/python2.7 -S files/compile_library.py library {LIBRARY} bytecode"))
@@ -98,7 +96,10 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
     ];
     content.extend(extensions.into_iter().map(|extension| (extension, "root/python/lib/python2.7/lib-dynload")));
     let mut requires = vec!["sandbox_outer", "sandbox_inner"];
-    requires.extend(EXTENSIONS.iter().map(|extension| extension.needs.0));
+    // What is not a shared library is in the modules.
+    let shared =
+        EXTENSIONS.iter().flat_map(|extension| extension.needs).filter(|(_, library)| library.ends_with(".so"));
+    requires.extend(shared.map(|(recipe, _)| *recipe));
     let package = cx.package(content, requires);
     Product { tree: Some(program), package: Some(package) }
 }
@@ -152,25 +153,30 @@ fn configure(cx: &mut Context<'_>, source: &Handle, files: &Handle) -> Handle {
 fn extensions(cx: &mut Context<'_>, source: &Handle, configured: &Handle) -> Vec<Take> {
     let mut built = Vec::new();
     for extension in EXTENSIONS {
-        let (recipe, library) = extension.needs;
-        let needed = cx.dependency(recipe);
-        let flags = FLAGS.iter().filter(|flag| **flag != "-DPy_BUILD_CORE").map(|flag| (*flag).to_owned());
-        let objects = cx.compile(&Compilation {
+        let needs: Vec<_> =
+            extension.needs.iter().map(|(recipe, library)| (cx.dependency(recipe), (*library).to_owned())).collect();
+        let flags = FLAGS.iter().copied().filter(|flag| *flag != "-DPy_BUILD_CORE");
+        let flags = flags.chain(extension.flags.split_whitespace()).map(str::to_owned);
+        let mut compilation = Compilation {
             units: extension.sources.split_whitespace().map(|unit| format!("Modules/{unit}")).collect(),
             source: Some(source.clone()),
             headers: HEADERS.map(str::to_owned).to_vec(),
-            include: vec![
-                (configured.select(["pyconfig.h"]), "/build/config".to_owned()),
-                (needed.select(["include"]), "/build/needed".to_owned()),
-            ],
-            flags: flags.chain(["-Ineeded/include".to_owned()]).collect(),
+            include: vec![(configured.select(["pyconfig.h"]), "/build/config".to_owned())],
+            flags: flags.collect(),
             pic: true,
             ..Compilation::default()
-        });
+        };
+        for (needed, _) in &needs {
+            compilation.include.push((needed.select(["include"]), "/build/needed".to_owned()));
+        }
+        if !needs.is_empty() {
+            compilation.flags.push("-Ineeded/include".to_owned());
+        }
+        let objects = cx.compile(&compilation);
         let module = cx.shared_library(&SharedLibrary {
             path: format!("lib-dynload/{}.so", extension.name),
             objects,
-            needed: vec![(needed, library.to_owned())],
+            needed: needs,
             ..SharedLibrary::default()
         });
         built.push(module.below("lib-dynload"));

@@ -21,9 +21,8 @@ const fn with_flags(name: &'static str, sources: &'static str, flags: &'static s
 }
 
 /// First what every interpreter has (CPython's `Setup.dist`), then what needs no library but zlib. Left out: modules that need a library
-/// (`_bsddb`, `_ctypes`, `_curses`, `dbm`, `gdbm`, `_hashlib`, `nis`, `readline`, `_sqlite3`, `_ssl`, `_tkinter`, `crypt`, `spwd`), a
-/// device (`ossaudiodev`, `linuxaudiodev`), another process (`_multiprocessing`), or are for CPython's own tests (`_testcapi`,
-/// `_ctypes_test`).
+/// (`EXTENSIONS`, and `_bsddb`, `nis`, `_tkinter`), a list of users (`spwd`), a device (`ossaudiodev`, `linuxaudiodev`), or another process
+/// (`_multiprocessing`).
 pub(super) const MODULES: &[Module] = &[
     module("_codecs", "_codecsmodule.c"),
     module("_sre", "_sre.c"),
@@ -102,13 +101,41 @@ pub(super) struct Extension {
     pub(super) name: &'static str,
     /// Its sources below `Modules/`, separated by spaces.
     pub(super) sources: &'static str,
-    /// The recipe of the shared library that it needs, and the library's path in that recipe's tree.
-    pub(super) needs: (&'static str, &'static str),
+    /// Flags of their compilation, separated by spaces.
+    pub(super) flags: &'static str,
+    /// The recipes of the libraries that it needs, each with the library's path in that recipe's tree: a shared one is loaded with the
+    /// module, an archive is part of it.
+    pub(super) needs: &'static [(&'static str, &'static str)],
 }
 
-/// The modules that need a library which programs without them are not to carry.
-pub(super) const EXTENSIONS: &[Extension] =
-    &[Extension { name: "bz2", sources: "bz2module.c", needs: ("bzip2", "lib/libbz2.so") }];
+const fn extension(
+    name: &'static str,
+    sources: &'static str,
+    needs: &'static [(&'static str, &'static str)],
+) -> Extension {
+    Extension { name, sources, flags: "", needs }
+}
+
+/// The modules that need a library which programs without them are not to carry, or that few programs need.
+pub(super) const EXTENSIONS: &[Extension] = &[
+    extension("bz2", "bz2module.c", &[("bzip2", "lib/libbz2.so")]),
+    extension("crypt", "cryptmodule.c", &[]),
+    extension(
+        "_ctypes",
+        "_ctypes/_ctypes.c _ctypes/callbacks.c _ctypes/callproc.c _ctypes/cfield.c _ctypes/stgdict.c",
+        &[("ffi", "lib/libffi.a")],
+    ),
+    extension("_ctypes_test", "_ctypes/_ctypes_test.c", &[]),
+    Extension {
+        name: "_sqlite3",
+        sources: "_sqlite/cache.c _sqlite/connection.c _sqlite/cursor.c _sqlite/microprotocols.c _sqlite/module.c \
+                  _sqlite/prepare_protocol.c _sqlite/row.c _sqlite/statement.c _sqlite/util.c",
+        flags: "-DMODULE_NAME=\"sqlite3\"",
+        needs: &[("sqlite", "lib/libsqlite3.so")],
+    },
+    extension("_testcapi", "_testcapimodule.c", &[]),
+    extension("xxsubtype", "xxsubtype.c", &[]),
+];
 
 /// Modules that the core itself brings, with their functions; and those that are there before any function is called.
 const CORE: [(&str, &str); 9] = [

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "failure.h"
 #include "loader.h"
 
 #ifdef SANDBOX_STOCK_WASI
@@ -36,8 +37,7 @@ fail(const char *text)
     pending = 1;
 }
 
-/* Keeps what the loader says of its last failure. */
-static void
+void
 fail_as_told(void)
 {
     uint32_t written = 0;

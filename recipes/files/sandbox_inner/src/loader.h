@@ -47,4 +47,11 @@ LOADER("dl_symbol") int32_t loader_dl_symbol(uint32_t handle, const char *name, 
 LOADER("dl_close") int32_t loader_dl_close(uint32_t handle);
 LOADER("dl_error") int32_t loader_dl_error(char *text, uint32_t size, uint32_t *written);
 
+/* Functions by their signatures: see sandbox/calls.h. */
+LOADER("fn_call")
+int32_t loader_fn_call(void *function, const char *signature, uint32_t size, const uint64_t *arguments, uint64_t *result);
+LOADER("fn_closure")
+int32_t loader_fn_closure(const char *signature, uint32_t size, void *dispatcher, void *user, void **function);
+LOADER("fn_release") int32_t loader_fn_release(void *function);
+
 #endif

@@ -38,7 +38,7 @@ use rustix::process::{PidfdFlags, Signal, WaitId, WaitIdOptions, getpid, pidfd_o
 
 use super::{Executor, ExecutorError, InputMount, Run, Status};
 pub use filter::{DENIED_SYSCALLS, DeniedSyscall};
-use plan::Plan;
+use plan::{Manner, Plan};
 use report::{Failure, Place, Report, Step};
 
 /// Processes and threads that an action may have at once: enough for a makefile on the largest machines, too few to harm one.
@@ -55,7 +55,7 @@ const NAMESPACES: i32 = libc::CLONE_NEWUSER
 /// Runs actions in namespaces of this machine's kernel, as root or as an ordinary user.
 #[derive(Debug, Clone)]
 pub struct NamespaceExecutor {
-    processes: u32,
+    manner: Manner,
 }
 
 impl Default for NamespaceExecutor {
@@ -76,33 +76,49 @@ pub fn probe() -> Result<NamespaceExecutor, ExecutorError> {
         source,
         hint: String::new(),
     })?;
-    let nothing = Run {
-        root: folder.path(),
-        inputs: &[],
-        command: &["/nothing".to_owned()],
-        environment: &[],
-        build_dir: folder.path(),
-        log: Path::new("/dev/null"),
-        timeout: Some(Duration::from_secs(60)),
-    };
-    match executor.run(&nothing) {
-        // The empty image holds no program: everything before worked.
-        Ok(_) | Err(ExecutorError::Program { .. }) => Ok(executor),
-        Err(error) => Err(error),
-    }
+    executor.probe(folder.path())?;
+    Ok(executor)
 }
 
 impl NamespaceExecutor {
     /// The executor, without asking whether this machine allows it: the first run will tell.
     pub fn new() -> Self {
-        Self { processes: PROCESSES }
+        Self { manner: Manner { processes: PROCESSES, callers_proc: false } }
+    }
+
+    /// The same, showing the caller's own `/proc` (read-only, masked as always) in place of a new one, for containers whose kernel
+    /// lets nobody inside mount one. An action can tell: `/proc` numbers processes as the caller's container does.
+    #[must_use]
+    pub fn with_callers_proc(self) -> Self {
+        Self { manner: Manner { callers_proc: true, ..self.manner } }
     }
 
     /// The same with another bound on processes and threads at once (the kernel takes none below 301), for tests of that bound: what
     /// every action has is part of the contract.
     #[must_use]
     pub fn with_processes(self, processes: u32) -> Self {
-        Self { processes }
+        Self { manner: Manner { processes, ..self.manner } }
+    }
+
+    /// Makes a container once, to learn whether this machine lets us; `folder` must be empty and stays so.
+    ///
+    /// # Errors
+    /// As [`probe`].
+    pub fn probe(&self, folder: &Path) -> Result<(), ExecutorError> {
+        let nothing = Run {
+            root: folder,
+            inputs: &[],
+            command: &["/nothing".to_owned()],
+            environment: &[],
+            build_dir: folder,
+            log: Path::new("/dev/null"),
+            timeout: Some(Duration::from_secs(60)),
+        };
+        match self.run(&nothing) {
+            // The empty image holds no program: everything before worked.
+            Ok(_) | Err(ExecutorError::Program { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     fn start(&self, run: &Run<'_>, plan: &Plan, log: Option<OwnedFd>) -> Result<Container, ExecutorError> {
@@ -149,7 +165,7 @@ impl Executor for NamespaceExecutor {
             let path = run.build_dir.display();
             return Err(ExecutorError::Internal(format!("the build directory `{path}` is not empty")));
         }
-        let plan = Plan::new(run, self.processes, false)?;
+        let plan = Plan::new(run, self.manner, false)?;
         let mut log = File::create(run.log).map_err(|source| host("write", run.log, source))?;
         // A pipe, not the file: a descriptor of the file would tell its path, and could be read and cut.
         let pipe_error = |errno: Errno| host("make a pipe for", run.log, errno.into());
@@ -167,7 +183,7 @@ impl Executor for NamespaceExecutor {
 
     fn shell(&self, run: &Run<'_>) -> Result<Status, ExecutorError> {
         check_directories(run)?;
-        let plan = Plan::new(run, self.processes, true)?;
+        let plan = Plan::new(run, self.manner, true)?;
         let terminal = ForegroundKept::new();
         let mut container = self.start(run, &plan, None)?;
         let timed_out = container

@@ -10,7 +10,7 @@ use rustix::process::{getegid, geteuid};
 
 use super::filter;
 use super::sys::StringList;
-use crate::executor::{ExecutorError, Run};
+use crate::{ExecutorError, Run};
 
 /// Names at the top of the view that are never the image's.
 pub(super) const OWN_NAMES: [&str; 4] = ["build", "dev", "proc", "tmp"];
@@ -60,10 +60,20 @@ pub(super) struct Plan {
     pub(super) pid_max: Option<Vec<u8>>,
     /// Whether the action gets the caller's terminal.
     pub(super) terminal: bool,
+    /// Whether the caller's `/proc` is shown, for want of one of its own.
+    pub(super) callers_proc: bool,
+}
+
+/// What the executor was told for all its runs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner {
+    pub(super) processes: u32,
+    pub(super) callers_proc: bool,
 }
 
 impl Plan {
-    pub(super) fn new(run: &Run<'_>, processes: u32, terminal: bool) -> Result<Self, ExecutorError> {
+    pub(super) fn new(run: &Run<'_>, manner: Manner, terminal: bool) -> Result<Self, ExecutorError> {
+        let Manner { processes, callers_proc } = manner;
         let mut arguments = Vec::with_capacity(run.command.len());
         for argument in run.command {
             arguments.push(c_string(argument.as_str(), || format!("the argument `{}`", argument.escape_debug()))?);
@@ -97,8 +107,9 @@ impl Plan {
             gid_map: format!("0 {} 1\n", getegid().as_raw()).into_bytes(),
             filter: filter::program(),
             processes: processes.into(),
-            pid_max: pid_namespaces_have_limits().then(|| format!("{processes}\n").into_bytes()),
+            pid_max: (!callers_proc && pid_namespaces_have_limits()).then(|| format!("{processes}\n").into_bytes()),
             terminal,
+            callers_proc,
         })
     }
 }

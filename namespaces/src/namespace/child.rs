@@ -277,7 +277,11 @@ fn view(plan: &Plan) -> Result<()> {
 fn mount_proc(plan: &Plan, point: BorrowedFd<'_>, dev: BorrowedFd<'_>) -> Result<()> {
     // Process 1 is not dumpable and so, under this option, not there: its command line is the host's. (`invisible` would still show
     // it to the machine's root group.)
-    let proc = new_file_system(c"proc", c"hidepid", c"ptraceable", FREE).at(Step::Proc)?;
+    let proc = if plan.callers_proc {
+        bind(c"/proc", &PROC).at(Step::Proc)?
+    } else {
+        new_file_system(c"proc", c"hidepid", c"ptraceable", FREE).at(Step::Proc)?
+    };
     move_to(&proc, point).at(Step::Proc)?;
     if let Some(pid_max) = &plan.pid_max {
         // A machine with very many processors takes no number as low as this; the limit on the user's processes is left then.

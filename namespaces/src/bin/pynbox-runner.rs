@@ -1,0 +1,23 @@
+//! The program that a remote worker starts: see `namespaces::runner`.
+
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use namespaces::runner;
+
+fn main() -> ExitCode {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    // Paths of the view are resolved from elsewhere too.
+    let input_root = std::env::current_dir().unwrap_or_else(|_| Path::new("/").to_owned());
+    let report = runner::run(&input_root);
+    if let Ok(mut log) = runner::log(&input_root) {
+        // Who does not want the log may close the stream.
+        let _ = io::copy(&mut log, &mut io::stdout().lock());
+    }
+    match serde_json::to_string(&report) {
+        Ok(report_line) => eprintln!("{report_line}"),
+        Err(error) => eprintln!("can't write the report: {error}"),
+    }
+    ExitCode::from(report.exit_code())
+}
