@@ -100,7 +100,8 @@ impl Expected {
 
     /// What is different in the result of a file.
     pub fn differences(&self, file: &str, result: &FileResult) -> Vec<Difference> {
-        let difference = |method: &str, what: String| Difference { file: file.to_owned(), method: method.to_owned(), what };
+        let difference =
+            |method: &str, what: String| Difference { file: file.to_owned(), method: method.to_owned(), what };
         let Some(expectation) = self.files.get(file) else {
             return vec![difference(FILE, "nothing is expected of it yet".to_owned())];
         };
@@ -114,7 +115,9 @@ impl Expected {
         for (name, outcome) in &result.methods {
             match (outcome, is_listed(name)) {
                 (Outcome::Passed, true) => differences.push(difference(name, "unexpected pass".to_owned())),
-                (Outcome::Failed(why), false) => differences.push(difference(name, format!("unexpected failure: {why}"))),
+                (Outcome::Failed(why), false) => {
+                    differences.push(difference(name, format!("unexpected failure: {why}")))
+                }
                 (Outcome::Skipped(why), false) => differences.push(difference(name, format!("unexpected skip: {why}"))),
                 _ => {}
             }
@@ -141,8 +144,9 @@ impl Expectation {
         // A file or class that did not start says so itself; what else is missing needs a reason of its own.
         let whole = sandbox.methods.keys().any(|name| name == FILE || name.contains("setUpModule"));
         for (name, outcome) in &native.methods {
-            let class_failed = class(name)
-                .is_some_and(|all| sandbox.methods.contains_key(&format!("setUpClass ({})", all.trim_end_matches(".*"))));
+            let class_failed = class(name).is_some_and(|all| {
+                sandbox.methods.contains_key(&format!("setUpClass ({})", all.trim_end_matches(".*")))
+            });
             if *outcome == Outcome::Passed && !sandbox.methods.contains_key(name) && !whole && !class_failed {
                 fails.entry(reasons.of(file, name, "not there").to_owned()).or_default().insert(name.clone());
             }
@@ -210,9 +214,14 @@ mod tests {
         };
         let unexplained = "C.d: it is expected to fail, but nobody says why".to_owned();
         let same = "pass A.a\nerror A.b fork\nskip B.a fork\nskip B.b fork\nfail C.c bad\nfail C.d what";
-        assert_eq!(what(same), [unexplained.clone()]);
+        assert_eq!(what(same), [unexplained.as_str()]);
         let other = "pass A.a\npass A.b\npass B.a\nfail E.e new\nskip E.f no";
-        let told = ["A.b: unexpected pass", "B.a: unexpected pass", "E.e: unexpected failure: new", "E.f: unexpected skip: no"];
+        let told = [
+            "A.b: unexpected pass",
+            "B.a: unexpected pass",
+            "E.e: unexpected failure: new",
+            "E.f: unexpected skip: no",
+        ];
         assert_eq!(what(other), [&[unexplained.as_str()], &told[..]].concat());
 
         expected.files.get_mut("test_x").unwrap().fails.remove(UNEXPLAINED);

@@ -36,7 +36,8 @@ impl Reasons {
     /// # Errors
     /// What is wrong with the file, as text.
     pub fn read(path: &Path) -> Result<Self, String> {
-        let text = std::fs::read_to_string(path).map_err(|error| format!("can't read `{}`: {error}", path.display()))?;
+        let text =
+            std::fs::read_to_string(path).map_err(|error| format!("can't read `{}`: {error}", path.display()))?;
         toml::from_str(&text).map_err(|error| format!("`{}` is malformed: {error}", path.display()))
     }
 

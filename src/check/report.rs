@@ -33,8 +33,12 @@ pub fn table(suite: &str, expected: &Expected, reasons: &Reasons) -> String {
          classes of methods.\n\n| file | sandbox | native | stopped by |\n|---|---|---|---|\n",
     );
     for (name, file) in files {
-        let by: BTreeMap<_, _> =
-            file.fails.iter().filter(|(reason, _)| stops(reason)).map(|(reason, names)| (reason, names.len())).collect();
+        let by: BTreeMap<_, _> = file
+            .fails
+            .iter()
+            .filter(|(reason, _)| stops(reason))
+            .map(|(reason, names)| (reason, names.len()))
+            .collect();
         let by: Vec<_> = by.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
         let _ = writeln!(text, "| {name} | {} | {} | {} |", file.passed, file.native, by.join(", "));
     }

@@ -111,7 +111,8 @@ mod tests {
 
     #[test]
     fn the_worst_end_of_a_method_counts_and_names_stay_apart() {
-        let lines = "start\tA.a\npass\tA.a\nerror\tA.a\tOSError: no\tos.unlink(x)\nstart\tA.a\nskip\tA.a\tno zlib\nend\n";
+        let lines =
+            "start\tA.a\npass\tA.a\nerror\tA.a\tOSError: no\tos.unlink(x)\nstart\tA.a\nskip\tA.a\tno zlib\nend\n";
         let result = FileResult::read(lines, &End::Status("0".to_owned()));
         assert_eq!(result.methods["A.a"], failed("OSError: no < os.unlink(x)"));
         assert_eq!(result.methods["A.a#2"], Outcome::Skipped("no zlib".to_owned()));
@@ -120,7 +121,8 @@ mod tests {
 
     #[test]
     fn a_file_that_does_not_end_has_failed() {
-        let result = FileResult::read("start\tA.a\npass\tA.a\nstart\tA.b\n", &End::Status("exit status: 134".to_owned()));
+        let result =
+            FileResult::read("start\tA.a\npass\tA.a\nstart\tA.b\n", &End::Status("exit status: 134".to_owned()));
         assert_eq!(result.passed(), 1);
         assert_eq!(result.methods["A.b"], failed("the process ended with exit status: 134 meanwhile"));
         assert_eq!(result.methods[FILE], failed("the process ended with exit status: 134"));

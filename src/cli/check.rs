@@ -152,8 +152,7 @@ fn compare(
     expected_path: &Path,
 ) -> Result<(), CommandError> {
     let passed: usize = results.values().map(FileResult::passed).sum();
-    let differences: Vec<_> =
-        results.iter().flat_map(|(file, result)| expected.differences(file, result)).collect();
+    let differences: Vec<_> = results.iter().flat_map(|(file, result)| expected.differences(file, result)).collect();
     println!("check: {} files of {}, {passed} methods passed", results.len(), suite.name);
     if differences.is_empty() {
         println!("check: all as expected");
@@ -163,9 +162,13 @@ fn compare(
         println!("{} {}: {}", difference.file, difference.method, difference.what);
     }
     let logs = work.keep().join("sandbox");
-    let mut error = CommandError::input(format!("{} results differ from `{}`", differences.len(), expected_path.display()))
-        .hint(format!("what the files printed is in `{}/FILE/log`", logs.display()))
-        .hint("if the new results are right, give those that do not pass a reason in reasons.toml, and use `--update`");
+    let mut error = CommandError::input(format!(
+        "{} results differ from `{}`",
+        differences.len(),
+        expected_path.display()
+    ))
+    .hint(format!("what the files printed is in `{}/FILE/log`", logs.display()))
+    .hint("if the new results are right, give those that do not pass a reason in reasons.toml, and use `--update`");
     error.kind = Kind::Build;
     Err(error)
 }
@@ -175,8 +178,11 @@ fn choose(suite: &Suite, options: &Options, dest: &Path, expected: &Path) -> Res
     let folder = dest.join(&suite.library).join(suite.module.replace('.', "/"));
     let mut there = BTreeSet::new();
     let entries = fs::read_dir(&folder).map_err(|error| {
-        CommandError::input(format!("can't read the tests in `{}`: {error}", folder.display()))
-            .hint(format!("install them: `pynbox-build install {} {}`", dest.display(), suite.package))
+        CommandError::input(format!("can't read the tests in `{}`: {error}", folder.display())).hint(format!(
+            "install them: `pynbox-build install {} {}`",
+            dest.display(),
+            suite.package
+        ))
     })?;
     for entry in entries {
         let name = entry.map_err(BuildError::io("read", &folder))?.file_name();

@@ -91,7 +91,6 @@ pub(super) const MODULES: &[Module] = &[
     module("termios", "termios.c"),
     module("time", "timemodule.c"),
     module("unicodedata", "unicodedata.c"),
-    module("xxsubtype", "xxsubtype.c"),
     Module { name: "zlib", sources: "zlibmodule.c", flags: "-DHAVE_ZLIB_COPY", zlib: true },
 ];
 
