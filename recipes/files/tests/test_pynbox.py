@@ -39,7 +39,6 @@ NOT_IMPORTABLE = {
     "distutils.command.bdist_msi": "Windows",
     "distutils.msvc9compiler": "Windows",
     "lib2to3.pgen2.conv": "imports what CPython does not have",
-    "ssl": "needs OpenSSL",
 }
 # What acts when it is imported, as a `__main__` does too.
 ACTS = ["antigravity", "this", "__phello__.foo", "hotshot.stones"]

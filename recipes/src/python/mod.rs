@@ -166,8 +166,11 @@ fn extensions(cx: &mut Context<'_>, source: &Handle, configured: &Handle) -> Vec
             pic: true,
             ..Compilation::default()
         };
-        for (needed, _) in &needs {
-            compilation.include.push((needed.select(["include"]), "/build/needed".to_owned()));
+        for (at, (needed, _)) in needs.iter().enumerate() {
+            // Two libraries may be of one recipe.
+            if needs[..at].iter().all(|(other, _)| other != needed) {
+                compilation.include.push((needed.select(["include"]), "/build/needed".to_owned()));
+            }
         }
         if !needs.is_empty() {
             compilation.flags.push("-Ineeded/include".to_owned());

@@ -132,6 +132,8 @@ pub(super) const EXTENSIONS: &[Extension] = &[
         flags: "-DMODULE_NAME=\"sqlite3\"",
         needs: &[("sqlite", "lib/libsqlite3.so")],
     },
+    extension("_hashlib", "_hashopenssl.c", &[("openssl", "lib/libcrypto.a")]),
+    extension("_ssl", "_ssl.c", &[("openssl", "lib/libssl.a"), ("openssl", "lib/libcrypto.a")]),
     extension("_testcapi", "_testcapimodule.c", &[]),
     extension("xxsubtype", "xxsubtype.c", &[]),
 ];

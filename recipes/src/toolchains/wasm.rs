@@ -28,8 +28,11 @@ pub fn wasm() -> Toolchain {
         // Without the second, clang hides every symbol of a WebAssembly object.
         pic: words("-fPIC -fvisibility=default"),
         // The linker itself: clang would add a start file and the C library, which only the program has.
+        // With the feature, addresses of a library's own hidden data are initialised; without it, a start function would do that, which the
+        // loader refuses.
         link_shared: words(
-            "wasm-ld-19 --experimental-pic -shared --export-dynamic --unresolved-symbols=import-dynamic --strip-debug",
+            "wasm-ld-19 --experimental-pic -shared --export-dynamic --unresolved-symbols=import-dynamic --strip-debug \
+             --extra-features=extended-const",
         ),
         loading: words("-Wl,--export-all -Wl,--export-table -Wl,--growable-table -Wl,--export=__stack_pointer")
             .into_iter()
