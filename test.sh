@@ -26,6 +26,9 @@ trap 'rm -rf "$work"' EXIT
 step "the main job, into $work/dest"
 ./quickstart.sh "$work/dest"
 
+step "CPython's own tests in the sandbox"
+"${CARGO_TARGET_DIR:-target}/release/pynbox-build" check python
+
 step "tests of the loader"
 cargo test --release --locked --manifest-path sandbox/Cargo.toml
 

@@ -22,6 +22,7 @@ fn python() -> Suite {
         // The first is the tests' own library, the others are parts of a test.
         not_tests: ["test_support", "test_future1", "test_future2"].map(str::to_owned).to_vec(),
         resources: ["subprocess", "decimal"].map(str::to_owned).to_vec(),
+        table: path("docs/cpython-tests.md"),
         native: vec!["x86_64-linux/python-host/build".parse().expect("it is a node's name")],
         native_program: path("python/bin/python2.7"),
         native_library: path("python/lib/python2.7"),

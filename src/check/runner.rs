@@ -127,6 +127,7 @@ mod tests {
             module: "test".to_owned(),
             not_tests: Vec::new(),
             resources: Vec::new(),
+            table: path("x"),
             native: Vec::new(),
             native_program: path("x"),
             native_library: path("x"),

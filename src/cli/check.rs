@@ -30,9 +30,6 @@ pub(super) struct Options {
     suite: String,
     /// The files, without `.py` [default: all]
     files: Vec<String>,
-    /// Run the files that `tests/expected/SUITE-quick.txt` lists
-    #[arg(long, conflicts_with = "files")]
-    quick: bool,
     /// The installation to check, instead of a new one in a temporary folder
     #[arg(long, value_name = "DIR")]
     dest: Option<PathBuf>,
@@ -106,7 +103,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
             dest
         }
     };
-    let files = choose(suite, options, &dest, &expected_folder)?;
+    let files = choose(suite, options, &dest)?;
     let sandbox = sandbox(suite, &dest, work.path())?;
     let results = run_in(suite, &sandbox, &work.path().join("sandbox"), &files, options)?;
     list(options, "in the sandbox", &results);
@@ -121,10 +118,10 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
             let natively = natively.get(file).unwrap_or(&nothing);
             expected.files.insert(file.clone(), Expectation::of(file, result, natively, &reasons));
         }
-        if options.files.is_empty() && !options.quick {
+        if options.files.is_empty() {
             expected.files.retain(|file, _| results.contains_key(file));
         }
-        let table = project.root.join(format!("docs/tests-of-{}.md", suite.name));
+        let table = project.root.join(&suite.table);
         for (path, text) in
             [(&expected_path, expected.to_text()), (&table, report::table(&suite.name, &expected, &reasons))]
         {
@@ -174,7 +171,7 @@ fn compare(
 }
 
 /// The files to run.
-fn choose(suite: &Suite, options: &Options, dest: &Path, expected: &Path) -> Result<Vec<String>, CommandError> {
+fn choose(suite: &Suite, options: &Options, dest: &Path) -> Result<Vec<String>, CommandError> {
     let folder = dest.join(&suite.library).join(suite.module.replace('.', "/"));
     let mut there = BTreeSet::new();
     let entries = fs::read_dir(&folder).map_err(|error| {
@@ -193,19 +190,13 @@ fn choose(suite: &Suite, options: &Options, dest: &Path, expected: &Path) -> Res
             there.insert(name.to_owned());
         }
     }
-    let wanted: Vec<String> = if options.quick {
-        let path = expected.join(format!("{}-quick.txt", suite.name));
-        let text = fs::read_to_string(&path).map_err(BuildError::io("read", &path))?;
-        text.lines().filter(|line| !line.starts_with('#')).flat_map(str::split_whitespace).map(str::to_owned).collect()
-    } else if options.files.is_empty() {
+    if options.files.is_empty() {
         return Ok(there.into_iter().collect());
-    } else {
-        options.files.clone()
-    };
-    if let Some(missing) = wanted.iter().find(|file| !there.contains(*file)) {
+    }
+    if let Some(missing) = options.files.iter().find(|file| !there.contains(*file)) {
         return Err(CommandError::input(format!("there is no file `{missing}` of tests in `{}`", folder.display())));
     }
-    Ok(wanted)
+    Ok(options.files.clone())
 }
 
 fn run_in(

@@ -39,6 +39,8 @@ pub struct Suite {
     pub not_tests: Vec<String>,
     /// What tests may use of what CPython's ask for first.
     pub resources: Vec<String>,
+    /// The document of the project that holds the table of its results.
+    pub table: RelPath,
     /// Trees that make up the native Python with what is tested.
     pub native: Vec<NodeName>,
     /// The native interpreter in these trees.
