@@ -41,6 +41,16 @@ else
 fi
 export PYNBOX_TEST_NINJAS
 
+# The servers that the tests of remote caches talk to. The S3 server takes some minutes to compile, once.
+if ! command -v nginx >/dev/null 2>&1 && [ ! -x /usr/sbin/nginx ] && [ "$(id -u)" = 0 ]; then
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light >/dev/null
+fi
+if ! command -v s3s-fs >/dev/null 2>&1; then
+    cargo install s3s-fs --version 0.14.1 --locked --features binary --root target/test-tools --quiet
+    PATH=$PATH:$PWD/target/test-tools/bin
+    export PATH
+fi
+
 step "tests of the build tool"
 cargo test --release --locked --workspace
 

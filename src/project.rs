@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use walkdir::WalkDir;
 
+use crate::remote::settings::{RemoteSettings, TrustSettings};
 use crate::store::{Store, StoreError, Taking};
 
 /// The file that marks a project's root and holds its settings.
@@ -68,6 +69,10 @@ pub struct Settings {
     pub build: BuildSettings,
     /// How to get sources.
     pub source: SourceSettings,
+    /// Remote caches, in the order in which they are asked.
+    pub remote: Vec<RemoteSettings>,
+    /// Whom to believe.
+    pub trust: TrustSettings,
 }
 
 /// The section `[build]`.

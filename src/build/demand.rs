@@ -8,10 +8,11 @@ use build_graph::node::{Node, NodeName, Op};
 use build_graph::{NodeKey, Tree, TreeDigest};
 
 use super::BuildError;
-use super::evaluate::{Means, evaluate};
+use super::evaluate::{Means, evaluate, is_carried};
 use super::plan::Plan;
 use super::selections::{SelectionFault, Selections};
-use crate::store::Origin;
+use crate::remote::caches::{Hit, Outgoing};
+use crate::store::{MissingBlob, Origin};
 
 /// Builds nodes of a plan.
 pub struct Demand<'a> {
@@ -99,6 +100,9 @@ impl<'a> Demand<'a> {
         if let Some((tree, _)) = store.whole_result(key)? {
             return Ok(Obtained { tree, key, built: false });
         }
+        if let Some(tree) = take(&self.means, &node.op, key, &digests)? {
+            return Ok(Obtained { tree, key, built: false });
+        }
         let mut inputs = Vec::with_capacity(selected.len());
         for (selection, selected) in node.op.selections().iter().zip(&selected) {
             inputs.push(self.whole(&selection.node, selected)?);
@@ -112,16 +116,43 @@ impl<'a> Demand<'a> {
             });
         }
         let (tree, origin) = evaluate(&self.means, node, inputs)?;
-        let digest = record(&self.means, node, key, &digests, &tree, origin)?;
+        let digest = record(&self.means, node, key, &digests, &tree, origin.clone())?;
+        if self.means.caches.take_results() {
+            let with_bytes = is_carried(&node.op);
+            self.means.caches.push(store, &[Outgoing { key, tree: Arc::new(tree), origin, with_bytes }])?;
+        }
         Ok(Obtained { tree: digest, key, built: true })
     }
 
+    /// Makes the node's operation once more, with nothing of it recorded, and gives its tree.
+    ///
+    /// # Errors
+    /// As [`Demand::obtain`].
+    pub fn again(&self, name: &NodeName) -> Result<Tree, BuildError> {
+        let node = self.plan.node(name)?;
+        let inputs = self.inputs(&node).map_err(|error| error.at(name))?;
+        Ok(evaluate(&self.means, &node, inputs).map_err(|error| error.at(name))?.0)
+    }
+
+    /// The key of a node, as far as it follows from what `gen` and the stamps say, and from what the store has.
+    fn claimed_key(&self, node: &Node) -> Option<NodeKey> {
+        let mut digests = Vec::new();
+        for selection in node.op.selections() {
+            let tree = self.claimed(&selection.node)?;
+            digests.push(self.selections.select(self.means.store, tree, &selection.part).ok()?.digest);
+        }
+        Some(KeyInputs::new(&node.op, &digests).key())
+    }
+
+    fn claimed(&self, name: &NodeName) -> Option<TreeDigest> {
+        match self.stamps {
+            Stamps::Current => self.plan.claimed(name),
+            Stamps::Old => self.plan.known(name),
+        }
+    }
+
     fn select(&self, selection: &build_graph::node::Selection) -> Result<super::selections::Selected, BuildError> {
-        let claimed = match self.stamps {
-            Stamps::Current => self.plan.claimed(&selection.node),
-            Stamps::Old => self.plan.known(&selection.node),
-        };
-        let tree = match claimed {
+        let tree = match self.claimed(&selection.node) {
             Some(tree) => tree,
             None => self.obtain(&selection.node)?.tree,
         };
@@ -142,18 +173,42 @@ impl<'a> Demand<'a> {
     /// The selected tree, with all its bytes in the store.
     fn whole(&self, node: &NodeName, selected: &super::selections::Selected) -> Result<Arc<Tree>, BuildError> {
         let store = self.means.store;
-        for attempt in 0..2 {
-            if let Some(tree) = selected.tree(store)?
-                && store.missing(&tree)?.is_empty()
-            {
-                return Ok(tree);
+        let whole = || -> Result<_, BuildError> {
+            let Some(tree) = selected.tree(store)? else { return Ok(None) };
+            let missing = store.missing(&tree)?;
+            Ok(Some((tree, missing)))
+        };
+        match whole()? {
+            Some((tree, missing)) if missing.is_empty() => return Ok(tree),
+            Some((tree, missing)) => {
+                // Of what a remote has, only what is selected.
+                self.fetch(node, &missing)?;
+                if store.missing(&tree)?.is_empty() {
+                    return Ok(tree);
+                }
             }
-            if attempt == 0 {
-                // Builds it, and what it needs, from their descriptions; the same inputs give the same bytes.
-                self.obtain(node)?;
-            }
+            None => {}
+        }
+        // Builds it, and what it needs, from their descriptions; the same inputs give the same bytes.
+        self.obtain(node)?;
+        if let Some((tree, missing)) = whole()?
+            && missing.is_empty()
+        {
+            return Ok(tree);
         }
         Err(lost(node))
+    }
+
+    /// Fetches files of a node's tree from remotes, if they have them.
+    fn fetch(&self, name: &NodeName, missing: &[MissingBlob]) -> Result<(), BuildError> {
+        if self.means.caches.is_empty() {
+            return Ok(());
+        }
+        let node = self.plan.node(name)?;
+        if let (Some(key), Some(tree)) = (self.claimed_key(&node), self.claimed(name)) {
+            self.means.caches.fetch(self.means.store, key, tree, missing)?;
+        }
+        Ok(())
     }
 }
 
@@ -162,6 +217,25 @@ fn lost(node: &NodeName) -> BuildError {
         "the store has lost what it takes of `{node}`, and building that anew gave other bytes; run `pynbox-build gen` again, and \
          `pynbox-build why {node}` if it happens twice"
     ))
+}
+
+/// The tree of a key if a remote has it with all its bytes, which are in the store then.
+fn take(means: &Means<'_>, op: &Op, key: NodeKey, digests: &[TreeDigest]) -> Result<Option<TreeDigest>, BuildError> {
+    let Some(hit) = means.caches.look_up_one(key) else { return Ok(None) };
+    recall(means, op, key, digests, &hit)?;
+    let missing = means.store.missing(&hit.tree)?;
+    means.caches.fetch(means.store, key, hit.digest, &missing)?;
+    Ok(means.store.missing(&hit.tree)?.is_empty().then_some(hit.digest))
+}
+
+/// Records what a remote says a key gave. The bytes stay there until they are needed.
+///
+/// # Errors
+/// [`BuildError::Store`].
+pub fn recall(means: &Means<'_>, op: &Op, key: NodeKey, digests: &[TreeDigest], hit: &Hit) -> Result<(), BuildError> {
+    let tree = means.store.put_tree(&hit.tree)?;
+    means.store.record_from(key, tree, &KeyInputs::new(op, digests).explain(), hit.origin.clone())?;
+    Ok(())
 }
 
 /// Puts a node's tree into the store and its result under its key, with the explanation of the key.

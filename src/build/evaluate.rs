@@ -11,6 +11,7 @@ use super::plan::OutDir;
 use super::{BuildError, action, host_program};
 use crate::executor::Executor;
 use crate::install::package;
+use crate::remote::caches::Caches;
 use crate::source::{Fetcher, Job, Quiet};
 use crate::store::{Origin, Store};
 use crate::{archive, image, patch};
@@ -25,6 +26,8 @@ pub struct Means<'a> {
     pub executor: &'a (dyn Fn() -> Result<Arc<dyn Executor>, BuildError> + Sync),
     /// Where failed actions are kept.
     pub out: Option<&'a OutDir>,
+    /// Who else may have results.
+    pub caches: &'a Caches,
 }
 
 /// Makes a node's tree of its selected inputs, which are in the order of [`Op::selections`] and whose bytes are all in the store. The
@@ -136,4 +139,10 @@ fn merge(parts: &[Part], inputs: &[Arc<Tree>]) -> Result<Tree, BuildError> {
 pub fn source_name(node: &NodeName) -> &str {
     let name = node.as_str();
     name.strip_prefix("source/").and_then(|name| name.strip_suffix("/archive")).unwrap_or(name)
+}
+
+/// Whether a node's bytes are worth a place on a remote. What is made in process of the bytes of other nodes is not: there, only the tree is
+/// kept, from which keys follow.
+pub fn is_carried(op: &Op) -> bool {
+    matches!(op, Op::Source(_) | Op::Action(_) | Op::Package(_) | Op::HostProgram(_))
 }

@@ -1,9 +1,9 @@
 //! What the current plan needs of the store: the results of its nodes, and their trees.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use build_graph::key::KeyInputs;
-use build_graph::node::{NodeName, Op};
+use build_graph::node::{Node, NodeName, Op};
 use build_graph::{NodeKey, TreeDigest};
 
 use super::BuildError;
@@ -16,6 +16,8 @@ use crate::store::Store;
 pub struct Reachable {
     /// The keys of the nodes.
     pub keys: HashSet<NodeKey>,
+    /// The nodes with their keys, sorted by name.
+    pub nodes: Vec<(NodeName, NodeKey)>,
     /// Trees that stand under no key: files of the project.
     pub trees: HashSet<TreeDigest>,
     /// Nodes whose key is not known yet, because an input of theirs was never built, or is lost.
@@ -23,18 +25,16 @@ pub struct Reachable {
 }
 
 impl Reachable {
-    /// Finds what a plan needs. The trees that nodes have are what `gen` knew and what the stamps claim; nothing is built.
+    /// Finds what those nodes of a plan need whose names are `wanted`, themselves included. The trees that nodes have are what `gen` knew and what the stamps
+    /// claim; nothing is built.
     ///
     /// # Errors
     /// [`BuildError`] if the plan or the store can't be read.
-    pub fn of(plan: &Plan, store: &Store) -> Result<Self, BuildError> {
+    pub fn of(plan: &Plan, store: &Store, wanted: impl Fn(&str) -> bool) -> Result<Self, BuildError> {
         let selections = Selections::default();
         let mut reachable = Self::default();
-        let mut names: Vec<_> = plan.names().collect();
-        names.sort_unstable();
-        for name in names {
-            let name: NodeName = name.parse().map_err(|error| BuildError::Input(format!("{error}")))?;
-            let node = plan.node(&name)?;
+        for node in closure(plan, wanted)?.into_values() {
+            let name = node.name.clone();
             if let Op::Local { tree } = &node.op {
                 reachable.trees.insert(tree.digest());
                 continue;
@@ -50,11 +50,28 @@ impl Reachable {
                 }
             }
             if digests.len() == node.op.selections().len() {
-                reachable.keys.insert(KeyInputs::new(&node.op, &digests).key());
+                let key = KeyInputs::new(&node.op, &digests).key();
+                reachable.keys.insert(key);
+                reachable.nodes.push((name, key));
             } else {
                 reachable.unknown.push(name);
             }
         }
         Ok(reachable)
     }
+}
+
+/// The wanted nodes and all that they need, by name.
+fn closure(plan: &Plan, wanted: impl Fn(&str) -> bool) -> Result<BTreeMap<String, Node>, BuildError> {
+    let mut found = BTreeMap::new();
+    let mut left: Vec<String> = plan.names().filter(|name| wanted(name)).map(str::to_owned).collect();
+    while let Some(name) = left.pop() {
+        if found.contains_key(&name) {
+            continue;
+        }
+        let node = plan.node(&name.parse().map_err(|error| BuildError::Input(format!("{error}")))?)?;
+        left.extend(node.op.selections().iter().map(|selection| selection.node.to_string()));
+        found.insert(name, node);
+    }
+    Ok(found)
 }

@@ -7,25 +7,30 @@
 //! A node that is only left because an input of it is left may still stay as it is, if that input comes out the same as before (early
 //! cutoff). Its key is computed with the trees that its inputs had last time; if the store has that result, the node keeps a stamp, and
 //! ninja starts nothing for it when its inputs' stamps don't change.
+//!
+//! Where there are remotes, they are asked in waves: for all nodes at once whose inputs are known and whose results the store has not got.
+//! What a remote has is known without its bytes, so that keys follow from it; those of what is in between are never fetched. Only where a
+//! node that is left needs them, or somebody asks for the node itself, the remote must still have them all, or the node is left, too.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use build_graph::graph::{Graph, NodeIndex};
 use build_graph::key::KeyInputs;
 use build_graph::node::{Node, NodeName, Op};
-use build_graph::{BlobDigest, TreeDigest};
+use build_graph::{BlobDigest, NodeKey, TreeDigest};
 
 use super::BuildError;
-use super::demand::record;
-use super::evaluate::{Means, evaluate};
-use super::selections::{SelectionFault, Selections};
+use super::demand::{recall, record};
+use super::evaluate::{Means, evaluate, is_carried};
+use super::selections::{Selected, SelectionFault, Selections};
+use crate::remote::caches::Outgoing;
 use crate::store::Found;
 
 /// What is to happen with a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Its tree is in the store, whole.
+    /// Its tree is in the store, whole, or on a remote.
     Known(TreeDigest),
     /// It has to run: its inputs are known and nobody has its result. This is the tree that it had last time, if any.
     Run(Option<TreeDigest>),
@@ -50,6 +55,8 @@ pub struct Resolution {
     pub states: Vec<State>,
     /// How many nodes were evaluated in process.
     pub evaluated: usize,
+    /// How many known ones a remote has, and the store not whole.
+    pub remote: usize,
 }
 
 /// Resolves every node of a graph.
@@ -64,6 +71,7 @@ pub fn resolve(
     means: &Means<'_>,
     last: &dyn Fn(&NodeName) -> Option<TreeDigest>,
 ) -> Result<Resolution, BuildError> {
+    let count = graph.nodes().len();
     let mut resolver = Resolver {
         graph,
         contents,
@@ -71,14 +79,32 @@ pub fn resolve(
         last,
         selections: Selections::default(),
         found: Found::default(),
-        states: Vec::with_capacity(graph.nodes().len()),
-        evaluated: 0,
+        states: vec![None; count],
+        remote: BTreeMap::new(),
+        made: Vec::new(),
     };
-    for at in 0..graph.nodes().len() {
-        let state = resolver.node(at).map_err(|error| error.at(&graph.nodes()[at].name))?;
-        resolver.states.push(state);
+    let mut waiting: Vec<_> = (0..count).collect();
+    while !waiting.is_empty() {
+        let mut asked = Vec::new();
+        let mut later = Vec::new();
+        for at in waiting {
+            if graph.inputs(at).iter().any(|input| resolver.states[*input].is_none()) {
+                later.push(at);
+                continue;
+            }
+            match resolver.node(at).map_err(|error| error.at(&graph.nodes()[at].name))? {
+                Step::Done(state) => resolver.states[at] = Some(state),
+                Step::Ask(question) => asked.push((at, question)),
+            }
+        }
+        resolver.answer(asked)?;
+        waiting = later;
     }
-    Ok(Resolution { states: resolver.states, evaluated: resolver.evaluated })
+    resolver.leave_what_nobody_has()?;
+    resolver.push()?;
+    let (evaluated, remote) = (resolver.made.len(), resolver.remote.len());
+    let states = resolver.states.into_iter().map(|state| state.unwrap_or(State::Run(None))).collect();
+    Ok(Resolution { states, evaluated, remote })
 }
 
 struct Resolver<'a> {
@@ -88,8 +114,25 @@ struct Resolver<'a> {
     last: &'a dyn Fn(&NodeName) -> Option<TreeDigest>,
     selections: Selections,
     found: Found,
-    states: Vec<State>,
-    evaluated: usize,
+    states: Vec<Option<State>>,
+    /// The nodes that are known because a remote has them.
+    remote: BTreeMap<NodeIndex, (NodeKey, TreeDigest)>,
+    /// What was evaluated now.
+    made: Vec<Outgoing>,
+}
+
+/// How far one comes with a node.
+enum Step {
+    Done(State),
+    /// The store does not have it; remotes may.
+    Ask(Question),
+}
+
+/// A node with its key, whose result the store has not got.
+struct Question {
+    key: NodeKey,
+    digests: Vec<TreeDigest>,
+    selected: Vec<Selected>,
 }
 
 impl Resolver<'_> {
@@ -97,7 +140,7 @@ impl Resolver<'_> {
         State::Run((self.last)(&node.name))
     }
 
-    fn node(&mut self, at: NodeIndex) -> Result<State, BuildError> {
+    fn node(&mut self, at: NodeIndex) -> Result<Step, BuildError> {
         let node = &self.graph.nodes()[at];
         let store = self.means.store;
         if let Op::Local { tree } = &node.op {
@@ -106,46 +149,116 @@ impl Resolver<'_> {
                     store.put_bytes(bytes, missing.executable)?;
                 }
             }
-            return Ok(State::Known(store.put_tree(tree)?));
+            return Ok(Step::Done(State::Known(store.put_tree(tree)?)));
         }
-        let waits = self.graph.inputs(at).iter().any(|input| !matches!(self.states[*input], State::Known(_)));
+        let inputs = self.graph.inputs(at);
+        let waits = inputs.iter().any(|input| !matches!(self.states[*input], Some(State::Known(_))));
         let mut digests = Vec::new();
-        let mut trees = Vec::new();
+        let mut selected = Vec::new();
         for selection in node.op.selections() {
-            let input = self.graph.index_of(&selection.node).filter(|input| *input < self.states.len());
-            let tree = input.and_then(|input| self.states[input].last());
-            let Some(tree) = tree else { return Ok(State::Wait(None)) };
+            let input = self.graph.index_of(&selection.node);
+            let tree = input.and_then(|input| self.states[input]?.last());
+            let Some(tree) = tree else { return Ok(Step::Done(State::Wait(None))) };
             match self.selections.select(store, tree, &selection.part) {
-                Ok(selected) => {
-                    digests.push(selected.digest);
-                    trees.push(selected);
+                Ok(part) => {
+                    digests.push(part.digest);
+                    selected.push(part);
                 }
                 // What was selected last time may be gone, or be no match: then there is no last time.
-                Err(_) if waits => return Ok(State::Wait(None)),
-                Err(SelectionFault::Lost) => return Ok(self.run(node)),
+                Err(_) if waits => return Ok(Step::Done(State::Wait(None))),
+                Err(SelectionFault::Lost) => return Ok(Step::Done(self.run(node))),
                 Err(SelectionFault::Error(error)) => return Err(error),
             }
         }
         let key = KeyInputs::new(&node.op, &digests).key();
         let result = store.whole_result_beside(key, &mut self.found)?;
         if waits {
-            return Ok(State::Wait(result));
+            return Ok(Step::Done(State::Wait(result)));
         }
         if let Some(digest) = result {
-            return Ok(State::Known(digest));
+            return Ok(Step::Done(State::Known(digest)));
         }
+        let question = Question { key, digests, selected };
+        if self.means.caches.is_empty() {
+            return Ok(Step::Done(self.evaluate(node, &question)?));
+        }
+        Ok(Step::Ask(question))
+    }
+
+    /// Asks the remotes for what the store has not got.
+    fn answer(&mut self, asked: Vec<(NodeIndex, Question)>) -> Result<(), BuildError> {
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<_> = asked.iter().map(|(_, question)| question.key).collect();
+        let hits = self.means.caches.look_up(&keys);
+        for (at, question) in asked {
+            let node = &self.graph.nodes()[at];
+            let state = match hits.get(&question.key) {
+                Some(hit) => {
+                    recall(self.means, &node.op, question.key, &question.digests, hit)?;
+                    self.remote.insert(at, (question.key, hit.digest));
+                    State::Known(hit.digest)
+                }
+                None => self.evaluate(node, &question).map_err(|error| error.at(&node.name))?,
+            };
+            self.states[at] = Some(state);
+        }
+        Ok(())
+    }
+
+    /// Evaluates what is done in a moment, if the bytes are there.
+    fn evaluate(&mut self, node: &Node, question: &Question) -> Result<State, BuildError> {
+        let store = self.means.store;
         if !matches!(node.op, Op::Unpack { .. } | Op::Patch { .. } | Op::Merge { .. }) {
             return Ok(self.run(node));
         }
-        let mut inputs = Vec::with_capacity(trees.len());
-        for selected in &trees {
+        let mut inputs = Vec::with_capacity(question.selected.len());
+        for selected in &question.selected {
             match selected.tree(store)? {
                 Some(tree) if store.missing_beside(&tree, &mut self.found)?.is_empty() => inputs.push(tree),
                 _ => return Ok(self.run(node)),
             }
         }
         let (tree, origin) = evaluate(self.means, node, inputs)?;
-        self.evaluated += 1;
-        Ok(State::Known(record(self.means, node, key, &digests, &tree, origin)?))
+        let digest = record(self.means, node, question.key, &question.digests, &tree, origin.clone())?;
+        let with_bytes = is_carried(&node.op);
+        self.made.push(Outgoing { key: question.key, tree: Arc::new(tree), origin, with_bytes });
+        Ok(State::Known(digest))
+    }
+
+    /// Leaves nodes to ninja whose bytes are needed and of which no remote has them all.
+    fn leave_what_nobody_has(&mut self) -> Result<(), BuildError> {
+        // What somebody asks for, and what nodes need that have to run. A node that waits may never run, because another target's source
+        // can't be had; if it does, it gets its inputs itself.
+        let carried = |at: &NodeIndex| is_carried(&self.graph.nodes()[*at].op);
+        let mut needed: BTreeSet<NodeIndex> =
+            self.graph.aliases().values().flatten().copied().filter(carried).collect();
+        for at in (0..self.states.len()).filter(|at| matches!(self.states[*at], Some(State::Run(_)))) {
+            needed.extend(self.graph.inputs(at));
+        }
+        let mut needed: Vec<_> = needed.into_iter().collect();
+        while !needed.is_empty() {
+            let (at, results): (Vec<_>, Vec<_>) =
+                needed.iter().filter_map(|at| Some((*at, *self.remote.get(at)?))).unzip();
+            let whole = self.means.caches.whole(self.means.store, &results)?;
+            needed.clear();
+            for (at, (key, _)) in at.into_iter().zip(results) {
+                if !whole.contains(&key) {
+                    self.states[at] = Some(self.run(&self.graph.nodes()[at]));
+                    self.remote.remove(&at);
+                    needed.extend(self.graph.inputs(at));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts on remotes what was evaluated now.
+    fn push(&self) -> Result<(), BuildError> {
+        if self.means.caches.take_results() {
+            self.means.caches.push(self.means.store, &self.made)?;
+        }
+        Ok(())
     }
 }

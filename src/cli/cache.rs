@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use indicatif::HumanBytes;
 
-use super::{CommandError, Session};
+use super::{CommandError, Session, cache_remote, pack};
 use crate::build::plan::Plan;
 use crate::build::reachable::Reachable;
 use crate::build::{BuildError, cargo_places};
@@ -20,10 +20,20 @@ pub(super) enum Verb {
     Root,
     /// Say how much is in it
     Stats,
-    /// Read everything and drop what is damaged
-    Verify,
+    /// Read everything and drop what is damaged; with `--remote-name`, what a remote has for the current graph instead
+    Verify(cache_remote::VerifyOptions),
+    /// Make a key to sign results with, and print what its readers put into `pynbox.toml`
+    Keygen(cache_remote::KeygenOptions),
+    /// Sign the results of the current graph that are in the store, and put them on the remotes that may be written to
+    Sign,
+    /// Execute a share of the current graph's actions again and compare what comes out
+    Check(cache_remote::CheckOptions),
     /// Remove the results that were not used for longest. What a build used within the last hour always stays
     Gc(GcOptions),
+    /// Write what the current graph needs into one file
+    Export(pack::Export),
+    /// Take what such a file holds
+    Import(pack::Import),
 }
 
 /// What `cache gc` removes.
@@ -44,8 +54,16 @@ pub(super) struct GcOptions {
 const SPARE: Duration = Duration::from_secs(60 * 60);
 
 pub(super) fn run(session: &Session, verb: &Verb) -> Result<(), CommandError> {
+    match verb {
+        Verb::Keygen(options) => return cache_remote::keygen(options),
+        Verb::Verify(options) if options.remote_name.is_some() => return cache_remote::verify(session, options),
+        Verb::Sign => return cache_remote::sign(session),
+        Verb::Check(options) => return cache_remote::check(session, options),
+        _ => {}
+    }
     let store = session.store()?;
     match verb {
+        Verb::Keygen(_) | Verb::Sign | Verb::Check(_) => {}
         Verb::Root => println!("{}", store.root().display()),
         Verb::Stats => {
             let stats = store.stats()?;
@@ -56,7 +74,7 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<(), CommandError> {
             let compiled: u64 = compiled(&store)?.iter().map(|code| code.bytes).sum();
             println!("{} of compiled code, for installs", HumanBytes(compiled));
         }
-        Verb::Verify => {
+        Verb::Verify(_) => {
             let report = store.verify()?;
             println!(
                 "{} files ({}), {} trees, {} results are right",
@@ -76,6 +94,8 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<(), CommandError> {
             }
         }
         Verb::Gc(options) => gc(session, &store, options)?,
+        Verb::Export(options) => pack::export(session, options)?,
+        Verb::Import(options) => pack::import(session, options)?,
     }
     Ok(())
 }
@@ -90,7 +110,7 @@ fn gc(session: &Session, store: &Store, options: &GcOptions) -> Result<(), Comma
     if options.keep_reachable {
         let project = session.project()?;
         let plan = Plan::open(&session.out(&project))?;
-        let reachable = Reachable::of(&plan, store)?;
+        let reachable = Reachable::of(&plan, store, |_| true)?;
         println!("the current graph needs {} results", reachable.keys.len());
         if let [first, others @ ..] = &reachable.unknown[..] {
             println!(

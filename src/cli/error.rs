@@ -8,6 +8,7 @@ use crate::executor::Fault;
 use crate::install::InstallError;
 use crate::lock::LockError;
 use crate::project::ProjectError;
+use crate::remote::settings::SettingsError;
 use crate::source::FetchError;
 use crate::store::StoreError;
 
@@ -57,6 +58,16 @@ impl CommandError {
     /// Bad input or usage.
     pub fn input(message: impl Into<String>) -> Self {
         Self { kind: Kind::Input, message: message.into(), hints: Vec::new() }
+    }
+
+    /// A build that gave what it should not.
+    pub fn build(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Build, message: message.into(), hints: Vec::new() }
+    }
+
+    /// Something outside that does not do what it should.
+    pub fn environment(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Environment, message: message.into(), hints: Vec::new() }
     }
 
     /// Adds what to do next.
@@ -115,6 +126,12 @@ impl From<InstallError> for CommandError {
     fn from(error: InstallError) -> Self {
         let kind = if matches!(error, InstallError::Io { .. }) { Kind::Environment } else { Kind::Input };
         Self::of(kind, &error)
+    }
+}
+
+impl From<SettingsError> for CommandError {
+    fn from(error: SettingsError) -> Self {
+        Self::of(Kind::Input, &error)
     }
 }
 

@@ -48,6 +48,10 @@ struct Fingerprint {
     /// The BLAKE3 of the build file.
     build_file: String,
     nodes: usize,
+    /// The BLAKE3 of what says which remotes to ask: there may be a password in it.
+    remotes: String,
+    /// How many results were known because a remote had them.
+    remote: usize,
     /// How many nodes were left for targets that this `gen` was not for.
     elsewhere: usize,
 }
@@ -66,12 +70,14 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let options = &Options { override_source: overrides, ..options.clone() };
     let option_list = option_list(session, options);
 
-    if let Some(last) = unchanged(&fingerprint_file, &build_file, &option_list, &store) {
+    let remotes = blake3::hash(format!("{:?}", session.remotes(&project)?).as_bytes()).to_string();
+    if let Some(last) = unchanged(&fingerprint_file, &build_file, &option_list, &remotes, &store) {
         touch(&build_file, started)?;
-        let (nodes, elsewhere) = last;
+        let Fingerprint { nodes, elsewhere, remote, .. } = last;
         let elsewhere = if elsewhere == 0 { String::new() } else { format!(" but {elsewhere} for other targets") };
+        let asked = if remote == 0 { String::new() } else { format!("; {remote} are on remotes, not asked again") };
         println!(
-            "gen: {nodes} nodes, all resolved, none left to run{elsewhere} (program, files, options and store unchanged)"
+            "gen: {nodes} nodes, all resolved, none left to run{elsewhere} (program, files, options and store unchanged{asked})"
         );
         return Ok(());
     }
@@ -87,7 +93,8 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let assembled = assemble(&session.bundle.set, &Arc::new(loaded.materials), &target)?;
     let graph = &assembled.graph;
     let fetch = session.fetcher(&project, &store);
-    let means = means(&store, &fetch, &out);
+    let caches = session.caches(&project, &store)?;
+    let means = means(&store, &fetch, &out, &caches);
     let resolution = resolve(graph, &assembled.contents, &means, &plan::last_trees(&out))?;
     // What hangs on nothing that anybody asks for is not run.
     let wanted: BTreeSet<_> = graph.closure(graph.aliases().values().flatten().copied()).into_iter().collect();
@@ -108,13 +115,19 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
 
     let relative = |path: &Path| path.strip_prefix(&project.root).unwrap_or(path).to_string_lossy().into_owned();
     let quoted = quote(&program.to_string_lossy());
-    let offline = if session.common.offline { " --offline" } else { "" };
+    let mut global = if session.common.offline { " --offline" } else { "" }.to_owned();
+    if session.common.no_remote {
+        global.push_str(" --no-remote");
+    }
+    for remote in &session.common.remote {
+        global.push_str(&format!(" --remote {}", quote(remote)));
+    }
     // ninja takes a file that is not there for one that changes all the time. So what appears in a place where nothing was is noticed
     // by the next `gen`, not by ninja.
     let there = loaded.seen.iter().filter(|seen| seen.was_there());
     let inputs: BTreeSet<_> = there.map(|seen| relative(seen.path())).collect();
     let settings = NinjaSettings {
-        run: format!("{quoted}{offline} run-action"),
+        run: format!("{quoted}{global} run-action"),
         generate: std::iter::once(quoted.clone())
             .chain(option_list.iter().map(|option| quote(option)))
             .collect::<Vec<_>>()
@@ -141,6 +154,8 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
             plan: plan::files(&out).map(Seen::now).into(),
             build_file: blake3::hash(text.as_bytes()).to_string(),
             nodes,
+            remotes,
+            remote: resolution.remote,
             elsewhere,
         };
         let json = serde_json::to_vec(&fingerprint)
@@ -154,21 +169,27 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     if resolution.evaluated > 0 {
         notes = format!(" ({} evaluated now)", resolution.evaluated);
     }
+    if resolution.remote > 0 {
+        notes.push_str(&format!(" ({} on remotes)", resolution.remote));
+    }
+    if caches.refused() > 0 {
+        notes.push_str(&format!(" ({} refused)", caches.refused()));
+    }
     let others = if elsewhere == 0 { String::new() } else { format!(", {elsewhere} of them for other targets") };
     println!("gen: {all} nodes, {} resolved{notes}, {} left to run{others}", all - left.len(), left.len());
     Ok(())
 }
 
-/// The number of nodes, and of those left for other targets, if the last `gen` left nothing to run for its own and everything that it
-/// saw is still so.
-fn unchanged(file: &Path, build_file: &Path, options: &[String], store: &Store) -> Option<(usize, usize)> {
+/// What the last `gen` saw, if it left nothing to run for its own target and all of that is still so.
+fn unchanged(file: &Path, build_file: &Path, options: &[String], remotes: &str, store: &Store) -> Option<Fingerprint> {
     let last: Fingerprint = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
     let same = last.options == options
+        && last.remotes == remotes
         && last.store == store.root()
         && store.generation().is_ok_and(|generation| generation == last.generation)
         && last.seen.iter().chain(&last.plan).all(Seen::is_current)
         && fs::read(build_file).is_ok_and(|text| blake3::hash(&text).to_string() == last.build_file);
-    same.then_some((last.nodes, last.elsewhere))
+    same.then_some(last)
 }
 
 /// An override with its path made absolute. What is no override is left for who reads it to complain of.
@@ -184,6 +205,12 @@ fn option_list(session: &Session, options: &Options) -> Vec<String> {
     let mut list = vec!["gen".to_owned()];
     if session.common.offline {
         list.push("--offline".to_owned());
+    }
+    if session.common.no_remote {
+        list.push("--no-remote".to_owned());
+    }
+    for remote in &session.common.remote {
+        list.extend(["--remote".to_owned(), remote.clone()]);
     }
     if let Some(target) = &options.target {
         list.extend(["--target".to_owned(), target.clone()]);

@@ -2,6 +2,7 @@
 
 mod cache;
 mod check;
+mod cache_remote;
 mod checkout;
 mod clean;
 mod error;
@@ -10,6 +11,7 @@ mod fetch;
 mod gen_verb;
 mod install;
 mod lock;
+mod pack;
 mod run_action;
 mod shell;
 mod source;
@@ -31,6 +33,9 @@ use crate::build::evaluate::Means;
 use crate::build::plan::{OutDir, Plan};
 use crate::executor::{Executor, NamespaceExecutor};
 use crate::project::Project;
+use crate::remote::caches::Caches;
+use crate::remote::settings::{self, Place, RemoteSettings, Role};
+use crate::remote::trust::Trust;
 use crate::source::{FetchSettings, Fetcher};
 use crate::store::Store;
 
@@ -53,6 +58,12 @@ struct Common {
     /// Never use the network
     #[arg(long, global = true)]
     offline: bool,
+    /// Use this remote cache before those of the settings: `NAME:rw=URL` to write to it, `NAME:unsigned=URL` to take what nobody signed
+    #[arg(long, global = true, value_name = "NAME[:rw][:unsigned]=URL")]
+    remote: Vec<String>,
+    /// Use no remote cache
+    #[arg(long, global = true, conflicts_with = "remote")]
+    no_remote: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -93,6 +104,7 @@ enum Verb {
 pub fn main(bundle: impl FnOnce() -> Bundle + 'static) -> ExitCode {
     // Folders and files that this program makes are the same for everybody.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    end_quietly_at_a_closed_pipe();
     let cli = Cli::parse();
     let session = Session { bundle: LazyCell::new(Box::new(bundle)), common: cli.common };
     let done = match &cli.verb {
@@ -119,18 +131,34 @@ pub fn main(bundle: impl FnOnce() -> Bundle + 'static) -> ExitCode {
     }
 }
 
+/// Whoever reads what is printed may have enough of it (`| head`): then this program ends as a signal would end others, and says nothing.
+fn end_quietly_at_a_closed_pipe() {
+    let panic = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        // The only thing that printing fails with here: this program does not close its own output.
+        if info.payload_as_str().is_some_and(|text| text.starts_with("failed printing to stdout: Broken pipe")) {
+            std::process::exit(CLOSED_PIPE);
+        }
+        panic(info);
+    }));
+}
+
+/// What a shell reports of a program that SIGPIPE ended.
+const CLOSED_PIPE: i32 = 128 + 13;
+
 /// A project with a plan, and what it takes to build nodes of it.
 struct Workplace {
     project: Project,
     store: Store,
     plan: Plan,
     fetcher: Fetcher,
+    caches: Caches,
 }
 
 impl Workplace {
     /// Builds nodes of the plan.
     fn demand(&self, stamps: Stamps) -> Demand<'_> {
-        Demand::new(means(&self.store, &self.fetcher, self.plan.out()), &self.plan, stamps)
+        Demand::new(means(&self.store, &self.fetcher, self.plan.out(), &self.caches), &self.plan, stamps)
     }
 }
 
@@ -159,7 +187,40 @@ impl Session {
         let store = self.store()?;
         let plan = Plan::open(&self.out(&project))?;
         let fetcher = self.fetcher(&project, &store);
-        Ok(Workplace { project, store, plan, fetcher })
+        let caches = self.caches(&project, &store)?;
+        Ok(Workplace { project, store, plan, fetcher, caches })
+    }
+
+    /// The remotes that options, the environment and the settings name, in this order.
+    fn remotes(&self, project: &Project) -> Result<Vec<RemoteSettings>, CommandError> {
+        if self.common.no_remote {
+            return Ok(Vec::new());
+        }
+        let variable = std::env::var(settings::REMOTES_VARIABLE).ok();
+        let mut remotes = settings::all(&self.common.remote, variable.as_deref(), &project.settings.remote)?;
+        if self.common.offline || project.settings.source.offline {
+            remotes.retain(|remote| matches!(remote.place(&project.root), Ok(Place::Folder(_))));
+        }
+        Ok(remotes)
+    }
+
+    /// Whom to believe, and the key that signs.
+    fn trust(&self, project: &Project) -> Result<Trust, CommandError> {
+        let trust = &project.settings.trust;
+        let variable = std::env::var_os(settings::KEY_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let key = variable.or_else(|| trust.signing_key.as_ref().map(|path| project.root.join(path)));
+        Ok(Trust::new(trust, key.as_deref())?)
+    }
+
+    fn caches(&self, project: &Project, store: &Store) -> Result<Caches, CommandError> {
+        let remotes = self.remotes(project)?;
+        if remotes.is_empty() {
+            return Ok(Caches::default());
+        }
+        // Who only reads needs no key.
+        let writes = remotes.iter().any(|remote| remote.role == Role::ReadWrite);
+        let trust = if writes { self.trust(project)? } else { Trust::new(&project.settings.trust, None)? };
+        Ok(Caches::open(remotes, trust, &project.root, store)?)
     }
 
     /// The target that was asked for, or the project's default.
@@ -184,6 +245,6 @@ fn find_executor() -> Result<Arc<dyn Executor>, BuildError> {
 }
 
 /// The means of a build in a project.
-fn means<'a>(store: &'a Store, fetch: &'a Fetcher, out: &'a OutDir) -> Means<'a> {
-    Means { store, fetch, executor: &find_executor, out: Some(out) }
+fn means<'a>(store: &'a Store, fetch: &'a Fetcher, out: &'a OutDir, caches: &'a Caches) -> Means<'a> {
+    Means { store, fetch, executor: &find_executor, out: Some(out), caches }
 }

@@ -1,22 +1,38 @@
 //! Remote caches: results and bytes on other machines, and whom to believe.
 //!
 //! - [`envelope`]: what a remote says of a result, as bytes that a writer signs
+//! - [`settings`]: which remotes there are; [`trust`]: whom to believe
+//! - [`caches`]: all of them together, as a build sees them; `guard`: one of them, with attempts that end
+//! - `layout`, over `directory`, `http` and `s3`: remotes that keep objects under names
+//! - [`pack`]: results and bytes as one file
 //!
 //! A [`Transport`] speaks one protocol and is believed nothing. What stands above it checks the signature of every envelope, the key in it,
 //! and every byte against its digest; retries, deadlines and the circuit that opens are above it as well. So a transport makes one attempt,
 //! gives up after a time of its own, and says how it failed.
 
+pub mod caches;
+mod directory;
 pub mod envelope;
+mod guard;
+mod http;
+mod layout;
+pub mod pack;
+mod s3;
+pub mod settings;
+pub mod trust;
 
 use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::path::Path;
 
 use build_graph::NodeKey;
 use thiserror::Error;
 
 use envelope::SignedEnvelope;
+use layout::Layout;
+use settings::{Place, RemoteSettings, SettingsError};
 
 /// How a remote names bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -113,4 +129,15 @@ pub trait Transport: Send + Sync {
     /// # Errors
     /// [`RemoteError`].
     fn put_result(&self, result: &SignedEnvelope) -> Result<(), RemoteError>;
+}
+
+/// The transport to a remote, by where it is. `root` is the folder to which relative paths belong.
+fn transport(settings: &RemoteSettings, root: &Path) -> Result<Box<dyn Transport>, SettingsError> {
+    let failed = |problem| SettingsError::Transport { name: settings.name.clone(), problem };
+    Ok(match settings.place(root)? {
+        Place::Folder(path) => Box::new(Layout(directory::Directory::new(path))),
+        Place::Http(url) => Box::new(Layout(http::Http::new(url, settings))),
+        Place::S3(url) => Box::new(Layout(s3::S3::new(&url, settings).map_err(failed)?)),
+        Place::Grpc(_) => return Err(failed("this program was built without the Remote Execution API".to_owned())),
+    })
 }

@@ -148,7 +148,7 @@ pub(super) fn is_timeout(error: &std::io::Error) -> bool {
 }
 
 /// A URL that can be shown.
-pub(super) fn without_password(url: &str) -> String {
+pub(crate) fn without_password(url: &str) -> String {
     match Url::parse(url) {
         Ok(mut parsed) if !parsed.username().is_empty() || parsed.password().is_some() => {
             // Both can fail only for URLs that can't have credentials.

@@ -23,6 +23,8 @@ use build_graph::node::{Origin, Source};
 use build_graph::{RelPath, Sha256};
 use thiserror::Error;
 
+pub(crate) use http::without_password;
+pub(crate) use netrc::{Netrc, take_login};
 pub use partial::sha256_of;
 pub use progress::{Bars, Lines, Progress, Quiet, for_stderr};
 
@@ -221,7 +223,7 @@ impl Fetcher {
                     }
                 };
                 for place in places {
-                    let shown = http::without_password(&place.url);
+                    let shown = without_password(&place.url);
                     let limits = transfer::Limits {
                         size: source.size,
                         max_size: self.settings.max_size,
@@ -298,7 +300,7 @@ impl Fetcher {
             Err(failure) => tried.push(Tried { origin: describe(origin), reason: failure.to_string() }),
             Ok(places) => {
                 for place in places {
-                    let origin = http::without_password(&place.url);
+                    let origin = without_password(&place.url);
                     match transfer::small(&self.client, &place, max_size) {
                         Ok(bytes) => return Ok((bytes, origin)),
                         Err(failure) => tried.push(Tried { origin, reason: failure.to_string() }),
@@ -328,7 +330,7 @@ fn is_file_url(origin: &Origin) -> bool {
 /// An origin for people, before it is known which server it leads to.
 fn describe(origin: &Origin) -> String {
     match origin {
-        Origin::Url { url } => http::without_password(url),
+        Origin::Url { url } => without_password(url),
         Origin::Debian { path } => format!("apt's Debian mirror, `{path}`"),
         Origin::Pypi { project, file } => format!("pip's package index, `{file}` of project `{project}`"),
     }

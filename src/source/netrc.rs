@@ -7,9 +7,9 @@ use url::Url;
 
 /// A name and a password.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Login {
-    pub(super) user: String,
-    pub(super) password: String,
+pub(crate) struct Login {
+    pub(crate) user: String,
+    pub(crate) password: String,
 }
 
 impl std::fmt::Debug for Login {
@@ -20,13 +20,13 @@ impl std::fmt::Debug for Login {
 
 /// The logins of some files.
 #[derive(Debug, Default)]
-pub(super) struct Netrc {
+pub(crate) struct Netrc {
     machines: Vec<(String, Login)>,
 }
 
 impl Netrc {
     /// The user's: `$NETRC`, else `~/.netrc`. Nothing, if there is none.
-    pub(super) fn of_user() -> Self {
+    pub(crate) fn of_user() -> Self {
         let file = std::env::var_os("NETRC")
             .map(PathBuf::from)
             .or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".netrc")));
@@ -34,7 +34,7 @@ impl Netrc {
     }
 
     /// Those of several files, in order; what can't be read has none.
-    pub(super) fn of_files(files: &[PathBuf]) -> Self {
+    pub(crate) fn of_files(files: &[PathBuf]) -> Self {
         let mut netrc = Self::default();
         for file in files {
             netrc.add(&fs::read_to_string(file).unwrap_or_default());
@@ -68,7 +68,7 @@ impl Netrc {
 
     /// The login for a URL, as apt_auth.conf(5) matches: host, port if named, a path's beginning; over plain `http` only if the entry
     /// says so. (Plain netrc has hosts only.)
-    pub(super) fn find(&self, url: &Url) -> Option<Login> {
+    pub(crate) fn find(&self, url: &Url) -> Option<Login> {
         let matches = |machine: &str| {
             let (scheme, rest) = machine.split_once("://").unwrap_or(("https", machine));
             let (host, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
@@ -83,7 +83,7 @@ impl Netrc {
 }
 
 /// Takes the login out of a URL.
-pub(super) fn take_login(url: &mut Url) -> Option<Login> {
+pub(crate) fn take_login(url: &mut Url) -> Option<Login> {
     if url.username().is_empty() && url.password().is_none() {
         return None;
     }

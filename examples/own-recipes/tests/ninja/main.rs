@@ -7,6 +7,7 @@ mod builds;
 mod determinism;
 mod fast_path;
 mod messages;
+mod pack;
 mod space;
 mod trouble;
 

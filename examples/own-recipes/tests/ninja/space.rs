@@ -90,6 +90,11 @@ impl Space {
         self.store = Some(own);
     }
 
+    /// From now on uses a store that holds nothing.
+    pub(crate) fn use_empty_store(&mut self) {
+        self.store = Some(tempfile::tempdir().unwrap());
+    }
+
     /// Gives the folder, the store and a copy of the program to the user that the space is for.
     pub(crate) fn hand_over(&mut self) {
         self.use_own_program();

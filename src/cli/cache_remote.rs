@@ -1,0 +1,215 @@
+//! `pynbox-build cache keygen|sign|verify|check`: who vouches for results, and whether they are right to.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use build_graph::node::Op;
+use build_graph::{NodeKey, Tree};
+use clap::Args;
+
+use super::{CommandError, Session};
+use crate::build::demand::Stamps;
+use crate::build::evaluate::is_carried;
+use crate::build::reachable::Reachable;
+use crate::remote::caches::Outgoing;
+use crate::remote::envelope::KeyId;
+use crate::remote::trust::{self, public_text};
+use crate::store::Origin;
+
+/// So many differences are shown of one node.
+const SHOWN: usize = 10;
+
+/// Options of `cache keygen`.
+#[derive(Debug, Args)]
+pub(super) struct KeygenOptions {
+    /// The file to make; only its owner will be able to read it
+    file: PathBuf,
+}
+
+/// Options of `cache verify`.
+#[derive(Debug, Args)]
+pub(super) struct VerifyOptions {
+    /// Read what the remote of this name has for the current graph: signatures and all bytes
+    #[arg(long, value_name = "NAME")]
+    pub(super) remote_name: Option<String>,
+}
+
+/// Options of `cache check`.
+#[derive(Debug, Args)]
+pub(super) struct CheckOptions {
+    /// How many of the actions to execute again, such as `5%`
+    #[arg(default_value = "5%")]
+    share: Share,
+    /// Choose as an earlier check did that printed this number
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+/// Makes a key.
+pub(super) fn keygen(options: &KeygenOptions) -> Result<(), CommandError> {
+    let key = trust::generate(&options.file)?.verifying_key();
+    println!("# pynbox.toml of those who are to believe what it signs (key {})", KeyId::of(&key));
+    println!("[[trust.key]]\nkey = \"{}\"", public_text(&key));
+    eprintln!(
+        "the secret key is in `{}`; name it in `PYNBOX_SIGNING_KEY` where results are written",
+        options.file.display()
+    );
+    Ok(())
+}
+
+/// Puts on remotes what the current graph needs and the store has.
+pub(super) fn sign(session: &Session) -> Result<(), CommandError> {
+    let workplace = session.workplace()?;
+    if !workplace.caches.take_results() {
+        return Err(CommandError::input("no remote is to be written to")
+            .hint("set `role = \"read-write\"` for one, or name one: `--remote NAME:rw=URL`"));
+    }
+    let store = &workplace.store;
+    let reachable = Reachable::of(&workplace.plan, store, |_| true)?;
+    let mut outgoing = Vec::new();
+    let mut incomplete = 0;
+    for (name, key) in &reachable.nodes {
+        let with_bytes = is_carried(&workplace.plan.node(name)?.op);
+        let tree = match store.whole_result(*key)? {
+            Some((_, tree)) => Some(tree),
+            // What it is made of need not be here.
+            None if !with_bytes => store.result(*key)?.map(|tree| store.tree(tree)).transpose()?.flatten(),
+            None => None,
+        };
+        match tree {
+            Some(tree) => {
+                let origin = store.origin(*key)?.unwrap_or_default();
+                outgoing.push(Outgoing { key: *key, tree, origin, with_bytes });
+            }
+            None => incomplete += 1,
+        }
+    }
+    let (put, refused) = workplace.caches.push(store, &outgoing)?;
+    for (key, why) in &refused {
+        println!("{key} is not signed: {why}");
+    }
+    println!("{put} results put on remotes; {} not signed, {incomplete} not in the store", refused.len());
+    if put == 0 && !outgoing.is_empty() && refused.len() < outgoing.len() {
+        return Err(CommandError::environment("no remote took anything"));
+    }
+    Ok(())
+}
+
+/// Reads what a remote has for the current graph.
+pub(super) fn verify(session: &Session, options: &VerifyOptions) -> Result<(), CommandError> {
+    let workplace = session.workplace()?;
+    let name = options.remote_name.as_deref().unwrap_or_default();
+    let reachable = Reachable::of(&workplace.plan, &workplace.store, |_| true)?;
+    let mut keys: Vec<_> = reachable.keys.into_iter().collect();
+    keys.sort_unstable_by_key(|key| *key.as_bytes());
+    let checked = workplace.caches.check(name, &keys).map_err(CommandError::environment)?;
+    println!(
+        "remote `{name}`: {} results and {} files are right, {} absent",
+        checked.results, checked.files, checked.absent
+    );
+    for wrong in &checked.wrong {
+        println!("wrong: {wrong}");
+    }
+    if checked.wrong.is_empty() {
+        return Ok(());
+    }
+    Err(CommandError::build(format!("remote `{name}`: {} things are wrong", checked.wrong.len()))
+        .hint("readers refuse what is wrong; `cache sign` from a store that is right puts results there anew"))
+}
+
+/// Executes a share of the actions again.
+pub(super) fn check(session: &Session, options: &CheckOptions) -> Result<(), CommandError> {
+    let workplace = session.workplace()?;
+    let demand = workplace.demand(Stamps::Old);
+    let store = &workplace.store;
+    let seed = options.seed.unwrap_or_else(seed);
+    let reachable = Reachable::of(&workplace.plan, store, |_| true)?;
+    let (mut chosen, mut actions, mut wrong) = (0, 0, 0);
+    for (name, key) in &reachable.nodes {
+        let node = workplace.plan.node(name)?;
+        if !matches!(node.op, Op::Action(_)) || !workplace.plan.is_known(name) {
+            continue;
+        }
+        let Some(before) = store.result(*key)? else { continue };
+        actions += 1;
+        if !options.share.chooses(*key, seed) {
+            continue;
+        }
+        chosen += 1;
+        let again = demand.again(name)?;
+        if again.digest() == before {
+            continue;
+        }
+        wrong += 1;
+        println!("{name}: another run gave other bytes ({})", whence(&store.origin(*key)?.unwrap_or_default()));
+        if let Some(before) = store.tree(before)? {
+            for line in differences(&before, &again).iter().take(SHOWN) {
+                println!("  {line}");
+            }
+        }
+    }
+    println!("check: {chosen} of {actions} actions executed again, {wrong} came out differently (--seed {seed})");
+    if wrong == 0 {
+        return Ok(());
+    }
+    Err(CommandError::build(format!("{wrong} results are not what their actions give"))
+        .hint("either the action is not reproducible (run the check again with the seed), or somebody put a wrong result on a remote"))
+}
+
+fn whence(origin: &Origin) -> String {
+    match origin {
+        Origin::Here => "the first was made here".to_owned(),
+        Origin::Engine(engine) => format!("the first came of the engine `{engine}`"),
+        Origin::Cache { remote, .. } => format!("the first came of the remote `{remote}`"),
+    }
+}
+
+fn differences(before: &Tree, after: &Tree) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (path, entry) in before.iter() {
+        match after.get(path.as_str()) {
+            Some(other) if other == entry => {}
+            Some(_) => lines.push(format!("`{path}` differs")),
+            None => lines.push(format!("`{path}` is not there any more")),
+        }
+    }
+    lines.extend(
+        after
+            .iter()
+            .filter(|(path, _)| before.get(path.as_str()).is_none())
+            .map(|(path, _)| format!("`{path}` is new")),
+    );
+    lines
+}
+
+/// A number that is another one each time.
+fn seed() -> u64 {
+    let mut bytes = [0; 8];
+    // Without random bytes, the same are chosen each time: still a check.
+    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    u64::from_le_bytes(bytes)
+}
+
+/// A share of a whole: `5%`, `0.5%`, `100%`.
+#[derive(Debug, Clone, Copy)]
+struct Share(f64);
+
+impl Share {
+    fn chooses(self, key: NodeKey, seed: u64) -> bool {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&seed.to_le_bytes()).update(key.as_bytes());
+        let mut number = [0; 4];
+        hasher.finalize_xof().fill(&mut number);
+        f64::from(u32::from_le_bytes(number)) < self.0 / 100.0 * (f64::from(u32::MAX) + 1.0)
+    }
+}
+
+impl FromStr for Share {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = text.strip_suffix('%').and_then(|number| number.parse().ok());
+        let number = number.filter(|number| (0.0..=100.0).contains(number));
+        number.map(Self).ok_or_else(|| format!("`{text}` is no share: expected a percentage such as `5%`"))
+    }
+}

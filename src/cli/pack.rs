@@ -1,0 +1,124 @@
+//! `pynbox-build cache export|import FILE`: what the current graph needs of the store, as one file.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use build_graph::NodeKey;
+use build_graph::node::NodeName;
+use clap::Args;
+use indicatif::HumanBytes;
+
+use super::{CommandError, Session};
+use crate::build::BuildError;
+use crate::build::plan::Plan;
+use crate::build::reachable::Reachable;
+use crate::remote::envelope::SignedEnvelope;
+use crate::remote::pack::{self, PackError};
+use crate::remote::trust::Trust;
+
+/// Options of `cache export`.
+#[derive(Debug, Args)]
+pub(super) struct Export {
+    /// The file; an older one is replaced
+    file: PathBuf,
+    /// What this target needs, instead of the default one
+    #[arg(long, value_name = "TARGET")]
+    target: Option<String>,
+    /// Only what these nodes need
+    #[arg(value_name = "NODE", conflicts_with = "target")]
+    nodes: Vec<NodeName>,
+}
+
+/// Options of `cache import`.
+#[derive(Debug, Args)]
+pub(super) struct Import {
+    /// The file
+    file: PathBuf,
+    /// Believe results that nobody signed: only for a file that nobody else could have written
+    #[arg(long)]
+    unsigned: bool,
+}
+
+pub(super) fn export(session: &Session, options: &Export) -> Result<(), CommandError> {
+    let project = session.project()?;
+    let store = session.store()?;
+    let plan = Plan::open(&session.out(&project))?;
+    let target = session.target(&project, options.target.as_deref());
+    for node in &options.nodes {
+        plan.node(node)?;
+    }
+    let below = format!("{target}/");
+    let reachable = if options.nodes.is_empty() {
+        Reachable::of(&plan, &store, |name| name.starts_with(&below))?
+    } else {
+        Reachable::of(&plan, &store, |name| options.nodes.iter().any(|node| node.as_str() == name))?
+    };
+    if let [first, ..] = &reachable.unknown[..] {
+        let count = reachable.unknown.len();
+        return Err(CommandError::input(format!("`{first}` and what needs it are not built yet ({count} nodes)"))
+            .hint("build first: `pynbox-build gen && ninja`"));
+    }
+    let keys: BTreeSet<NodeKey> = reachable.keys.into_iter().collect();
+    let file = std::path::absolute(&options.file).map_err(BuildError::io("find", &options.file))?;
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    let io = |doing| BuildError::io(doing, &options.file);
+    let temporary = tempfile::Builder::new().prefix(".new-").tempfile_in(folder).map_err(io("write"))?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let whole = temporary.as_file().try_clone().map_err(io("write"))?;
+    let amount = pack::write(&store, &keys, None, now, whole).map_err(|error| failed("write", &options.file, error))?;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    temporary.as_file().set_permissions(mode).map_err(io("write"))?;
+    let length = temporary.as_file().metadata().map_err(io("look at"))?.len();
+    temporary.persist(&file).map_err(|error| io("write")(error.error))?;
+    println!(
+        "{} results with {} files ({}) are in `{}` ({})",
+        amount.results,
+        amount.blobs,
+        HumanBytes(amount.bytes),
+        options.file.display(),
+        HumanBytes(length)
+    );
+    Ok(())
+}
+
+pub(super) fn import(session: &Session, options: &Import) -> Result<(), CommandError> {
+    let store = session.store()?;
+    let file = File::open(&options.file).map_err(BuildError::io("open", &options.file))?;
+    let trust = Trust::new(&session.project()?.settings.trust, None)?;
+    let mut accept = |signed: &SignedEnvelope| {
+        trust.judge(signed.envelope.key, signed, options.unsigned).err().map(|distrust| distrust.to_string())
+    };
+    let (taken, problem) =
+        pack::read(&store, file, &mut accept).map_err(|error| failed("read", &options.file, error))?;
+    println!(
+        "{} results with {} files ({}) are in the store",
+        taken.amount.results,
+        taken.amount.blobs,
+        HumanBytes(taken.amount.bytes)
+    );
+    for (key, here, there) in &taken.contradicted {
+        println!("the result {key} is {here} here and {there} in the pack; the one here stays");
+    }
+    if let Some(problem) = problem {
+        return Err(failed("read", &options.file, problem).hint("get it anew; what arrived whole is in the store"));
+    }
+    if let [(key, why), ..] = &taken.refused[..] {
+        return Err(CommandError::input(format!(
+            "{} results of `{}` are not believed; the first is {key}: {why}",
+            taken.refused.len(),
+            options.file.display()
+        ))
+        .hint("say `--unsigned` if nobody else could have written this file"));
+    }
+    Ok(())
+}
+
+fn failed(doing: &'static str, file: &Path, error: PackError) -> CommandError {
+    match error {
+        PackError::Store(error) => error.into(),
+        PackError::Io(error) if doing == "write" => BuildError::io("write", file)(error).into(),
+        error => CommandError::input(format!("`{}`: {error}", file.display())),
+    }
+}

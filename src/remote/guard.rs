@@ -1,0 +1,119 @@
+//! One remote, with patience that ends: attempts with growing pauses, and a circuit that opens when all of them fail.
+//!
+//! ninja starts a process a node, so the circuit is a file in the store: a remote that does not answer costs one process its deadline, not
+//! every one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::settings::{RemoteSettings, Role};
+use super::trust::now;
+use super::{DigestFunction, RemoteError, Transport};
+
+/// How often something is tried.
+const ATTEMPTS: u32 = 3;
+/// The pause after the first attempt; each one after is twice as long.
+const PAUSE: Duration = Duration::from_millis(100);
+/// For how many seconds a remote is left alone when it failed for the first time; each time after is twice as long.
+const ALONE: u64 = 30;
+const ALONE_AT_MOST: u64 = 600;
+
+/// A remote and what one knows of its health.
+pub(super) struct Guarded {
+    pub(super) settings: RemoteSettings,
+    transport: Box<dyn Transport>,
+    circuit: PathBuf,
+    open: AtomicBool,
+    write_refused: AtomicBool,
+}
+
+impl Guarded {
+    /// `folder` is where the circuits of all remotes are.
+    pub(super) fn new(settings: RemoteSettings, transport: Box<dyn Transport>, folder: &Path) -> Self {
+        let name = blake3::hash(format!("{}\n{}", settings.name, settings.url).as_bytes()).to_hex();
+        let circuit = folder.join(&name[..32]);
+        let open = AtomicBool::new(read(&circuit).is_some_and(|(until, _)| until > now()));
+        Self { settings, transport, circuit, open, write_refused: AtomicBool::new(false) }
+    }
+
+    /// Whether it is worth asking.
+    pub(super) fn is_up(&self) -> bool {
+        !self.open.load(Ordering::Relaxed)
+    }
+
+    /// Whether what is built here goes there.
+    pub(super) fn takes_results(&self) -> bool {
+        self.settings.role == Role::ReadWrite && !self.write_refused.load(Ordering::Relaxed)
+    }
+
+    /// How it names bytes; `None` if it does not say so.
+    pub(super) fn function(&self) -> Option<DigestFunction> {
+        self.call("be asked how it names files", |transport| transport.digest_function())
+    }
+
+    /// Asks it, several times if need be. `None` if it does not do it; why is on the standard error then.
+    pub(super) fn call<T>(&self, doing: &str, call: impl Fn(&dyn Transport) -> Result<T, RemoteError>) -> Option<T> {
+        if !self.is_up() {
+            return None;
+        }
+        for attempt in 1.. {
+            match call(self.transport.as_ref()) {
+                Ok(done) => {
+                    if attempt > 1 || self.circuit.exists() {
+                        let _ = fs::remove_file(&self.circuit);
+                    }
+                    return Some(done);
+                }
+                Err(RemoteError::Unavailable(_)) if attempt < ATTEMPTS => std::thread::sleep(pause(attempt)),
+                Err(error @ RemoteError::Unavailable(_)) => {
+                    let seconds = self.trip();
+                    self.say(doing, &error, &format!("it is left alone for {seconds} s"));
+                    return None;
+                }
+                Err(error @ RemoteError::Refused(_)) if self.takes_results() && doing.starts_with("take") => {
+                    self.write_refused.store(true, Ordering::Relaxed);
+                    self.say(doing, &error, "nothing more is put there");
+                    return None;
+                }
+                Err(error) => {
+                    self.say(doing, &error, "the build goes on without it");
+                    return None;
+                }
+            }
+        }
+        None
+    }
+
+    /// Opens the circuit; gives for how many seconds.
+    fn trip(&self) -> u64 {
+        self.open.store(true, Ordering::Relaxed);
+        let seconds = read(&self.circuit).map_or(ALONE, |(_, last)| (last * 2).clamp(ALONE, ALONE_AT_MOST));
+        if let Some(folder) = self.circuit.parent() {
+            // Without the file, other processes find out for themselves.
+            let _ = fs::create_dir_all(folder);
+            let _ = fs::write(&self.circuit, format!("{} {seconds}\n", now() + seconds));
+        }
+        seconds
+    }
+
+    fn say(&self, doing: &str, error: &RemoteError, then: &str) {
+        eprintln!("warning: remote `{}` can't {doing}: {error}; {then}", self.settings.name);
+    }
+}
+
+/// Until when the circuit is open, and for how many seconds it was opened.
+fn read(circuit: &Path) -> Option<(u64, u64)> {
+    let text = fs::read_to_string(circuit).ok()?;
+    let (until, seconds) = text.trim_end().split_once(' ')?;
+    Some((until.parse().ok()?, seconds.parse().ok()?))
+}
+
+/// Each attempt waits twice as long as the one before, give or take half, so that those who failed together don't come back together.
+fn pause(attempt: u32) -> Duration {
+    let whole = PAUSE * 2u32.pow(attempt - 1);
+    let mut random = [0; 4];
+    let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
+    whole / 2 + whole.mul_f64(f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX))
+}

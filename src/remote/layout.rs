@@ -1,0 +1,159 @@
+//! Remotes that only keep objects under names: folders, web servers, buckets.
+//!
+//! # Layout
+//!
+//! | name | what it is |
+//! |---|---|
+//! | `ac/KEY` | the signed envelope of a result |
+//! | `cas/DIGEST` | a blob's bytes, under their BLAKE3 |
+//!
+//! Every object is one zstd frame of those bytes, so that there is one name and one form for each. Digests are of what is in the frame.
+
+use std::collections::HashSet;
+use std::io::{self, BufReader, Read, Seek as _};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use build_graph::{BlobDigest, NodeKey};
+
+use super::envelope::SignedEnvelope;
+use super::{DigestFunction, Receive, RemoteError, Transport, Upload, WireDigest};
+
+/// Fast, and still a third of a compiled file.
+const LEVEL: i32 = 1;
+/// What is compressed to more than this waits in a file, not in memory.
+const IN_MEMORY: usize = 8 << 20;
+/// An envelope is never longer: it would hold a tree of half a million files.
+const LONGEST_ENVELOPE: u64 = 128 << 20;
+
+/// A place that keeps objects under names.
+pub(super) trait Objects: Send + Sync {
+    /// Where it is, for messages.
+    fn place(&self) -> String;
+
+    /// How many requests at once it is good at.
+    fn width(&self) -> usize;
+
+    /// Opens an object; `size` is how many bytes it holds at most, as far as one knows, and decides how long that may take.
+    fn get(&self, name: &str, size: u64) -> Result<Option<Box<dyn Read + '_>>, RemoteError>;
+
+    /// Whether there is such an object.
+    fn has(&self, name: &str) -> Result<bool, RemoteError>;
+
+    /// Puts an object; nobody may ever see a part of it.
+    fn put(&self, name: &str, length: u64, bytes: &mut (dyn Read + Send)) -> Result<(), RemoteError>;
+}
+
+/// A transport to such a place.
+pub(super) struct Layout<O>(pub(super) O);
+
+impl<O: Objects> Transport for Layout<O> {
+    fn place(&self) -> String {
+        self.0.place()
+    }
+
+    fn digest_function(&self) -> Result<DigestFunction, RemoteError> {
+        Ok(DigestFunction::Blake3)
+    }
+
+    fn look_up(&self, keys: &[NodeKey]) -> Result<Vec<Option<Vec<u8>>>, RemoteError> {
+        at_once(self.0.width(), keys, |key| {
+            let Some(object) = self.0.get(&format!("ac/{key}"), 0)? else { return Ok(None) };
+            let mut bytes = Vec::new();
+            match unpacked(object)?.take(LONGEST_ENVELOPE).read_to_end(&mut bytes) {
+                Ok(_) => Ok(Some(bytes)),
+                Err(error) if is_on_the_way(&error) => Err(RemoteError::Unavailable(error.to_string())),
+                // No frame, or not all of it: what is there is nobody's envelope.
+                Err(_) => Ok(Some(Vec::new())),
+            }
+        })
+    }
+
+    fn missing(&self, blobs: &[WireDigest]) -> Result<HashSet<WireDigest>, RemoteError> {
+        let there = at_once(self.0.width(), blobs, |blob| self.0.has(&blob_name(blob)))?;
+        Ok(blobs.iter().zip(there).filter(|(_, there)| !there).map(|(blob, _)| *blob).collect())
+    }
+
+    fn fetch(&self, blobs: &[WireDigest], receive: &Receive<'_>) -> Result<(), RemoteError> {
+        at_once(self.0.width(), blobs, |blob| match self.0.get(&blob_name(blob), blob.size)? {
+            Some(object) => receive(blob, &mut unpacked(object)?),
+            None => Ok(()),
+        })?;
+        Ok(())
+    }
+
+    fn put(&self, blobs: Vec<Upload>) -> Result<(), RemoteError> {
+        let blobs: Vec<_> = blobs.into_iter().map(|upload| (upload.digest, Mutex::new(Some(upload.file)))).collect();
+        at_once(self.0.width(), &blobs, |(digest, file)| {
+            let file = file.lock().unwrap_or_else(PoisonError::into_inner).take();
+            file.map_or(Ok(()), |file| self.put_packed(&blob_name(digest), file))
+        })?;
+        Ok(())
+    }
+
+    fn put_result(&self, result: &SignedEnvelope) -> Result<(), RemoteError> {
+        self.put_packed(&format!("ac/{}", result.envelope.key), result.to_bytes())
+    }
+}
+
+impl<O: Objects> Layout<O> {
+    fn put_packed(&self, name: &str, bytes: impl Read) -> Result<(), RemoteError> {
+        let mut packed = tempfile::spooled_tempfile(IN_MEMORY);
+        zstd::stream::copy_encode(bytes, &mut packed, LEVEL)?;
+        let length = packed.stream_position()?;
+        packed.rewind()?;
+        self.0.put(name, length, &mut packed)
+    }
+}
+
+fn blob_name(blob: &WireDigest) -> String {
+    format!("cas/{}", BlobDigest::from_bytes(blob.hash))
+}
+
+fn unpacked<'a>(object: Box<dyn Read + 'a>) -> io::Result<impl Read + 'a> {
+    zstd::stream::read::Decoder::with_buffer(BufReader::new(object))
+}
+
+/// Whether bytes did not come because of the way, not because of what is kept there.
+pub(super) fn is_on_the_way(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, WouldBlock};
+    let kinds = [TimedOut, WouldBlock, ConnectionReset, ConnectionAborted, BrokenPipe];
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>());
+    kinds.contains(&error.kind()) || matches!(inner, Some(ureq::Error::Timeout(_)))
+}
+
+/// Calls a function with each item, on so many threads; the first error ends it. Results come in the order of the items.
+pub(super) fn at_once<T: Sync, R: Send>(
+    width: usize,
+    items: &[T],
+    call: impl Fn(&T) -> Result<R, RemoteError> + Sync,
+) -> Result<Vec<R>, RemoteError> {
+    if let [item] = items {
+        return Ok(vec![call(item)?]);
+    }
+    let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(items.len())));
+    let failed = Mutex::new(None);
+    std::thread::scope(|scope| {
+        for _ in 0..width.min(items.len()) {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(at) else { return };
+                    match call(item) {
+                        Ok(result) => results.lock().unwrap_or_else(PoisonError::into_inner).push((at, result)),
+                        Err(error) => {
+                            next.store(items.len(), Ordering::Relaxed);
+                            failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(error);
+    }
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.sort_by_key(|(at, _)| *at);
+    Ok(results.into_iter().map(|(_, result)| result).collect())
+}

@@ -1,0 +1,289 @@
+//! Packs: results with all their bytes in one file, to carry a store's content by hand or by a CI service's cache.
+//!
+//! A pack is a tar archive, compressed with zstd. Its members, all regular files, are in this order:
+//!
+//! | member | its bytes |
+//! |---|---|
+//! | `pynbox-pack-1` | none |
+//! | `results/KEY`, by key | a [`SignedEnvelope`], whose blobs are named by BLAKE3 |
+//! | `blobs/DIGEST`, by digest | the blob |
+//!
+//! A pack is believed no more than a remote is: every envelope has to be accepted by whoever reads it, every byte has to have its digest,
+//! and a result counts only when all of it has arrived. What a damaged pack held before the damage is kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Read, Write as _};
+
+use build_graph::{BlobDigest, Entry, NodeKey, SOURCE_DATE_EPOCH, TreeDigest};
+use ed25519_dalek::SigningKey;
+use tar::{EntryType, Header};
+use thiserror::Error;
+
+use super::envelope::{Envelope, SignedEnvelope, WireBlob};
+use super::{DigestFunction, WireDigest};
+use crate::store::{Store, StoreError};
+
+const HEAD: &str = "pynbox-pack-1";
+const RESULTS: &str = "results/";
+const BLOBS: &str = "blobs/";
+/// The longest envelope that is read.
+const MAX_ENVELOPE: u64 = 256 << 20;
+/// A pack is read in little time again and again, and written once.
+const LEVEL: i32 = 3;
+
+/// A pack can't be written or read.
+#[derive(Debug, Error)]
+pub enum PackError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store has lost a result, or a part of it.
+    #[error("the store has not got all of the result {0}; build it again with `ninja`")]
+    Incomplete(NodeKey),
+    /// The file can't be written, or is damaged where tar or zstd notice it.
+    #[error("it can't be read or written whole: {0}")]
+    Io(#[from] io::Error),
+    /// The file is no pack, or not a sound one.
+    #[error("it is no sound pack: {0}")]
+    Unsound(String),
+}
+
+fn unsound(problem: impl Into<String>) -> PackError {
+    PackError::Unsound(problem.into())
+}
+
+/// How much a pack held.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// Results.
+    pub results: u64,
+    /// Blobs.
+    pub blobs: u64,
+    /// Bytes of the blobs.
+    pub bytes: u64,
+}
+
+/// Writes the results of these keys, which the store has whole, and their bytes. They are signed if there is a key; `now` is the time of that,
+/// in seconds since 1970.
+///
+/// # Errors
+/// [`PackError::Incomplete`] if the store lost a part of one, [`PackError::Io`] if the file can't be written.
+pub fn write(
+    store: &Store,
+    keys: &BTreeSet<NodeKey>,
+    signer: Option<&SigningKey>,
+    now: u64,
+    file: File,
+) -> Result<Amount, PackError> {
+    let mut archive = tar::Builder::new(zstd::Encoder::new(file, LEVEL)?);
+    append(&mut archive, HEAD, 0, io::empty())?;
+    let mut blobs: BTreeMap<[u8; 32], Entry> = BTreeMap::new();
+    for key in keys {
+        let (_, tree) = store.whole_result(*key)?.ok_or(PackError::Incomplete(*key))?;
+        let mut held: BTreeMap<[u8; 32], WireBlob> = BTreeMap::new();
+        for (_, entry) in tree.iter() {
+            if let Entry::File { digest, size, .. } = entry {
+                let wire = WireDigest { hash: *digest.as_bytes(), size: *size };
+                held.insert(*digest.as_bytes(), WireBlob { digest: *digest, wire });
+                blobs.entry(*digest.as_bytes()).or_insert_with(|| entry.clone());
+            }
+        }
+        let envelope = Envelope {
+            key: *key,
+            tree: (*tree).clone(),
+            engine: None,
+            signed_at: now,
+            function: DigestFunction::Blake3,
+            blobs: held.into_values().collect(),
+        };
+        let signed = SignedEnvelope::new(envelope, signer);
+        let bytes = signed.to_bytes();
+        append(&mut archive, &format!("{RESULTS}{key}"), bytes.len() as u64, bytes)?;
+    }
+    let mut amount = Amount { results: keys.len() as u64, ..Amount::default() };
+    for entry in blobs.values() {
+        let Entry::File { digest, size, .. } = entry else { continue };
+        append(&mut archive, &format!("{BLOBS}{digest}"), *size, store.open_blob(entry)?)?;
+        amount.blobs += 1;
+        amount.bytes += size;
+    }
+    archive.into_inner()?.finish()?.flush()?;
+    Ok(amount)
+}
+
+fn append(archive: &mut tar::Builder<impl io::Write>, name: &str, size: u64, bytes: impl Read) -> io::Result<()> {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(EntryType::Regular);
+    header.set_mode(0o644);
+    header.set_size(size);
+    header.set_mtime(SOURCE_DATE_EPOCH);
+    header.set_uid(0);
+    header.set_gid(0);
+    archive.append_data(&mut header, name, bytes)
+}
+
+/// What reading a pack came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// What is in the store now, whole, and was in the pack.
+    pub amount: Amount,
+    /// Results that were not accepted, and why.
+    pub refused: Vec<(NodeKey, String)>,
+    /// Results that the store has with another tree: its own, and the pack's. The store keeps its own.
+    pub contradicted: Vec<(NodeKey, TreeDigest, TreeDigest)>,
+}
+
+/// Takes a pack into the store. `accept` says of each result why it is not believed, or nothing.
+///
+/// Gives what was taken and, if the pack is damaged, what is wrong: what had arrived whole is in the store even then.
+///
+/// # Errors
+/// [`PackError::Store`] if the store fails.
+pub fn read(
+    store: &Store,
+    pack: impl Read,
+    accept: &mut dyn FnMut(&SignedEnvelope) -> Option<String>,
+) -> Result<(Taken, Option<PackError>), PackError> {
+    let mut reading = Reading { store, accepted: Vec::new(), wanted: BTreeMap::new(), taken: Taken::default() };
+    let problem = match reading.members(pack, accept) {
+        Err(PackError::Store(error)) => return Err(error.into()),
+        read => read.err(),
+    };
+    Ok((reading.finish()?, problem))
+}
+
+struct Reading<'a> {
+    store: &'a Store,
+    accepted: Vec<Envelope>,
+    /// The entries that hold each blob: with and without the right to execute it.
+    wanted: BTreeMap<[u8; 32], BTreeMap<bool, Entry>>,
+    taken: Taken,
+}
+
+impl Reading<'_> {
+    fn members(
+        &mut self,
+        pack: impl Read,
+        accept: &mut dyn FnMut(&SignedEnvelope) -> Option<String>,
+    ) -> Result<(), PackError> {
+        let mut archive = tar::Archive::new(zstd::Decoder::new(pack)?);
+        let mut last = String::new();
+        for member in archive.entries()? {
+            let mut member = member?;
+            let name = String::from_utf8_lossy(&member.path_bytes()).into_owned();
+            if !member.header().entry_type().is_file() {
+                return Err(unsound(format!("`{name}` is no regular file")));
+            }
+            if last.is_empty() {
+                if name != HEAD {
+                    return Err(unsound(format!("its first member is not `{HEAD}`")));
+                }
+            } else if let Some(key) = name.strip_prefix(RESULTS).and_then(|key| key.parse::<NodeKey>().ok()) {
+                if last.starts_with(BLOBS) || (last.starts_with(RESULTS) && last >= name) {
+                    return Err(unsound(format!("`{name}` is out of order")));
+                }
+                self.result(key, &mut member, accept)?;
+            } else if let Some(digest) = name.strip_prefix(BLOBS).and_then(|digest| digest.parse().ok()) {
+                if last.starts_with(BLOBS) && last >= name {
+                    return Err(unsound(format!("`{name}` is out of order")));
+                }
+                self.blob(digest, &mut member)?;
+            } else {
+                return Err(unsound(format!("it has a member `{name}` that no pack has")));
+            }
+            last = name;
+        }
+        if last.is_empty() { Err(unsound("it is empty")) } else { Ok(()) }
+    }
+
+    fn result(
+        &mut self,
+        key: NodeKey,
+        member: &mut tar::Entry<'_, impl Read>,
+        accept: &mut dyn FnMut(&SignedEnvelope) -> Option<String>,
+    ) -> Result<(), PackError> {
+        let size = member.size();
+        if size > MAX_ENVELOPE {
+            return Err(unsound(format!("the result {key} is said to have {size} bytes")));
+        }
+        let mut bytes = Vec::new();
+        member.read_to_end(&mut bytes)?;
+        let signed = SignedEnvelope::from_bytes(&bytes)
+            .filter(|signed| signed.envelope.function == DigestFunction::Blake3)
+            .ok_or_else(|| unsound(format!("the result {key} is damaged")))?;
+        if signed.envelope.key != key {
+            self.taken.refused.push((key, format!("it is another key's ({})", signed.envelope.key)));
+            return Ok(());
+        }
+        if let Some(why) = accept(&signed) {
+            self.taken.refused.push((key, why));
+            return Ok(());
+        }
+        for (_, entry) in signed.envelope.tree.iter() {
+            if let Entry::File { digest, executable, .. } = entry {
+                self.wanted.entry(*digest.as_bytes()).or_default().insert(*executable, entry.clone());
+            }
+        }
+        self.accepted.push(signed.envelope);
+        Ok(())
+    }
+
+    fn blob(&mut self, digest: BlobDigest, member: &mut tar::Entry<'_, impl Read>) -> Result<(), PackError> {
+        // Of refused results nothing is taken.
+        let Some(entries) = self.wanted.get(digest.as_bytes()) else { return Ok(()) };
+        let mut missing = Vec::new();
+        for (executable, entry) in entries {
+            if !matches!(entry, Entry::File { size, .. } if *size == member.size()) {
+                return Err(unsound(format!("`{BLOBS}{digest}` has another size than its result says")));
+            }
+            if !self.store.has_blob(entry)? {
+                missing.push((*executable, entry));
+            }
+        }
+        let Some(((executable, entry), others)) = missing.split_first() else { return Ok(()) };
+        let put = self.store.put_reader(member, *executable).map_err(|error| match error {
+            // It is the pack that could not be read.
+            StoreError::Io { doing: "reading", source, .. } => PackError::Io(source),
+            error => error.into(),
+        })?;
+        if put != **entry {
+            return Err(unsound(format!("the bytes of `{BLOBS}{digest}` are others")));
+        }
+        for (executable, _) in others {
+            self.store.put_reader(&mut self.store.open_blob(&put)?, *executable)?;
+        }
+        Ok(())
+    }
+
+    /// Records what is whole.
+    fn finish(mut self) -> Result<Taken, StoreError> {
+        let mut blobs = BTreeSet::new();
+        for envelope in std::mem::take(&mut self.accepted) {
+            if !self.store.missing(&envelope.tree)?.is_empty() {
+                continue;
+            }
+            let (key, tree) = (envelope.key, envelope.tree_digest());
+            match self.store.result(key)? {
+                Some(there) if there != tree => {
+                    self.taken.contradicted.push((key, there, tree));
+                    continue;
+                }
+                // With the lines that explain it, which a pack has not.
+                Some(_) if self.store.tree(tree)?.is_some() => {}
+                _ => {
+                    self.store.put_tree(&envelope.tree)?;
+                    self.store.record(key, tree, &[])?;
+                }
+            }
+            self.taken.amount.results += 1;
+            for blob in &envelope.blobs {
+                if blobs.insert(*blob.digest.as_bytes()) {
+                    self.taken.amount.blobs += 1;
+                    self.taken.amount.bytes += blob.wire.size;
+                }
+            }
+        }
+        Ok(self.taken)
+    }
+}

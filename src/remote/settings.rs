@@ -1,0 +1,249 @@
+//! Which remotes there are, and whom to trust: the sections `[[remote]]` and `[trust]` of `pynbox.toml`, options and the environment.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use url::Url;
+
+use crate::source::without_password;
+
+/// The variable with more remotes, separated by spaces, each as in `--remote`.
+pub const REMOTES_VARIABLE: &str = "PYNBOX_REMOTES";
+/// The variable with the path of the key to sign with.
+pub const KEY_VARIABLE: &str = "PYNBOX_SIGNING_KEY";
+
+/// A setting of a remote or of trust is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SettingsError {
+    /// A remote in an option or in the environment is not written as it has to be.
+    #[error("`{0}` names no remote: expected `NAME=URL`, `NAME:rw=URL` or `NAME:unsigned=URL`")]
+    Remote(String),
+    /// Two remotes have one name.
+    #[error("two remotes are named `{0}`; give each a name of its own")]
+    Twice(String),
+    /// A place that nothing here can reach.
+    #[error("remote `{name}`: `{url}` {problem}")]
+    Url {
+        /// The remote.
+        name: String,
+        /// What stands there, without credentials.
+        url: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Its transport can't be set up.
+    #[error("remote `{name}`: {problem}")]
+    Transport {
+        /// The remote.
+        name: String,
+        /// Why not.
+        problem: String,
+    },
+    /// A trusted key is malformed.
+    #[error("trusted key `{0}`: expected the line that `pynbox-build cache keygen` printed (the base64 of 32 bytes)")]
+    Key(String),
+    /// The signing key can't be used.
+    #[error("signing key `{}`: {problem}", .path.display())]
+    SigningKey {
+        /// Its file.
+        path: PathBuf,
+        /// Why not, and what to do.
+        problem: String,
+    },
+}
+
+/// What a remote is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Results are taken from it.
+    #[default]
+    Read,
+    /// And what is built here is put there.
+    ReadWrite,
+}
+
+/// A section `[[remote]]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RemoteSettings {
+    /// What it is called in messages and options.
+    pub name: String,
+    /// Where it is: a folder, or a URL whose scheme says the protocol.
+    pub url: String,
+    /// What it is for.
+    #[serde(default)]
+    pub role: Role,
+    /// Whether results that nobody signed are taken from it.
+    #[serde(default)]
+    pub unsigned: bool,
+    /// The S3 endpoint, where it is not Amazon's.
+    #[serde(default)]
+    pub endpoint: Option<String>,
+    /// The environment variable that holds a token to be sent as `Authorization: Bearer`.
+    #[serde(default)]
+    pub token_variable: Option<String>,
+    /// How many seconds an answer may take; the bytes of files get more time by their length.
+    #[serde(default = "ten")]
+    pub timeout: u64,
+}
+
+fn ten() -> u64 {
+    10
+}
+
+impl RemoteSettings {
+    /// A remote as an option names it: `NAME=URL`, with `:rw` or `:unsigned` after the name.
+    ///
+    /// # Errors
+    /// [`SettingsError::Remote`].
+    pub fn parse(text: &str) -> Result<Self, SettingsError> {
+        let error = || SettingsError::Remote(text.to_owned());
+        let (head, url) = text.split_once('=').ok_or_else(error)?;
+        let mut words = head.split(':');
+        let name = words.next().filter(|name| !name.is_empty()).ok_or_else(error)?;
+        let mut remote = Self {
+            name: name.to_owned(),
+            url: url.to_owned(),
+            role: Role::Read,
+            unsigned: false,
+            endpoint: None,
+            token_variable: None,
+            timeout: ten(),
+        };
+        for word in words {
+            match word {
+                "rw" => remote.role = Role::ReadWrite,
+                "unsigned" => remote.unsigned = true,
+                _ => return Err(error()),
+            }
+        }
+        if remote.url.is_empty() { Err(error()) } else { Ok(remote) }
+    }
+
+    /// How long an answer may take.
+    pub fn deadline(&self) -> Duration {
+        Duration::from_secs(self.timeout.max(1))
+    }
+
+    /// Where it is: a folder (relative to `root`), or a URL.
+    ///
+    /// # Errors
+    /// [`SettingsError::Url`] if it is neither.
+    pub fn place(&self, root: &Path) -> Result<Place, SettingsError> {
+        let error = |problem: &str| SettingsError::Url {
+            name: self.name.clone(),
+            url: without_password(&self.url),
+            problem: problem.to_owned(),
+        };
+        if !self.url.contains("://") {
+            return Ok(Place::Folder(root.join(&self.url)));
+        }
+        let url = Url::parse(&self.url).map_err(|cause| error(&format!("is no URL ({cause})")))?;
+        match url.scheme() {
+            "file" => url.to_file_path().map(Place::Folder).map_err(|()| error("has no local path")),
+            "http" | "https" => Ok(Place::Http(url)),
+            "s3" => Ok(Place::S3(url)),
+            "grpc" | "grpcs" => Ok(Place::Grpc(url)),
+            _ => Err(error("has no scheme of a remote: there are file, http, https, s3, grpc, grpcs")),
+        }
+    }
+}
+
+/// Where a remote is, by protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A folder, perhaps on a network file system.
+    Folder(PathBuf),
+    /// A web server that takes PUT.
+    Http(Url),
+    /// A bucket, with a prefix as path.
+    S3(Url),
+    /// A server of the Remote Execution API.
+    Grpc(Url),
+}
+
+/// The section `[trust]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TrustSettings {
+    /// The keys whose signatures count.
+    pub key: Vec<TrustedKey>,
+    /// The ids of keys whose signatures don't count, whoever lists them.
+    pub revoked: Vec<String>,
+    /// The remote engines whose results may be signed, and are taken when a trusted key has signed them.
+    pub engines: Vec<String>,
+    /// The file of the key that signs what is put on remotes.
+    pub signing_key: Option<PathBuf>,
+}
+
+/// A section `[[trust.key]]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TrustedKey {
+    /// The public key, as `cache keygen` prints it.
+    pub key: String,
+    /// The first day on which its signatures count.
+    #[serde(default)]
+    pub from: Option<toml::value::Datetime>,
+    /// The last one.
+    #[serde(default)]
+    pub until: Option<toml::value::Datetime>,
+}
+
+/// All remotes, in the order in which they are asked: those of options, of the environment, of the settings file.
+///
+/// # Errors
+/// [`SettingsError`] if one is malformed, or two have one name.
+pub fn all(
+    options: &[String],
+    variable: Option<&str>,
+    settings: &[RemoteSettings],
+) -> Result<Vec<RemoteSettings>, SettingsError> {
+    let words = variable.unwrap_or_default().split_whitespace();
+    let mut all = options
+        .iter()
+        .map(String::as_str)
+        .chain(words)
+        .map(RemoteSettings::parse)
+        .collect::<Result<Vec<_>, SettingsError>>()?;
+    all.extend_from_slice(settings);
+    for (at, remote) in all.iter().enumerate() {
+        if all[..at].iter().any(|other| other.name == remote.name) {
+            return Err(SettingsError::Twice(remote.name.clone()));
+        }
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remotes_come_in_the_order_of_their_places() {
+        let file: RemoteSettings = toml::from_str("name = \"c\"\nurl = \"/c\"\nrole = \"read-write\"").unwrap();
+        let remotes = all(&["a:rw=http://x/y=z".to_owned()], Some(" b:unsigned=/b "), &[file]).unwrap();
+        let names: Vec<_> = remotes.iter().map(|remote| (&*remote.name, remote.role, remote.unsigned)).collect();
+        assert_eq!(names, [("a", Role::ReadWrite, false), ("b", Role::Read, true), ("c", Role::ReadWrite, false)]);
+        assert_eq!(remotes[0].url, "http://x/y=z");
+        assert_eq!(all(&["a=x".into(), "a=y".into()], None, &[]), Err(SettingsError::Twice("a".to_owned())));
+        for bad in ["", "a", "=x", "a=", "a:ro=x"] {
+            assert_eq!(RemoteSettings::parse(bad), Err(SettingsError::Remote(bad.to_owned())));
+        }
+    }
+
+    #[test]
+    fn the_scheme_says_the_protocol() {
+        let place = |url: &str| RemoteSettings::parse(&format!("a={url}")).unwrap().place(Path::new("/root"));
+        assert_eq!(place("x").unwrap(), Place::Folder("/root/x".into()));
+        assert_eq!(place("file:///x").unwrap(), Place::Folder("/x".into()));
+        assert!(matches!(place("https://host/x").unwrap(), Place::Http(_)));
+        assert!(matches!(place("s3://bucket/x").unwrap(), Place::S3(_)));
+        assert!(matches!(place("grpc://host:1").unwrap(), Place::Grpc(_)));
+        let error = place("ftp://me:secret@host/").unwrap_err().to_string();
+        assert!(error.contains("ftp://host/") && !error.contains("secret"), "{error}");
+    }
+}

@@ -1,0 +1,8 @@
+//! Remote caches: protocols against real servers, faults against one of ours, and results that somebody poisoned.
+
+mod faults;
+mod faulty;
+mod poison;
+mod protocols;
+mod servers;
+mod side;

@@ -1,0 +1,79 @@
+//! Real servers, each on a free port of loopback and gone with its value.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A server that runs.
+pub(crate) struct Process {
+    child: Child,
+    pub(crate) port: u16,
+}
+
+impl Process {
+    fn start(command: &mut Command, port: u16, how_to_install: &str) -> Self {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let mut process = Self { child: child.unwrap_or_else(|error| panic!("{error}: {how_to_install}")), port };
+        let started = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(started.elapsed() < Duration::from_secs(30), "{command:?} does not listen");
+            assert!(process.child.try_wait().unwrap().is_none(), "{command:?} has ended");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        process
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// nginx that takes PUT, with its files in `folder`.
+pub(crate) fn nginx(folder: &Path) -> Process {
+    let port = free_port();
+    for name in ["files", "bodies", "logs"] {
+        fs::create_dir_all(folder.join(name)).unwrap();
+    }
+    let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
+    let text = format!(
+        "{user}
+        daemon off; master_process off; worker_processes 1; pid {0}/pid; error_log {0}/logs/error;
+        events {{ worker_connections 256; }}
+        http {{
+            access_log {0}/logs/access;
+            client_body_temp_path {0}/bodies; proxy_temp_path {0}/bodies/p; fastcgi_temp_path {0}/bodies/f;
+            uwsgi_temp_path {0}/bodies/u; scgi_temp_path {0}/bodies/s;
+            server {{
+                listen 127.0.0.1:{port};
+                client_max_body_size 0;
+                root {0}/files;
+                location / {{ dav_methods PUT DELETE; create_full_put_path on; }}
+                location /read-only/ {{ alias {0}/files/; limit_except GET {{ deny all; }} }}
+            }}
+        }}",
+        folder.display()
+    );
+    fs::write(folder.join("conf"), text).unwrap();
+    let program = if Path::new("/usr/sbin/nginx").exists() { "/usr/sbin/nginx" } else { "nginx" };
+    let mut command = Command::new(program);
+    command.arg("-p").arg(folder).arg("-c").arg(folder.join("conf")).arg("-e").arg(folder.join("logs/start"));
+    Process::start(&mut command, port, "apt-get install nginx-light")
+}
+
+/// An S3 server with one bucket, `bucket`, in `folder`, which checks signatures.
+pub(crate) fn s3(folder: &Path) -> Process {
+    let port = free_port();
+    fs::create_dir_all(folder.join("bucket")).unwrap();
+    let mut command = Command::new("s3s-fs");
+    command.args(["--host", "127.0.0.1", "--port", &port.to_string(), "--access-key", "KEY", "--secret-key", "SECRET"]);
+    Process::start(command.arg(folder), port, "cargo install s3s-fs --version 0.14.1 --locked --features binary")
+}
