@@ -1,8 +1,8 @@
 //! The command line: one file a verb.
 
 mod cache;
-mod check;
 mod cache_remote;
+mod check;
 mod checkout;
 mod clean;
 mod error;
