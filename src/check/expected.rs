@@ -116,7 +116,7 @@ impl Expected {
             match (outcome, is_listed(name)) {
                 (Outcome::Passed, true) => differences.push(difference(name, "unexpected pass".to_owned())),
                 (Outcome::Failed(why), false) => {
-                    differences.push(difference(name, format!("unexpected failure: {why}")))
+                    differences.push(difference(name, format!("unexpected failure: {why}")));
                 }
                 (Outcome::Skipped(why), false) => differences.push(difference(name, format!("unexpected skip: {why}"))),
                 _ => {}

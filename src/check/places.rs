@@ -15,7 +15,7 @@ use walkdir::WalkDir;
 /// The driver, which runs a file of tests.
 const DRIVER: &str = include_str!("../../recipes/files/check/run_tests.py");
 /// Its name in the library. It has to lie there: tests of tracing leave out what belongs to the library.
-const DRIVER_FILE: &str = "run_one_file_of_tests.py";
+pub(super) const DRIVER_FILE: &str = "run_one_file_of_tests.py";
 /// The file that it writes.
 pub(super) const LINES: &str = "lines";
 /// The user and group `nobody`, whom root lends nothing.

@@ -108,16 +108,15 @@ impl Runner<'_> {
 mod tests {
     use build_graph::RelPath;
 
+    use super::super::places::DRIVER_FILE;
     use super::super::results::{FILE, Outcome};
     use super::*;
 
-    /// A native place whose interpreter is a shell script, which gets DRIVER LINES MODULE FILE.
+    /// A native place whose interpreter is the shell and whose driver a script, which gets LINES MODULE FILE.
     fn run(script: &str, timeout: Duration) -> FileResult {
         use std::os::unix::fs::PermissionsExt as _;
         let work = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempdir().unwrap();
-        let program = work.path().join("python");
-        fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(work.path().join(DRIVER_FILE), script).unwrap();
         let path = |path: &str| RelPath::new(path).unwrap();
         let suite = Suite {
             name: "x".to_owned(),
@@ -132,7 +131,7 @@ mod tests {
             native_program: path("x"),
             native_library: path("x"),
         };
-        let place = Place::Native { program, library: work.path().to_path_buf() };
+        let place = Place::Native { program: "/bin/sh".into(), library: work.path().to_path_buf() };
         let runner = Runner { suite: &suite, place: &place, jobs: 2, timeout, work: work.path() };
         let files = ["test_a".to_owned(), "test_b".to_owned()];
         let mut results = runner.run(&files, &|_, _| {}).unwrap();
@@ -142,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_file_runs_and_its_lines_are_read() {
-        let result = run("printf 'pass\\t%s.%s\\nend\\n' $3 $4 > $2", Duration::from_secs(60));
+        let result = run("printf 'pass\\t%s.%s\\nend\\n' $2 $3 > $1", Duration::from_secs(60));
         assert_eq!(result.methods.keys().collect::<Vec<_>>(), ["test.test_b"]);
         assert_eq!(result.passed(), 1);
     }

@@ -37,7 +37,7 @@ pub(super) struct Options {
     #[arg(long, short = 'j', value_name = "N")]
     jobs: Option<usize>,
     /// Most seconds that one file may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
     timeout: u64,
     /// Run them natively too, and write down how they end as what is expected from now on
     #[arg(long)]
