@@ -5,7 +5,7 @@
 //!
 //! The rooms: [`cli`] one file a verb; [`project`] settings and files of the project; [`build`] nodes to trees; [`store`] trees and
 //! results; [`executor`] containers; [`source`] pinned files; [`archive`], [`image`], [`patch`] operations in process; [`lock`] pins;
-//! [`install`] packages and receipts; [`remote`] caches and engines on other machines.
+//! [`install`] packages and receipts; [`remote`] caches and engines on other machines; [`check`] tests that others wrote.
 //!
 //! A program with recipes of its own:
 //!
@@ -17,6 +17,7 @@
 
 pub mod archive;
 pub mod build;
+pub mod check;
 pub mod cli;
 pub mod executor;
 pub mod image;

@@ -14,6 +14,7 @@ mod readline;
 mod sandbox_inner;
 mod sandbox_outer;
 mod sqlite;
+mod suites;
 mod tests_package;
 pub mod toolchains;
 mod zlib;
@@ -44,7 +45,8 @@ pub fn bundle() -> Bundle {
         }
     }
     let sources = SourcesDigest { folders: SOURCE_FOLDERS, digest: SOURCES_DIGEST };
-    Bundle { set: set(), locks, files, default_target: Target(toolchains::WASM.to_owned()), sources: Some(sources) }
+    let default_target = Target(toolchains::WASM.to_owned());
+    Bundle { set: set(), locks, files, default_target, sources: Some(sources), suites: suites::all() }
 }
 
 fn set() -> RecipeSet {

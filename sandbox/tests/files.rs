@@ -355,7 +355,7 @@ fn devices_are_built_in() {
     let (_keep, inside) = prison();
     let mut vfs = vfs(&[(&inside, "/", Access::ReadOnly)]);
     assert_eq!(names(&mut vfs, "/"), [".", "..", "file", "sub"]);
-    assert_eq!(names(&mut vfs, "/dev"), [".", "..", "null", "random", "urandom", "zero"]);
+    assert_eq!(names(&mut vfs, "/dev"), [".", "..", "full", "null", "random", "urandom", "zero"]);
     let null = open(&mut vfs, "/dev/null", OpenHow { read: true, truncate: true, ..CREATE }).unwrap();
     assert_eq!(put(&mut vfs, null, "gone"), Ok(4));
     assert_eq!(content(&mut vfs, "/dev/null").as_deref(), Ok(""));
@@ -363,6 +363,8 @@ fn devices_are_built_in() {
     assert_eq!(content(&mut vfs, "dev/zero").unwrap(), "\0".repeat(100));
     assert_ne!(content(&mut vfs, "dev/urandom").unwrap(), content(&mut vfs, "dev/urandom").unwrap());
     assert_eq!(open(&mut vfs, "dev/mem", READ), Err(Errno::NOENT));
+    let full = open(&mut vfs, "/dev/full", OpenHow { read: true, ..CREATE }).unwrap();
+    assert_eq!(put(&mut vfs, full, "no room"), Err(Errno::NOSPC));
     assert_eq!(vfs.remove_file(ROOT_FD, b"dev/null"), Err(Errno::ROFS));
 }
 

@@ -37,6 +37,14 @@ pub(super) struct Options {
     repo: Option<PathBuf>,
 }
 
+impl Options {
+    /// Installs packages of the local build, for the default target.
+    pub(super) fn of(dest: PathBuf, packages: &[&str]) -> Self {
+        let packages = packages.iter().map(|package| (*package).to_owned()).collect();
+        Self { dest, packages, target: None, repo: None }
+    }
+}
+
 /// Where packages come from.
 trait Repository {
     /// The packages for a target: name → version and the names of those that it needs. Several versions of one name may be there.

@@ -2,6 +2,7 @@
 
 mod cache;
 mod cache_remote;
+mod check;
 mod checkout;
 mod clean;
 mod error;
@@ -91,6 +92,8 @@ enum Verb {
     Shell(shell::Options),
     /// Lay out a node's tree in a folder
     Checkout(checkout::Options),
+    /// Run tests that others wrote in the sandbox, and compare how they end with what is expected
+    Check(check::Options),
     /// Look after the store
     #[command(subcommand)]
     Cache(cache::Verb),
@@ -119,6 +122,7 @@ pub fn main(bundle: impl FnOnce() -> Bundle + 'static) -> ExitCode {
         Verb::Why(options) => why::run(&session, options),
         Verb::Shell(options) => shell::run(&session, options),
         Verb::Checkout(options) => checkout::run(&session, options),
+        Verb::Check(options) => check::run(&session, options),
         Verb::Cache(verb) => cache::run(&session, verb),
         Verb::Clean => clean::run(&session),
         Verb::RunAction(options) => run_action::run(&session, options),

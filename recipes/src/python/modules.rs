@@ -91,7 +91,7 @@ pub(super) const MODULES: &[Module] = &[
     module("termios", "termios.c"),
     module("time", "timemodule.c"),
     module("unicodedata", "unicodedata.c"),
-    Module { name: "zlib", sources: "zlibmodule.c", flags: "", zlib: true },
+    Module { name: "zlib", sources: "zlibmodule.c", flags: "-DHAVE_ZLIB_COPY", zlib: true },
 ];
 
 /// A module in a file of its own, loaded when it is imported.

@@ -12,6 +12,8 @@ pub enum Device {
     Null,
     /// `/dev/zero`: endless zero bytes.
     Zero,
+    /// `/dev/full`: endless zero bytes, and no room to write.
+    Full,
     /// `/dev/urandom` and `/dev/random`: the kernel's random bytes.
     Random,
 }
@@ -20,8 +22,13 @@ pub enum Device {
 pub(crate) const DIRECTORY: &[u8] = b"dev";
 
 /// Names below [`DIRECTORY`].
-pub(crate) const NAMES: [(&[u8], Device); 4] =
-    [(b"null", Device::Null), (b"random", Device::Random), (b"urandom", Device::Random), (b"zero", Device::Zero)];
+pub(crate) const NAMES: [(&[u8], Device); 5] = [
+    (b"full", Device::Full),
+    (b"null", Device::Null),
+    (b"random", Device::Random),
+    (b"urandom", Device::Random),
+    (b"zero", Device::Zero),
+];
 
 impl Device {
     /// The device at `path`, if there is one.
@@ -38,7 +45,7 @@ impl Device {
     pub fn read(self, buffer: &mut [u8]) -> Result<usize, Errno> {
         match self {
             Device::Null => Ok(0),
-            Device::Zero => {
+            Device::Zero | Device::Full => {
                 buffer.fill(0);
                 Ok(buffer.len())
             }
@@ -49,11 +56,24 @@ impl Device {
         }
     }
 
+    /// Takes `length` bytes as a write to the device does; returns how many it took.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` from `/dev/full`, even for no bytes at all, as on Linux.
+    pub fn write(self, length: usize) -> Result<usize, Errno> {
+        match self {
+            Device::Full => Err(Errno::NOSPC),
+            Device::Null | Device::Zero | Device::Random => Ok(length),
+        }
+    }
+
     /// What stat(2) says; the numbers are those of Linux's devices.
     pub fn stat(self) -> FileStat {
         let minor = match self {
             Device::Null => 3,
             Device::Zero => 5,
+            Device::Full => 7,
             Device::Random => 9,
         };
         FileStat {

@@ -78,7 +78,7 @@ impl Vfs {
         let description = self.table.get(fd)?;
         description.check_writable()?;
         match &description.object {
-            Object::Device(_) => Ok(buffers.iter().map(|b| b.len()).sum()),
+            Object::Device(device) => device.write(buffers.iter().map(|b| b.len()).sum()),
             Object::Sink(bytes) => {
                 let mut bytes = bytes.borrow_mut();
                 for buffer in buffers {

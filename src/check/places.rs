@@ -1,0 +1,167 @@
+//! Where tests run: in an installed sandbox, or natively. Both see a library that they can't write to and run as an ordinary user, so
+//! that nothing but the sandbox makes a difference.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use build_graph::dsl::Suite;
+use rustix::process::{Signal, set_parent_process_death_signal};
+use walkdir::WalkDir;
+
+/// The driver, which runs a file of tests.
+const DRIVER: &str = include_str!("../../recipes/files/check/run_tests.py");
+/// Its name in the library. It has to lie there: tests of tracing leave out what belongs to the library.
+pub(super) const DRIVER_FILE: &str = "run_one_file_of_tests.py";
+/// The file that it writes.
+pub(super) const LINES: &str = "lines";
+/// The user and group `nobody`, whom root lends nothing.
+const NOBODY: u32 = 65534;
+
+/// Where tests run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In the sandbox.
+    Sandbox {
+        /// The loader.
+        run: PathBuf,
+        /// What the guest sees at `/`.
+        root: PathBuf,
+        /// A copy of the library.
+        library: PathBuf,
+    },
+    /// By an interpreter of this machine.
+    Native {
+        /// The interpreter.
+        program: PathBuf,
+        /// Its library.
+        library: PathBuf,
+    },
+}
+
+/// The folders of one file's process.
+#[derive(Debug, Clone)]
+pub struct Folders {
+    /// The process's own, for temporary files.
+    pub temporary: PathBuf,
+    /// Where it leaves its results.
+    pub results: PathBuf,
+}
+
+impl Place {
+    /// The command that runs a file of a suite.
+    ///
+    /// # Errors
+    /// If the folders can't be handed over.
+    pub fn command(&self, suite: &Suite, file: &str, folders: &Folders) -> io::Result<Command> {
+        let mut command;
+        let results = match self {
+            Self::Sandbox { run, root, library } => {
+                command = Command::new(run);
+                command.env_clear();
+                for (host, guest, access) in [
+                    (root.as_path(), "/", "ro"),
+                    (library.as_path(), suite.library_at.as_str(), "rw"),
+                    (folders.temporary.as_path(), "/tmp", "rw"),
+                    (folders.results.as_path(), "/results", "rw"),
+                ] {
+                    command.arg("-m").arg(format!("{}:{guest}:{access}", host.display()));
+                }
+                for variable in ["HOME=/tmp", "TMPDIR=/tmp", "LANG=C.UTF-8", "PATH=/python/bin"] {
+                    command.args(["-E", variable]);
+                }
+                command.args(["python", &format!("{}/{DRIVER_FILE}", suite.library_at)]);
+                Path::new("/results").join(LINES)
+            }
+            Self::Native { program, library } => {
+                command = Command::new(program);
+                command.env_clear().env("HOME", &folders.temporary).env("TMPDIR", &folders.temporary);
+                command.env("LANG", "C.UTF-8").env("PATH", "/usr/local/bin:/usr/bin:/bin");
+                command.arg(library.join(DRIVER_FILE));
+                folders.results.join(LINES)
+            }
+        };
+        command.arg(results).arg(&suite.module).arg(file).args(&suite.resources);
+        command.current_dir(&folders.temporary).stdin(Stdio::null());
+        // A group of its own, to end all that a test started.
+        command.process_group(0);
+        if rustix::process::geteuid().is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+            chown(&folders.temporary, Some(NOBODY), Some(NOBODY))?;
+            chown(&folders.results, Some(NOBODY), Some(NOBODY))?;
+        }
+        // SAFETY: the closure makes two system calls and allocates nothing.
+        unsafe {
+            command.pre_exec(|| {
+                // A shell that starts this program in the background has it ignored, and tests can tell.
+                libc::signal(libc::SIGINT, libc::SIG_DFL);
+                Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
+            });
+        }
+        Ok(command)
+    }
+}
+
+/// Puts the driver into a library.
+///
+/// # Errors
+/// If it can't be written.
+pub fn write_driver(library: &Path) -> io::Result<()> {
+    fs::write(library.join(DRIVER_FILE), DRIVER)
+}
+
+/// Copies a folder, times and links included: bytecode is told to be of its source by the time. What is there already is replaced.
+///
+/// # Errors
+/// If something can't be read or written.
+pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    for entry in WalkDir::new(from) {
+        let entry = entry?;
+        let target = match entry.path().strip_prefix(from) {
+            Ok(path) if !path.as_os_str().is_empty() => to.join(path),
+            _ => to.to_path_buf(),
+        };
+        copy_one(entry.path(), &target)?;
+    }
+    Ok(())
+}
+
+/// Copies a file or link, or makes a folder.
+///
+/// # Errors
+/// If it can't be read or written.
+pub fn copy_one(from: &Path, to: &Path) -> io::Result<()> {
+    let kind = fs::symlink_metadata(from)?;
+    if kind.is_dir() {
+        return fs::create_dir_all(to);
+    }
+    match fs::remove_file(to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    if kind.is_symlink() {
+        return symlink(fs::read_link(from)?, to);
+    }
+    fs::copy(from, to)?;
+    File::options().write(true).open(to)?.set_modified(kind.modified()?)
+}
+
+/// Makes a folder and all in it unwritable, or the folders in it writable again.
+///
+/// # Errors
+/// If a mode can't be set.
+pub fn set_writable(folder: &Path, writable: bool) -> io::Result<()> {
+    for entry in WalkDir::new(folder) {
+        let entry = entry?;
+        if entry.path_is_symlink() || (writable && !entry.file_type().is_dir()) {
+            continue;
+        }
+        let mode = entry.metadata()?.permissions().mode();
+        let mode = if writable { mode | 0o200 } else { mode & !0o222 };
+        fs::set_permissions(entry.path(), fs::Permissions::from_mode(mode))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,260 @@
+//! `pynbox-build check SUITE`: runs tests that others wrote in the sandbox, and compares how they end with what is expected.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use build_graph::dsl::Suite;
+use clap::Args;
+use tempfile::TempDir;
+
+use super::{CommandError, Kind, Session, install};
+use crate::build::BuildError;
+use crate::build::demand::Stamps;
+use crate::check::places::{self, Place};
+use crate::check::runner::Runner;
+use crate::check::{Expectation, Expected, FileResult, Reasons, report};
+use crate::install::Destination;
+use crate::store::Materialise;
+
+/// Where a project says how tests end.
+const EXPECTED: &str = "tests/expected";
+
+/// Options of `check`.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// The suite, such as `python`
+    suite: String,
+    /// The files, without `.py` [default: all]
+    files: Vec<String>,
+    /// The installation to check, instead of a new one in a temporary folder
+    #[arg(long, value_name = "DIR")]
+    dest: Option<PathBuf>,
+    /// How many files to run at once [default: one a core]
+    #[arg(long, short = 'j', value_name = "N")]
+    jobs: Option<usize>,
+    /// Most seconds that one file may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
+    timeout: u64,
+    /// Run them natively too, and write down how they end as what is expected from now on
+    #[arg(long)]
+    update: bool,
+    /// Print how each method that does not pass ended
+    #[arg(long)]
+    list: bool,
+}
+
+/// A folder for a run, removed with what tests left in it unless it is kept.
+struct Work {
+    folder: Option<TempDir>,
+}
+
+impl Work {
+    fn new() -> Result<Self, CommandError> {
+        // Tests run as another user, who has to get there.
+        let folder = tempfile::Builder::new()
+            .prefix("pynbox-check-")
+            .permissions(fs::Permissions::from_mode(0o755))
+            .tempdir()
+            .map_err(BuildError::io("create", &std::env::temp_dir()))?;
+        Ok(Self { folder: Some(folder) })
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.as_ref().map_or(Path::new(""), TempDir::path)
+    }
+
+    fn keep(mut self) -> PathBuf {
+        self.folder.take().map_or_else(PathBuf::new, TempDir::keep)
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        if let Some(folder) = &self.folder {
+            // What can't be removed is left to who cleans temporary folders.
+            let _ = places::set_writable(folder.path(), true);
+        }
+    }
+}
+
+pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
+    let suites = &session.bundle.suites;
+    let Some(suite) = suites.iter().find(|suite| suite.name == options.suite) else {
+        let names: Vec<_> = suites.iter().map(|suite| suite.name.as_str()).collect();
+        return Err(CommandError::input(format!("there is no suite `{}`", options.suite))
+            .hint(format!("there are: {}", names.join(", "))));
+    };
+    let project = session.project()?;
+    let expected_folder = project.root.join(EXPECTED);
+    let expected_path = expected_folder.join(format!("{}.toml", suite.name));
+    let reasons = Reasons::read(&expected_folder.join("reasons.toml")).map_err(CommandError::input)?;
+    let mut expected = Expected::read(&expected_path, &reasons).map_err(CommandError::input)?;
+
+    let work = Work::new()?;
+    let dest = match &options.dest {
+        Some(dest) => dest.canonicalize().map_err(BuildError::io("open", dest))?,
+        None => {
+            let dest = work.path().join("dest");
+            install::run(session, &install::Options::of(dest.clone(), &[&suite.package]))?;
+            dest
+        }
+    };
+    let files = choose(suite, options, &dest)?;
+    let sandbox = sandbox(suite, &dest, work.path())?;
+    let results = run_in(suite, &sandbox, &work.path().join("sandbox"), &files, options)?;
+    list(options, "in the sandbox", &results);
+
+    if options.update {
+        let native = native(session, suite, &dest, work.path())?;
+        println!("check: the same natively");
+        let natively = run_in(suite, &native, &work.path().join("native"), &files, options)?;
+        list(options, "natively", &natively);
+        for (file, result) in &results {
+            let nothing = FileResult::default();
+            let natively = natively.get(file).unwrap_or(&nothing);
+            expected.files.insert(file.clone(), Expectation::of(file, result, natively, &reasons));
+        }
+        if options.files.is_empty() {
+            expected.files.retain(|file, _| results.contains_key(file));
+        }
+        let table = project.root.join(&suite.table);
+        for (path, text) in
+            [(&expected_path, expected.to_text()), (&table, report::table(&suite.name, &expected, &reasons))]
+        {
+            fs::write(path, text).map_err(BuildError::io("write", path))?;
+            println!("check: wrote `{}`", path.display());
+        }
+    }
+    compare(suite, &results, &expected, work, &expected_path)
+}
+
+fn list(options: &Options, place: &str, results: &BTreeMap<String, FileResult>) {
+    if options.list {
+        for (file, result) in results {
+            result.others().for_each(|(name, message)| println!("{file} {name} {place}: {message}"));
+        }
+    }
+}
+
+/// Tells what differs, and fails if anything does.
+fn compare(
+    suite: &Suite,
+    results: &BTreeMap<String, FileResult>,
+    expected: &Expected,
+    work: Work,
+    expected_path: &Path,
+) -> Result<(), CommandError> {
+    let passed: usize = results.values().map(FileResult::passed).sum();
+    let differences: Vec<_> = results.iter().flat_map(|(file, result)| expected.differences(file, result)).collect();
+    println!("check: {} files of {}, {passed} methods passed", results.len(), suite.name);
+    if differences.is_empty() {
+        println!("check: all as expected");
+        return Ok(());
+    }
+    for difference in &differences {
+        println!("{} {}: {}", difference.file, difference.method, difference.what);
+    }
+    let logs = work.keep().join("sandbox");
+    let mut error = CommandError::input(format!(
+        "{} results differ from `{}`",
+        differences.len(),
+        expected_path.display()
+    ))
+    .hint(format!("what the files printed is in `{}/FILE/log`", logs.display()))
+    .hint("if the new results are right, give those that do not pass a reason in reasons.toml, and use `--update`");
+    error.kind = Kind::Build;
+    Err(error)
+}
+
+/// The files to run.
+fn choose(suite: &Suite, options: &Options, dest: &Path) -> Result<Vec<String>, CommandError> {
+    let folder = dest.join(&suite.library).join(suite.module.replace('.', "/"));
+    let mut there = BTreeSet::new();
+    let entries = fs::read_dir(&folder).map_err(|error| {
+        CommandError::input(format!("can't read the tests in `{}`: {error}", folder.display())).hint(format!(
+            "install them: `pynbox-build install {} {}`",
+            dest.display(),
+            suite.package
+        ))
+    })?;
+    for entry in entries {
+        let name = entry.map_err(BuildError::io("read", &folder))?.file_name();
+        if let Some(name) = name.to_str().and_then(|name| name.strip_suffix(".py"))
+            && name.starts_with("test_")
+            && !suite.not_tests.iter().any(|other| other == name)
+        {
+            there.insert(name.to_owned());
+        }
+    }
+    if options.files.is_empty() {
+        return Ok(there.into_iter().collect());
+    }
+    if let Some(missing) = options.files.iter().find(|file| !there.contains(*file)) {
+        return Err(CommandError::input(format!("there is no file `{missing}` of tests in `{}`", folder.display())));
+    }
+    Ok(options.files.clone())
+}
+
+fn run_in(
+    suite: &Suite,
+    place: &Place,
+    work: &Path,
+    files: &[String],
+    options: &Options,
+) -> Result<BTreeMap<String, FileResult>, CommandError> {
+    fs::create_dir(work).map_err(BuildError::io("create", work))?;
+    let jobs = options.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
+    let runner = Runner { suite, place, jobs, timeout: Duration::from_secs(options.timeout), work };
+    let told = |file: &str, result: &FileResult| {
+        println!("check: {file}: {} passed, {} not", result.passed(), result.others().count());
+    };
+    Ok(runner.run(files, &told).map_err(BuildError::io("run tests in", work))?)
+}
+
+/// The sandbox with a library of its own.
+fn sandbox(suite: &Suite, dest: &Path, work: &Path) -> Result<Place, CommandError> {
+    let library = work.join("library");
+    let copy = || {
+        places::copy(&dest.join(&suite.library), &library)?;
+        places::write_driver(&library)?;
+        places::set_writable(&library, false)
+    };
+    copy().map_err(BuildError::io("copy the library to", &library))?;
+    Ok(Place::Sandbox { run: dest.join("bin/run"), root: dest.join("root"), library })
+}
+
+/// The native interpreter, with the tests that are installed laid into its library.
+fn native(session: &Session, suite: &Suite, dest: &Path, work: &Path) -> Result<Place, CommandError> {
+    let workplace = session.workplace()?;
+    let store = &workplace.store;
+    let demand = workplace.demand(Stamps::Old);
+    let prefix = work.join("native-python");
+    for (number, node) in suite.native.iter().enumerate() {
+        let digest = demand.obtain(node)?.tree;
+        let tree = store.tree(digest)?.ok_or_else(|| BuildError::Input(format!("the store has lost `{node}`")))?;
+        let part = work.join(format!("native-{number}"));
+        store.materialise(&tree, &part, Materialise::Copy)?;
+        places::copy(&part, &prefix).map_err(BuildError::io("copy to", &prefix))?;
+    }
+    let destination = Destination::open(dest)?;
+    let receipt = destination.receipt(&suite.package)?.ok_or_else(|| {
+        CommandError::input(format!("package `{}` is not installed in `{}`", suite.package, dest.display()))
+    })?;
+    let library = prefix.join(&suite.native_library);
+    for (path, _) in receipt.content.iter() {
+        let Some(below) = path.as_str().strip_prefix(suite.library.as_str()) else { continue };
+        let to = library.join(below.trim_start_matches('/'));
+        let copy = || {
+            to.parent().map_or(Ok(()), fs::create_dir_all)?;
+            places::copy_one(&dest.join(path), &to)
+        };
+        copy().map_err(BuildError::io("copy a test to", &to))?;
+    }
+    places::write_driver(&library).map_err(BuildError::io("write the driver to", &library))?;
+    places::set_writable(&prefix, false).map_err(BuildError::io("close", &prefix))?;
+    Ok(Place::Native { program: prefix.join(&suite.native_program), library })
+}
