@@ -25,7 +25,7 @@ pub(super) enum Verb {
     /// Make a key to sign results with, and print what its readers put into `pynbox.toml`
     Keygen(cache_remote::KeygenOptions),
     /// Sign the results of the current graph that are in the store, and put them on the remotes that may be written to
-    Sign,
+    Sign(cache_remote::SignOptions),
     /// Execute a share of the current graph's actions again and compare what comes out
     Check(cache_remote::CheckOptions),
     /// Remove the results that were not used for longest. What a build used within the last hour always stays
@@ -57,13 +57,13 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<(), CommandError> {
     match verb {
         Verb::Keygen(options) => return cache_remote::keygen(options),
         Verb::Verify(options) if options.remote_name.is_some() => return cache_remote::verify(session, options),
-        Verb::Sign => return cache_remote::sign(session),
+        Verb::Sign(options) => return cache_remote::sign(session, options),
         Verb::Check(options) => return cache_remote::check(session, options),
         _ => {}
     }
     let store = session.store()?;
     match verb {
-        Verb::Keygen(_) | Verb::Sign | Verb::Check(_) => {}
+        Verb::Keygen(_) | Verb::Sign(_) | Verb::Check(_) => {}
         Verb::Root => println!("{}", store.root().display()),
         Verb::Stats => {
             let stats = store.stats()?;

@@ -26,12 +26,35 @@ pub(super) struct KeygenOptions {
     file: PathBuf,
 }
 
+/// Which nodes of the current graph.
+#[derive(Debug, Args)]
+pub(super) struct Nodes {
+    /// Only nodes whose names begin so
+    #[arg(value_name = "NODE")]
+    nodes: Vec<String>,
+}
+
+impl Nodes {
+    fn has(&self, name: &str) -> bool {
+        self.nodes.is_empty() || self.nodes.iter().any(|begin| name.starts_with(begin.as_str()))
+    }
+}
+
+/// Options of `cache sign`.
+#[derive(Debug, Args)]
+pub(super) struct SignOptions {
+    #[command(flatten)]
+    nodes: Nodes,
+}
+
 /// Options of `cache verify`.
 #[derive(Debug, Args)]
 pub(super) struct VerifyOptions {
     /// Read what the remote of this name has for the current graph: signatures and all bytes
     #[arg(long, value_name = "NAME")]
     pub(super) remote_name: Option<String>,
+    #[command(flatten)]
+    nodes: Nodes,
 }
 
 /// Options of `cache check`.
@@ -40,6 +63,8 @@ pub(super) struct CheckOptions {
     /// How many of the actions to execute again, such as `5%`
     #[arg(default_value = "5%")]
     share: Share,
+    #[command(flatten)]
+    nodes: Nodes,
     /// Choose as an earlier check did that printed this number
     #[arg(long)]
     seed: Option<u64>,
@@ -58,14 +83,14 @@ pub(super) fn keygen(options: &KeygenOptions) -> Result<(), CommandError> {
 }
 
 /// Puts on remotes what the current graph needs and the store has.
-pub(super) fn sign(session: &Session) -> Result<(), CommandError> {
+pub(super) fn sign(session: &Session, options: &SignOptions) -> Result<(), CommandError> {
     let workplace = session.workplace()?;
     if !workplace.caches.take_results() {
         return Err(CommandError::input("no remote is to be written to")
             .hint("set `role = \"read-write\"` for one, or name one: `--remote NAME:rw=URL`"));
     }
     let store = &workplace.store;
-    let reachable = Reachable::of(&workplace.plan, store, |_| true)?;
+    let reachable = Reachable::of(&workplace.plan, store, |name| options.nodes.has(name))?;
     let mut outgoing = Vec::new();
     let mut incomplete = 0;
     for (name, key) in &reachable.nodes {
@@ -99,7 +124,7 @@ pub(super) fn sign(session: &Session) -> Result<(), CommandError> {
 pub(super) fn verify(session: &Session, options: &VerifyOptions) -> Result<(), CommandError> {
     let workplace = session.workplace()?;
     let name = options.remote_name.as_deref().unwrap_or_default();
-    let reachable = Reachable::of(&workplace.plan, &workplace.store, |_| true)?;
+    let reachable = Reachable::of(&workplace.plan, &workplace.store, |name| options.nodes.has(name))?;
     let mut keys: Vec<_> = reachable.keys.into_iter().collect();
     keys.sort_unstable_by_key(|key| *key.as_bytes());
     let checked = workplace.caches.check(name, &keys).map_err(CommandError::environment)?;
@@ -123,7 +148,7 @@ pub(super) fn check(session: &Session, options: &CheckOptions) -> Result<(), Com
     let demand = workplace.demand(Stamps::Old);
     let store = &workplace.store;
     let seed = options.seed.unwrap_or_else(seed);
-    let reachable = Reachable::of(&workplace.plan, store, |_| true)?;
+    let reachable = Reachable::of(&workplace.plan, store, |name| options.nodes.has(name))?;
     let (mut chosen, mut actions, mut wrong) = (0, 0, 0);
     for (name, key) in &reachable.nodes {
         let node = workplace.plan.node(name)?;

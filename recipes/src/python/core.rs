@@ -23,7 +23,7 @@ pub(super) const UNITS_WITH_FLAGS: &[(&str, &[&str])] = &[
     (
         "Modules/getpath.c",
         &[
-            "-DPYTHONPATH=\"\"",
+            "-DPYTHONPATH=\":plat-wasi:lib-tk\"",
             "-DPREFIX=\"/python\"",
             "-DEXEC_PREFIX=\"/python\"",
             "-DVERSION=\"2.7\"",

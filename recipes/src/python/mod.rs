@@ -4,6 +4,8 @@ mod core;
 mod modules;
 pub(crate) mod tests;
 
+use std::collections::BTreeSet;
+
 use build_graph::dsl::{Compilation, Context, Handle, Product, Program, SharedLibrary, Take};
 use build_graph::node::Target;
 use modules::{EXTENSIONS, MODULES};
@@ -40,13 +42,12 @@ const HEADERS: [&str; 7] = [
 ];
 
 /// Parts of the library that are not installed: tests, what needs a module that is not there, what is for other systems.
-const NOT_INSTALLED: [&str; 11] = [
+const NOT_INSTALLED: [&str; 10] = [
     "Lib/test/**",
     "Lib/**/test/**",
     "Lib/**/tests/**",
     "Lib/bsddb/**",
-    "Lib/idlelib/**",
-    "Lib/lib-tk/**",
+    "Lib/idlelib/idle_test/**",
     "Lib/msilib/**",
     "Lib/multiprocessing/**",
     "Lib/plat-*/**",
@@ -70,7 +71,10 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
         .input(&configured, "/build/config")
         .output("_sysconfigdata.py")
         .finish();
-    let pure = source.select(["Lib/**/*.py", "Lib/lib2to3/*.txt"]).except(NOT_INSTALLED).strip("Lib");
+    let pure = source
+        .select(["Lib/**/*.py", "Lib/lib2to3/*.txt", "Lib/idlelib/*.def", "Lib/ensurepip/_bundled/*.whl"])
+        .except(NOT_INSTALLED)
+        .strip("Lib");
     // Constants of Linux's headers, which are those of this system as well.
     let constants = source.select(["Lib/plat-linux2/*.py"]).strip("Lib/plat-linux2");
     let library = cx.merge("library", [(pure, ""), (constants, "plat-wasi"), (sysconfig.all(), "")]);
@@ -85,13 +89,16 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
         .finish();
 
     let extensions = extensions(cx, &source, &configured);
+    let headers = cx.merge(
+        "headers",
+        [(source.select(["Include/*.h"]).strip("Include"), ""), (configured.select(["pyconfig.h"]), "")],
+    );
     let mut content = vec![
         (program.all(), "root/python/bin"),
         (library.all(), "root/python/lib/python2.7"),
         (bytecode.below("bytecode"), "root/python/lib/python2.7"),
         (source.select(["Lib/site-packages/README"]).strip("Lib"), "root/python/lib/python2.7"),
-        (source.select(["Include/*.h"]).strip("Include"), "root/python/include/python2.7"),
-        (configured.select(["pyconfig.h"]), "root/python/include/python2.7"),
+        (headers.all(), "root/python/include/python2.7"),
         (configured.select(["Makefile"]), "root/python/lib/python2.7/config"),
     ];
     content.extend(extensions.into_iter().map(|extension| (extension, "root/python/lib/python2.7/lib-dynload")));
@@ -99,9 +106,10 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
     // What is not a shared library is in the modules.
     let shared =
         EXTENSIONS.iter().flat_map(|extension| extension.needs).filter(|(_, library)| library.ends_with(".so"));
-    requires.extend(shared.map(|(recipe, _)| *recipe));
+    requires.extend(shared.map(|(recipe, _)| *recipe).collect::<BTreeSet<_>>());
     let package = cx.package(content, requires);
-    Product { tree: Some(program), package: Some(package) }
+    let tree = cx.merge("tree", [(program.all(), "bin"), (headers.all(), "include/python2.7")]);
+    Product { tree: Some(tree), package: Some(package) }
 }
 
 /// Runs configure outside the sources, of which it sees what it reads and no more. Gives `pyconfig.h` and `Makefile`.

@@ -132,11 +132,36 @@ pub(super) const EXTENSIONS: &[Extension] = &[
         flags: "-DMODULE_NAME=\"sqlite3\"",
         needs: &[("sqlite", "lib/libsqlite3.so")],
     },
+    Extension {
+        name: "_curses",
+        sources: "_cursesmodule.c",
+        flags: CURSES,
+        needs: &[("ncurses", "lib/libncursesw.so")],
+    },
+    Extension {
+        name: "_curses_panel",
+        sources: "_curses_panel.c",
+        flags: CURSES,
+        needs: &[("ncurses", "lib/libpanelw.a"), ("ncurses", "lib/libncursesw.so")],
+    },
     extension("_hashlib", "_hashopenssl.c", &[("openssl", "lib/libcrypto.a")]),
     extension("_ssl", "_ssl.c", &[("openssl", "lib/libssl.a"), ("openssl", "lib/libcrypto.a")]),
     extension("_testcapi", "_testcapimodule.c", &[]),
+    Extension {
+        name: "readline",
+        sources: "readline.c",
+        flags: "-DHAVE_RL_CALLBACK -DHAVE_RL_CATCH_SIGNAL -DHAVE_RL_COMPLETION_APPEND_CHARACTER \
+                -DHAVE_RL_COMPLETION_DISPLAY_MATCHES_HOOK -DHAVE_RL_COMPLETION_MATCHES -DHAVE_RL_COMPLETION_SUPPRESS_APPEND \
+                -DHAVE_RL_PRE_INPUT_HOOK -DHAVE_RL_RESIZE_TERMINAL",
+        needs: &[("readline", "lib/libreadline.a"), ("ncurses", "lib/libncursesw.so")],
+    },
     extension("xxsubtype", "xxsubtype.c", &[]),
 ];
+
+/// What CPython's configure would find out of ncurses, if it were there then.
+const CURSES: &str = "-DHAVE_CURSES_H -DWINDOW_HAS_FLAGS -DMVWDELCH_IS_EXPRESSION -DHAVE_CURSES_IS_PAD -DHAVE_TERM_H -DHAVE_CURSES_IS_TERM_RESIZED -DHAVE_CURSES_RESIZE_TERM \
+     -DHAVE_CURSES_RESIZETERM -DHAVE_CURSES_FILTER -DHAVE_CURSES_HAS_KEY -DHAVE_CURSES_IMMEDOK -DHAVE_CURSES_SYNCOK \
+     -DHAVE_CURSES_TYPEAHEAD -DHAVE_CURSES_USE_ENV -DHAVE_CURSES_WCHGAT -DHAVE_CURSES_USE_DEFAULT_COLORS";
 
 /// Modules that the core itself brings, with their functions; and those that are there before any function is called.
 const CORE: [(&str, &str); 9] = [

@@ -8,6 +8,7 @@ mod determinism;
 mod fast_path;
 mod messages;
 mod pack;
+mod remotes;
 mod space;
 mod trouble;
 
