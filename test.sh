@@ -28,6 +28,7 @@ step "the main job, into $work/dest"
 
 step "CPython's own tests in the sandbox"
 "${CARGO_TARGET_DIR:-target}/release/pynbox-build" check python
+
 step "every module of the standard library"
 ./scripts/modules.py "$work/dest"
 
