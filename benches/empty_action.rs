@@ -1,4 +1,4 @@
-//! One empty hermetic action beside the same program in the same root under bubblewrap. Prints milliseconds, the best and the middle of
+//! One empty hermetic action, on both executors, beside the same program in the same root under bubblewrap. Prints milliseconds, the best and the middle of
 //! a hundred, taken in turns.
 //!
 //!     cargo bench --bench empty_action
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use pynbox_build::build_graph::contract;
-use pynbox_build::executor::{Executor, NamespaceExecutor, Run};
+use pynbox_build::executor::{Ahead, DockerExecutor, Executor, NamespaceExecutor, Run};
 
 const ROUNDS: usize = 100;
 
@@ -31,9 +31,10 @@ fn main() {
         contract::environment().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let (build, log) = (folder.path().join("build"), folder.path().join("log"));
     fs::create_dir(&build).expect("a folder");
-    let ours = || {
+    let run = |executor: &dyn Executor| {
         let status = executor.run(&Run {
             root: &root,
+            image: None,
             inputs: &[],
             command: &["/bin/true".to_owned()],
             environment: &environment,
@@ -41,8 +42,9 @@ fn main() {
             log: &log,
             timeout: None,
         });
-        assert!(status.expect("namespaces").success());
+        assert!(status.expect("an executor").success());
     };
+    let ours = || run(&executor);
     let bubblewrap = || {
         let mut command = Command::new("bwrap");
         command.args(["--unshare-all", "--die-with-parent", "--clearenv", "--ro-bind"]).arg(&root).arg("/");
@@ -69,6 +71,27 @@ fn main() {
         println!("{:<24}{:8.2}{:8.2}", "times bubblewrap", best / reference, middle / reference_middle);
     } else {
         println!("bubblewrap is not installed, or not allowed here");
+    }
+    docker(&run, &folder.path().join("state"));
+}
+
+/// Actions one after another, each in a container of its own, of which some are started ahead.
+fn docker(run: &dyn Fn(&dyn Executor), state: &Path) {
+    const ROUNDS: usize = 30;
+    let executor = match DockerExecutor::connect(state, Ahead::Own) {
+        Ok(executor) => executor,
+        Err(error) => return println!("no Docker executor: {error}"),
+    };
+    // Brings the image.
+    run(&executor);
+    for (what, pause) in [("Docker, back to back", 0), ("Docker, a second between", 1000)] {
+        let times = (0..ROUNDS / if pause == 0 { 1 } else { 3 }).map(|_| {
+            std::thread::sleep(Duration::from_millis(pause));
+            let start = Instant::now();
+            run(&executor);
+            start.elapsed()
+        });
+        show(what, &mut times.collect::<Vec<_>>());
     }
 }
 

@@ -27,3 +27,6 @@ if ! command -v cargo >/dev/null 2>&1; then
     echo "cargo is missing: install Rust 1.95 or newer (https://rustup.rs), then start again" >&2
     exit 3
 fi
+
+# The static program that runs actions in Docker and on remote workers.
+cargo runner --locked

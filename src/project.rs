@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use walkdir::WalkDir;
 
+use crate::executor::Choice;
+use crate::remote::reapi::engine::EngineSection;
 use crate::remote::settings::{RemoteSettings, TrustSettings};
 use crate::store::{Store, StoreError, Taking};
 
@@ -69,6 +71,8 @@ pub struct Settings {
     pub build: BuildSettings,
     /// How to get sources.
     pub source: SourceSettings,
+    /// Who else runs actions.
+    pub engine: Option<EngineSection>,
     /// Remote caches, in the order in which they are asked.
     pub remote: Vec<RemoteSettings>,
     /// Whom to believe.
@@ -81,6 +85,8 @@ pub struct Settings {
 pub struct BuildSettings {
     /// The target that ninja builds by default.
     pub target: Option<String>,
+    /// What runs actions.
+    pub executor: Choice,
 }
 
 /// The section `[source]`.

@@ -7,12 +7,13 @@
 
 mod namespace;
 pub mod runner;
+pub mod serve;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use build_graph::SandboxPath;
+use build_graph::{SandboxPath, TreeDigest};
 use thiserror::Error;
 
 pub use namespace::{DENIED_SYSCALLS, DeniedSyscall, NamespaceExecutor, probe};
@@ -32,6 +33,8 @@ pub struct InputMount<'a> {
 pub struct Run<'a> {
     /// The materialised image, which the action sees as `/`, read-only. What it holds below `build`, `dev`, `proc` and `tmp` is hidden.
     pub root: &'a Path,
+    /// The digest of that tree, where it is known: an executor that copies images elsewhere copies each once.
+    pub image: Option<TreeDigest>,
     /// What the action sees beside the image, in any order.
     pub inputs: &'a [InputMount<'a>],
     /// Program and arguments; a program without `/` is looked up in the `PATH` of `environment`.
@@ -66,7 +69,7 @@ impl Status {
 }
 
 /// Runs actions, each in a container of its own.
-pub trait Executor: Sync {
+pub trait Executor: Send + Sync {
     /// The name that a user chooses it by.
     fn name(&self) -> &'static str;
 

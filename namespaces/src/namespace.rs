@@ -107,6 +107,7 @@ impl NamespaceExecutor {
     pub fn probe(&self, folder: &Path) -> Result<(), ExecutorError> {
         let nothing = Run {
             root: folder,
+            image: None,
             inputs: &[],
             command: &["/nothing".to_owned()],
             environment: &[],

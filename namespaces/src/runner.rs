@@ -130,6 +130,7 @@ fn try_run(input_root: &Path, callers_proc: &mut bool) -> Result<Status, Executo
     make(&build)?;
     let status = executor.0.run(&Run {
         root: &root,
+        image: None,
         inputs: &inputs,
         command: &plan.command,
         environment: &plan.environment,

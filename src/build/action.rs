@@ -12,7 +12,9 @@ use build_graph::{SandboxPath, Tree, TreeDigest, key};
 
 use super::BuildError;
 use super::plan::OutDir;
+use crate::executor::runner::Outcome;
 use crate::executor::{Executor, InputMount, Run, Status};
+use crate::remote::reapi::engine::{Engine, RemoteAction};
 use crate::store::{Materialise, MaterialisedTree, Scratch, Store, StoreError, Taking};
 
 /// An action that takes longer than this hangs. Not part of the key: what is not ready then has no result.
@@ -37,6 +39,7 @@ pub struct ActionRun<'a> {
 /// The view of an action, laid out on disk; stays as long as this value does.
 pub struct View {
     root: MaterialisedTree,
+    image: TreeDigest,
     mounts: Vec<(SandboxPath, PathBuf)>,
     _shared: Vec<MaterialisedTree>,
     scratch: Scratch,
@@ -49,7 +52,8 @@ impl View {
     /// # Errors
     /// [`BuildError::Tree`] if inputs claim one path with different contents; errors of the store.
     pub fn new(store: &Store, run: &ActionRun<'_>) -> Result<Self, BuildError> {
-        let root = store.materialised(run.image.digest(), Materialise::Link)?;
+        let image = run.image.digest();
+        let root = store.materialised(image, Materialise::Link)?;
         let scratch = store.scratch()?;
         let mut mounts = Vec::new();
         let mut shared: Vec<MaterialisedTree> = Vec::new();
@@ -74,7 +78,7 @@ impl View {
         let build = scratch.path().join("build");
         std::fs::create_dir(&build).map_err(BuildError::io("create", &build))?;
         let environment = key::environment(&run.action.environment).into_iter().collect();
-        Ok(Self { root, mounts, _shared: shared, scratch, environment })
+        Ok(Self { root, image, mounts, _shared: shared, scratch, environment })
     }
 
     /// Calls the executor's function with the view.
@@ -82,6 +86,7 @@ impl View {
         let inputs: Vec<_> = self.mounts.iter().map(|(at, host)| InputMount { at, host }).collect();
         run(&Run {
             root: self.root.path(),
+            image: Some(self.image),
             inputs: &inputs,
             command: &action.command,
             environment: &self.environment,
@@ -136,9 +141,57 @@ pub fn run(
 ) -> Result<Tree, BuildError> {
     let view = View::new(store, run)?;
     let status = view.with(run.action, |run| executor.run(run))?;
+    finish(store, out, run, status, &view.scratch)
+}
+
+/// Runs the action on a remote engine and takes its outputs into the store, just as [`run`] does. If the engine can't, whatever the reason,
+/// the inner error says why: it has to run here.
+///
+/// # Errors
+/// As [`run`], if the action itself failed there.
+pub fn run_elsewhere(
+    store: &Store,
+    engine: &Engine,
+    out: Option<&OutDir>,
+    run: &ActionRun<'_>,
+) -> Result<Result<Tree, String>, BuildError> {
+    let groups = group(run)?;
+    let inputs: Vec<_> = groups.iter().map(|(at, group)| (at, &group.tree)).collect();
+    let scratch = store.scratch()?;
+    let build = scratch.path().join("build");
+    std::fs::create_dir(&build).map_err(BuildError::io("create", &build))?;
+    let environment: Vec<_> = key::environment(&run.action.environment).into_iter().collect();
+    let action = RemoteAction {
+        image: &run.image,
+        inputs: &inputs,
+        command: &run.action.command,
+        environment: &environment,
+        outputs: &run.action.outputs,
+        timeout: LONGEST,
+    };
+    let status = match engine.run(store, &action, &build, &scratch.path().join("log")) {
+        Ok(ran) => match ran.report.outcome {
+            Outcome::Exited(status) => Status::Exited(status),
+            Outcome::Signalled(signal) => Status::Signalled(signal),
+            Outcome::TimedOut => Status::TimedOut,
+            Outcome::Unfit(reason) | Outcome::Worker(reason) => return Ok(Err(reason)),
+        },
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    finish(store, out, run, status, &scratch).map(Ok)
+}
+
+/// Takes the outputs of an action that has ended into the store; keeps what a failed one left.
+fn finish(
+    store: &Store,
+    out: Option<&OutDir>,
+    run: &ActionRun<'_>,
+    status: Status,
+    scratch: &Scratch,
+) -> Result<Tree, BuildError> {
     let outcome = match status {
         Status::Exited(0) => store
-            .ingest_paths(&view.scratch.path().join("build"), &run.action.outputs, Taking::Move)
+            .ingest_paths(&scratch.path().join("build"), &run.action.outputs, Taking::Move)
             .map_err(|error| match error {
                 StoreError::MissingOutputs { .. } | StoreError::Unfit { .. } => BuildError::Outputs(error.to_string()),
                 error => error.into(),
@@ -151,12 +204,12 @@ pub fn run(
     match outcome {
         Ok(tree) => Ok(tree),
         Err(BuildError::Failed { status, .. }) => {
-            keep(&view.scratch, &place)?;
+            keep(scratch, &place)?;
             Err(BuildError::Failed { status, kept: Some(place) })
         }
         Err(other) => {
             // The first error is the one to tell.
-            let _ = keep(&view.scratch, &place);
+            let _ = keep(scratch, &place);
             Err(other)
         }
     }

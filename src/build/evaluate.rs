@@ -12,6 +12,7 @@ use super::{BuildError, action, host_program};
 use crate::executor::Executor;
 use crate::install::package;
 use crate::remote::caches::Caches;
+use crate::remote::reapi::engine::Engine;
 use crate::source::{Fetcher, Job, Quiet};
 use crate::store::{Origin, Store};
 use crate::{archive, image, patch};
@@ -24,6 +25,8 @@ pub struct Means<'a> {
     pub fetch: &'a Fetcher,
     /// Gives the executor, which is only looked for when an action has to run.
     pub executor: &'a (dyn Fn() -> Result<Arc<dyn Executor>, BuildError> + Sync),
+    /// Gives the remote engine, if one is wanted and can be reached; only asked for when something has to run.
+    pub engine: &'a (dyn Fn() -> Result<Option<Arc<Engine>>, BuildError> + Sync),
     /// Where failed actions are kept.
     pub out: Option<&'a OutDir>,
     /// Who else may have results.
@@ -39,6 +42,15 @@ pub fn evaluate(means: &Means<'_>, node: &Node, inputs: Vec<Arc<Tree>>) -> Resul
     if let Op::Action(description) = &node.op {
         return act(means, node, description, inputs);
     }
+    if let Op::HostProgram(_) = &node.op
+        && let Some(engine) = (means.engine)()?
+    {
+        println!(
+            "`{}` is built here, not on the engine `{}`: it needs this machine's compilers",
+            node.name,
+            engine.name()
+        );
+    }
     Ok((evaluate_here(means, node, inputs)?, Origin::Here))
 }
 
@@ -51,8 +63,16 @@ fn act(
 ) -> Result<(Tree, Origin), BuildError> {
     let mut inputs = inputs.into_iter();
     let image = inputs.next().ok_or_else(|| BuildError::Input("the action has no image".to_owned()))?;
-    let executor = (means.executor)()?;
     let run = ActionRun { name: &node.name, action: description, image, inputs: inputs.collect() };
+    if let Some(engine) = (means.engine)()? {
+        match action::run_elsewhere(means.store, &engine, means.out, &run)? {
+            Ok(tree) => return Ok((tree, Origin::Engine(engine.name().to_owned()))),
+            Err(reason) => {
+                println!("`{}` runs here, not on the engine `{}`: {reason}", node.name, engine.name());
+            }
+        }
+    }
+    let executor = (means.executor)()?;
     let tree = action::run(means.store, executor.as_ref(), means.out, &run)?;
     Ok((tree, executor.engine().map_or(Origin::Here, |engine| Origin::Engine(engine.to_owned()))))
 }

@@ -16,6 +16,7 @@ use super::{CommandError, Session, means};
 use crate::build::BuildError;
 use crate::build::plan::{self, OutDir};
 use crate::build::resolve::{State, resolve};
+use crate::executor::Ahead;
 use crate::project::Seen;
 use crate::store::Store;
 
@@ -93,8 +94,9 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let assembled = assemble(&session.bundle.set, &Arc::new(loaded.materials), &target)?;
     let graph = &assembled.graph;
     let fetch = session.fetcher(&project, &store);
+    let executor = session.find_executor(&project, &store, Ahead::Own);
     let caches = session.caches(&project, &store)?;
-    let means = means(&store, &fetch, &out, &caches);
+    let means = means(&store, &fetch, &executor, &out, &caches);
     let resolution = resolve(graph, &assembled.contents, &means, &plan::last_trees(&out))?;
     // What hangs on nothing that anybody asks for is not run.
     let wanted: BTreeSet<_> = graph.closure(graph.aliases().values().flatten().copied()).into_iter().collect();
@@ -121,6 +123,10 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     }
     for remote in &session.common.remote {
         global.push_str(&format!(" --remote {}", quote(remote)));
+    }
+    // Without the option, the settings count as they are when an action runs.
+    if let Some(choice) = session.common.executor {
+        global.push_str(&format!(" --executor {}", choice.name()));
     }
     // ninja takes a file that is not there for one that changes all the time. So what appears in a place where nothing was is noticed
     // by the next `gen`, not by ninja.
@@ -205,6 +211,9 @@ fn option_list(session: &Session, options: &Options) -> Vec<String> {
     let mut list = vec!["gen".to_owned()];
     if session.common.offline {
         list.push("--offline".to_owned());
+    }
+    if let Some(executor) = session.common.executor {
+        list.extend(["--executor".to_owned(), executor.name().to_owned()]);
     }
     if session.common.no_remote {
         list.push("--no-remote".to_owned());

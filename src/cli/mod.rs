@@ -17,9 +17,9 @@ mod source;
 mod why;
 
 use std::cell::LazyCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use build_graph::dsl::Bundle;
 use build_graph::node::Target;
@@ -30,9 +30,11 @@ use crate::build::BuildError;
 use crate::build::demand::{Demand, Stamps};
 use crate::build::evaluate::Means;
 use crate::build::plan::{OutDir, Plan};
-use crate::executor::{Executor, NamespaceExecutor};
+use crate::executor::{Ahead, Choice, Executor};
 use crate::project::Project;
 use crate::remote::caches::Caches;
+use crate::remote::reapi::ReapiError;
+use crate::remote::reapi::engine::{Engine, EngineSection};
 use crate::remote::settings::{self, Place, RemoteSettings, Role};
 use crate::remote::trust::Trust;
 use crate::source::{FetchSettings, Fetcher};
@@ -57,6 +59,9 @@ struct Common {
     /// Never use the network
     #[arg(long, global = true)]
     offline: bool,
+    /// Run actions in namespaces of this machine, in Docker containers, in whichever can be had, or on the remote engine of the settings; default: the project's
+    #[arg(long, global = true, value_enum, value_name = "EXECUTOR")]
+    executor: Option<Choice>,
     /// Use this remote cache before those of the settings: `NAME:rw=URL` to write to it, `NAME:unsigned=URL` to take what nobody signed
     #[arg(long, global = true, value_name = "NAME[:rw][:unsigned]=URL")]
     remote: Vec<String>,
@@ -148,14 +153,38 @@ struct Workplace {
     store: Store,
     plan: Plan,
     fetcher: Fetcher,
+    executor: FindExecutor,
     caches: Caches,
 }
 
 impl Workplace {
     /// Builds nodes of the plan.
     fn demand(&self, stamps: Stamps) -> Demand<'_> {
-        Demand::new(means(&self.store, &self.fetcher, self.plan.out(), &self.caches), &self.plan, stamps)
+        let means = means(&self.store, &self.fetcher, &self.executor, self.plan.out(), &self.caches);
+        Demand::new(means, &self.plan, stamps)
     }
+}
+
+/// Makes executors when the first action needs one, and keeps them.
+struct FindExecutor {
+    /// The one of this machine.
+    here: Find<Arc<dyn Executor>>,
+    /// The remote engine, if one is wanted.
+    engine: Find<Option<Arc<Engine>>>,
+}
+
+type Find<T> = Box<dyn Fn() -> Result<T, BuildError> + Send + Sync>;
+
+/// Does something once, and gives what came of it from then on; tried again if it failed.
+fn once<T: Clone + Send + 'static>(make: impl Fn() -> Result<T, BuildError> + Send + Sync + 'static) -> Find<T> {
+    let found = Mutex::new(None);
+    Box::new(move || {
+        let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = &*found {
+            return Ok(T::clone(known));
+        }
+        Ok(found.insert(make()?).clone())
+    })
 }
 
 /// What every verb starts from.
@@ -179,12 +208,37 @@ impl Session {
 
     /// The project with what `gen` left in it.
     fn workplace(&self) -> Result<Workplace, CommandError> {
+        self.workplace_with(Ahead::Own)
+    }
+
+    /// The same, for who says what becomes of containers that were started ahead.
+    fn workplace_with(&self, ahead: Ahead) -> Result<Workplace, CommandError> {
         let project = self.project()?;
         let store = self.store()?;
         let plan = Plan::open(&self.out(&project))?;
         let fetcher = self.fetcher(&project, &store);
+        let executor = self.find_executor(&project, &store, ahead);
         let caches = self.caches(&project, &store)?;
-        Ok(Workplace { project, store, plan, fetcher, caches })
+        Ok(Workplace { project, store, plan, fetcher, executor, caches })
+    }
+
+    /// How the executor is had that the options or else the project's settings name.
+    fn find_executor(&self, project: &Project, store: &Store, ahead: Ahead) -> FindExecutor {
+        let choice = self.common.executor.unwrap_or(project.settings.build.executor);
+        let state = store.root().join("executors");
+        let section = (choice == Choice::Reapi).then(|| project.settings.engine.clone());
+        let root = project.root.clone();
+        FindExecutor {
+            here: once(move || Ok(choice.executor(&state, ahead)?)),
+            engine: once(move || match &section {
+                None => Ok(None),
+                Some(None) => Err(BuildError::Input(
+                    "the executor `reapi` needs the section [engine] of `pynbox.toml`, with at least `name` and `url`"
+                        .to_owned(),
+                )),
+                Some(Some(section)) => find_engine(section, &root),
+            }),
+        }
     }
 
     /// The remotes that options, the environment and the settings name, in this order.
@@ -235,12 +289,27 @@ impl Session {
     }
 }
 
-/// The executor. Whether this machine allows it is told by the first action, with the same hints as a probe would give.
-fn find_executor() -> Result<Arc<dyn Executor>, BuildError> {
-    Ok(Arc::new(NamespaceExecutor::new()))
+/// The engine; `None`, said plainly, if it can't be reached.
+fn find_engine(section: &EngineSection, root: &Path) -> Result<Option<Arc<Engine>>, BuildError> {
+    match section.settings(root).and_then(Engine::open) {
+        Ok(engine) => Ok(Some(Arc::new(engine))),
+        Err(error @ (ReapiError::Settings(_) | ReapiError::Io { .. })) => {
+            Err(BuildError::Input(format!("the engine `{}`: {error}", section.name)))
+        }
+        Err(error) => {
+            println!("actions run here, not on the engine `{}`: {error}", section.name);
+            Ok(None)
+        }
+    }
 }
 
 /// The means of a build in a project.
-fn means<'a>(store: &'a Store, fetch: &'a Fetcher, out: &'a OutDir, caches: &'a Caches) -> Means<'a> {
-    Means { store, fetch, executor: &find_executor, out: Some(out), caches }
+fn means<'a>(
+    store: &'a Store,
+    fetch: &'a Fetcher,
+    executor: &'a FindExecutor,
+    out: &'a OutDir,
+    caches: &'a Caches,
+) -> Means<'a> {
+    Means { store, fetch, executor: &executor.here, engine: &executor.engine, out: Some(out), caches }
 }

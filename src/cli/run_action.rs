@@ -5,6 +5,7 @@ use clap::Args;
 
 use super::{CommandError, Session};
 use crate::build::demand::Stamps;
+use crate::executor::Ahead;
 
 /// Options of `run-action`.
 #[derive(Debug, Args)]
@@ -14,7 +15,7 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
-    let workplace = session.workplace()?;
+    let workplace = session.workplace_with(Ahead::HandOver)?;
     let obtained = workplace.demand(Stamps::Current).obtain(&options.node)?;
     workplace.plan.out().write_last_key(&options.node, obtained.key)?;
     workplace.plan.out().write_stamp(&options.node, obtained.tree)?;

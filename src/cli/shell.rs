@@ -3,7 +3,7 @@
 use build_graph::node::{NodeName, Op};
 use clap::Args;
 
-use super::{CommandError, Session, find_executor};
+use super::{CommandError, Session};
 use crate::build::action::{ActionRun, View};
 use crate::build::demand::Stamps;
 
@@ -34,6 +34,6 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let run = ActionRun { name: &node.name, action, image, inputs: inputs.collect() };
     let view = View::new(store, &run)?;
     println!("the action's command is: {}", action.command.join(" "));
-    view.shell(action, find_executor()?.as_ref(), &build)?;
+    view.shell(action, (workplace.executor.here)()?.as_ref(), &build)?;
     Ok(())
 }

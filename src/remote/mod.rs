@@ -1,5 +1,6 @@
 //! Remote caches: results and bytes on other machines, and whom to believe.
 //!
+//! - [`reapi`]: the Remote Execution API, caches and engines
 //! - [`envelope`]: what a remote says of a result, as bytes that a writer signs
 //! - [`settings`]: which remotes there are; [`trust`]: whom to believe
 //! - [`caches`]: all of them together, as a build sees them; `guard`: one of them, with attempts that end
@@ -17,6 +18,7 @@ mod guard;
 mod http;
 mod layout;
 pub mod pack;
+pub mod reapi;
 mod s3;
 pub mod settings;
 pub mod trust;
@@ -138,6 +140,9 @@ fn transport(settings: &RemoteSettings, root: &Path) -> Result<Box<dyn Transport
         Place::Folder(path) => Box::new(Layout(directory::Directory::new(path))),
         Place::Http(url) => Box::new(Layout(http::Http::new(url, settings))),
         Place::S3(url) => Box::new(Layout(s3::S3::new(&url, settings).map_err(failed)?)),
-        Place::Grpc(_) => return Err(failed("this program was built without the Remote Execution API".to_owned())),
+        Place::Grpc(url) => {
+            let endpoint = reapi::Endpoint::of_remote(&url, settings).map_err(|error| failed(error.to_string()))?;
+            Box::new(reapi::transport::ReapiTransport::new(endpoint).map_err(|error| failed(error.to_string()))?)
+        }
     })
 }

@@ -8,13 +8,25 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use build_graph::{SandboxPath, contract};
-use pynbox_build::executor::{Executor, ExecutorError, InputMount, NamespaceExecutor, Run, Status};
+use pynbox_build::executor::{
+    Ahead, DockerExecutor, Executor, ExecutorError, InputMount, NamespaceExecutor, Run, Status,
+};
 use tempfile::TempDir;
 
+/// Set to `docker` where [`crate::docker`] runs the same tests on that executor.
+pub(crate) const EXECUTOR: &str = "EXECUTOR_UNDER_TEST";
+
+/// Whether these tests are about the Docker executor.
+pub(crate) fn on_docker() -> bool {
+    std::env::var_os(EXECUTOR).is_some_and(|name| name == "docker")
+}
+
 pub(crate) struct Bench {
+    // Dropped before the folder of its notes.
+    pub(crate) executor: Box<dyn Executor>,
+    state: TempDir,
     pub(crate) folder: TempDir,
     pub(crate) root: PathBuf,
-    pub(crate) executor: NamespaceExecutor,
     pub(crate) inputs: Vec<(SandboxPath, PathBuf)>,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) timeout: Option<Duration>,
@@ -47,15 +59,33 @@ impl Bench {
         }
         install(&root, &std::env::current_exe().unwrap(), "usr/bin/probe");
         let environment = contract::environment().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let state = tempfile::tempdir().unwrap();
+        let executor: Box<dyn Executor> = if on_docker() {
+            Box::new(DockerExecutor::connect(state.path(), Ahead::Never).unwrap())
+        } else {
+            Box::new(NamespaceExecutor::new())
+        };
         Self {
+            executor,
+            state,
             folder,
             root,
-            executor: NamespaceExecutor::new(),
             inputs: Vec::new(),
             environment,
             timeout: Some(Duration::from_secs(60)),
             runs: AtomicUsize::new(0),
         }
+    }
+
+    /// The same with another bound on processes.
+    pub(crate) fn with_processes(mut self, processes: u32) -> Self {
+        self.executor = if on_docker() {
+            let docker = DockerExecutor::connect(self.state.path(), Ahead::Never).unwrap();
+            Box::new(docker.with_processes(processes))
+        } else {
+            Box::new(NamespaceExecutor::new().with_processes(processes))
+        };
+        self
     }
 
     /// A new directory of the host with files in it.
@@ -95,6 +125,7 @@ impl Bench {
         let inputs: Vec<InputMount<'_>> = self.inputs.iter().map(|(at, host)| InputMount { at, host }).collect();
         then(&Run {
             root: &self.root,
+            image: None,
             inputs: &inputs,
             command: &command,
             environment: &self.environment,

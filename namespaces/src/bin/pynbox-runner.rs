@@ -1,13 +1,17 @@
-//! The program that a remote worker starts: see `namespaces::runner`.
+//! The program that a remote worker starts (see `namespaces::runner`), and with `serve` process 1 of a Docker container (see
+//! `namespaces::serve`).
 
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use namespaces::runner;
+use namespaces::{runner, serve};
 
 fn main() -> ExitCode {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    if std::env::args_os().nth(1).is_some_and(|verb| verb == "serve") {
+        return ExitCode::from(serve::main());
+    }
     // Paths of the view are resolved from elsewhere too.
     let input_root = std::env::current_dir().unwrap_or_else(|_| Path::new("/").to_owned());
     let report = runner::run(&input_root);

@@ -1,0 +1,62 @@
+//! Both executors give the same bytes: the actions of a real recipe, run again in Docker, against what the store has of them.
+//!
+//! The store is the user's own, so that what the main job built is not built again; what is missing is built by the embedded executor.
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use pynbox_build::build::action::{self, ActionRun};
+use pynbox_build::build::demand::{Demand, Stamps};
+use pynbox_build::build::evaluate::Means;
+use pynbox_build::build::plan::{OutDir, Plan};
+use pynbox_build::build_graph::node::{NodeName, Op};
+use pynbox_build::executor::{Ahead, DockerExecutor, Executor, NamespaceExecutor};
+use pynbox_build::remote::caches::Caches;
+use pynbox_build::source::{FetchSettings, Fetcher};
+use pynbox_build::store::Store;
+
+#[test]
+fn zlib_comes_out_the_same_in_docker() {
+    let folder = tempfile::tempdir().unwrap();
+    let docker = match DockerExecutor::connect(&folder.path().join("state"), Ahead::Own) {
+        Ok(docker) => docker,
+        Err(error) if std::env::var_os("PYNBOX_TEST_DOCKER").is_some() => panic!("{error}"),
+        Err(error) => return println!("skipped: {error}"),
+    };
+    // The project's files with an `out/` of its own.
+    let project = folder.path().join("project");
+    std::fs::create_dir(&project).unwrap();
+    for name in ["pynbox.toml", "patches", "recipes", "sandbox"] {
+        symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join(name), project.join(name)).unwrap();
+    }
+    let tool = env!("CARGO_BIN_EXE_pynbox-build");
+    let generated = Command::new(tool).args(["--executor", "namespace", "gen"]).current_dir(&project).output().unwrap();
+    assert!(generated.status.success(), "{}", String::from_utf8_lossy(&generated.stderr));
+    let store = Store::open(&Store::default_root().unwrap()).unwrap();
+    let out = OutDir::new(project.join("out"));
+    let plan = Plan::open(&out).unwrap();
+    let fetch = Fetcher::new(FetchSettings::new(store.root().join("partial")));
+    let namespaces = || Ok(Arc::new(NamespaceExecutor::new()) as Arc<dyn Executor>);
+    let caches = Caches::default();
+    let means =
+        Means { store: &store, fetch: &fetch, executor: &namespaces, engine: &|| Ok(None), out: None, caches: &caches };
+    let demand = Demand::new(means, &plan, Stamps::Old);
+    let mut compared = 0;
+    let names: Vec<NodeName> =
+        plan.names().filter(|name| name.starts_with("wasm32-wasi/zlib")).map(|name| name.parse().unwrap()).collect();
+    for name in names {
+        let node = plan.node(&name).unwrap();
+        let Op::Action(description) = &node.op else { continue };
+        let embedded = demand.obtain(&name).unwrap().tree;
+        let mut inputs = demand.inputs(&node).unwrap().into_iter();
+        let image = inputs.next().unwrap();
+        let run = ActionRun { name: &name, action: description, image, inputs: inputs.collect() };
+        let again = action::run(&store, &docker, None, &run).unwrap();
+        assert_eq!(again.digest(), embedded, "{name}");
+        compared += 1;
+    }
+    // A unit an action, and an archive.
+    assert!(compared > 10, "{compared} actions");
+}

@@ -1,0 +1,186 @@
+//! Actions executed by a real engine: the same bytes as here.
+
+use std::process::Command;
+use std::sync::Arc;
+
+use pynbox_build::build::BuildError;
+use pynbox_build::build::action::{self, ActionRun};
+use pynbox_build::build::demand::{Demand, Stamps};
+use pynbox_build::build::evaluate::Means;
+use pynbox_build::build::plan::{OutDir, Plan};
+use pynbox_build::build_graph::node::{Action, ActionInput, NodeName, Op, Selection, Target};
+use pynbox_build::build_graph::{Projection, RelPath, SandboxPath, Tree};
+use pynbox_build::executor::{Executor, NamespaceExecutor};
+use pynbox_build::remote::caches::Caches;
+use pynbox_build::remote::reapi::engine::{Engine, EngineSettings};
+use pynbox_build::source::{FetchSettings, Fetcher};
+use pynbox_build::store::Store;
+
+use crate::servers::{self, Server};
+
+fn engine(server: &Server) -> Engine {
+    // The user that the worker's own container shows: nobody may hand on user 0 of a container without rights.
+    let platform = ["unixGID", "unixUID"].map(|name| (name.to_owned(), "1000".to_owned()));
+    let settings =
+        EngineSettings { name: "farm".to_owned(), endpoint: server.endpoint.clone(), platform: platform.into() };
+    Engine::open(settings).unwrap()
+}
+
+fn here() -> Result<Arc<dyn Executor>, BuildError> {
+    Ok(Arc::new(NamespaceExecutor::new()))
+}
+
+/// The plan of this project's recipes, with all that zlib needs in the store.
+struct Workplace {
+    _folder: tempfile::TempDir,
+    store: Store,
+    plan: Plan,
+    fetcher: Fetcher,
+    caches: Caches,
+    out: OutDir,
+}
+
+impl Workplace {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("pynbox.toml"), "").unwrap();
+        let program = env!("CARGO_BIN_EXE_pynbox-build");
+        let made = Command::new(program).args(["gen", "-C"]).arg(folder.path()).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let store = Store::open(&Store::default_root().unwrap()).unwrap();
+        let out = OutDir::new(folder.path().join("out"));
+        let plan = Plan::open(&out).unwrap();
+        let fetcher = Fetcher::new(FetchSettings::new(store.root().join("partial")));
+        Self { store, plan, fetcher, caches: Caches::default(), out, _folder: folder }
+    }
+
+    fn means(&self) -> Means<'_> {
+        let (store, fetch) = (&self.store, &self.fetcher);
+        Means { store, fetch, executor: &here, engine: &|| Ok(None), out: Some(&self.out), caches: &self.caches }
+    }
+}
+
+#[test]
+fn zlib_comes_out_the_same_from_an_engine() {
+    let Some(server) = servers::casd() else { return };
+    let engine = engine(&server);
+    let workplace = Workplace::new();
+    let demand = Demand::new(workplace.means(), &workplace.plan, Stamps::Old);
+    let mut compared = 0;
+    for name in workplace.plan.names().filter(|name| name.starts_with("wasm32-wasi/zlib/")) {
+        let name: NodeName = name.parse().unwrap();
+        let node = workplace.plan.node(&name).unwrap();
+        let Op::Action(description) = &node.op else { continue };
+        let local = demand.obtain(&name).unwrap();
+        let mut inputs = demand.inputs(&node).unwrap().into_iter();
+        let run =
+            ActionRun { name: &name, action: description, image: inputs.next().unwrap(), inputs: inputs.collect() };
+        let remote = action::run_elsewhere(&workplace.store, &engine, Some(&workplace.out), &run).unwrap();
+        let remote = remote.unwrap_or_else(|reason| panic!("`{name}` was not run: {reason}"));
+        assert_eq!(remote.digest(), local.tree, "`{name}`");
+        compared += 1;
+    }
+    // Its units, its configuration, its archive.
+    assert!(compared > 10, "{compared} nodes were compared");
+}
+
+/// An image with one static program in it: the shell of no distribution is needed, only the runner's own sanity.
+fn small_action(command: &[&str], outputs: &[&str]) -> Action {
+    let selection = |node: &str| Selection { node: node.parse().unwrap(), part: Projection::all() };
+    Action {
+        image: selection("image"),
+        command: command.iter().map(|part| (*part).to_owned()).collect(),
+        environment: Default::default(),
+        inputs: vec![ActionInput { selection: selection("input"), at: SandboxPath::new("/build/in").unwrap() }],
+        outputs: outputs.iter().map(|output| RelPath::new(*output).unwrap()).collect(),
+        target: Target("x86_64-linux".to_owned()),
+        pool: None,
+    }
+}
+
+/// The image that zlib's actions run in, for its shell.
+fn image(workplace: &Workplace) -> Arc<Tree> {
+    let demand = Demand::new(workplace.means(), &workplace.plan, Stamps::Old);
+    for name in workplace.plan.names().filter(|name| name.starts_with("wasm32-wasi/zlib/")) {
+        let node = workplace.plan.node(&name.parse().unwrap()).unwrap();
+        if let Op::Action(_) = &node.op {
+            return demand.inputs(&node).unwrap().remove(0);
+        }
+    }
+    panic!("no action of zlib is in the plan");
+}
+
+#[test]
+fn what_an_action_makes_and_prints_comes_back() {
+    let Some(server) = servers::casd() else { return };
+    let engine = engine(&server);
+    let workplace = Workplace::new();
+    let image = image(&workplace);
+    let mut input = Tree::new();
+    for name in ["one", "two"] {
+        let entry = workplace.store.put_bytes(b"the same bytes\n", false).unwrap();
+        input.insert(RelPath::new(name).unwrap(), entry).unwrap();
+    }
+    let input = Arc::new(input);
+    let name: NodeName = "test/action".parse().unwrap();
+    let both = |script: &str, outputs: &[&str]| {
+        let action = small_action(&["/bin/sh", "-c", script], outputs);
+        let run =
+            ActionRun { name: &name, action: &action, image: Arc::clone(&image), inputs: vec![Arc::clone(&input)] };
+        let local = action::run(&workplace.store, &NamespaceExecutor::new(), Some(&workplace.out), &run);
+        let remote = action::run_elsewhere(&workplace.store, &engine, Some(&workplace.out), &run);
+        (local, remote.map(|remote| remote.unwrap_or_else(|reason| panic!("not run: {reason}"))))
+    };
+    // What an action sees of its input, and modes, links and empty directories of outputs.
+    let (local, remote) = both(
+        "umask > seen; stat -c '%a %u %g %s %Y %n' in/one in/two >> seen; stat -c '%a %u %g %Y %n' in /build /tmp >> seen
+         stat -c %i in/one in/two | sort -u | wc -l >> seen; env | sort >> seen; id -u >> seen; cat in/one >> seen
+         mkdir -p out/empty out/deep; cp seen out/deep/a; chmod 4711 out/deep/a; ln -s /nowhere out/link; echo printed",
+        &["seen", "out"],
+    );
+    assert_eq!(remote.unwrap().digest(), local.unwrap().digest());
+
+    // One that fails fails, with its log.
+    let (local, remote) = both("echo a word >&2; exit 7", &["out"]);
+    assert_eq!(remote.unwrap_err().to_string(), local.unwrap_err().to_string());
+    let log = workplace.out.failed(&name).join("log");
+    assert_eq!(std::fs::read_to_string(log).unwrap(), "a word\n");
+
+    // One that leaves out an output.
+    let (local, remote) = both("true", &["out"]);
+    assert_eq!(remote.unwrap_err().to_string(), local.unwrap_err().to_string());
+}
+
+#[test]
+fn what_an_engine_cannot_do_is_said() {
+    let Some(server) = servers::casd() else { return };
+    let engine = engine(&server);
+    let workplace = Workplace::new();
+    let action = small_action(&["/no/such/program"], &["out"]);
+    let name: NodeName = "test/action".parse().unwrap();
+    let run = ActionRun { name: &name, action: &action, image: Arc::new(Tree::new()), inputs: vec![Arc::default()] };
+    let reason = action::run_elsewhere(&workplace.store, &engine, None, &run).unwrap().unwrap_err();
+    assert!(reason.contains("/no/such/program"), "{reason}");
+    drop(server);
+    let reason = action::run_elsewhere(&workplace.store, &engine, None, &run).unwrap().unwrap_err();
+    assert!(reason.contains("grpc://127.0.0.1"), "{reason}");
+}
+
+#[test]
+fn a_cache_alone_is_no_engine() {
+    let Some(server) = servers::buildgrid() else { return };
+    let settings =
+        EngineSettings { name: "farm".to_owned(), endpoint: server.endpoint.clone(), platform: Default::default() };
+    let error = Engine::open(settings).unwrap_err().to_string();
+    assert!(error.contains("cache alone"), "{error}");
+}
+
+#[test]
+fn a_project_without_an_engine_is_told_so() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("pynbox.toml"), "[engine]\nname = \"farm\"\n").unwrap();
+    let failed =
+        Command::new(env!("CARGO_BIN_EXE_pynbox-build")).args(["gen", "-C"]).arg(folder.path()).output().unwrap();
+    assert_eq!(failed.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&failed.stderr).contains("url"));
+}

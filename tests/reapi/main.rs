@@ -1,0 +1,6 @@
+//! The remote execution protocol against real servers, and against one that does wrong.
+
+mod cache;
+mod execution;
+mod liar;
+mod servers;
