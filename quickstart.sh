@@ -28,6 +28,7 @@ step "ninja"
 ninja
 step "install into $dest"
 "$pynbox_build" install "$dest"
+"$pynbox_build" install "$dest" lxml
 
 step "run"
 set -x

@@ -37,7 +37,7 @@ pub const PACKAGE_COMPRESSOR: &str = "zstd 1.5.7";
 pub const PACKAGE_COMPRESSION_LEVEL: i32 = 12;
 
 /// What cargo is told for every host program, beside the remapping of paths.
-pub const HOST_PROGRAM_FLAGS: [&str; 3] = ["build", "--release", "--locked"];
+pub const HOST_PROGRAM_FLAGS: [&str; 4] = ["build", "--release", "--locked", "--no-default-features"];
 
 /// An operation together with the digests of its selections: all that its key is made of.
 #[derive(Debug, Clone)]
@@ -86,7 +86,7 @@ impl Encode for KeyInputs<'_> {
             Op::Image(_) => "pynbox-image-v1",
             Op::Action(_) => "pynbox-action-v1",
             Op::Package(_) => "pynbox-package-v1",
-            Op::HostProgram(_) => "pynbox-host-program-v1",
+            Op::HostProgram(_) => "pynbox-host-program-v2",
         }
     }
 
@@ -159,6 +159,7 @@ impl Encode for KeyInputs<'_> {
             }
             Op::HostProgram(program) => {
                 encoder.text("binary", &program.binary);
+                encode_texts("features", "feature", &program.features, encoder);
                 encoder.text("toolchain", &program.toolchain);
                 encode_texts("flags", "flag", HOST_PROGRAM_FLAGS, encoder);
                 encoder.digest("sources", self.digests[0].as_bytes());

@@ -321,6 +321,8 @@ pub struct HostProgram {
     pub sources: Selection,
     /// The binary's name.
     pub binary: String,
+    /// The features of the crate that it is built with, and no other: none of the default ones unless it is named.
+    pub features: Vec<String>,
     /// The versions of the host's compilers and C library, so that others are another key.
     pub toolchain: String,
 }

@@ -1,7 +1,11 @@
 //! The recipes of pynbox-build: a file a package, `toolchains/` with a file a target, and in `recipes/locks` the pins.
 
 mod bzip2;
+mod configured;
 mod ffi;
+mod libxml2;
+mod libxslt;
+mod lxml;
 mod ncurses;
 mod openssl;
 mod python;
@@ -58,6 +62,8 @@ fn set() -> RecipeSet {
         recipe("sandbox_inner", "0.1.0", sandboxed, sandbox_inner::describe),
         recipe("zlib", "1.2.13", sandboxed, zlib::describe),
         recipe("bzip2", "1.0.8", wasm, bzip2::describe),
+        recipe("libxml2", "2.9.14", wasm, libxml2::describe),
+        recipe("libxslt", "1.1.35", wasm, libxslt::describe),
         recipe("sqlite", "3.39.4", wasm, sqlite::describe),
         recipe("openssl", "1.1.1w", wasm, openssl::describe),
         recipe("ffi", "0.1.0", wasm, ffi::describe),
@@ -66,6 +72,7 @@ fn set() -> RecipeSet {
         recipe("python-host", "2.7.18", host, python_host::describe),
         recipe("python", "2.7.18", wasm, python::describe),
         recipe("python-tests", "2.7.18", wasm, python::tests::describe),
+        recipe("lxml", "4.9.4", wasm, lxml::describe),
         recipe("tests", "0.1.0", wasm, tests_package::describe),
     ];
     RecipeSet { toolchains: vec![toolchains::host(), toolchains::wasm(), toolchains::nacl()], recipes }

@@ -23,15 +23,22 @@ const UNITS: [&str; 15] = [
 
 pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
     let source = cx.source("zlib", 1);
-    let objects = cx.compile(&Compilation {
+    let compilation = Compilation {
         units: UNITS.map(str::to_owned).to_vec(),
         source: Some(source.clone()),
         headers: vec!["*.h".to_owned()],
         // What its configure would find out of any system of today.
         flags: ["-DHAVE_UNISTD_H", "-DHAVE_STDARG_H", "-DHAVE_HIDDEN"].map(str::to_owned).to_vec(),
         ..Compilation::default()
-    });
+    };
+    let objects = cx.compile(&compilation);
     let library = cx.static_library("libz.a", &objects);
-    let tree = cx.merge("tree", [(library.all(), ""), (source.select(["zlib.h", "zconf.h"]), "include")]);
+    // For shared libraries that are to have it in them.
+    let objects = cx.compile(&Compilation { pic: true, prefix: "pic/".to_owned(), ..compilation });
+    let for_shared = cx.static_library("libz-pic.a", &objects);
+    let tree = cx.merge(
+        "tree",
+        [(library.all(), ""), (for_shared.all(), ""), (source.select(["zlib.h", "zconf.h"]), "include")],
+    );
     Product { tree: Some(tree), package: None }
 }

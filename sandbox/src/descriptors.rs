@@ -78,6 +78,23 @@ impl Handed {
         Ok(())
     }
 
+    /// Those that were asked for, in that order, with what they are to be; not the standard streams.
+    ///
+    /// # Errors
+    ///
+    /// [`DescriptorError::Directory`].
+    pub fn asked_for(self, hands: &[HandOption]) -> Result<Vec<(HandOption, OwnedFd)>, DescriptorError> {
+        let skip = self.0.len() - hands.len();
+        let asked: Vec<_> = self.0.into_iter().skip(skip).collect();
+        for (hand, fd) in &asked {
+            let stat = rustix::fs::fstat(fd).map_err(|e| DescriptorError::Closed(hand.host, e))?;
+            if rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory {
+                return Err(DescriptorError::Directory(hand.host));
+            }
+        }
+        Ok(asked)
+    }
+
     /// The descriptors' numbers in this process.
     fn numbers(&self) -> impl Iterator<Item = i32> {
         self.0.iter().map(|(_, fd)| fd.as_raw_fd())

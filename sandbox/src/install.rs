@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// An installation: `DEST` with `bin`, `root`, `compiled`, `packages`.
+/// An installation: `DEST` with `bin`, `lib`, `root`, `compiled`, `packages`.
 #[derive(Clone, Debug)]
 pub struct Installation(PathBuf);
 
@@ -34,8 +34,13 @@ impl Installation {
         self.0.join("compiled")
     }
 
-    /// What no guest may write: programs, compiled code, receipts.
-    pub fn protected(&self) -> [PathBuf; 3] {
-        [self.0.join("bin"), self.compiled(), self.0.join("packages")]
+    /// `DEST/lib/nacl`, the engine of a loader for Native Client.
+    pub fn engine(&self) -> PathBuf {
+        self.0.join("lib/nacl")
+    }
+
+    /// What no guest may write: programs, the engine, compiled code, receipts.
+    pub fn protected(&self) -> [PathBuf; 4] {
+        [self.0.join("bin"), self.0.join("lib"), self.compiled(), self.0.join("packages")]
     }
 }

@@ -1,24 +1,43 @@
-//! The trusted loader: runs a WebAssembly program that sees the directories mounted for it, the descriptors handed to it, and nothing
+//! The trusted loader: runs a program that sees the directories mounted for it, the descriptors handed to it, and nothing
 //! else of the machine.
 //!
-//! From the guest outwards: [`engine`] runs the guest's code; each call that it makes is one of [`abi`], which checks every address and works on
-//! [`vfs`], the guest's files in Linux's terms. [`run`] is the command, [`options`] its arguments; [`compiled`] and [`snapshot`] make its
-//! start fast, [`precompile`] fills them; [`linking`], [`side_code`] and [`jobs`] load libraries while
+//! With WebAssembly (the feature `wasm`), from the guest outwards: [`engine`] runs the guest's code; each call that it makes is one of [`abi`],
+//! which checks every address and works on [`vfs`], the guest's files in Linux's terms. [`run`] is the command; [`compiled`] and [`snapshot`] make
+//! its start fast, [`precompile`] fills them; [`linking`], [`side_code`] and [`jobs`] load libraries while
 //! the guest runs; [`overlap`] and [`wall`] are what stands behind the first wall. Only `engine` knows an engine.
+//!
+//! With Native Client (the feature `nacl`), the engine is a program of its own, `sel_ldr`, and [`nacl`] the command that starts it, in a view of the
+//! machine that holds the mounts alone. Both commands have one command line: [`options`], and what [`front`] does with it.
 
+#[cfg(feature = "wasm")]
 pub mod abi;
+#[cfg(feature = "wasm")]
 pub mod compiled;
 pub mod descriptors;
+#[cfg(feature = "wasm")]
 pub mod engine;
+pub mod front;
 pub mod install;
+#[cfg(feature = "wasm")]
 pub mod jobs;
+#[cfg(feature = "wasm")]
 pub mod linking;
 pub mod log;
+#[cfg(feature = "nacl")]
+pub mod nacl;
 pub mod options;
 pub mod overlap;
+#[cfg(feature = "wasm")]
 pub mod precompile;
+#[cfg(feature = "wasm")]
 pub mod run;
+#[cfg(feature = "wasm")]
 pub mod side_code;
+#[cfg(feature = "wasm")]
 pub mod snapshot;
 pub mod vfs;
+#[cfg(feature = "wasm")]
 pub mod wall;
+
+#[cfg(not(any(feature = "nacl", feature = "wasm")))]
+compile_error!("choose what the guests are: the feature `wasm` or `nacl`");

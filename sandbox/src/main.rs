@@ -1,5 +1,13 @@
 //! `DEST/bin/run`.
 
 fn main() {
-    pynbox_run::run::main(std::env::args_os().skip(1));
+    let args = std::env::args_os().skip(1);
+    #[cfg(all(feature = "nacl", feature = "wasm"))]
+    if pynbox_run::nacl::is_installed() {
+        pynbox_run::nacl::main(args);
+    }
+    #[cfg(feature = "wasm")]
+    pynbox_run::run::main(args);
+    #[cfg(not(feature = "wasm"))]
+    pynbox_run::nacl::main(args);
 }

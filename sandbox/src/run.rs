@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::io::Errno;
@@ -14,22 +13,15 @@ use crate::abi::Host;
 use crate::compiled::{Identity, Store, leads_to_cold};
 use crate::descriptors::Handed;
 use crate::engine::{Ending, Engine, EngineError, Module, THREAD_STACK};
+use crate::front::{self, ENVIRONMENT_STATUS, FrontError, TRAP_STATUS, USAGE_STATUS};
 use crate::install::Installation;
 use crate::jobs::{self, Jobs};
 use crate::log::Log;
-use crate::options::{MountOption, Options, Task, USAGE, UsageError};
-use crate::overlap::{self, OverlapError};
+use crate::options::{MountOption, Options, Task};
 use crate::precompile::PrecompileError;
 use crate::side_code::SideCode;
-use crate::vfs::{Access, FileStat, GuestPath, Mount, Mounts, Vfs};
-use crate::{descriptors, precompile, snapshot, wall};
-
-/// Exit status for wrong usage, and for a program that is not there or no program.
-const USAGE_STATUS: u8 = 2;
-/// Exit status when something of the machine is in the way.
-const ENVIRONMENT_STATUS: u8 = 3;
-/// Exit status of a guest that trapped, as of a native program that aborts.
-const TRAP_STATUS: u8 = 134;
+use crate::vfs::{FileStat, GuestPath, Mounts, Vfs};
+use crate::{precompile, snapshot, wall};
 
 /// The short name, and the program that it means.
 const SHORT_NAME: (&[u8], &[u8]) = (b"python", b"/python/bin/python.wasm");
@@ -39,17 +31,7 @@ const SHORT_NAME: (&[u8], &[u8]) = (b"python", b"/python/bin/python.wasm");
 #[expect(missing_docs, reason = "each variant's text says what it is")]
 pub enum RunError {
     #[error(transparent)]
-    Usage(#[from] UsageError),
-    #[error("this program's own place can't be found: {0}")]
-    Installation(std::io::Error),
-    #[error("the log `{0}` can't be opened: {1}")]
-    Log(PathBuf, std::io::Error),
-    #[error("`{0}` can't be mounted at `{1}`: {2}; does the directory exist?")]
-    Mount(PathBuf, GuestPath, Errno),
-    #[error(transparent)]
-    Overlap(#[from] OverlapError),
-    #[error(transparent)]
-    Descriptor(#[from] descriptors::DescriptorError),
+    Front(#[from] FrontError),
     #[error("there is no program `{0}` in the sandbox: {1}; name it as the guest sees it, such as `/test/hello.wasm`")]
     Program(String, Errno),
     #[error("`{0}` can't be read: {1}")]
@@ -71,9 +53,8 @@ pub enum RunError {
 impl RunError {
     fn status(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Overlap(_) | Self::Descriptor(_) | Self::Program(..) | Self::Module(..) => {
-                USAGE_STATUS
-            }
+            Self::Front(error) => error.status(),
+            Self::Program(..) | Self::Module(..) => USAGE_STATUS,
             Self::Precompile(error) if error.is_input() => USAGE_STATUS,
             _ => ENVIRONMENT_STATUS,
         }
@@ -82,35 +63,7 @@ impl RunError {
 
 /// Runs the command with these arguments (without the program's own name) and ends the process.
 pub fn main(args: impl Iterator<Item = OsString>) -> ! {
-    let options = match Options::parse(args) {
-        Ok(options) => options,
-        Err(UsageError::Empty) => {
-            eprint!("{USAGE}");
-            std::process::exit(USAGE_STATUS.into());
-        }
-        Err(error) => {
-            eprintln!("run: {error}");
-            std::process::exit(USAGE_STATUS.into());
-        }
-    };
-    if options.task == Task::Help {
-        print!("{USAGE}");
-        std::process::exit(0);
-    }
-    let handed = match descriptors::take(&options.hands) {
-        Ok(handed) => handed,
-        Err(error) => {
-            eprintln!("run: {error}");
-            std::process::exit(USAGE_STATUS.into());
-        }
-    };
-    let log = match Log::open(options.log.as_deref(), options.verbosity) {
-        Ok(log) => log,
-        Err(error) => {
-            eprintln!("run: {}", RunError::Log(options.log.unwrap_or_default(), error));
-            std::process::exit(ENVIRONMENT_STATUS.into());
-        }
-    };
+    let (options, handed, log) = front::begin(args);
     // The guest has a stack of its own, whatever the limit for the first thread is. The engine's settings are made there too: the first
     // thread waits, and brings code of libraries to memory if the guest asks for them.
     let name = "guest".to_owned();
@@ -139,7 +92,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ! {
 }
 
 fn run(options: &Options, handed: Handed, log: &Arc<Log>, jobs: Jobs) -> Result<u8, RunError> {
-    let installation = Installation::of_this_program().map_err(RunError::Installation)?;
+    let installation = Installation::of_this_program().map_err(FrontError::Installation)?;
     let (name, args) = match &options.task {
         Task::Run(name, args) => (name, args),
         Task::Precompile { paths: names, cache } => {
@@ -152,12 +105,12 @@ fn run(options: &Options, handed: Handed, log: &Arc<Log>, jobs: Jobs) -> Result<
     let mounts = mounts(&options.mounts, &installation)?;
     let mut vfs = Vfs::new(mounts);
     let program = Program::open(&mut vfs, name.as_bytes())?;
-    handed.give(&mut vfs)?;
+    handed.give(&mut vfs).map_err(FrontError::from)?;
     raise_descriptor_limit();
 
     let mut argv = vec![name.as_bytes().to_vec()];
     argv.extend(args.iter().map(|a| a.clone().into_vec()));
-    let host = Host { vfs, args: argv, env: environment(options), still: None };
+    let host = Host { vfs, args: argv, env: front::environment(options), still: None };
     log.say(1, format_args!("`{}` is `{}`", name.to_string_lossy(), program.path));
 
     let max_memory = usize::try_from(u64::from(options.max_memory) << 20).unwrap_or(usize::MAX);
@@ -293,31 +246,7 @@ fn load_compiled(
 
 /// Opens the mounts that the options ask for, or the default one.
 pub(crate) fn mounts(wanted: &[MountOption], installation: &Installation) -> Result<Mounts, RunError> {
-    let default = [MountOption { host: installation.root(), at: GuestPath::root(), access: Access::ReadOnly }];
-    let wanted = if wanted.is_empty() { &default } else { wanted };
-    let mut mounts = Vec::with_capacity(wanted.len());
-    for MountOption { host, at, access } in wanted {
-        let mount = Mount::open(host, at.clone(), *access).map_err(|e| RunError::Mount(host.clone(), at.clone(), e))?;
-        if *access == Access::ReadWrite {
-            overlap::check(host, &mount.root, &installation.protected())?;
-        }
-        mounts.push(mount);
-    }
-    Ok(Mounts::new(mounts))
-}
-
-/// The guest's environment: this process's if `-p` says so, then `-E`, the last of a name counting.
-fn environment(options: &Options) -> Vec<Vec<u8>> {
-    let mut all: Vec<Vec<u8>> = Vec::new();
-    if options.pass_env {
-        all.extend(std::env::vars_os().map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat()));
-    }
-    for entry in &options.env {
-        let name = entry.split_inclusive(|&b| b == b'=').next().unwrap_or(entry);
-        all.retain(|e| !e.starts_with(name));
-        all.push(entry.clone());
-    }
-    all
+    Ok(Mounts::new(front::mounts(wanted, installation)?))
 }
 
 /// Lets a guest have as many descriptors as it may, besides the loader's own, if the machine allows.

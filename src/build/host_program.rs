@@ -1,8 +1,8 @@
 //! Programs for the host, built by cargo outside any image.
 //!
 //! The toolchain is the host's, and cargo may ask its registry for the crates that the lock file pins: so this is the one operation
-//! whose environment is not made by an executor. Its key holds the sources with their lock file, the versions of the compilers and of the C library, and the flags;
-//! paths of the machine are remapped, so that they are in no output.
+//! whose environment is not made by an executor. Its key holds the sources with their lock file, the versions of the compilers and of the
+//! C library, the features and the flags; paths of the machine are remapped, so that they are in no output.
 
 use std::fs;
 use std::path::Path;
@@ -61,6 +61,7 @@ pub fn build(store: &Store, node: &NodeName, program: &HostProgram, sources: &Tr
     let mut command = Command::new("cargo");
     // Cargo reads settings from the current folder and all above it. At the root there are none but the machine's own.
     command.current_dir("/").args(key::HOST_PROGRAM_FLAGS).args(["--bin", &program.binary]);
+    command.arg("--features").arg(program.features.join(","));
     command.arg("--manifest-path").arg(workspace.join("Cargo.toml"));
     command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     for name in KEPT_VARIABLES {

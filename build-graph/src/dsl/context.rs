@@ -402,11 +402,13 @@ impl<'a> Context<'a> {
         self.node("package", Op::Package(package))
     }
 
-    /// A program that cargo builds for the host from a cargo workspace of the project's files.
-    pub fn host_program(&mut self, step: &str, sources: &Handle, binary: &str) -> Handle {
+    /// A program that cargo builds for the host from a cargo workspace of the project's files, with these features of its crate and no other.
+    pub fn host_program(&mut self, step: &str, sources: &Handle, binary: &str, features: &[&str]) -> Handle {
         let sources = Selection { node: sources.name().clone(), part: Projection::all() };
         let toolchain = self.assembly.materials.host_toolchain.clone();
-        self.shared(step.to_owned(), Op::HostProgram(HostProgram { sources, binary: binary.to_owned(), toolchain }))
+        let features = features.iter().map(|feature| (*feature).to_owned()).collect();
+        let program = HostProgram { sources, binary: binary.to_owned(), features, toolchain };
+        self.shared(step.to_owned(), Op::HostProgram(program))
     }
 
     /// The image of the toolchain.

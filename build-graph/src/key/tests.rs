@@ -55,7 +55,12 @@ fn golden_keys() {
         links: BTreeMap::from([(RelPath::new("usr/bin/awk").unwrap(), "mawk".into())]),
         part: Projection { exclude: vec![Glob::new("usr/share/doc").unwrap()], ..Projection::default() },
     };
-    let program = HostProgram { sources: selection("s"), binary: "run".into(), toolchain: "rustc 1.95.0".into() };
+    let program = HostProgram {
+        sources: selection("s"),
+        binary: "run".into(),
+        features: vec!["wasm".into()],
+        toolchain: "rustc 1.95.0".into(),
+    };
     let archive = NodeName::new("a").unwrap();
     let keys = [
         key(&Op::Source(source), &[]),

@@ -89,13 +89,16 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
         .finish();
 
     let extensions = extensions(cx, &source, &configured);
+    let headers = cx.merge(
+        "headers",
+        [(source.select(["Include/*.h"]).strip("Include"), ""), (configured.select(["pyconfig.h"]), "")],
+    );
     let mut content = vec![
         (program.all(), "root/python/bin"),
         (library.all(), "root/python/lib/python2.7"),
         (bytecode.below("bytecode"), "root/python/lib/python2.7"),
         (source.select(["Lib/site-packages/README"]).strip("Lib"), "root/python/lib/python2.7"),
-        (source.select(["Include/*.h"]).strip("Include"), "root/python/include/python2.7"),
-        (configured.select(["pyconfig.h"]), "root/python/include/python2.7"),
+        (headers.all(), "root/python/include/python2.7"),
         (configured.select(["Makefile"]), "root/python/lib/python2.7/config"),
     ];
     content.extend(extensions.into_iter().map(|extension| (extension, "root/python/lib/python2.7/lib-dynload")));
@@ -105,7 +108,8 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
         EXTENSIONS.iter().flat_map(|extension| extension.needs).filter(|(_, library)| library.ends_with(".so"));
     requires.extend(shared.map(|(recipe, _)| *recipe).collect::<BTreeSet<_>>());
     let package = cx.package(content, requires);
-    Product { tree: Some(program), package: Some(package) }
+    let tree = cx.merge("tree", [(program.all(), "bin"), (headers.all(), "include/python2.7")]);
+    Product { tree: Some(tree), package: Some(package) }
 }
 
 /// Runs configure outside the sources, of which it sees what it reads and no more. Gives `pyconfig.h` and `Makefile`.

@@ -1,0 +1,81 @@
+//! lxml for the sandbox's Python: four C modules that Cython wrote, and Python files.
+
+use build_graph::dsl::{Compilation, Context, Product, SharedLibrary};
+use build_graph::node::Target;
+
+use crate::toolchains;
+
+/// Where the interpreter finds it in the sandbox.
+const FOLDER: &str = "/python/lib/python2.7/site-packages/lxml";
+const MODULES: [&str; 5] = ["etree", "objectify", "_elementpath", "builder", "sax"];
+
+/// What the modules include of Python and of the libraries; Cython's C has casts and leftovers that a compiler would speak of at length.
+const FLAGS: [&str; 9] = [
+    "-fno-strict-aliasing",
+    "-fwrapv",
+    "-DNDEBUG",
+    "-DCYTHON_CLINE_IN_TRACEBACK=0",
+    "-Ipython/include/python2.7",
+    "-Ilibxml2/include",
+    "-Ilibxslt/include",
+    "-Iheaders/src/lxml/includes",
+    "-w",
+];
+
+pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
+    let source = cx.source("lxml", 1);
+    let (libxml2, libxslt) = (cx.dependency("libxml2"), cx.dependency("libxslt"));
+    let python = cx.dependency("python");
+    let python_host = cx.dependency_for("python-host", &Target(toolchains::HOST.to_owned()));
+    let libraries = [
+        (libxml2.clone(), "lib/libxml2.so".to_owned()),
+        (libxslt.clone(), "lib/libxslt.so".to_owned()),
+        (libxslt.clone(), "lib/libexslt.so".to_owned()),
+    ];
+    let mut built = Vec::new();
+    for name in MODULES {
+        let objects = cx.compile(&Compilation {
+            units: vec![format!("src/lxml/{name}.c")],
+            source: Some(source.clone()),
+            headers: ["src/lxml/*.h", "src/lxml/includes/*.h"].map(str::to_owned).to_vec(),
+            include: vec![
+                (python.select(["include"]), "/build/python".to_owned()),
+                (libxml2.select(["include"]), "/build/libxml2".to_owned()),
+                (libxslt.select(["include"]), "/build/libxslt".to_owned()),
+            ],
+            flags: FLAGS.map(str::to_owned).to_vec(),
+            pic: true,
+            ..Compilation::default()
+        });
+        // The others are Python that was compiled; only these two call the libraries.
+        let needed = if matches!(name, "etree" | "objectify") { libraries.to_vec() } else { Vec::new() };
+        built.push(cx.shared_library(&SharedLibrary {
+            path: format!("lxml/{name}.so"),
+            objects,
+            needed,
+            ..SharedLibrary::default()
+        }));
+    }
+    // What was compiled is not imported from Python files.
+    let compiled = ["src/lxml/_elementpath.py", "src/lxml/builder.py", "src/lxml/sax.py", "src/lxml/tests/**"];
+    let pure =
+        source.select(["src/lxml/**/*.py", "src/lxml/isoschematron/resources/**"]).except(compiled).strip("src/lxml");
+    let library = cx.merge("library", [(pure, "")]);
+    let files = cx.files("recipes/files/python");
+    let bytecode = cx
+        .action("bytecode")
+        .shell(&format!("python/bin/python2.7 -S files/compile_library.py library {FOLDER} bytecode"))
+        .env("PYTHONHASHSEED", "0")
+        .input(python_host.below("python"), "/build/python")
+        .input(files.select(["compile_library.py"]), "/build/files")
+        .input(&library, "/build/library")
+        .output("bytecode")
+        .finish();
+    let tests = cx.files("recipes/files/lxml");
+    const SITE: &str = "root/python/lib/python2.7/site-packages/lxml";
+    let mut content =
+        vec![(tests.select(["test_lxml.py"]), "root/test"), (library.all(), SITE), (bytecode.below("bytecode"), SITE)];
+    content.extend(built.iter().map(|module| (module.below("lxml"), SITE)));
+    let package = cx.package(content, ["python", "libxml2", "libxslt"]);
+    Product { tree: Some(library), package: Some(package) }
+}

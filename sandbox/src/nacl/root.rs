@@ -1,0 +1,304 @@
+//! The only files that `sel_ldr` sees: a file system in memory, with the guest's mounts in `/guest`, the engine and its libraries, and two devices.
+//!
+//! A mount is a mount of the kernel's, read-only to the kernel if the options say so, so that the guest, `sel_ldr` and whoever breaks out of it are held to
+//! the same. Where a mount has to appear in a directory that does not have its mount point: a read-only directory is shown entry by entry beside it; in
+//! a writable one the mount point is made, as its guest could have done.
+//!
+//! Names below a mount are opened one by one and links never followed: an earlier guest may have left any.
+
+use std::collections::BTreeMap;
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, AtFlags, CWD, Dir, FileType, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+    fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount_change, move_mount, open_tree, unmount,
+};
+use rustix::process;
+
+use super::sys::{self, MountAttributes};
+use crate::vfs::{Access, GuestPath, Mount};
+
+/// Where the guest's tree lies.
+pub(super) const GUEST: &CStr = c"/guest";
+/// Where the engine lies.
+pub(super) const ENGINE: &str = "/engine";
+
+/// Why the view can't be made.
+#[derive(Debug, thiserror::Error)]
+pub enum RootError {
+    /// A mount can't be attached.
+    #[error("`{0}` can't be mounted at `{1}`: {2}")]
+    Mount(PathBuf, GuestPath, Errno),
+    /// Its mount point can't be had.
+    #[error("there is no place for a mount at `{0}`: {1}; make that directory in what is mounted above it")]
+    Point(GuestPath, Errno),
+    /// A file of the engine can't be shown.
+    #[error("`{0}` can't be shown to the engine: {1}")]
+    Engine(PathBuf, Errno),
+    /// Something else.
+    #[error("the sandbox's file system can't be made ({0}: {1}); a kernel from 5.12 on is needed")]
+    Other(&'static str, Errno),
+}
+
+/// A file of the host, and where the engine sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct EngineFile {
+    pub(super) host: PathBuf,
+    pub(super) at: PathBuf,
+}
+
+const READ_ONLY: u64 = libc::MOUNT_ATTR_RDONLY | WRITABLE;
+/// No file of a guest is a program of the host's.
+const WRITABLE: u64 = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
+const PROGRAM: u64 = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+const DEVICE: u64 = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC;
+
+const DEVICES: [(&CStr, &str); 2] = [(c"/dev/null", "null"), (c"/dev/urandom", "urandom")];
+const PATH_ONLY: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const DIRECTORY: OFlags = PATH_ONLY.union(OFlags::DIRECTORY);
+
+/// Makes the view and enters it: from then on this process sees nothing else. It has to be root of a mount namespace of its own. Gives the guest's
+/// tree.
+///
+/// # Errors
+///
+/// [`RootError`].
+pub(super) fn enter(mounts: Vec<Mount>, engine: &[EngineFile]) -> Result<OwnedFd, RootError> {
+    let other = |what| move |error| RootError::Other(what, error);
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).map_err(other("private mounts"))?;
+    let root = memory(c"0755", c"16m", MountAttrFlags::empty()).map_err(other("tmpfs"))?;
+    // Over the old one, which paths from "/" still lead to.
+    move_mount(&root, c"", CWD, c"/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(other("root"))?;
+
+    let dev = new_directory(root.as_fd(), b"dev").map_err(other("/dev"))?;
+    for (source, name) in DEVICES {
+        let point = new_file(dev.as_fd(), name.as_bytes()).map_err(other("/dev"))?;
+        let device = bind(CWD, source, DEVICE).map_err(other("devices"))?;
+        move_to(&device, point.as_fd()).map_err(other("devices"))?;
+    }
+    // Memory that two mappings share, one of which may be code.
+    let shm = new_directory(dev.as_fd(), b"shm").map_err(other("/dev/shm"))?;
+    let flags = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+    let memory = memory(c"0700", c"1g", flags).map_err(other("/dev/shm"))?;
+    move_to(&memory, shm.as_fd()).map_err(other("/dev/shm"))?;
+
+    for file in engine {
+        show(root.as_fd(), file).map_err(|error| RootError::Engine(file.host.clone(), error))?;
+    }
+    let guest = new_directory(root.as_fd(), b"guest").map_err(other("/guest"))?;
+    Tree::of(mounts).lay(&GuestPath::root(), guest.as_fd(), None)?;
+
+    sys::set_mount_attributes(root.as_fd(), &attributes(READ_ONLY & !libc::MOUNT_ATTR_NODEV), false)
+        .map_err(other("root"))?;
+    process::fchdir(&root).map_err(other("root"))?;
+    process::pivot_root(c".", c".").map_err(other("change of root"))?;
+    unmount(c".", UnmountFlags::DETACH).map_err(other("change of root"))?;
+    process::chdir(GUEST).map_err(other("/guest"))?;
+    fs::open(GUEST, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(other("/guest"))
+}
+
+/// Shows one file of the host where the engine looks for it.
+fn show(root: BorrowedFd<'_>, file: &EngineFile) -> Result<(), Errno> {
+    let mut directory = fs::openat(root, c".", DIRECTORY, Mode::empty())?;
+    let mut names: Vec<&[u8]> = file.at.iter().map(std::os::unix::ffi::OsStrExt::as_bytes).collect();
+    let name = names.pop().ok_or(Errno::INVAL)?;
+    for name in names.into_iter().filter(|&name| name != b"/") {
+        directory = match new_directory(directory.as_fd(), name) {
+            Err(Errno::EXIST) => fs::openat(&directory, name, DIRECTORY, Mode::empty())?,
+            made => made?,
+        };
+    }
+    let point = new_file(directory.as_fd(), name)?;
+    move_to(&bind(CWD, file.host.as_path(), PROGRAM)?, point.as_fd())
+}
+
+/// A directory that lies under what is laid.
+struct Layer {
+    directory: OwnedFd,
+    access: Access,
+}
+
+/// The mounts as a tree of names.
+#[derive(Default)]
+struct Tree {
+    mount: Option<Mount>,
+    below: BTreeMap<Vec<u8>, Tree>,
+}
+
+impl Tree {
+    /// Of two mounts at one place the later one counts.
+    fn of(mounts: Vec<Mount>) -> Self {
+        let mut root = Self::default();
+        for mount in mounts {
+            let names = mount.at.as_relative().split(|&b| b == b'/').filter(|name| !name.is_empty());
+            let place = names.fold(&mut root, |tree, name| tree.below.entry(name.to_vec()).or_default());
+            place.mount = Some(mount);
+        }
+        root
+    }
+
+    /// Lays this tree, whose place in the guest's is `path`, onto the empty directory `point`, over `under`.
+    fn lay(self, path: &GuestPath, point: BorrowedFd<'_>, under: Option<Layer>) -> Result<(), RootError> {
+        let Self { mount, below } = self;
+        let source = mount.as_ref().map_or_else(|| PathBuf::from("/"), |mount| mount.source.clone());
+        let failed = |error| RootError::Mount(source.clone(), path.clone(), error);
+        let layer = match mount {
+            Some(mount) => Some(Layer { directory: mount.root, access: mount.access }),
+            None => under,
+        };
+        let Some(layer) = layer else {
+            return lay_in_new(below, path, point, |_| None);
+        };
+        if layer.access == Access::ReadWrite {
+            make_points(&below, path, layer.directory.as_fd())?;
+        }
+        if layer.access == Access::ReadWrite || has_points(&below, layer.directory.as_fd()) {
+            let flags = if layer.access == Access::ReadWrite { WRITABLE } else { READ_ONLY };
+            let mount = bind(layer.directory.as_fd(), c"", flags).map_err(failed)?;
+            move_to(&mount, point).map_err(failed)?;
+            return lay_onto(below, path, mount.as_fd());
+        }
+        show_entries(&layer.directory, &below, point).map_err(failed)?;
+        lay_in_new(below, path, point, |name| {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let directory = fs::openat(&layer.directory, name, flags, Mode::empty()).ok()?;
+            Some(Layer { directory, access: layer.access })
+        })
+    }
+}
+
+/// Lays trees into a directory of the view's own, where their places are made.
+fn lay_in_new(
+    trees: BTreeMap<Vec<u8>, Tree>,
+    path: &GuestPath,
+    point: BorrowedFd<'_>,
+    under: impl Fn(&[u8]) -> Option<Layer>,
+) -> Result<(), RootError> {
+    for (name, tree) in trees {
+        let path = path.child(&name);
+        let point = new_directory(point, &name).map_err(|error| RootError::Point(path.clone(), error))?;
+        tree.lay(&path, point.as_fd(), under(&name))?;
+    }
+    Ok(())
+}
+
+/// Lays trees into a mount that has their places.
+fn lay_onto(trees: BTreeMap<Vec<u8>, Tree>, path: &GuestPath, directory: BorrowedFd<'_>) -> Result<(), RootError> {
+    for (name, tree) in trees {
+        let path = path.child(&name);
+        let point = fs::openat(directory, name.as_slice(), DIRECTORY, Mode::empty())
+            .map_err(|error| RootError::Point(path.clone(), error))?;
+        match tree.mount {
+            Some(_) => tree.lay(&path, point.as_fd(), None)?,
+            None => lay_onto(tree.below, &path, point.as_fd())?,
+        }
+    }
+    Ok(())
+}
+
+/// Whether a directory has all places that the trees need in it.
+fn has_points(trees: &BTreeMap<Vec<u8>, Tree>, directory: BorrowedFd<'_>) -> bool {
+    trees.iter().all(|(name, tree)| {
+        fs::openat(directory, name.as_slice(), DIRECTORY, Mode::empty())
+            .is_ok_and(|there| tree.mount.is_some() || has_points(&tree.below, there.as_fd()))
+    })
+}
+
+/// Makes the places that are not there.
+fn make_points(trees: &BTreeMap<Vec<u8>, Tree>, path: &GuestPath, directory: BorrowedFd<'_>) -> Result<(), RootError> {
+    for (name, tree) in trees {
+        let path = path.child(name);
+        let failed = |error| RootError::Point(path.clone(), error);
+        match fs::mkdirat(directory, name.as_slice(), Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(failed(error)),
+        }
+        let there = fs::openat(directory, name.as_slice(), DIRECTORY, Mode::empty()).map_err(failed)?;
+        if tree.mount.is_none() {
+            make_points(&tree.below, &path, there.as_fd())?;
+        }
+    }
+    Ok(())
+}
+
+/// Shows every entry of a read-only directory in a new one, but for those that a tree takes the place of.
+fn show_entries(directory: &OwnedFd, but: &BTreeMap<Vec<u8>, Tree>, point: BorrowedFd<'_>) -> Result<(), Errno> {
+    for entry in Dir::read_from(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name == c"." || name == c".." || but.contains_key(name.to_bytes()) {
+            continue;
+        }
+        let stat = match fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+            // Gone meanwhile.
+            Err(Errno::NOENT) => continue,
+            stat => stat?,
+        };
+        let place = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Symlink => {
+                fs::symlinkat(fs::readlinkat(directory, name, Vec::new())?, point, name)?;
+                continue;
+            }
+            FileType::Directory => new_directory(point, name.to_bytes())?,
+            _ => new_file(point, name.to_bytes())?,
+        };
+        let mount = bind_how(directory.as_fd(), name, READ_ONLY, OpenTreeFlags::AT_SYMLINK_NOFOLLOW)?;
+        move_to(&mount, place.as_fd())?;
+    }
+    Ok(())
+}
+
+fn attributes(set: u64) -> MountAttributes {
+    MountAttributes { set, clear: 0, propagation: libc::MS_PRIVATE, userns_fd: 0 }
+}
+
+/// A new file system in memory, not yet attached to anything.
+fn memory(mode: &CStr, size: &CStr, flags: MountAttrFlags) -> Result<OwnedFd, Errno> {
+    let context = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&context, c"mode", mode)?;
+    fsconfig_set_string(&context, c"size", size)?;
+    fsconfig_create(&context)?;
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags)
+}
+
+/// A file or directory of the host as a mount that is not yet attached to anything. Mounts below it come along, with the same attributes:
+/// without privileges, what they cover may not be uncovered.
+fn bind(at: BorrowedFd<'_>, source: impl rustix::path::Arg, flags: u64) -> Result<OwnedFd, Errno> {
+    bind_how(at, source, flags, OpenTreeFlags::AT_EMPTY_PATH)
+}
+
+fn bind_how(
+    at: BorrowedFd<'_>,
+    source: impl rustix::path::Arg,
+    flags: u64,
+    how: OpenTreeFlags,
+) -> Result<OwnedFd, Errno> {
+    let copy = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let mount = open_tree(at, source, copy | how)?;
+    sys::set_mount_attributes(mount.as_fd(), &attributes(flags), true)?;
+    Ok(mount)
+}
+
+fn move_to(mount: &OwnedFd, point: BorrowedFd<'_>) -> Result<(), Errno> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(mount, c"", point, c"", flags)
+}
+
+fn new_directory(parent: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
+    fs::mkdirat(parent, name, Mode::from_raw_mode(0o755))?;
+    fs::openat(parent, name, DIRECTORY, Mode::empty())
+}
+
+fn new_file(parent: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    fs::openat(parent, name, flags, Mode::from_raw_mode(0o644))
+}
+
+/// Where the engine sees one of its own files.
+pub(super) fn in_engine(name: &str) -> PathBuf {
+    Path::new(ENGINE).join(name)
+}

@@ -1,0 +1,226 @@
+/* Stands in for `sel_ldr` in the launcher's tests: reads its options, then, instead of a guest's code, does what the guest's arguments say, as somebody
+   would who broke out of the guest. Each command prints one line: its name, and 0 or the number of the error. */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/keyctl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void say(const char *what, const char *about, long result) {
+    int error = errno;
+    printf("%s%s%s=%d\n", what, *about ? " " : "", about, result == -1 ? error : 0);
+    fflush(stdout);
+}
+
+static void list(const char *path) {
+    struct dirent **names;
+    int count = scandir(path, &names, NULL, alphasort);
+    if (count < 0) {
+        say("list", path, -1);
+        return;
+    }
+    printf("list %s:", path);
+    for (int at = 0; at < count; at++)
+        if (strcmp(names[at]->d_name, ".") && strcmp(names[at]->d_name, ".."))
+            printf(" %s", names[at]->d_name);
+    printf("\n");
+    fflush(stdout);
+}
+
+static void cat(const char *path) {
+    char text[4096];
+    int file = open(path, O_RDONLY);
+    ssize_t length = file < 0 ? -1 : read(file, text, sizeof text);
+    if (length < 0)
+        say("cat", path, -1);
+    else
+        printf("cat %s: %.*s\n", path, (int)length, text);
+    fflush(stdout);
+}
+
+static void *nothing(void *argument) {
+    return argument;
+}
+
+/* What must fail whoever runs it. */
+static void attack(void) {
+    say("socket inet", "", socket(AF_INET, SOCK_STREAM, 0));
+    say("socket unix", "", socket(AF_UNIX, SOCK_STREAM, 0));
+    say("socket netlink", "", socket(AF_NETLINK, SOCK_RAW, 0));
+    say("fork", "", syscall(SYS_fork));
+    say("vfork", "", syscall(SYS_clone, CLONE_VM | CLONE_VFORK | SIGCHLD, 0, 0, 0, 0) == -1 ? -1 : 0);
+    say("clone", "", syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0));
+    say("execve", "", execve("/engine/sel_ldr_x86_64", (char *[]){"x", NULL}, (char *[]){NULL}));
+    int itself = open("/engine/sel_ldr_x86_64", O_RDONLY);
+    say("execveat", "", syscall(SYS_execveat, itself, "", (char *[]){"x", NULL}, (char *[]){NULL}, AT_EMPTY_PATH));
+    /* The one number for which the filter lets it pass is none that it can have. */
+    for (int number = 0; number < 5000; number++)
+        if (dup2(itself, number + 3) == number + 3 && number > 200)
+            syscall(SYS_execveat, number + 3, "", (char *[]){"again", NULL}, (char *[]){NULL}, AT_EMPTY_PATH);
+    say("dup2", "", dup2(itself, 2048));
+    say("raise limit", "", setrlimit(RLIMIT_NOFILE, &(struct rlimit){9999, 9999}));
+    say("ptrace", "", ptrace(PTRACE_SEIZE, 1, 0, 0));
+    say("kill", "", kill(1, SIGKILL));
+    say("tgkill", "", syscall(SYS_tgkill, 1, 1, SIGKILL));
+    say("kill all", "", kill(-1, SIGKILL));
+    say("process_vm_readv", "", syscall(SYS_process_vm_readv, 1, 0, 0, 0, 0, 0));
+    say("mount", "", mount("none", "/guest", "tmpfs", 0, NULL));
+    say("remount", "", mount(NULL, "/guest", NULL, MS_REMOUNT | MS_BIND, NULL));
+    say("umount", "", umount2("/guest", MNT_DETACH));
+    say("mount_setattr", "", syscall(SYS_mount_setattr, -1, "/guest", 0, 0, 0));
+    say("open_tree", "", syscall(SYS_open_tree, -1, "/", 0));
+    say("pivot_root", "", syscall(SYS_pivot_root, ".", "."));
+    say("chroot", "", chroot("/guest"));
+    say("unshare", "", unshare(CLONE_NEWUSER));
+    say("setns", "", setns(0, 0));
+    say("setuid", "", setuid(0));
+    say("chown", "", chown("/guest", 0, 0));
+    say("mknod", "", mknod("/dev/shm/sda", S_IFBLK | 0600, 0x800));
+    say("mkfifo", "", mkfifo("/dev/shm/fifo", 0600));
+    say("keyctl", "", syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, -3, 0));
+    say("bpf", "", syscall(SYS_bpf, 0, 0, 0));
+    say("io_uring", "", syscall(SYS_io_uring_setup, 1, 0));
+    say("userfaultfd", "", syscall(SYS_userfaultfd, 0));
+    say("perf", "", syscall(SYS_perf_event_open, 0, 0, -1, -1, 0));
+    say("memfd", "", memfd_create("x", 0));
+    say("name_to_handle", "", syscall(SYS_open_by_handle_at, 0, 0, 0));
+    say("TIOCSTI", "", ioctl(0, TIOCSTI, "x"));
+    say("openat2", "", syscall(SYS_openat2, AT_FDCWD, "/", 0, 0));
+    say("sethostname", "", sethostname("x", 1));
+    say("prctl", "", prctl(PR_SET_DUMPABLE, 1));
+    say("set-user open", "", open("/dev/shm/s", O_CREAT | O_WRONLY, 04755));
+    int file = open("/dev/shm/t", O_CREAT | O_WRONLY, 0755);
+    say("set-user fchmod", "", fchmod(file, 04755));
+    say("set-group chmod", "", chmod("/dev/shm/t", 02755));
+    say("write device", "", open("/dev/null", O_CREAT | O_EXCL | O_WRONLY, 0600));
+    say("remove device", "", unlink("/dev/null"));
+    say("write root", "", open("/new", O_CREAT | O_WRONLY, 0600));
+    say("write engine", "", open("/engine/sel_ldr_x86_64", O_WRONLY));
+}
+
+/* What has to go on working. */
+static void needs(void) {
+    pthread_t thread;
+    errno = pthread_create(&thread, NULL, nothing, NULL);
+    say("thread", "", errno || pthread_join(thread, NULL) ? -1 : 0);
+    int pair[2];
+    say("socketpair", "", socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair));
+    int shared = shm_open("/x", O_RDWR | O_CREAT | O_EXCL, 0600);
+    say("shm_open", "", shared);
+    say("ftruncate", "", ftruncate(shared, 65536));
+    void *code = mmap(NULL, 65536, PROT_READ | PROT_EXEC, MAP_SHARED, shared, 0);
+    say("shared code", "", code == MAP_FAILED ? -1 : 0);
+    void *space = mmap(NULL, (size_t)84 << 30, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    say("address space", "", space == MAP_FAILED ? -1 : 0);
+    unsigned char chance;
+    int device = open("/dev/urandom", O_RDONLY);
+    say("urandom", "", read(device, &chance, 1) == 1 ? 0 : -1);
+    device = open("/dev/null", O_WRONLY);
+    say("null", "", write(device, "x", 1) == 1 ? 0 : -1);
+}
+
+static void hog(void) {
+    size_t got = 0;
+    for (;; got += 1 << 20) {
+        char *memory = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED || got > ((size_t)1 << 30))
+            break;
+        *memory = 1;
+    }
+    printf("hog %s\n", got < ((size_t)512 << 20) ? "bounded" : "unbounded");
+}
+
+/* As `sel_ldr`, which catches what asks it to end, and ends with a negative status. */
+static void end(int signal) {
+    _exit(-signal);
+}
+
+int main(int count, char **words) {
+    int option;
+    while ((option = getopt(count, words, "+B:E:h:r:w:l:m:")) != -1)
+        if (option == 'E' || option == 'h' || option == 'r' || option == 'w')
+            printf("option %c %s\n", option, optarg);
+        else if (option == 'm' && chdir(optarg))
+            say("chdir", optarg, -1);
+        else if (option == '?')
+            exit(99);
+    char **guest = words + optind;
+    /* runnable-ld.so --library-path /slib PROGRAM */
+    printf("start %s", *guest);
+    while (*++guest && guest[-1] && strncmp(*guest, "do:", 3))
+        printf(" %s", *guest);
+    printf("\n");
+    fflush(stdout);
+    for (; *guest; guest++) {
+        char *what = *guest + (strncmp(*guest, "do:", 3) ? 0 : 3);
+        char *about = strchr(what, ',');
+        if (about)
+            *about++ = 0;
+        else
+            about = "";
+        if (!strcmp(what, "attack"))
+            attack();
+        else if (!strcmp(what, "needs"))
+            needs();
+        else if (!strcmp(what, "hog"))
+            hog();
+        else if (!strcmp(what, "list"))
+            list(about);
+        else if (!strcmp(what, "cat"))
+            cat(about);
+        else if (!strcmp(what, "write")) {
+            int file = open(about, O_CREAT | O_WRONLY | O_TRUNC, 0644);
+            say(what, about, file < 0 ? -1 : write(file, "guest", 5) == 5 ? 0 : -1);
+        } else if (!strcmp(what, "mkdir"))
+            say(what, about, mkdir(about, 0755));
+        else if (!strcmp(what, "unlink"))
+            say(what, about, unlink(about));
+        else if (!strcmp(what, "chmod"))
+            say(what, about, chmod(about, 0777));
+        else if (!strcmp(what, "link"))
+            say(what, about, symlink(about, "link"));
+        else if (!strcmp(what, "touch"))
+            say(what, about, utimensat(AT_FDCWD, about, NULL, 0));
+        else if (!strcmp(what, "put"))
+            say(what, about, write(atoi(about), "put\n", 4));
+        else if (!strcmp(what, "pid"))
+            printf("pid %d\n", (int)getpid());
+        else if (!strcmp(what, "host")) {
+            char name[64];
+            gethostname(name, sizeof name);
+            printf("host %s\n", name);
+        } else if (!strcmp(what, "wait")) {
+            for (int at = 0; at < 3; at++)
+                signal((int[]){SIGTERM, SIGINT, SIGHUP}[at], end);
+            printf("waiting\n");
+            fflush(stdout);
+            for (;;)
+                poll(NULL, 0, -1);
+        } else if (!strcmp(what, "exit"))
+            exit(atoi(about));
+        else if (!strcmp(what, "abort"))
+            abort();
+        else if (!strcmp(what, "fault"))
+            *(volatile int *)(uintptr_t)atoi("0") = 1;
+        fflush(stdout);
+    }
+}
