@@ -133,7 +133,7 @@ fn what_an_action_makes_and_prints_comes_back() {
     };
     // What an action sees of its input, and modes, links and empty directories of outputs.
     let (local, remote) = both(
-        "umask > seen; stat -c '%a %u %g %s %Y %n' in/one in/two >> seen; stat -c '%a %u %g %Y %n' in /build /tmp >> seen
+        "umask > seen; stat -c '%a %u %g %s %Y %n' in/one in/two >> seen; stat -c '%a %u %g %Y %n' in /tmp >> seen
          stat -c %i in/one in/two | sort -u | wc -l >> seen; env | sort >> seen; id -u >> seen; cat in/one >> seen
          mkdir -p out/empty out/deep; cp seen out/deep/a; chmod 4711 out/deep/a; ln -s /nowhere out/link; echo printed",
         &["seen", "out"],
