@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use build_graph::{Entry, NodeKey, RelPath, Tree};
 use pynbox_build::remote::envelope::SignedEnvelope;
 use pynbox_build::remote::pack::{self, Amount, PackError, Taken};
-use pynbox_build::store::Store;
+use pynbox_build::remote::settings::TrustSettings;
+use pynbox_build::remote::trust::{self, Trust};
+use pynbox_build::store::{Origin, Store};
 
 fn key(number: u8) -> NodeKey {
     NodeKey::from_bytes([number; 32])
@@ -51,14 +53,25 @@ impl Space {
         let two = record(&store, 2, &[("a", b"alpha", true), ("b", b"beta", false), ("empty", b"", false)]);
         let path = self.folder.path().join("pack");
         let keys = BTreeSet::from([key(1), key(2)]);
-        let amount = pack::write(&store, &keys, None, 0, File::create(&path).unwrap()).unwrap();
-        assert_eq!(amount, Amount { results: 2, blobs: 4, bytes: 3_000_009 });
+        let amount = pack::write(&store, &keys, &nobody(), 0, File::create(&path).unwrap()).unwrap();
+        assert_eq!(amount, AMOUNT);
         (path, [one, two])
     }
 }
 
-fn believe(_: &SignedEnvelope) -> Option<String> {
-    None
+const AMOUNT: Amount = Amount { results: 2, blobs: 4, bytes: 3_000_009, unsigned: 2 };
+
+fn unsigned() -> Origin {
+    Origin::Cache { remote: "a pack".to_owned(), signed: false, engine: None }
+}
+
+fn believe(_: &SignedEnvelope) -> Result<Origin, String> {
+    Ok(unsigned())
+}
+
+/// Trusts nobody and signs nothing.
+fn nobody() -> Trust {
+    Trust::new(&TrustSettings::default(), None).unwrap()
 }
 
 fn read(store: &Store, pack: &Path) -> (Taken, Option<PackError>) {
@@ -96,7 +109,7 @@ fn a_pack_holds_results_whole() {
     let store = space.store("second");
     let (taken, problem) = read(&store, &pack);
     assert!(problem.is_none());
-    assert_eq!(taken, Taken { amount: Amount { results: 2, blobs: 4, bytes: 3_000_009 }, ..Taken::default() });
+    assert_eq!(taken, Taken { amount: AMOUNT, ..Taken::default() });
     for (number, tree) in [(1, one), (2, two)] {
         assert_eq!(*store.whole_result(key(number)).unwrap().unwrap().1, tree);
     }
@@ -183,7 +196,7 @@ fn wrong_bytes_wrong_keys_and_wrong_members_are_refused() {
         let name = name.to_owned();
         move |members: &mut Members| members.push((name.clone(), b"x".to_vec()))
     };
-    assert_eq!(attempt(&inject("results/../../etc/passwd"), "that no pack has"), 2);
+    assert_eq!(attempt(&inject("etc/passwd"), "that no pack has"), 2);
     assert_eq!(attempt(&inject("blobs/short"), "that no pack has"), 2);
     assert_eq!(attempt(&|members| members.swap(1, 2), "out of order"), 0);
     assert_eq!(attempt(&|members| drop(members.remove(0)), "its first member"), 0);
@@ -199,7 +212,7 @@ fn what_is_not_believed_leaves_nothing() {
     let store = space.store("second");
     let mut refuse = |signed: &SignedEnvelope| {
         assert!(signed.signer().is_none());
-        (signed.envelope.key == key(2)).then(|| "not this one".to_owned())
+        if signed.envelope.key == key(2) { Err("not this one".to_owned()) } else { Ok(unsigned()) }
     };
     let (taken, problem) = pack::read(&store, File::open(&pack).unwrap(), &mut refuse).unwrap();
     assert!(problem.is_none());
@@ -223,4 +236,28 @@ fn a_pack_does_not_change_what_is_known() {
     );
     assert_eq!(*store.whole_result(key(1)).unwrap().unwrap().1, own);
     assert_eq!(store.explanation(key(1)).unwrap().unwrap(), ["made up"]);
+}
+
+#[test]
+fn only_what_was_built_here_is_signed() {
+    let space = Space::new();
+    let (first, _) = space.pack();
+    let key_file = space.folder.path().join("key.pem");
+    trust::generate(&key_file).unwrap();
+    let signer = Trust::new(&TrustSettings::default(), Some(&key_file)).unwrap();
+    // One result of this machine, one of a pack that nobody signed.
+    let store = space.store("second");
+    record(&store, 1, &[("a", b"alpha", false)]);
+    read(&store, &first);
+    let path = space.folder.path().join("signed");
+    let keys = BTreeSet::from([key(1), key(2)]);
+    let amount = pack::write(&store, &keys, &signer, 0, File::create(&path).unwrap()).unwrap();
+    assert_eq!((amount.results, amount.unsigned), (2, 1));
+    let mut signers = Vec::new();
+    let mut look = |signed: &SignedEnvelope| {
+        signers.push((signed.envelope.key, signed.signer().is_some()));
+        Err(String::new())
+    };
+    pack::read(&space.store("third"), File::open(&path).unwrap(), &mut look).unwrap();
+    assert_eq!(signers, [(key(1), true), (key(2), false)]);
 }

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use build_graph::NodeKey;
-use build_graph::node::NodeName;
 use clap::Args;
 use indicatif::HumanBytes;
 
@@ -17,6 +16,7 @@ use crate::build::reachable::Reachable;
 use crate::remote::envelope::SignedEnvelope;
 use crate::remote::pack::{self, PackError};
 use crate::remote::trust::Trust;
+use crate::store::Origin;
 
 /// Options of `cache export`.
 #[derive(Debug, Args)]
@@ -26,9 +26,9 @@ pub(super) struct Export {
     /// What this target needs, instead of the default one
     #[arg(long, value_name = "TARGET")]
     target: Option<String>,
-    /// Only what these nodes need
+    /// Only what nodes need whose names begin so
     #[arg(value_name = "NODE", conflicts_with = "target")]
-    nodes: Vec<NodeName>,
+    nodes: Vec<String>,
 }
 
 /// Options of `cache import`.
@@ -46,15 +46,12 @@ pub(super) fn export(session: &Session, options: &Export) -> Result<(), CommandE
     let store = session.store()?;
     let plan = Plan::open(&session.out(&project))?;
     let target = session.target(&project, options.target.as_deref());
-    for node in &options.nodes {
-        plan.node(node)?;
+    let begins = if options.nodes.is_empty() { vec![format!("{target}/")] } else { options.nodes.clone() };
+    if let Some(none) = begins.iter().find(|begin| !plan.names().any(|name| name.starts_with(begin.as_str()))) {
+        return Err(CommandError::input(format!("no node's name begins with `{none}`"))
+            .hint("names are those that ninja prints, such as `wasm32-wasi/zlib`"));
     }
-    let below = format!("{target}/");
-    let reachable = if options.nodes.is_empty() {
-        Reachable::of(&plan, &store, |name| name.starts_with(&below))?
-    } else {
-        Reachable::of(&plan, &store, |name| options.nodes.iter().any(|node| node.as_str() == name))?
-    };
+    let reachable = Reachable::of(&plan, &store, |name| begins.iter().any(|begin| name.starts_with(begin.as_str())))?;
     if let [first, ..] = &reachable.unknown[..] {
         let count = reachable.unknown.len();
         return Err(CommandError::input(format!("`{first}` and what needs it are not built yet ({count} nodes)"))
@@ -67,7 +64,9 @@ pub(super) fn export(session: &Session, options: &Export) -> Result<(), CommandE
     let temporary = tempfile::Builder::new().prefix(".new-").tempfile_in(folder).map_err(io("write"))?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let whole = temporary.as_file().try_clone().map_err(io("write"))?;
-    let amount = pack::write(&store, &keys, None, now, whole).map_err(|error| failed("write", &options.file, error))?;
+    let trust = session.trust(&project)?;
+    let amount =
+        pack::write(&store, &keys, &trust, now, whole).map_err(|error| failed("write", &options.file, error))?;
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     temporary.as_file().set_permissions(mode).map_err(io("write"))?;
     let length = temporary.as_file().metadata().map_err(io("look at"))?.len();
@@ -80,6 +79,9 @@ pub(super) fn export(session: &Session, options: &Export) -> Result<(), CommandE
         options.file.display(),
         HumanBytes(length)
     );
+    if amount.unsigned > 0 {
+        println!("{} of them are not signed: who imports them has to say `--unsigned`", amount.unsigned);
+    }
     Ok(())
 }
 
@@ -88,7 +90,15 @@ pub(super) fn import(session: &Session, options: &Import) -> Result<(), CommandE
     let file = File::open(&options.file).map_err(BuildError::io("open", &options.file))?;
     let trust = Trust::new(&session.project()?.settings.trust, None)?;
     let mut accept = |signed: &SignedEnvelope| {
-        trust.judge(signed.envelope.key, signed, options.unsigned).err().map(|distrust| distrust.to_string())
+        let judged =
+            trust.judge(signed.envelope.key, signed, options.unsigned).map_err(|distrust| distrust.to_string());
+        // What nobody vouches for is not signed on by this machine either.
+        let origin = |signed_by_one| Origin::Cache {
+            remote: "a pack".to_owned(),
+            signed: signed_by_one,
+            engine: signed.envelope.engine.clone(),
+        };
+        judged.map(origin)
     };
     let (taken, problem) =
         pack::read(&store, file, &mut accept).map_err(|error| failed("read", &options.file, error))?;

@@ -16,13 +16,13 @@ use std::fs::File;
 use std::io::{self, Read, Write as _};
 
 use build_graph::{BlobDigest, Entry, NodeKey, SOURCE_DATE_EPOCH, TreeDigest};
-use ed25519_dalek::SigningKey;
 use tar::{EntryType, Header};
 use thiserror::Error;
 
 use super::envelope::{Envelope, SignedEnvelope, WireBlob};
+use super::trust::Trust;
 use super::{DigestFunction, WireDigest};
-use crate::store::{Store, StoreError};
+use crate::store::{Origin, Store, StoreError};
 
 const HEAD: &str = "pynbox-pack-1";
 const RESULTS: &str = "results/";
@@ -62,23 +62,26 @@ pub struct Amount {
     pub blobs: u64,
     /// Bytes of the blobs.
     pub bytes: u64,
+    /// Results that nobody signed.
+    pub unsigned: u64,
 }
 
-/// Writes the results of these keys, which the store has whole, and their bytes. They are signed if there is a key; `now` is the time of that,
-/// in seconds since 1970.
+/// Writes the results of these keys, which the store has whole, and their bytes. Those that [`Trust::may_sign`] allows are signed, if there is a
+/// key; `now` is the time of that, in seconds since 1970.
 ///
 /// # Errors
 /// [`PackError::Incomplete`] if the store lost a part of one, [`PackError::Io`] if the file can't be written.
 pub fn write(
     store: &Store,
     keys: &BTreeSet<NodeKey>,
-    signer: Option<&SigningKey>,
+    trust: &Trust,
     now: u64,
     file: File,
 ) -> Result<Amount, PackError> {
     let mut archive = tar::Builder::new(zstd::Encoder::new(file, LEVEL)?);
     append(&mut archive, HEAD, 0, io::empty())?;
     let mut blobs: BTreeMap<[u8; 32], Entry> = BTreeMap::new();
+    let mut amount = Amount { results: keys.len() as u64, ..Amount::default() };
     for key in keys {
         let (_, tree) = store.whole_result(*key)?.ok_or(PackError::Incomplete(*key))?;
         let mut held: BTreeMap<[u8; 32], WireBlob> = BTreeMap::new();
@@ -89,10 +92,16 @@ pub fn write(
                 blobs.entry(*digest.as_bytes()).or_insert_with(|| entry.clone());
             }
         }
+        let origin = store.origin(*key)?.unwrap_or_default();
+        let (engine, signer) = match trust.may_sign(&origin) {
+            Ok(engine) => (engine, trust.signing_key()),
+            Err(_) => (computed_by(&origin), None),
+        };
+        amount.unsigned += u64::from(signer.is_none());
         let envelope = Envelope {
             key: *key,
             tree: (*tree).clone(),
-            engine: None,
+            engine,
             signed_at: now,
             function: DigestFunction::Blake3,
             blobs: held.into_values().collect(),
@@ -101,7 +110,6 @@ pub fn write(
         let bytes = signed.to_bytes();
         append(&mut archive, &format!("{RESULTS}{key}"), bytes.len() as u64, bytes)?;
     }
-    let mut amount = Amount { results: keys.len() as u64, ..Amount::default() };
     for entry in blobs.values() {
         let Entry::File { digest, size, .. } = entry else { continue };
         append(&mut archive, &format!("{BLOBS}{digest}"), *size, store.open_blob(entry)?)?;
@@ -110,6 +118,15 @@ pub fn write(
     }
     archive.into_inner()?.finish()?.flush()?;
     Ok(amount)
+}
+
+/// The engine that computed a result, if one did.
+fn computed_by(origin: &Origin) -> Option<String> {
+    match origin {
+        Origin::Here => None,
+        Origin::Engine(engine) => Some(engine.clone()),
+        Origin::Cache { engine, .. } => engine.clone(),
+    }
 }
 
 fn append(archive: &mut tar::Builder<impl io::Write>, name: &str, size: u64, bytes: impl Read) -> io::Result<()> {
@@ -134,7 +151,7 @@ pub struct Taken {
     pub contradicted: Vec<(NodeKey, TreeDigest, TreeDigest)>,
 }
 
-/// Takes a pack into the store. `accept` says of each result why it is not believed, or nothing.
+/// Takes a pack into the store. `accept` says of each result where it is from, or why it is not believed.
 ///
 /// Gives what was taken and, if the pack is damaged, what is wrong: what had arrived whole is in the store even then.
 ///
@@ -143,7 +160,7 @@ pub struct Taken {
 pub fn read(
     store: &Store,
     pack: impl Read,
-    accept: &mut dyn FnMut(&SignedEnvelope) -> Option<String>,
+    accept: &mut dyn FnMut(&SignedEnvelope) -> Result<Origin, String>,
 ) -> Result<(Taken, Option<PackError>), PackError> {
     let mut reading = Reading { store, accepted: Vec::new(), wanted: BTreeMap::new(), taken: Taken::default() };
     let problem = match reading.members(pack, accept) {
@@ -155,7 +172,7 @@ pub fn read(
 
 struct Reading<'a> {
     store: &'a Store,
-    accepted: Vec<Envelope>,
+    accepted: Vec<(Envelope, Origin)>,
     /// The entries that hold each blob: with and without the right to execute it.
     wanted: BTreeMap<[u8; 32], BTreeMap<bool, Entry>>,
     taken: Taken,
@@ -165,7 +182,7 @@ impl Reading<'_> {
     fn members(
         &mut self,
         pack: impl Read,
-        accept: &mut dyn FnMut(&SignedEnvelope) -> Option<String>,
+        accept: &mut dyn FnMut(&SignedEnvelope) -> Result<Origin, String>,
     ) -> Result<(), PackError> {
         let mut archive = tar::Archive::new(zstd::Decoder::new(pack)?);
         let mut last = String::new();
@@ -201,7 +218,7 @@ impl Reading<'_> {
         &mut self,
         key: NodeKey,
         member: &mut tar::Entry<'_, impl Read>,
-        accept: &mut dyn FnMut(&SignedEnvelope) -> Option<String>,
+        accept: &mut dyn FnMut(&SignedEnvelope) -> Result<Origin, String>,
     ) -> Result<(), PackError> {
         let size = member.size();
         if size > MAX_ENVELOPE {
@@ -216,16 +233,19 @@ impl Reading<'_> {
             self.taken.refused.push((key, format!("it is another key's ({})", signed.envelope.key)));
             return Ok(());
         }
-        if let Some(why) = accept(&signed) {
-            self.taken.refused.push((key, why));
-            return Ok(());
-        }
+        let origin = match accept(&signed) {
+            Ok(origin) => origin,
+            Err(why) => {
+                self.taken.refused.push((key, why));
+                return Ok(());
+            }
+        };
         for (_, entry) in signed.envelope.tree.iter() {
             if let Entry::File { digest, executable, .. } = entry {
                 self.wanted.entry(*digest.as_bytes()).or_default().insert(*executable, entry.clone());
             }
         }
-        self.accepted.push(signed.envelope);
+        self.accepted.push((signed.envelope, origin));
         Ok(())
     }
 
@@ -259,7 +279,8 @@ impl Reading<'_> {
     /// Records what is whole.
     fn finish(mut self) -> Result<Taken, StoreError> {
         let mut blobs = BTreeSet::new();
-        for envelope in std::mem::take(&mut self.accepted) {
+        for (envelope, origin) in std::mem::take(&mut self.accepted) {
+            let unsigned = matches!(origin, Origin::Cache { signed: false, .. });
             if !self.store.missing(&envelope.tree)?.is_empty() {
                 continue;
             }
@@ -273,10 +294,11 @@ impl Reading<'_> {
                 Some(_) if self.store.tree(tree)?.is_some() => {}
                 _ => {
                     self.store.put_tree(&envelope.tree)?;
-                    self.store.record(key, tree, &[])?;
+                    self.store.record_from(key, tree, &[], origin)?;
                 }
             }
             self.taken.amount.results += 1;
+            self.taken.amount.unsigned += u64::from(unsigned);
             for blob in &envelope.blobs {
                 if blobs.insert(*blob.digest.as_bytes()) {
                     self.taken.amount.blobs += 1;

@@ -546,7 +546,7 @@ mod tests {
     #[test]
     fn batches_keep_their_bound() {
         let made = batches(vec![100, 300, 700, 50, 1000], 1000 + ITEM, |size| *size);
-        assert_eq!(made, [vec![100, 300], vec![700], vec![50], vec![1000]]);
+        assert_eq!(made, [vec![100, 300], vec![700, 50], vec![1000]]);
         assert_eq!(made.iter().map(Vec::len).sum::<usize>(), 5);
     }
 

@@ -6,6 +6,7 @@ use super::on_every_ninja;
 use super::space::Space;
 
 const NODE: &str = "x86_64-linux/greeting/greeting";
+const RECIPE: &str = "x86_64-linux/greeting/";
 
 /// A clone elsewhere whose store has nothing, as on a machine of its own.
 fn another_machine(space: &Space) -> Space {
@@ -19,7 +20,7 @@ fn a_pack_is_all_that_another_machine_needs() {
     on_every_ninja(|space| {
         space.generate();
         space.build();
-        space.run(&["cache", "export", "greeting.pack", NODE]);
+        space.run(&["cache", "export", "greeting.pack", RECIPE]);
         let other = another_machine(space);
         fs::copy(space.path("greeting.pack"), other.path("greeting.pack")).unwrap();
         other.run(&["cache", "import", "--unsigned", "greeting.pack"]);
@@ -36,7 +37,7 @@ fn a_pack_that_nobody_signed_is_refused_unless_told_otherwise() {
     let space = Space::new("ninja");
     space.generate();
     space.build();
-    space.run(&["cache", "export", "greeting.pack", NODE]);
+    space.run(&["cache", "export", "greeting.pack", RECIPE]);
     let other = another_machine(&space);
     fs::copy(space.path("greeting.pack"), other.path("greeting.pack")).unwrap();
     let refusal = other.fail(&["cache", "import", "greeting.pack"]);
@@ -48,7 +49,7 @@ fn a_pack_that_nobody_signed_is_refused_unless_told_otherwise() {
 fn what_is_not_built_is_not_exported() {
     let space = Space::new("ninja");
     space.generate();
-    let refusal = space.fail(&["cache", "export", "greeting.pack", NODE]);
+    let refusal = space.fail(&["cache", "export", "greeting.pack", RECIPE]);
     assert!(refusal.starts_with("exit code 2\n") && refusal.contains("not built yet"), "{refusal}");
     assert!(!space.path("greeting.pack").exists());
 }
