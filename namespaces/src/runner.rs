@@ -3,7 +3,7 @@
 //! The input root of a remote action holds the runner itself ([`PROGRAM`]), a [`Plan`] as JSON ([`PLAN`]), the image ([`IMAGE`]) and the
 //! inputs ([`INPUTS`]`/0`, `/1`, … in the order of the plan). The worker starts the runner in the input root. The runner makes a view
 //! with the times and modes that the contract wants, copying what the worker shares with others, runs the command under the
-//! [`NamespaceExecutor`](crate::NamespaceExecutor), and moves the declared outputs below [`OUTPUTS`]. What the command printed goes to
+//! [`NamespaceExecutor`], and moves the declared outputs below [`OUTPUTS`]. What the command printed goes to
 //! standard output, a [`Report`] as the last line to standard error. The status is 0 if the command succeeded, so that only then an
 //! engine keeps the result, 1 if it failed and 3 if it could not be run.
 
