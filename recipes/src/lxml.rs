@@ -1,9 +1,6 @@
 //! lxml for the sandbox's Python: four C modules that Cython wrote, and Python files.
 
 use build_graph::dsl::{Compilation, Context, Product, SharedLibrary};
-use build_graph::node::Target;
-
-use crate::toolchains;
 
 /// Where the interpreter finds it in the sandbox.
 const FOLDER: &str = "/python/lib/python2.7/site-packages/lxml";
@@ -26,7 +23,6 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
     let source = cx.source("lxml", 1);
     let (libxml2, libxslt) = (cx.dependency("libxml2"), cx.dependency("libxslt"));
     let python = cx.dependency("python");
-    let python_host = cx.dependency_for("python-host", &Target(toolchains::HOST.to_owned()));
     let libraries = [
         (libxml2.clone(), "lib/libxml2.so".to_owned()),
         (libxslt.clone(), "lib/libxslt.so".to_owned()),
@@ -61,16 +57,7 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
     let pure =
         source.select(["src/lxml/**/*.py", "src/lxml/isoschematron/resources/**"]).except(compiled).strip("src/lxml");
     let library = cx.merge("library", [(pure, "")]);
-    let files = cx.files("recipes/files/python");
-    let bytecode = cx
-        .action("bytecode")
-        .shell(&format!("python/bin/python2.7 -S files/compile_library.py library {FOLDER} bytecode"))
-        .env("PYTHONHASHSEED", "0")
-        .input(python_host.below("python"), "/build/python")
-        .input(files.select(["compile_library.py"]), "/build/files")
-        .input(&library, "/build/library")
-        .output("bytecode")
-        .finish();
+    let bytecode = crate::python::bytecode(cx, &library, FOLDER);
     let tests = cx.files("recipes/files/lxml");
     const SITE: &str = "root/python/lib/python2.7/site-packages/lxml";
     let mut content =

@@ -78,15 +78,7 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
     // Constants of Linux's headers, which are those of this system as well.
     let constants = source.select(["Lib/plat-linux2/*.py"]).strip("Lib/plat-linux2");
     let library = cx.merge("library", [(pure, ""), (constants, "plat-wasi"), (sysconfig.all(), "")]);
-    let bytecode = cx
-        .action("bytecode")
-        .shell(&format!("python/bin/python2.7 -S files/compile_library.py library {LIBRARY} bytecode"))
-        .env("PYTHONHASHSEED", "0")
-        .input(python_host.below("python"), "/build/python")
-        .input(files.select(["compile_library.py"]), "/build/files")
-        .input(&library, "/build/library")
-        .output("bytecode")
-        .finish();
+    let bytecode = bytecode(cx, &library, LIBRARY);
 
     let extensions = extensions(cx, &source, &configured);
     let headers = cx.merge(
@@ -110,6 +102,20 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
     let package = cx.package(content, requires);
     let tree = cx.merge("tree", [(program.all(), "bin"), (headers.all(), "include/python2.7")]);
     Product { tree: Some(tree), package: Some(package) }
+}
+
+/// The bytecode of the Python files of a tree, for where they are installed; in `bytecode` of the tree that is given.
+pub(crate) fn bytecode(cx: &mut Context<'_>, library: &Handle, folder: &str) -> Handle {
+    let python_host = cx.dependency_for("python-host", &Target(toolchains::HOST.to_owned()));
+    let files = cx.files("recipes/files/python");
+    cx.action("bytecode")
+        .shell(&format!("python/bin/python2.7 -S files/compile_library.py library {folder} bytecode"))
+        .env("PYTHONHASHSEED", "0")
+        .input(python_host.below("python"), "/build/python")
+        .input(files.select(["compile_library.py"]), "/build/files")
+        .input(library, "/build/library")
+        .output("bytecode")
+        .finish()
 }
 
 /// Runs configure outside the sources, of which it sees what it reads and no more. Gives `pyconfig.h` and `Makefile`.
