@@ -170,7 +170,7 @@ static void walls(void)
 /* The numbers are Linux's, written out, whatever WASI and wasi-libc have. */
 static void numbers(void)
 {
-    char text[100], small[5];
+    char text[100];
     struct stat state;
     int fd, other = -1;
 
@@ -187,8 +187,11 @@ static void numbers(void)
     CHECK(close(open("/rw/given", O_RDONLY)) == 0 && errno == 0);
     CHECK(strcmp(strerror(2), "No such file or directory") == 0 && strcmp(strerror(38), "Function not implemented") == 0);
     CHECK(strcmp(strerror(0), "Success") == 0 && strcmp(strerror(4000), "Unknown error 4000") == 0);
+#ifndef __GLIBC__ /* whose strerror_r() is another */
+    char small[5];
     CHECK(strerror_r(13, text, sizeof text) == 0 && strcmp(text, "Permission denied") == 0);
     CHECK(strerror_r(13, small, sizeof small) == 34 && strcmp(small, "Perm") == 0);
+#endif
 
     CHECK(O_RDONLY == 0 && O_WRONLY == 1 && O_RDWR == 2 && O_CREAT == 0100 && O_EXCL == 0200 && O_TRUNC == 01000);
     CHECK(O_APPEND == 02000 && O_NONBLOCK == 04000 && O_DIRECTORY == 0200000 && O_NOFOLLOW == 0400000);

@@ -10,6 +10,7 @@ pub fn host() -> Toolchain {
     Toolchain {
         target: Target(HOST.to_owned()),
         image: "host".to_owned(),
+        makefiles_image: String::new(),
         image_links: links(&[("usr/bin/awk", "mawk")]),
         image_without: documentation(),
         image_sources: Vec::new(),
@@ -19,6 +20,8 @@ pub fn host() -> Toolchain {
         libraries: Vec::new(),
         pic: Vec::new(),
         link_shared: words("gcc -shared"),
+        shared_libraries: Vec::new(),
+        soname: Some("-Wl,-soname,".to_owned()),
         loading: words("-rdynamic"),
         loading_libraries: Vec::new(),
         ar: "ar".to_owned(),

@@ -12,6 +12,7 @@ pub fn wasm() -> Toolchain {
     Toolchain {
         target: Target(WASM.to_owned()),
         image: "wasm".to_owned(),
+        makefiles_image: "wasm-makefiles".to_owned(),
         image_links: links(&[("usr/bin/awk", "mawk")]),
         image_without: documentation(),
         image_sources: Vec::new(),
@@ -34,6 +35,8 @@ pub fn wasm() -> Toolchain {
             "wasm-ld-19 --experimental-pic -shared --export-dynamic --unresolved-symbols=import-dynamic --strip-debug \
              --extra-features=extended-const",
         ),
+        shared_libraries: Vec::new(),
+        soname: None,
         loading: words("-Wl,--export-all -Wl,--export-table -Wl,--growable-table -Wl,--export=__stack_pointer")
             .into_iter()
             .chain(ARITHMETIC.split_whitespace().map(|name| format!("-Wl,--undefined=__{name}")))

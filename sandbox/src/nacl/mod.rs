@@ -71,6 +71,8 @@ pub enum NaclError {
     Process(Errno),
     #[error("the engine can't be started: {0}")]
     Start(String),
+    #[error("`{0}` can't be run: it lies where the guest may write, and code that could be changed while it runs is not loaded; mount its folder `:ro`")]
+    Writable(String),
     #[error("`{0}` holds a zero byte")]
     Zero(String),
 }
@@ -79,7 +81,7 @@ impl NaclError {
     fn status(&self) -> u8 {
         match self {
             Self::Front(error) => error.status(),
-            Self::Precompile | Self::Program(..) | Self::Foreign(..) | Self::Zero(_) => USAGE_STATUS,
+            Self::Precompile | Self::Program(..) | Self::Foreign(..) | Self::Writable(_) | Self::Zero(_) => USAGE_STATUS,
             Self::Root(RootError::Point(..)) | Self::NoLoader(..) => USAGE_STATUS,
             _ => ENVIRONMENT_STATUS,
         }
@@ -115,9 +117,16 @@ fn run(options: &Options, handed: Handed, log: &Log) -> Result<u8, NaclError> {
     let path = program_path(&name.clone().into_vec()).ok_or_else(|| NaclError::Program(text.clone(), Errno::INVAL))?;
     let file = open_program(&guest, &path).map_err(|error| NaclError::Program(text.clone(), error))?;
     let dynamic = program::is_dynamic(&file).map_err(|error| NaclError::Foreign(text.clone(), error))?;
+    let mut code = vec![(text.clone(), file)];
     if dynamic {
         let loader = GuestPath::parse_absolute(LOADER).unwrap_or_default();
-        open_program(&guest, &loader).map_err(|error| NaclError::NoLoader(text.clone(), error))?;
+        let file = open_program(&guest, &loader).map_err(|error| NaclError::NoLoader(text.clone(), error))?;
+        code.push((String::from_utf8_lossy(LOADER).into_owned(), file));
+    }
+    for (name, file) in code {
+        if root::is_no_code(&file).map_err(|error| NaclError::Program(name.clone(), error))? {
+            return Err(NaclError::Writable(name));
+        }
     }
     log.say(1, format_args!("`{text}` is `{path}`"));
 
