@@ -18,6 +18,7 @@ fn toolchain(target: &str) -> Toolchain {
         link_shared: Vec::new(),
         shared_libraries: Vec::new(),
         soname: None,
+        strip: String::new(),
         loading: Vec::new(),
         loading_libraries: Vec::new(),
         ar: "ar".into(),

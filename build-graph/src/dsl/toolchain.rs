@@ -41,6 +41,8 @@ pub struct Toolchain {
     pub loading_libraries: Vec<String>,
     /// The archiver.
     pub ar: String,
+    /// The program that takes out of libraries what no program needs; empty where links do that.
+    pub strip: String,
     /// The program that makes an archive's index.
     pub ranlib: String,
     /// `--host` and `--build` of configure scripts, and what else they must be told.

@@ -65,7 +65,7 @@ const NACL: Port = Port {
     answers: "config.nacl.site",
     options: "--with-computed-gotos",
     flags: &[],
-    start: &["entropy"],
+    start: &[],
     link: &[],
 };
 

@@ -21,6 +21,7 @@ pub fn host() -> Toolchain {
         pic: Vec::new(),
         link_shared: words("gcc -shared"),
         shared_libraries: Vec::new(),
+        strip: String::new(),
         soname: Some("-Wl,-soname,".to_owned()),
         loading: words("-rdynamic"),
         loading_libraries: Vec::new(),

@@ -35,17 +35,20 @@ pub fn nacl() -> Toolchain {
         cc: words(&format!("{BIN}gcc -m64")),
         cflags: words("-O2 -D_GNU_SOURCE"),
         ldflags: words("-Wl,-s"),
-        libraries: words(LIBRARIES),
+        libraries: words(&format!("-L/sysroot/lib -lsandbox_inner {LIBRARIES}")),
         pic: words("-fPIC"),
         link_shared: words(&format!("{BIN}gcc -m64 -shared -Wl,-s")),
         shared_libraries: words(LIBRARIES),
+        strip: format!("{BIN}strip"),
         soname: Some("-Wl,-soname,".to_owned()),
         loading: words("-Wl,--export-dynamic"),
-        loading_libraries: words("-lpthread -ldl -lutil -lm"),
+        loading_libraries: words(
+            "-L/sysroot/lib -Wl,--whole-archive -lsandbox_inner -Wl,--no-whole-archive -lpthread -ldl -lutil -lm",
+        ),
         ar: format!("{BIN}ar"),
         ranlib: format!("{BIN}ranlib"),
         configure: words("--host=x86_64-unknown-linux --build=x86_64-linux-gnu"),
         program_suffix: ".nexe".to_owned(),
-        runtime: None,
+        runtime: Some("sandbox_inner".to_owned()),
     }
 }

@@ -36,6 +36,7 @@ pub fn wasm() -> Toolchain {
              --extra-features=extended-const",
         ),
         shared_libraries: Vec::new(),
+        strip: String::new(),
         soname: None,
         loading: words("-Wl,--export-all -Wl,--export-table -Wl,--growable-table -Wl,--export=__stack_pointer")
             .into_iter()
