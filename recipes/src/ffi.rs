@@ -6,13 +6,14 @@ use crate::toolchains;
 
 pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
     let files = cx.files("recipes/files/ffi");
-    let (unit, standard) =
-        if cx.target().as_str() == toolchains::NACL { ("x86_64.c", "-std=gnu99") } else { ("wasm32.c", "-std=gnu2x") };
+    let unit = if cx.target().as_str() == toolchains::NACL { "x86_64.c" } else { "wasm32.c" };
     let objects = cx.compile(&Compilation {
         units: vec![unit.to_owned()],
         source: Some(files.clone()),
         headers: vec!["ffi.h".to_owned()],
-        flags: [standard, "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"].map(str::to_owned).to_vec(),
+        flags: [&cx.toolchain().standard, "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"]
+            .map(str::to_owned)
+            .to_vec(),
         pic: true,
         ..Compilation::default()
     });

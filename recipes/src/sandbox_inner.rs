@@ -38,7 +38,9 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
         source: Some(files.clone()),
         headers: vec!["src/*.h".to_owned()],
         include: vec![(files.select(["include"]), "/sysroot".to_owned())],
-        flags: ["-std=gnu2x", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"].map(str::to_owned).to_vec(),
+        flags: [&cx.toolchain().standard, "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"]
+            .map(str::to_owned)
+            .to_vec(),
         ..Compilation::default()
     });
     let library = cx.static_library("libsandbox_inner.a", &objects);
@@ -57,7 +59,7 @@ fn for_nacl(cx: &mut Context<'_>) -> Product {
         units: NACL_UNITS.map(|unit| format!("nacl/{unit}.c")).to_vec(),
         source: Some(files),
         headers: vec!["nacl/*.h".to_owned()],
-        flags: ["-std=gnu99", "-Wall", "-Wextra", "-Werror"].map(str::to_owned).to_vec(),
+        flags: [&cx.toolchain().standard, "-Wall", "-Wextra", "-Werror"].map(str::to_owned).to_vec(),
         ..Compilation::default()
     });
     let library = cx.static_library("libsandbox_inner.a", &objects);

@@ -15,6 +15,7 @@ fn toolchain(target: &str) -> Toolchain {
         libraries: Vec::new(),
         pic: Vec::new(),
         makefiles_image: String::new(),
+        standard: String::new(),
         link_shared: Vec::new(),
         shared_libraries: Vec::new(),
         soname: None,

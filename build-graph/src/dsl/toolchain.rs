@@ -22,6 +22,8 @@ pub struct Toolchain {
     pub cc: Vec<String>,
     /// Flags of every compilation.
     pub cflags: Vec<String>,
+    /// The flag for the newest standard of C that it knows, for sources that are written for it.
+    pub standard: String,
     /// Flags of every link.
     pub ldflags: Vec<String>,
     /// Libraries that end the command line of every link.

@@ -16,6 +16,7 @@ pub fn host() -> Toolchain {
         image_sources: Vec::new(),
         cc: words("gcc"),
         cflags: words("-O2 -fPIC"),
+        standard: "-std=gnu2x".to_owned(),
         ldflags: Vec::new(),
         libraries: Vec::new(),
         pic: Vec::new(),

@@ -34,6 +34,7 @@ pub fn nacl() -> Toolchain {
         }],
         cc: words(&format!("{BIN}gcc -m64")),
         cflags: words("-O2 -D_GNU_SOURCE"),
+        standard: "-std=gnu99".to_owned(),
         ldflags: words("-Wl,-s"),
         libraries: words(&format!("-L/sysroot/lib -lsandbox_inner {LIBRARIES}")),
         pic: words("-fPIC"),

@@ -21,6 +21,7 @@ pub fn wasm() -> Toolchain {
             "-O2 -nostdlibinc -isystem /sysroot/include -isystem /usr/include/wasm32-wasi -D_GNU_SOURCE -D_WASI_EMULATED_SIGNAL \
              -D_WASI_EMULATED_PROCESS_CLOCKS -D_WASI_EMULATED_MMAN -D_WASI_EMULATED_GETPID",
         ),
+        standard: "-std=gnu2x".to_owned(),
         ldflags: words("-Wl,-z,stack-size=8388608 -Wl,--stack-first -Wl,--strip-debug"),
         libraries: words(
             "-L/sysroot/lib -lsandbox_inner -lwasi-emulated-signal -lwasi-emulated-process-clocks -lwasi-emulated-mman \
