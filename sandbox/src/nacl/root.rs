@@ -7,7 +7,7 @@
 //! Names below a mount are opened one by one and links never followed: an earlier guest may have left any.
 
 use std::collections::BTreeMap;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -58,16 +58,18 @@ const PROGRAM: u64 = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::M
 const DEVICE: u64 = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC;
 
 const DEVICES: [(&CStr, &str); 2] = [(c"/dev/null", "null"), (c"/dev/urandom", "urandom")];
+/// What the code of a program with many libraries takes, in MiB.
+const CODE_MEMORY: u32 = 64;
 const PATH_ONLY: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 const DIRECTORY: OFlags = PATH_ONLY.union(OFlags::DIRECTORY);
 
 /// Makes the view and enters it: from then on this process sees nothing else. It has to be root of a mount namespace of its own. Gives the guest's
-/// tree.
+/// tree. `max_memory` is the guest's, in MiB, and what it may share beside it.
 ///
 /// # Errors
 ///
 /// [`RootError`].
-pub(super) fn enter(mounts: Vec<Mount>, engine: &[EngineFile]) -> Result<OwnedFd, RootError> {
+pub(super) fn enter(mounts: Vec<Mount>, engine: &[EngineFile], max_memory: u32) -> Result<OwnedFd, RootError> {
     let other = |what| move |error| RootError::Other(what, error);
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).map_err(other("private mounts"))?;
     let root = memory(c"0755", c"16m", MountAttrFlags::empty()).map_err(other("tmpfs"))?;
@@ -80,10 +82,11 @@ pub(super) fn enter(mounts: Vec<Mount>, engine: &[EngineFile]) -> Result<OwnedFd
         let device = bind(CWD, source, DEVICE).map_err(other("devices"))?;
         move_to(&device, point.as_fd()).map_err(other("devices"))?;
     }
-    // Memory that two mappings share, one of which may be code.
+    // Memory that two mappings share: all code that is loaded, and what guests ask for.
     let shm = new_directory(dev.as_fd(), b"shm").map_err(other("/dev/shm"))?;
     let flags = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
-    let memory = memory(c"0700", c"1g", flags).map_err(other("/dev/shm"))?;
+    let size = CString::new(format!("{}m", max_memory.max(CODE_MEMORY))).unwrap_or_default();
+    let memory = memory(c"0700", &size, flags).map_err(other("/dev/shm"))?;
     move_to(&memory, shm.as_fd()).map_err(other("/dev/shm"))?;
 
     for file in engine {
