@@ -1,4 +1,4 @@
-//! How long `DEST/bin/run python -c pass` takes, from the snapshot and without, beside the native Python that the same recipes build; and
+//! How long `DEST/bin/run python -c pass` takes, and with `-B`, without the snapshot where there is one, beside the native Python that the same recipes build; and
 //! how many pystones each makes a second.
 //!
 //!     pynbox-build install DEST && pynbox-build checkout x86_64-linux/python-host/build HOST
@@ -34,8 +34,8 @@ fn main() -> ExitCode {
     };
     let mut cases: Vec<(&str, Command, Vec<Duration>)> = vec![
         ("native", natively(&["-c", "pass"]), Vec::new()),
-        ("run, from the snapshot", sandboxed(&["-c", "pass"]), Vec::new()),
-        ("run, cold (-B)", sandboxed(&["-B", "-c", "pass"]), Vec::new()),
+        ("run", sandboxed(&["-c", "pass"]), Vec::new()),
+        ("run -B (no snapshot)", sandboxed(&["-B", "-c", "pass"]), Vec::new()),
     ];
     for round in 0..=ROUNDS {
         for (name, command, times) in &mut cases {

@@ -78,14 +78,16 @@ impl Handed {
         Ok(())
     }
 
-    /// Those that were asked for, in that order, with what they are to be; not the standard streams.
+    /// Standard error and those that were asked for, in that order, with what they are to be. (The other standard streams an engine that is a
+    /// program of its own has anyway; its standard error is not the guest's.)
     ///
     /// # Errors
     ///
     /// [`DescriptorError::Directory`].
-    pub fn asked_for(self, hands: &[HandOption]) -> Result<Vec<(HandOption, OwnedFd)>, DescriptorError> {
+    pub fn for_engine(self, hands: &[HandOption]) -> Result<Vec<(HandOption, OwnedFd)>, DescriptorError> {
         let skip = self.0.len() - hands.len();
-        let asked: Vec<_> = self.0.into_iter().skip(skip).collect();
+        let wanted = |&(at, (hand, _)): &(usize, (HandOption, OwnedFd))| at >= skip || hand.guest == 2;
+        let asked: Vec<_> = self.0.into_iter().enumerate().filter(wanted).map(|(_, handed)| handed).collect();
         for (hand, fd) in &asked {
             let stat = rustix::fs::fstat(fd).map_err(|e| DescriptorError::Closed(hand.host, e))?;
             if rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory {

@@ -33,6 +33,9 @@ pub(super) struct Options {
     /// The installation to check, instead of a new one in a temporary folder
     #[arg(long, value_name = "DIR")]
     dest: Option<PathBuf>,
+    /// The target whose sandbox is checked, instead of the default one
+    #[arg(long, value_name = "TARGET")]
+    target: Option<String>,
     /// How many files to run at once [default: one a core]
     #[arg(long, short = 'j', value_name = "N")]
     jobs: Option<usize>,
@@ -89,9 +92,13 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
             .hint(format!("there are: {}", names.join(", "))));
     };
     let project = session.project()?;
-    let expected_folder = project.root.join(EXPECTED);
+    // The default target's results lie at the top, another's in a folder of its name.
+    let target = session.target(&project, options.target.as_deref());
+    let other = Some(target.as_str()).filter(|_| target != session.bundle.default_target);
+    let reasons = project.root.join(EXPECTED).join("reasons.toml");
+    let reasons = Reasons::read(&reasons).map_err(CommandError::input)?;
+    let expected_folder = project.root.join(EXPECTED).join(other.unwrap_or_default());
     let expected_path = expected_folder.join(format!("{}.toml", suite.name));
-    let reasons = Reasons::read(&expected_folder.join("reasons.toml")).map_err(CommandError::input)?;
     let mut expected = Expected::read(&expected_path, &reasons).map_err(CommandError::input)?;
 
     let work = Work::new()?;
@@ -99,7 +106,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
         Some(dest) => dest.canonicalize().map_err(BuildError::io("open", dest))?,
         None => {
             let dest = work.path().join("dest");
-            install::run(session, &install::Options::of(dest.clone(), &[&suite.package]))?;
+            install::run(session, &install::Options::of(dest.clone(), &[&suite.package], options.target.clone()))?;
             dest
         }
     };
@@ -121,10 +128,14 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
         if options.files.is_empty() {
             expected.files.retain(|file, _| results.contains_key(file));
         }
-        let table = project.root.join(&suite.table);
+        let mut table = project.root.join(&suite.table);
+        if let Some(target) = other {
+            table.set_extension(format!("{target}.md"));
+        }
         for (path, text) in
-            [(&expected_path, expected.to_text()), (&table, report::table(&suite.name, &expected, &reasons))]
+            [(&expected_path, expected.to_text()), (&table, report::table(&suite.name, other, &expected, &reasons))]
         {
+            path.parent().map_or(Ok(()), fs::create_dir_all).map_err(BuildError::io("create", path))?;
             fs::write(path, text).map_err(BuildError::io("write", path))?;
             println!("check: wrote `{}`", path.display());
         }

@@ -38,10 +38,10 @@ pub(super) struct Options {
 }
 
 impl Options {
-    /// Installs packages of the local build, for the default target.
-    pub(super) fn of(dest: PathBuf, packages: &[&str]) -> Self {
+    /// Installs packages of the local build, for this target or the default one.
+    pub(super) fn of(dest: PathBuf, packages: &[&str], target: Option<String>) -> Self {
         let packages = packages.iter().map(|package| (*package).to_owned()).collect();
-        Self { dest, packages, target: None, repo: None }
+        Self { dest, packages, target, repo: None }
     }
 }
 

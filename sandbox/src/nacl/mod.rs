@@ -5,13 +5,14 @@
 //! mounts, read-only where they are to be, and nothing else of the machine; no network; and a wall around `sel_ldr` itself
 //! ([`wall`]). Whoever breaks out of the guest stands in that. It works the same for root and for anybody else.
 
+mod messages;
 mod processes;
 mod program;
 mod root;
 mod sys;
 mod wall;
 
-use std::ffi::{CString, OsString};
+use std::ffi::{CStr, CString, OsString};
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
@@ -37,6 +38,10 @@ const IRT: &str = "irt_core_x86_64.nexe";
 /// Of the SDK's glibc: the program that loads programs, and where libraries lie. (`/lib` is a place of its own to it.)
 const LOADER: &[u8] = b"/slib/runnable-ld.so";
 const LIBRARIES: &str = "/slib";
+/// `sel_ldr` validates a file's code where it is mapped and then runs it from that mapping, so whoever can write the file afterwards, as a guest can in a
+/// writable mount, runs what nobody has validated. This is its own way to say that no descriptor is fit for that: the guest's loader gets an error
+/// and asks for the code to be copied, and the copy is validated. That no mount is executable stands behind it.
+const COPY_CODE: &CStr = c"NACL_FAULT_INJECTION=MMAP_FORCE_DESCRIPTOR_SAFETY_CHECK_FAIL=GF/@";
 /// The short name, and the program that it means.
 const SHORT_NAME: (&[u8], &[u8]) = (b"python", b"/python/bin/python.nexe");
 
@@ -63,6 +68,8 @@ pub enum NaclError {
     Program(String, Errno),
     #[error("`{0}` can't be run: {1}")]
     Foreign(String, ProgramError),
+    #[error("`{0}` can't be run: sel_ldr refuses to load {1}: {2}")]
+    Refused(String, &'static str, String),
     #[error("`{0}` can't be run: what loads programs, `/slib/runnable-ld.so`, can't be found ({1}); mount `DEST/root`")]
     NoLoader(String, Errno),
     #[error("the wall around the engine can't be made: {0}")]
@@ -71,8 +78,6 @@ pub enum NaclError {
     Process(Errno),
     #[error("the engine can't be started: {0}")]
     Start(String),
-    #[error("`{0}` can't be run: it lies where the guest may write, and code that could be changed while it runs is not loaded; mount its folder `:ro`")]
-    Writable(String),
     #[error("`{0}` holds a zero byte")]
     Zero(String),
 }
@@ -81,7 +86,9 @@ impl NaclError {
     fn status(&self) -> u8 {
         match self {
             Self::Front(error) => error.status(),
-            Self::Precompile | Self::Program(..) | Self::Foreign(..) | Self::Writable(_) | Self::Zero(_) => USAGE_STATUS,
+            Self::Precompile | Self::Program(..) | Self::Foreign(..) | Self::Refused(..) | Self::Zero(_) => {
+                USAGE_STATUS
+            }
             Self::Root(RootError::Point(..)) | Self::NoLoader(..) => USAGE_STATUS,
             _ => ENVIRONMENT_STATUS,
         }
@@ -106,34 +113,24 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ! {
 fn run(options: &Options, handed: Handed, log: &Log) -> Result<u8, NaclError> {
     let installation = Installation::of_this_program().map_err(FrontError::Installation)?;
     let Task::Run(name, arguments) = &options.task else { return Err(NaclError::Precompile) };
-    let handed = handed.asked_for(&options.hands).map_err(FrontError::from)?;
+    let handed = handed.for_engine(&options.hands).map_err(FrontError::from)?;
     let files = engine_files(&installation)?;
     enter_namespaces().map_err(NaclError::Namespaces)?;
     let mounts = front::mounts(&options.mounts, &installation)?;
-    let guest = root::enter(mounts, &files)?;
+    let guest = root::enter(mounts, &files, options.max_memory)?;
     log.say(2, format_args!("the sandbox's files are mounted"));
 
     let text = name.to_string_lossy().into_owned();
     let path = program_path(&name.clone().into_vec()).ok_or_else(|| NaclError::Program(text.clone(), Errno::INVAL))?;
     let file = open_program(&guest, &path).map_err(|error| NaclError::Program(text.clone(), error))?;
     let dynamic = program::is_dynamic(&file).map_err(|error| NaclError::Foreign(text.clone(), error))?;
-    let mut code = vec![(text.clone(), file)];
     if dynamic {
         let loader = GuestPath::parse_absolute(LOADER).unwrap_or_default();
-        let file = open_program(&guest, &loader).map_err(|error| NaclError::NoLoader(text.clone(), error))?;
-        code.push((String::from_utf8_lossy(LOADER).into_owned(), file));
-    }
-    for (name, file) in code {
-        if root::is_no_code(&file).map_err(|error| NaclError::Program(name.clone(), error))? {
-            return Err(NaclError::Writable(name));
-        }
+        open_program(&guest, &loader).map_err(|error| NaclError::NoLoader(text.clone(), error))?;
     }
     log.say(1, format_args!("`{text}` is `{path}`"));
 
     let mut line = Vec::new();
-    if options.verbosity == 0 {
-        line.extend([b"-l".to_vec(), b"/dev/null".to_vec()]);
-    }
     line.extend([b"-B".to_vec(), in_engine(IRT).into_os_string().into_vec()]);
     line.extend([b"-m".to_vec(), root::GUEST.to_bytes().to_vec()]);
     for variable in front::environment(options) {
@@ -161,16 +158,16 @@ fn run(options: &Options, handed: Handed, log: &Log) -> Result<u8, NaclError> {
 
     let open = |path: PathBuf| rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
     let number = wall::program_number();
-    let ended = processes::run(Start {
+    let start = Start {
         engine: open(in_engine(SEL_LDR)).map_err(NaclError::Process)?,
         number,
         arguments,
+        environment: vec![COPY_CODE.to_owned()],
         filters: wall::Filters::new(processes::ENGINE_PID, number)?,
         max_memory: options.max_memory,
         handed: handed.into_iter().map(|(_, file)| file).collect(),
-    })
-    .map_err(NaclError::Process)?;
-    match ended {
+    };
+    match processes::run(start, log).map_err(NaclError::Process)? {
         Ended::Exited(status) => {
             log.say(1, format_args!("the guest ended with status {status}"));
             Ok((status & 0xff) as u8)
@@ -186,6 +183,10 @@ fn run(options: &Options, handed: Handed, log: &Log) -> Result<u8, NaclError> {
         Ended::Signalled(signal) => {
             log.error(format_args!("`{text}` was ended by signal {signal}"));
             Ok(u8::try_from(128 + signal).unwrap_or(u8::MAX))
+        }
+        Ended::Refused(why) => {
+            let what = if dynamic { "what loads programs, `/slib/runnable-ld.so`" } else { "it" };
+            Err(NaclError::Refused(text, what, why))
         }
         Ended::Failed(why) => Err(NaclError::Start(why)),
     }

@@ -12,8 +12,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, FdFlags};
 use rustix::process::{self, DumpableBehavior, Pid, Signal, WaitOptions};
 
+use super::messages::{Messages, Told};
 use super::sys::{self, Signals};
 use super::wall::{self, Filters};
+use crate::log::Log;
 
 /// The number that `sel_ldr` has in its namespace: the second one.
 pub(super) const ENGINE_PID: i32 = 2;
@@ -29,6 +31,8 @@ pub(super) struct Start {
     /// The number that [`wall::program_number`] gave.
     pub(super) number: i32,
     pub(super) arguments: Vec<CString>,
+    /// The engine's own, which is not the guest's.
+    pub(super) environment: Vec<CString>,
     pub(super) filters: Filters,
     pub(super) max_memory: u32,
     /// Descriptors that it gets under the numbers that they have.
@@ -44,6 +48,8 @@ pub(super) enum Ended {
     Signalled(i32),
     /// It was asked to end by this signal, and did.
     Asked(i32),
+    /// The engine refused what it was to load: why.
+    Refused(String),
     /// It did not begin: what failed.
     Failed(String),
 }
@@ -53,26 +59,42 @@ pub(super) enum Ended {
 /// # Errors
 ///
 /// What the kernel says of pipes and processes.
-pub(super) fn run(start: Start) -> Result<Ended, Errno> {
+pub(super) fn run(start: Start, log: &Log) -> Result<Ended, Errno> {
     let watched = Signals::of(&[&ASKING[..], &[libc::SIGCHLD]].concat());
     let before = watched.block();
     let (report, reporting) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     let (parent, alive) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    let (said, saying) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     let Some(first) = sys::fork()? else {
-        drop((report, alive));
-        first_process(start, &before, File::from(reporting), &parent);
+        drop((report, alive, said));
+        first_process(start, saying, &before, File::from(reporting), &parent);
     };
-    drop((start, reporting, parent));
-    let ended = wait(first, File::from(report), &watched);
+    drop((start, reporting, parent, saying));
+    let ended = wait(first, File::from(report), &watched, Messages::new(said, log));
     drop(alive);
     ended
 }
 
-/// Passes signals on until the first process has ended.
-fn wait(first: Pid, mut report: File, watched: &Signals) -> Result<Ended, Errno> {
+/// Passes signals on, and what the engine says, until the first process has ended.
+fn wait(first: Pid, mut report: File, watched: &Signals, mut messages: Messages<'_>) -> Result<Ended, Errno> {
+    let arriving = watched.arriving()?;
     let mut asked = None;
+    let mut silent = false;
     loop {
-        let (signal, by_kernel) = watched.wait();
+        let mut ready = [PollFd::new(&arriving, PollFlags::IN), PollFd::new(&messages, PollFlags::IN)];
+        let watched = if silent { &mut ready[..1] } else { &mut ready[..] };
+        match poll(watched, None) {
+            Err(Errno::INTR) => continue,
+            polled => polled?,
+        };
+        let [signals, said] = ready.map(|polled| !polled.revents().is_empty());
+        if said && !silent {
+            silent = !messages.take();
+        }
+        if !signals {
+            continue;
+        }
+        let (signal, by_kernel) = sys::next_signal(&arriving)?;
         if signal == libc::SIGCHLD {
             // It may have been stopped or continued only.
             if process::waitpid(Some(first), WaitOptions::NOHANG)?.is_some() {
@@ -96,15 +118,18 @@ fn wait(first: Pid, mut report: File, watched: &Signals) -> Result<Ended, Errno>
         // Somebody killed the first process, and so all.
         _ => libc::SIGKILL,
     };
-    Ok(match asked {
-        _ if libc::WIFEXITED(ended) => Ended::Exited(libc::WEXITSTATUS(ended)),
-        Some(signal) => Ended::Asked(signal),
-        None => Ended::Signalled(libc::WTERMSIG(ended)),
+    let exited = libc::WIFEXITED(ended).then(|| libc::WEXITSTATUS(ended));
+    Ok(match (exited, asked, messages.end()) {
+        (Some(_), _, Told { refused: Some(why), .. }) => Ended::Refused(why),
+        (Some(_), None, Told { crash: Some(signal), .. }) => Ended::Signalled(signal),
+        (Some(status), ..) => Ended::Exited(status),
+        (None, Some(signal), _) => Ended::Asked(signal),
+        (None, None, _) => Ended::Signalled(libc::WTERMSIG(ended)),
     })
 }
 
 /// The first process of the namespace: starts the second, passes signals on to it, and buries whatever ends.
-fn first_process(start: Start, before: &Signals, mut reporting: File, parent: &OwnedFd) -> ! {
+fn first_process(start: Start, saying: OwnedFd, before: &Signals, mut reporting: File, parent: &OwnedFd) -> ! {
     let all = Signals::all();
     all.block();
     let watch = || -> Result<Option<Pid>, Errno> {
@@ -120,12 +145,12 @@ fn first_process(start: Start, before: &Signals, mut reporting: File, parent: &O
     let second = match watch() {
         Ok(Some(second)) => second,
         Ok(None) => {
-            let why = become_engine(&start, before);
+            let why = become_engine(&start, &saying, before);
             fail(&mut reporting, &why);
         }
         Err(error) => fail(&mut reporting, &format!("its first process: {error}")),
     };
-    drop(start);
+    drop((start, saying));
     loop {
         let (signal, _) = all.wait();
         if signal != libc::SIGCHLD {
@@ -149,13 +174,14 @@ fn fail(reporting: &mut File, why: &str) -> ! {
 }
 
 /// The second process, up to the point where it is `sel_ldr`; comes back with what failed.
-fn become_engine(start: &Start, before: &Signals) -> String {
+fn become_engine(start: &Start, saying: &OwnedFd, before: &Signals) -> String {
     sys::default_signals();
     before.block();
     let prepare = || -> Result<(), Errno> {
         for file in &start.handed {
             rustix::io::fcntl_setfd(file, FdFlags::empty())?;
         }
+        rustix::stdio::dup2_stderr(saying)?;
         wall::allow_number(start.number)?;
         sys::duplicate_to(start.engine.as_fd(), start.number)
     };
@@ -167,5 +193,5 @@ fn become_engine(start: &Start, before: &Signals) -> String {
     if let Err((what, why)) = wall::raise(&start.filters, start.number, start.max_memory) {
         return format!("{what}: {why}");
     }
-    format!("it can't be executed: {}", sys::exec(start.number, &start.arguments, &[]))
+    format!("it can't be executed: {}", sys::exec(start.number, &start.arguments, &start.environment))
 }

@@ -7,11 +7,11 @@
 //! Names below a mount are opened one by one and links never followed: an earlier guest may have left any.
 
 use std::collections::BTreeMap;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, CWD, Dir, FileType, Mode, OFlags, StatVfsMountFlags};
+use rustix::fs::{self, AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
@@ -20,7 +20,6 @@ use rustix::mount::{
 use rustix::process;
 
 use super::sys::{self, MountAttributes};
-use crate::overlap;
 use crate::vfs::{Access, GuestPath, Mount};
 
 /// Where the guest's tree lies.
@@ -52,27 +51,26 @@ pub(super) struct EngineFile {
     pub(super) at: PathBuf,
 }
 
-/// Of a mount that no guest can write, code is loaded: `sel_ldr` validates a file when it maps it, and the mapping shows what is written to that
-/// file later.
-const CODE: u64 = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
 const READ_ONLY: u64 = libc::MOUNT_ATTR_RDONLY | WRITABLE;
+/// No file of a guest is a program of the host's.
 const WRITABLE: u64 = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
 const PROGRAM: u64 = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
 const DEVICE: u64 = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC;
 
 const DEVICES: [(&CStr, &str); 2] = [(c"/dev/null", "null"), (c"/dev/urandom", "urandom")];
+/// What the code of a program with many libraries takes, in MiB.
+const CODE_MEMORY: u32 = 64;
 const PATH_ONLY: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 const DIRECTORY: OFlags = PATH_ONLY.union(OFlags::DIRECTORY);
 
 /// Makes the view and enters it: from then on this process sees nothing else. It has to be root of a mount namespace of its own. Gives the guest's
-/// tree.
+/// tree. `max_memory` is the guest's, in MiB, and what it may share beside it.
 ///
 /// # Errors
 ///
 /// [`RootError`].
-pub(super) fn enter(mounts: Vec<Mount>, engine: &[EngineFile]) -> Result<OwnedFd, RootError> {
+pub(super) fn enter(mounts: Vec<Mount>, engine: &[EngineFile], max_memory: u32) -> Result<OwnedFd, RootError> {
     let other = |what| move |error| RootError::Other(what, error);
-    let mounts = with_attributes(mounts);
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).map_err(other("private mounts"))?;
     let root = memory(c"0755", c"16m", MountAttrFlags::empty()).map_err(other("tmpfs"))?;
     // Over the old one, which paths from "/" still lead to.
@@ -84,10 +82,11 @@ pub(super) fn enter(mounts: Vec<Mount>, engine: &[EngineFile]) -> Result<OwnedFd
         let device = bind(CWD, source, DEVICE).map_err(other("devices"))?;
         move_to(&device, point.as_fd()).map_err(other("devices"))?;
     }
-    // Memory that two mappings share, one of which may be code.
+    // Memory that two mappings share: all code that is loaded, and what guests ask for.
     let shm = new_directory(dev.as_fd(), b"shm").map_err(other("/dev/shm"))?;
     let flags = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
-    let memory = memory(c"0700", c"1g", flags).map_err(other("/dev/shm"))?;
+    let size = CString::new(format!("{}m", max_memory.max(CODE_MEMORY))).unwrap_or_default();
+    let memory = memory(c"0700", &size, flags).map_err(other("/dev/shm"))?;
     move_to(&memory, shm.as_fd()).map_err(other("/dev/shm"))?;
 
     for file in engine {
@@ -120,56 +119,27 @@ fn show(root: BorrowedFd<'_>, file: &EngineFile) -> Result<(), Errno> {
     move_to(&bind(CWD, file.host.as_path(), PROGRAM)?, point.as_fd())
 }
 
-/// With each mount, the attributes that the kernel is to give it. A read-only one is one for code if no writable one reaches it, by whatever way.
-fn with_attributes(mounts: Vec<Mount>) -> Vec<(Mount, u64)> {
-    let reached = |mount: &Mount| {
-        let mut writable = mounts.iter().filter(|other| other.access == Access::ReadWrite);
-        let protected = [mount.source.clone()];
-        writable.any(|other| overlap::check(&other.source, &other.root, &protected).is_err())
-    };
-    let attributes: Vec<_> = mounts
-        .iter()
-        .map(|mount| match mount.access {
-            Access::ReadWrite => WRITABLE,
-            Access::ReadOnly if reached(mount) => READ_ONLY,
-            Access::ReadOnly => CODE,
-        })
-        .collect();
-    mounts.into_iter().zip(attributes).collect()
-}
-
-/// Whether what can be read of a file can't be run as code, because a guest may write it.
-pub(super) fn is_no_code(file: impl AsFd) -> Result<bool, Errno> {
-    Ok(fs::fstatvfs(file)?.f_flag.contains(StatVfsMountFlags::NOEXEC))
-}
-
 /// A directory that lies under what is laid.
 struct Layer {
     directory: OwnedFd,
-    attributes: u64,
-}
-
-impl Layer {
-    fn is_writable(&self) -> bool {
-        self.attributes == WRITABLE
-    }
+    access: Access,
 }
 
 /// The mounts as a tree of names.
 #[derive(Default)]
 struct Tree {
-    mount: Option<(Mount, u64)>,
+    mount: Option<Mount>,
     below: BTreeMap<Vec<u8>, Tree>,
 }
 
 impl Tree {
     /// Of two mounts at one place the later one counts.
-    fn of(mounts: Vec<(Mount, u64)>) -> Self {
+    fn of(mounts: Vec<Mount>) -> Self {
         let mut root = Self::default();
-        for (mount, attributes) in mounts {
+        for mount in mounts {
             let names = mount.at.as_relative().split(|&b| b == b'/').filter(|name| !name.is_empty());
             let place = names.fold(&mut root, |tree, name| tree.below.entry(name.to_vec()).or_default());
-            place.mount = Some((mount, attributes));
+            place.mount = Some(mount);
         }
         root
     }
@@ -177,28 +147,29 @@ impl Tree {
     /// Lays this tree, whose place in the guest's is `path`, onto the empty directory `point`, over `under`.
     fn lay(self, path: &GuestPath, point: BorrowedFd<'_>, under: Option<Layer>) -> Result<(), RootError> {
         let Self { mount, below } = self;
-        let source = mount.as_ref().map_or_else(|| PathBuf::from("/"), |(mount, _)| mount.source.clone());
+        let source = mount.as_ref().map_or_else(|| PathBuf::from("/"), |mount| mount.source.clone());
         let failed = |error| RootError::Mount(source.clone(), path.clone(), error);
         let layer = match mount {
-            Some((mount, attributes)) => Some(Layer { directory: mount.root, attributes }),
+            Some(mount) => Some(Layer { directory: mount.root, access: mount.access }),
             None => under,
         };
         let Some(layer) = layer else {
             return lay_in_new(below, path, point, |_| None);
         };
-        if layer.is_writable() {
+        if layer.access == Access::ReadWrite {
             make_points(&below, path, layer.directory.as_fd())?;
         }
-        if layer.is_writable() || has_points(&below, layer.directory.as_fd()) {
-            let mount = bind(layer.directory.as_fd(), c"", layer.attributes).map_err(failed)?;
+        if layer.access == Access::ReadWrite || has_points(&below, layer.directory.as_fd()) {
+            let flags = if layer.access == Access::ReadWrite { WRITABLE } else { READ_ONLY };
+            let mount = bind(layer.directory.as_fd(), c"", flags).map_err(failed)?;
             move_to(&mount, point).map_err(failed)?;
             return lay_onto(below, path, mount.as_fd());
         }
-        show_entries(&layer, &below, point).map_err(failed)?;
+        show_entries(&layer.directory, &below, point).map_err(failed)?;
         lay_in_new(below, path, point, |name| {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let directory = fs::openat(&layer.directory, name, flags, Mode::empty()).ok()?;
-            Some(Layer { directory, attributes: layer.attributes })
+            Some(Layer { directory, access: layer.access })
         })
     }
 }
@@ -258,8 +229,7 @@ fn make_points(trees: &BTreeMap<Vec<u8>, Tree>, path: &GuestPath, directory: Bor
 }
 
 /// Shows every entry of a read-only directory in a new one, but for those that a tree takes the place of.
-fn show_entries(layer: &Layer, but: &BTreeMap<Vec<u8>, Tree>, point: BorrowedFd<'_>) -> Result<(), Errno> {
-    let directory = &layer.directory;
+fn show_entries(directory: &OwnedFd, but: &BTreeMap<Vec<u8>, Tree>, point: BorrowedFd<'_>) -> Result<(), Errno> {
     for entry in Dir::read_from(directory)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -279,7 +249,7 @@ fn show_entries(layer: &Layer, but: &BTreeMap<Vec<u8>, Tree>, point: BorrowedFd<
             FileType::Directory => new_directory(point, name.to_bytes())?,
             _ => new_file(point, name.to_bytes())?,
         };
-        let mount = bind_how(directory.as_fd(), name, layer.attributes, OpenTreeFlags::AT_SYMLINK_NOFOLLOW)?;
+        let mount = bind_how(directory.as_fd(), name, READ_ONLY, OpenTreeFlags::AT_SYMLINK_NOFOLLOW)?;
         move_to(&mount, place.as_fd())?;
     }
     Ok(())

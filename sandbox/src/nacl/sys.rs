@@ -1,7 +1,7 @@
 //! The system calls that no crate offers in a safe form.
 
 use std::ffi::{CString, c_char, c_int, c_long};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 
 use rustix::io::Errno;
@@ -132,6 +132,15 @@ impl Signals {
         }
     }
 
+    /// A descriptor at which these, which are blocked, arrive; it can be polled.
+    pub(super) fn arriving(&self) -> Result<OwnedFd> {
+        // SAFETY: the pointer is to a live set; what comes back is a new descriptor that nothing else owns.
+        unsafe {
+            let number = check(c_long::from(libc::signalfd(-1, &raw const self.0, libc::SFD_CLOEXEC)))?;
+            Ok(OwnedFd::from_raw_fd(number as c_int))
+        }
+    }
+
     /// Waits until one of these, which are blocked, arrives: its number, and whether the kernel sent it (as it does for keys).
     pub(super) fn wait(&self) -> (c_int, bool) {
         loop {
@@ -144,6 +153,17 @@ impl Signals {
                 return (signal, info.si_code > 0);
             }
         }
+    }
+}
+
+/// The next of the signals that arrive here, see [`Signals::arriving`]: its number, and whether the kernel sent it (as it does for keys).
+pub(super) fn next_signal(arriving: &OwnedFd) -> Result<(c_int, bool)> {
+    // SAFETY: zeros are a `signalfd_siginfo`, and the bytes are the whole of it; the kernel writes one or an error.
+    unsafe {
+        let mut info: libc::signalfd_siginfo = std::mem::zeroed();
+        let size = size_of_val(&info);
+        check(libc::read(arriving.as_raw_fd(), ptr::from_mut(&mut info).cast(), size) as c_long)?;
+        Ok((info.ssi_signo.cast_signed(), info.ssi_code > 0))
     }
 }
 

@@ -32,6 +32,6 @@ fn what_the_engine_needs_works() {
 fn memory_is_bounded() {
     let dest = Dest::new();
     let program = dest.program("hello", false);
-    let ended = dest.run(["--max-memory", "64", &program, "do:hog"]);
-    assert_eq!(ended.lines(), ["hog bounded"], "{ended:?}");
+    let ended = dest.run(["--max-memory", "64", &program, "do:hog", "do:share"]);
+    assert_eq!(ended.lines(), ["hog bounded", "share bounded"], "{ended:?}");
 }

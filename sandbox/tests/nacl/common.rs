@@ -1,4 +1,4 @@
-//! An installation with a stand-in for `sel_ldr`.
+//! An installation with a stand-in for `sel_ldr`, or with `sel_ldr` itself if there is an SDK.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -17,6 +17,14 @@ pub const USERS: [Option<u32>; 2] = [None, Some(65534)];
 pub fn can_be(user: Option<u32>) -> bool {
     user.is_none() || rustix::process::geteuid().is_root()
 }
+
+/// The folder of an SDK in pepper layout, if the tests are given one.
+fn sdk() -> Option<PathBuf> {
+    std::env::var_os("PYNBOX_TEST_NACL_SDK").filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+/// The program that guests are in the tests that run on either.
+pub const GUEST: &str = "/test/guest.nexe";
 
 pub struct Dest {
     directory: TempDir,
@@ -41,17 +49,64 @@ impl Dest {
         Self::of(&directory.path().join("engine"))
     }
 
+    /// With the SDK's engine and [`GUEST`] compiled with its compiler, or with the stand-in that does the same.
+    pub fn for_guests() -> Self {
+        Self::real().unwrap_or_else(|| {
+            let dest = Self::new();
+            dest.program("guest", false);
+            dest
+        })
+    }
+
+    /// With the SDK's engine, [`GUEST`], a library `/test/answer.so`, and a program `/test/unsafe.nexe` with an instruction that no guest may have;
+    /// `None` without an SDK.
+    pub fn real() -> Option<Self> {
+        static PROGRAMS: OnceLock<TempDir> = OnceLock::new();
+        let sdk = sdk()?;
+        let dest = Self::of(&sdk.join("tools/sel_ldr_x86_64"));
+        copy(&sdk.join("tools/irt_core_x86_64.nexe"), &dest.path().join("lib/nacl/irt_core_x86_64.nexe"));
+        let toolchain = sdk.join("toolchain/linux_x86_glibc");
+        for entry in fs::read_dir(toolchain.join("x86_64-nacl/lib")).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            let library =
+                ["c", "dl", "gcc_s", "m", "pthread", "rt"].iter().any(|l| name.starts_with(&format!("lib{l}.so.")));
+            if library || name == "runnable-ld.so" {
+                copy(&path, &dest.root().join("slib").join(name));
+            }
+        }
+        let programs = PROGRAMS.get_or_init(|| {
+            let directory = tempfile::tempdir().unwrap();
+            let compile = |name: &str, source: &str, flags: &[&str]| {
+                let from = directory.path().join(format!("{name}.c"));
+                fs::write(&from, source).unwrap();
+                let compiler = toolchain.join("bin/x86_64-nacl-gcc");
+                let to = directory.path().join(name);
+                let done =
+                    Command::new(compiler).args(["-std=gnu99", "-O1", "-o"]).arg(to).arg(from).args(flags).status();
+                assert!(done.unwrap().success(), "{name}");
+                fs::remove_file(directory.path().join(format!("{name}.c"))).unwrap();
+            };
+            compile("guest.nexe", include_str!("guest.c"), &["-ldl", "-lpthread"]);
+            compile("answer.so", "int answer(void) { return 42; }", &["-shared", "-fPIC"]);
+            compile("unsafe.nexe", "int main(void) { __asm__ volatile(\"syscall\"); return 0; }", &[]);
+            directory
+        });
+        for entry in fs::read_dir(programs.path()).unwrap() {
+            let path = entry.unwrap().path();
+            copy(&path, &dest.root().join("test").join(path.file_name().unwrap()));
+        }
+        Some(dest)
+    }
+
     fn of(engine: &Path) -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         for name in ["bin", "lib/nacl", "packages", "root/test", "root/slib"] {
             fs::create_dir_all(directory.path().join(name)).unwrap();
         }
-        // By another process: see the tests of the other loader.
-        for (from, to) in [(Path::new(env!("CARGO_BIN_EXE_run")), "bin/run"), (engine, "lib/nacl/sel_ldr_x86_64")] {
-            let copied = Command::new("cp").arg(from).arg(directory.path().join(to)).status();
-            assert!(copied.unwrap().success());
-        }
+        copy(Path::new(env!("CARGO_BIN_EXE_run")), &directory.path().join("bin/run"));
+        copy(engine, &directory.path().join("lib/nacl/sel_ldr_x86_64"));
         for file in ["lib/nacl/irt_core_x86_64.nexe", "root/slib/runnable-ld.so"] {
             fs::write(directory.path().join(file), "stands in").unwrap();
         }
@@ -111,6 +166,11 @@ impl Dest {
     }
 }
 
+/// By another process: see the tests of the other loader.
+fn copy(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg("-L").arg(from).arg(to).status().unwrap().success());
+}
+
 fn compile(to: &Path, flags: &[&str]) {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nacl/stand_in.c");
     let done = Command::new("cc").args(["-O1", "-w", "-pthread", "-o"]).arg(to).arg(source).args(flags).status();
@@ -148,8 +208,15 @@ impl Ended {
         assert!(self.status == status && self.err.contains(part), "expected {status} and `{part}`: {self:?}");
     }
 
-    /// The lines after the first, which says what was started.
+    /// The lines after the one of the stand-in, which says what was started; `sel_ldr` itself has none.
     pub fn lines(&self) -> Vec<&str> {
-        self.out.lines().skip_while(|line| !line.starts_with("start ")).skip(1).collect()
+        let lines: Vec<_> = self.out.lines().collect();
+        let started = lines.iter().position(|line| line.starts_with("start "));
+        lines[started.map_or(0, |at| at + 1)..].to_vec()
     }
+}
+
+/// Whether each of these lines tells of an error, whichever.
+pub fn refused(lines: &[&str]) -> bool {
+    lines.iter().all(|line| line.rsplit_once('=').is_some_and(|(_, error)| error.parse().is_ok_and(|e: i32| e != 0)))
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::common::{Dest, USERS};
+use crate::common::{Dest, GUEST, USERS};
 
 #[test]
 fn statuses() {
@@ -18,19 +18,34 @@ fn statuses() {
         assert_eq!(dest.run([program.as_str(), &format!("do:{deed}")]).status, status, "{deed}");
     }
     // As the engine ends for a guest that crashed, and as it crashes itself.
-    for deed in ["exit,-11", "abort", "fault"] {
-        dest.run([program.as_str(), &format!("do:{deed}")])
+    for deed in ["do:exit,-11", "do:abort", "do:fault", "guest:fault"] {
+        dest.run([program.as_str(), deed])
             .assert_error(134, "`/test/hello.nexe` was ended: it did what no program may");
     }
 }
 
 #[test]
-fn signals_reach_the_guest_and_end_the_launcher_as_they_would_end_it() {
+fn a_program_that_the_engine_refuses_is_said_to_be() {
     let dest = Dest::new();
     let program = dest.program("hello", false);
+    let message = "`/test/hello.nexe` can't be run: sel_ldr refuses to load it: Validation failure. Unsafe.";
+    dest.run([program.as_str(), "do:refuse"]).assert_error(2, message);
+}
+
+#[test]
+fn what_the_engine_says_is_for_the_log() {
+    let dest = Dest::for_guests();
+    let ended = dest.run(["-v", GUEST, "guest:fault"]);
+    ended.assert_error(134, "sel_ldr: ** Signal 11 from untrusted code");
+    assert!(!dest.run([GUEST, "guest:fault"]).err.contains("Signal"));
+}
+
+#[test]
+fn signals_reach_the_guest_and_end_the_launcher_as_they_would_end_it() {
+    let dest = Dest::for_guests();
     for user in USERS {
         for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
-            let (mut run, engine) = waiting(&dest, user, &program);
+            let (mut run, engine) = waiting(&dest, user, GUEST);
             kill_process(pid(&run), signal).unwrap();
             let status = run.wait().unwrap();
             assert_eq!(status.signal(), Some(signal.as_raw()), "{user:?} {signal:?}: {status:?}");
@@ -41,10 +56,9 @@ fn signals_reach_the_guest_and_end_the_launcher_as_they_would_end_it() {
 
 #[test]
 fn nothing_outlives_a_launcher_that_is_killed() {
-    let dest = Dest::new();
-    let program = dest.program("hello", false);
+    let dest = Dest::for_guests();
     for user in USERS {
-        let (mut run, engine) = waiting(&dest, user, &program);
+        let (mut run, engine) = waiting(&dest, user, GUEST);
         kill_process(pid(&run), Signal::KILL).unwrap();
         run.wait().unwrap();
         assert!(is_gone(&engine), "{user:?}: {}", engine.display());
@@ -55,10 +69,9 @@ fn nothing_outlives_a_launcher_that_is_killed() {
 
 #[test]
 fn the_engine_is_confined_before_its_first_instruction() {
-    let dest = Dest::new();
-    let program = dest.program("hello", false);
+    let dest = Dest::for_guests();
     for user in USERS {
-        let (mut run, engine) = waiting(&dest, user, &program);
+        let (mut run, engine) = waiting(&dest, user, GUEST);
         let status = std::fs::read_to_string(engine.join("status")).unwrap();
         let field = |name: &str| {
             let line = status.lines().find(|line| line.split(':').next() == Some(name)).unwrap_or_default();
@@ -88,7 +101,7 @@ fn pid(child: &Child) -> Pid {
 
 /// A run whose engine waits to be asked to end, and the engine's folder in `/proc`.
 fn waiting(dest: &Dest, user: Option<u32>, program: &str) -> (Child, PathBuf) {
-    let mut command = dest.command_as(user, [program, "do:wait"]);
+    let mut command = dest.command_as(user, [program, "guest:wait"]);
     let mut run = command.0.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(run.stdout.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap() == "waiting"));

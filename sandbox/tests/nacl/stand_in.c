@@ -1,5 +1,5 @@
-/* Stands in for `sel_ldr` in the launcher's tests: reads its options, then, instead of a guest's code, does what the guest's arguments say, as somebody
-   would who broke out of the guest. Each command prints one line: its name, and 0 or the number of the error. */
+/* Stands in for `sel_ldr` in the launcher's tests: reads its options, then, instead of a guest's code, does what the guest's arguments say: `do:DEED,ABOUT`
+   as somebody would who broke out of the guest, `guest:DEED,ABOUT` as the guest. Each prints one line: its name, and 0 or the number of the error. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -24,6 +24,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "guest.c"
 
 static void say(const char *what, const char *about, long result) {
     int error = errno;
@@ -114,6 +116,10 @@ static void attack(void) {
     say("write device", "", open("/dev/null", O_CREAT | O_EXCL | O_WRONLY, 0600));
     say("remove device", "", unlink("/dev/null"));
     say("write root", "", open("/new", O_CREAT | O_WRONLY, 0600));
+    int unsafe = open("/guest/test/hello.nexe", O_RDONLY);
+    say("guest's code", "", mmap(NULL, 64, PROT_READ | PROT_EXEC, MAP_PRIVATE, unsafe, 0) == MAP_FAILED ? -1 : 0);
+    void *data = mmap(NULL, 64, PROT_READ, MAP_PRIVATE, unsafe, 0);
+    say("guest's data as code", "", mprotect(data, 64, PROT_READ | PROT_EXEC));
     say("write engine", "", open("/engine/sel_ldr_x86_64", O_WRONLY));
 }
 
@@ -149,29 +155,60 @@ static void hog(void) {
     printf("hog %s\n", got < ((size_t)512 << 20) ? "bounded" : "unbounded");
 }
 
+static void share(void) {
+    static char memory[1 << 20] = {1};
+    int shared = shm_open("/y", O_RDWR | O_CREAT, 0600), got = 0;
+    while (got < 300 && write(shared, memory, sizeof memory) == sizeof memory)
+        got++;
+    printf("share %s\n", got >= 16 && got <= 100 ? "bounded" : "unbounded");
+}
+
 /* As `sel_ldr`, which catches what asks it to end, and ends with a negative status. */
 static void end(int signal) {
     _exit(-signal);
 }
 
+/* As `sel_ldr` does with a guest that crashed. */
+static void crash(int signal) {
+    dprintf(2, "\n** Signal %d from untrusted code: pc=0\n", signal);
+    _exit(-signal & 0xff);
+}
+
+static void asked_to_end(void) {
+    for (int each = 0; each < 3; each++)
+        signal((int[]){SIGTERM, SIGINT, SIGHUP}[each], end);
+}
+
 int main(int count, char **words) {
     int option;
-    while ((option = getopt(count, words, "+B:E:h:r:w:l:m:")) != -1)
-        if (option == 'E' || option == 'h' || option == 'r' || option == 'w')
+    while ((option = getopt(count, words, "+B:E:h:r:w:l:m:")) != -1) {
+        if (option == 'E' && guest_variables < 64)
+            guest_environment[guest_variables++] = optarg;
+        if (option == 'w' && !strncmp(optarg, "2:", 2))
+            guest_error = atoi(optarg + 2);
+        else if (option == 'E' || option == 'h' || option == 'r' || option == 'w')
             printf("option %c %s\n", option, optarg);
         else if (option == 'm' && chdir(optarg))
             say("chdir", optarg, -1);
         else if (option == '?')
             exit(99);
-    char **guest = words + optind;
+    }
+    char **arguments = words + optind;
     /* runnable-ld.so --library-path /slib PROGRAM */
-    printf("start %s", *guest);
-    while (*++guest && guest[-1] && strncmp(*guest, "do:", 3))
-        printf(" %s", *guest);
+    printf("start %s", *arguments);
+    while (*++arguments && strncmp(*arguments, "do:", 3) && strncmp(*arguments, "guest:", 6))
+        printf(" %s", *arguments);
     printf("\n");
     fflush(stdout);
-    for (; *guest; guest++) {
-        char *what = *guest + (strncmp(*guest, "do:", 3) ? 0 : 3);
+    for (; *arguments; arguments++) {
+        if (!strncmp(*arguments, "guest:", 6)) {
+            asked_to_end();
+            signal(SIGSEGV, crash);
+            signal(SIGABRT, crash);
+            guest(*arguments + 6);
+            continue;
+        }
+        char *what = *arguments + (strncmp(*arguments, "do:", 3) ? 0 : 3);
         char *about = strchr(what, ',');
         if (about)
             *about++ = 0;
@@ -183,6 +220,8 @@ int main(int count, char **words) {
             needs();
         else if (!strcmp(what, "hog"))
             hog();
+        else if (!strcmp(what, "share"))
+            share();
         else if (!strcmp(what, "list"))
             list(about);
         else if (!strcmp(what, "cat"))
@@ -209,15 +248,20 @@ int main(int count, char **words) {
             gethostname(name, sizeof name);
             printf("host %s\n", name);
         } else if (!strcmp(what, "wait")) {
-            for (int at = 0; at < 3; at++)
-                signal((int[]){SIGTERM, SIGINT, SIGHUP}[at], end);
+            asked_to_end();
             printf("waiting\n");
             fflush(stdout);
             for (;;)
                 poll(NULL, 0, -1);
         } else if (!strcmp(what, "exit"))
             exit(atoi(about));
-        else if (!strcmp(what, "abort"))
+        else if (!strcmp(what, "environment"))
+            for (char **each = environ; *each; each++)
+                printf("environment %s\n", *each);
+        else if (!strcmp(what, "refuse")) {
+            dprintf(2, "[2,1:00:00:00.1] Error while loading \"/guest/x\": Validation failure. Unsafe.\n");
+            exit(1);
+        } else if (!strcmp(what, "abort"))
             abort();
         else if (!strcmp(what, "fault"))
             *(volatile int *)(uintptr_t)atoi("0") = 1;

@@ -1,0 +1,165 @@
+//! What a guest sees and may do: the same with the stand-in and, if there is an SDK, with a program of Native Client on `sel_ldr` itself.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Stdio;
+
+use crate::common::{Dest, GUEST, USERS, refused};
+
+#[test]
+fn words_environment_streams_and_status() {
+    let dest = Dest::for_guests();
+    for user in USERS {
+        let deeds =
+            ["guest:cwd", "guest:variable,A", "guest:variable,B", "guest:variable,PATH", "guest:error", "guest:read,0"];
+        let mut command =
+            dest.command_as(user, ["-E", "A=x y", "-E", "B=", GUEST].into_iter().chain(deeds).chain(["guest:exit,7"]));
+        command.0.env("PATH", "/bin").stdin(Stdio::from(a_file(&dest, "typed")));
+        let ended = command.ended();
+        let expected = ["cwd /", "variable A: x y", "variable B: ", "variable PATH: none", "error=0", "read 0: typed"];
+        assert_eq!((ended.status, ended.lines(), ended.err.as_str()), (7, expected.to_vec(), "an error\n"), "{user:?}");
+    }
+    for status in [0, 1, 134, 245, 250, 255] {
+        assert_eq!(dest.run([GUEST, &format!("guest:exit,{status}")]).status, status);
+    }
+}
+
+#[test]
+fn crashes_are_not_statuses() {
+    let dest = Dest::for_guests();
+    for user in USERS {
+        for deed in ["guest:fault", "guest:abort"] {
+            let ended = dest.run_as(user, [GUEST, "guest:error", deed]);
+            ended.assert_error(134, "was ended: it did what no program may");
+            assert!(ended.err.starts_with("an error\nrun: "), "{ended:?}");
+        }
+    }
+}
+
+#[test]
+fn mounts_are_as_strong_as_their_options() {
+    let dest = Dest::for_guests();
+    let (read, write) = (dest.job("read"), dest.job("write"));
+    fs::set_permissions(dest.root().join("test"), fs::Permissions::from_mode(0o777)).unwrap();
+    let mounts = [
+        format!("{}:/:ro", dest.root().display()),
+        format!("{}:/a/read:ro", read.display()),
+        format!("{}:/job:rw", write.display()),
+    ];
+    for user in USERS {
+        let options = mounts.iter().flat_map(|mount| ["-m", mount]);
+        let deeds = [
+            GUEST,
+            "guest:list,/",
+            "guest:list,/a",
+            "guest:cat,/a/read/file",
+            "guest:write,/a/read/file",
+            "guest:append,/a/read/file",
+            "guest:unlink,/a/read/file",
+            "guest:mkdir,/a/new",
+            "guest:write,/new",
+            "guest:write,/test/new",
+            "guest:chmod,/test/guest.nexe",
+            "guest:touch,/test/guest.nexe",
+            "guest:cat,/job/file",
+            "guest:write,/job/new",
+            "guest:append,/job/new",
+            "guest:mkdir,/job/directory",
+            "guest:chdir,/job",
+            "guest:cwd",
+            "guest:rename,new",
+            "guest:list,.",
+            "guest:rmdir,directory",
+        ];
+        let ended = dest.run_as(user, options.chain(deeds));
+        let read_only = libc::EROFS;
+        let expected = [
+            "list /: a job slib test".to_owned(),
+            "list /a: read".to_owned(),
+            "cat /a/read/file: host".to_owned(),
+            format!("write /a/read/file={read_only}"),
+            format!("append /a/read/file={read_only}"),
+            format!("unlink /a/read/file={read_only}"),
+            format!("mkdir /a/new={read_only}"),
+            format!("write /new={read_only}"),
+            format!("write /test/new={read_only}"),
+            format!("chmod /test/guest.nexe={read_only}"),
+            format!("touch /test/guest.nexe={read_only}"),
+            "cat /job/file: host".to_owned(),
+            "write /job/new=0".to_owned(),
+            "append /job/new=0".to_owned(),
+            "mkdir /job/directory=0".to_owned(),
+            "chdir /job=0".to_owned(),
+            "cwd /job".to_owned(),
+            "rename new=0".to_owned(),
+            "list .: directory file renamed".to_owned(),
+            "rmdir directory=0".to_owned(),
+        ];
+        assert_eq!(ended.lines(), expected, "{user:?}: {ended:?}");
+        assert_eq!(fs::read(write.join("renamed")).unwrap(), b"guestguest");
+        assert_eq!(fs::read(read.join("file")).unwrap(), b"host");
+        fs::remove_file(write.join("renamed")).unwrap();
+    }
+}
+
+#[test]
+fn nothing_leads_out() {
+    let dest = Dest::for_guests();
+    let job = dest.job("job");
+    fs::write(dest.path().join("secret"), "secret").unwrap();
+    symlink(dest.path().join("secret"), job.join("absolute")).unwrap();
+    symlink("../secret", job.join("relative")).unwrap();
+    symlink("/proc/self/root/etc/passwd", job.join("process")).unwrap();
+    symlink("..", job.join("up")).unwrap();
+    let mounts = [format!("{}:/:ro", dest.root().display()), format!("{}:/job:rw", job.display())];
+    for user in USERS {
+        let deeds = [
+            "guest:cat,/job/absolute",
+            "guest:cat,/job/relative",
+            "guest:cat,/job/process",
+            "guest:cat,/job/up/secret",
+            "guest:cat,/job/../secret",
+            "guest:cat,/job/../../secret",
+            "guest:cat,../../../../../../../../etc/passwd",
+            "guest:cat,/etc/passwd",
+            "guest:cat,/engine/sel_ldr_x86_64",
+            "guest:list,/proc",
+            "guest:cat,/proc/self/environ",
+            "guest:list,/dev",
+            "guest:mknod,/job/disk",
+            "guest:write,/job/absolute",
+            "guest:append,/job/relative",
+            "guest:chdir,/job/up/up",
+            "guest:map,/job/file",
+        ];
+        let options = mounts.iter().flat_map(|mount| ["-m", mount]);
+        let ended = dest.run_as(user, options.chain([GUEST]).chain(deeds));
+        assert_eq!(ended.lines().len(), deeds.len(), "{user:?}: {ended:?}");
+        assert!(refused(&ended.lines()), "{user:?}: {ended:?}");
+        // Nor does a link that a guest makes, if it may make one.
+        let options = mounts.iter().flat_map(|mount| ["-m", mount]);
+        let secret = format!("guest:symlink,{}", dest.path().join("secret").display());
+        let ended = dest.run_as(user, options.chain([GUEST, "guest:chdir,/job", &secret, "guest:cat,made"]));
+        assert!(refused(&ended.lines()[2..]), "{user:?}: {ended:?}");
+        let _ = fs::remove_file(job.join("made"));
+    }
+    assert_eq!(fs::read(dest.path().join("secret")).unwrap(), b"secret");
+}
+
+#[test]
+fn threads_time_and_memory() {
+    let dest = Dest::for_guests();
+    for user in USERS {
+        let deeds = ["guest:threads", "guest:sleep", "guest:time"];
+        let ended = dest.run_as(user, [GUEST].into_iter().chain(deeds));
+        assert_eq!(ended.lines(), ["threads: 380", "sleep=0", "time is told"], "{user:?}: {ended:?}");
+        let ended = dest.run_as(user, ["--max-memory", "64", GUEST, "guest:hog"]);
+        assert_eq!(ended.lines(), ["hog bounded"], "{user:?}: {ended:?}");
+    }
+}
+
+fn a_file(dest: &Dest, text: &str) -> fs::File {
+    let path = dest.path().join("typed");
+    fs::write(&path, text).unwrap();
+    fs::File::open(path).unwrap()
+}
