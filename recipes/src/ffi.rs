@@ -1,14 +1,19 @@
-//! What ctypes calls functions and makes callbacks with: the part of libffi's interface that it uses, over the loader's calls.
+//! What ctypes calls functions and makes callbacks with: the part of libffi's interface that it uses, over the loader's calls or in C alone.
 
 use build_graph::dsl::{Compilation, Context, Product};
 
+use crate::toolchains;
+
 pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
     let files = cx.files("recipes/files/ffi");
+    let unit = if cx.target().as_str() == toolchains::NACL { "x86_64.c" } else { "wasm32.c" };
     let objects = cx.compile(&Compilation {
-        units: vec!["ffi.c".to_owned()],
+        units: vec![unit.to_owned()],
         source: Some(files.clone()),
         headers: vec!["ffi.h".to_owned()],
-        flags: ["-std=gnu2x", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"].map(str::to_owned).to_vec(),
+        flags: [&cx.toolchain().standard, "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"]
+            .map(str::to_owned)
+            .to_vec(),
         pic: true,
         ..Compilation::default()
     });

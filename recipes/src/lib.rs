@@ -56,26 +56,25 @@ fn set() -> RecipeSet {
         targets: targets.iter().map(|target| Target((*target).to_owned())).collect(),
         describe,
     };
-    let wasm = &[toolchains::WASM];
     let sandboxed = &[toolchains::WASM, toolchains::NACL];
     let host = &[toolchains::HOST];
     let recipes = vec![
         recipe("sandbox_outer", "0.1.0", sandboxed, sandbox_outer::describe),
         recipe("sandbox_inner", "0.1.0", sandboxed, sandbox_inner::describe),
         recipe("zlib", "1.2.13", sandboxed, zlib::describe),
-        recipe("bzip2", "1.0.8", wasm, bzip2::describe),
-        recipe("libxml2", "2.9.14", wasm, libxml2::describe),
-        recipe("libxslt", "1.1.35", wasm, libxslt::describe),
-        recipe("sqlite", "3.39.4", wasm, sqlite::describe),
-        recipe("openssl", "1.1.1w", wasm, openssl::describe),
-        recipe("ffi", "0.1.0", wasm, ffi::describe),
-        recipe("ncurses", "6.4", wasm, ncurses::describe),
-        recipe("readline", "8.2", wasm, readline::describe),
+        recipe("bzip2", "1.0.8", sandboxed, bzip2::describe),
+        recipe("libxml2", "2.9.14", sandboxed, libxml2::describe),
+        recipe("libxslt", "1.1.35", sandboxed, libxslt::describe),
+        recipe("sqlite", "3.39.4", sandboxed, sqlite::describe),
+        recipe("openssl", "1.1.1w", sandboxed, openssl::describe),
+        recipe("ffi", "0.1.0", sandboxed, ffi::describe),
+        recipe("ncurses", "6.4", sandboxed, ncurses::describe),
+        recipe("readline", "8.2", sandboxed, readline::describe),
         recipe("python-host", "2.7.18", host, python_host::describe),
-        recipe("python", "2.7.18", wasm, python::describe),
-        recipe("python-tests", "2.7.18", wasm, python::tests::describe),
-        recipe("lxml", "4.9.4", wasm, lxml::describe),
-        recipe("tests", "0.1.0", wasm, tests_package::describe),
+        recipe("python", "2.7.18", sandboxed, python::describe),
+        recipe("python-tests", "2.7.18", sandboxed, python::tests::describe),
+        recipe("lxml", "4.9.4", sandboxed, lxml::describe),
+        recipe("tests", "0.1.0", sandboxed, tests_package::describe),
     ];
     RecipeSet { toolchains: vec![toolchains::host(), toolchains::wasm(), toolchains::nacl()], recipes }
 }

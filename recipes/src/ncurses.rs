@@ -18,15 +18,20 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
          make -C panel\n\
          cp include/*.h ../include\n\
          cp lib/libpanelw.a ../lib\n\
-         {} --whole-archive lib/libncursesw.a -o ../lib/libncursesw.so",
+         mkdir shared && cd shared && {} x ../lib/libncursesw.a
+\
+         {} {} *.o -o ../../lib/libncursesw.so {}",
         toolchain.configure.join(" "),
+        toolchain.ar,
         toolchain.link_shared.join(" "),
+        toolchain.soname.as_ref().map(|flag| format!("{flag}libncursesw.so")).unwrap_or_default(),
+        toolchain.shared_libraries.join(" "),
     );
     let runtime = cx.runtime();
     let mut action = cx
         .action("build")
         .heavy()
-        .image("wasm-makefiles")
+        .image(&toolchain.makefiles_image)
         .shell(&script)
         // Its configure looks for headers with the preprocessor alone, which must not find the image's own.
         .env("CC", [&toolchain.cc[..], &toolchain.cflags, &toolchain.pic].concat().join(" "))

@@ -26,9 +26,11 @@ const UNITS: [&str; 18] = [
     "terminal",
 ];
 
+const NACL_UNITS: [&str; 5] = ["descriptors", "entropy", "streams", "system", "waits"];
+
 pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
     if cx.target().as_str() == toolchains::NACL {
-        return libraries_of_nacl(cx);
+        return for_nacl(cx);
     }
     let files = cx.files("recipes/files/sandbox_inner");
     let objects = cx.compile(&Compilation {
@@ -36,7 +38,9 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
         source: Some(files.clone()),
         headers: vec!["src/*.h".to_owned()],
         include: vec![(files.select(["include"]), "/sysroot".to_owned())],
-        flags: ["-std=gnu2x", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"].map(str::to_owned).to_vec(),
+        flags: [&cx.toolchain().standard, "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"]
+            .map(str::to_owned)
+            .to_vec(),
         ..Compilation::default()
     });
     let library = cx.static_library("libsandbox_inner.a", &objects);
@@ -46,14 +50,40 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
     Product { tree: Some(tree), package: Some(package) }
 }
 
-/// Of the SDK's glibc: the dynamic loader, and the libraries that a program may ask for. They lie in `/slib`, because the loader treats
-/// `/lib` as a place of its own.
-fn libraries_of_nacl(cx: &mut Context<'_>) -> Product {
+/// For Native Client. Of the SDK's glibc: the dynamic loader, and the libraries that a program may ask for, stripped. They lie in `/slib`,
+/// because the loader treats `/lib` as a place of its own. Beside them, linked into every program, what the loader can do and this glibc
+/// does not ask it for.
+fn for_nacl(cx: &mut Context<'_>) -> Product {
+    let files = cx.files("recipes/files/sandbox_inner");
+    let objects = cx.compile(&Compilation {
+        units: NACL_UNITS.map(|unit| format!("nacl/{unit}.c")).to_vec(),
+        source: Some(files),
+        headers: vec!["nacl/*.h".to_owned()],
+        flags: [&cx.toolchain().standard, "-Wall", "-Wextra", "-Werror"].map(str::to_owned).to_vec(),
+        ..Compilation::default()
+    });
+    let library = cx.static_library("libsandbox_inner.a", &objects);
+    // A tree of a runtime has headers; this one needs none.
+    let include = cx.empty_directory("include", "include");
+    let tree = cx.merge("tree", [(&library, ""), (&include, "")]);
+
     let sdk = cx.unpacked(toolchains::SDK, toolchains::SDK_STRIP);
     let libraries = "toolchain/linux_x86_glibc/x86_64-nacl/lib";
     let names = ["c", "crypt", "dl", "gcc_s", "m", "pthread", "resolv", "rt", "stdc++", "util"];
     let patterns = names.iter().map(|name| format!("{libraries}/lib{name}.so.*"));
     let patterns: Vec<_> = patterns.chain([format!("{libraries}/runnable-ld.so")]).collect();
-    let package = cx.package([(sdk.select(patterns).strip(libraries), "root/slib")], []);
-    Product { tree: None, package: Some(package) }
+    let strip = cx.toolchain().strip.clone();
+    // Links stay links. What loads programs is loaded by its program headers alone, and is left as it is.
+    let script = format!(
+        "mkdir slib && cp -dR libraries/* slib && chmod -R u+w slib && cd slib && \
+         for file in *.so.*; do [ -L $file ] || {strip} --strip-unneeded $file; done"
+    );
+    let stripped = cx
+        .action("slib")
+        .shell(&script)
+        .input(sdk.select(patterns).except([format!("{libraries}/*.py")]).strip(libraries), "/build/libraries")
+        .output("slib")
+        .finish();
+    let package = cx.package([(stripped.below("slib"), "root/slib")], []);
+    Product { tree: Some(tree), package: Some(package) }
 }

@@ -7,7 +7,7 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
     let objects = cx.compile(&Compilation {
         units: vec!["native.c".to_owned()],
         source: Some(files.clone()),
-        flags: ["-std=gnu2x", "-Wall", "-Werror"].map(str::to_owned).to_vec(),
+        flags: [&cx.toolchain().standard, "-Wall", "-Werror"].map(str::to_owned).to_vec(),
         ..Compilation::default()
     });
     let native = cx.program(&Program { name: "native".to_owned(), objects, ..Program::default() });

@@ -360,6 +360,9 @@ impl<'a> Context<'a> {
     pub fn shared_library(&mut self, library: &SharedLibrary) -> Handle {
         let SharedLibrary { path, .. } = library;
         let mut command = self.toolchain.link_shared.clone();
+        if let Some(soname) = &self.toolchain.soname {
+            command.push(format!("{soname}{}", path.rsplit('/').next().unwrap_or(path)));
+        }
         command.extend(library.flags.iter().cloned());
         command.extend(["-o".to_owned(), path.clone()]);
         let needed: Vec<_> = library.needed.iter().map(|(_, path)| format!("needed/{path}")).collect();
@@ -367,7 +370,7 @@ impl<'a> Context<'a> {
         let script = format!(
             "mkdir -p {folder} && {} $(find objects -name '*.o' | LC_ALL=C sort) {}",
             command.join(" "),
-            needed.join(" ")
+            needed.iter().chain(&self.toolchain.shared_libraries).cloned().collect::<Vec<_>>().join(" ")
         );
         let mut action = self.action(path).shell(&script).output(path);
         for object in &library.objects {

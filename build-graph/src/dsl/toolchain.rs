@@ -10,6 +10,8 @@ pub struct Toolchain {
     pub target: Target,
     /// The image of the lock file in which its tools lie.
     pub image: String,
+    /// The image of the lock file in which packages are built by makefiles of their own; empty where there is none.
+    pub makefiles_image: String,
     /// Symbolic links of that image that maintainer scripts would have made.
     pub image_links: Vec<(String, String)>,
     /// Paths of the image's packages that no build needs.
@@ -20,6 +22,8 @@ pub struct Toolchain {
     pub cc: Vec<String>,
     /// Flags of every compilation.
     pub cflags: Vec<String>,
+    /// The flag for the newest standard of C that it knows, for sources that are written for it.
+    pub standard: String,
     /// Flags of every link.
     pub ldflags: Vec<String>,
     /// Libraries that end the command line of every link.
@@ -28,12 +32,19 @@ pub struct Toolchain {
     pub pic: Vec<String>,
     /// The command that links a shared library, with all flags but its own.
     pub link_shared: Vec<String>,
+    /// What a flag of that command begins with which gives the library the name that others ask for it by; without one, that is the name
+    /// of its file.
+    pub soname: Option<String>,
+    /// Libraries that end that command.
+    pub shared_libraries: Vec<String>,
     /// Flags of the link of a program that loads shared libraries: it offers them what it holds.
     pub loading: Vec<String>,
     /// Libraries that such a program holds whole, because what it loads may need what it does not, in place of `libraries`.
     pub loading_libraries: Vec<String>,
     /// The archiver.
     pub ar: String,
+    /// The program that takes out of libraries what no program needs; empty where links do that.
+    pub strip: String,
     /// The program that makes an archive's index.
     pub ranlib: String,
     /// `--host` and `--build` of configure scripts, and what else they must be told.

@@ -1,10 +1,10 @@
 /*
- * The part of libffi's interface that Python's ctypes uses, for functions of WebAssembly, which the sandbox's loader calls and makes
- * (sandbox/calls.h). Types and calls are those of the C ABI of wasm32: a structure of one scalar is that scalar, any other one and a long
- * double are passed by address.
+ * The part of libffi's interface that Python's ctypes uses. For WebAssembly, functions are called and made by the sandbox's loader
+ * (sandbox/calls.h), after the C ABI of wasm32: a structure of one scalar is that scalar, any other one and a long double are passed by
+ * address. For Native Client, see x86_64.c.
  *
- * It differs from libffi in two ways. A call of a function that has another type than the caller says does not take place, and ffi_call()
- * tells. And the address of a closure is known when it has been prepared, by ffi_closure_address(), not when it is allocated.
+ * It differs from libffi in two ways. Where a call of a function that has another type than the caller says can't take place, ffi_call()
+ * tells. And the address of a closure is known for certain when it has been prepared, by ffi_closure_address(), not when it is allocated.
  */
 #ifndef FFI_H
 #define FFI_H

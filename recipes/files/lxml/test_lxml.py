@@ -3,6 +3,7 @@
 
 import io
 import os
+import sys
 import unittest
 import zlib
 
@@ -20,7 +21,11 @@ class Parsing(unittest.TestCase):
     def test_characters_beyond_ascii(self):
         tree = etree.fromstring(u"<a>\u1234<b c='\u20ac'/></a>")
         self.assertEqual((tree.text, tree[0].get("c")), (u"\u1234", u"\u20ac"))
-        for encoding in ["utf-8", "utf-16", "iso-8859-15", "koi8-r", "shift_jis"]:
+        encodings = ["utf-8", "utf-16"]
+        # Native Client's C library has the tables of the others in files that are not there.
+        if sys.platform != "nacl":
+            encodings += ["iso-8859-15", "koi8-r", "shift_jis"]
+        for encoding in encodings:
             text = u"<a>\u0430</a>" if encoding == "koi8-r" else u"<a>\u3042</a>" if encoding == "shift_jis" else u"<a>\u20ac</a>"
             there = etree.tostring(etree.fromstring(text), encoding=encoding, xml_declaration=True)
             self.assertEqual(etree.fromstring(there).text, text[3:-4], encoding)

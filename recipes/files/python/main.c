@@ -9,6 +9,7 @@
 #include <locale.h>
 #include <string.h>
 
+#ifdef __wasm__
 extern void __wasm_call_ctors(void);
 /* wasi-libc's: reads the arguments and calls main(). */
 extern int __main_void(void);
@@ -24,6 +25,7 @@ _start(void)
     __wasm_call_ctors();
     exit(__main_void());
 }
+#endif
 
 void
 start_settings(void)

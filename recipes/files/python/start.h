@@ -2,8 +2,7 @@
 #ifndef PYNBOX_START_H
 #define PYNBOX_START_H
 
-/* The interpreter in the guest: sys.executable, a file that is there. */
-#define PYTHON_PROGRAM "/python/bin/python.wasm"
+/* PYTHON_PROGRAM, which the recipe defines, is the interpreter in the guest: sys.executable, a file that is there. */
 
 /* Settings that must stand before Py_Initialize(). */
 void start_settings(void);

@@ -20,6 +20,13 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Whose loader knows no links, no modes but the owner's, no flags of descriptors, no waiting for them, and no devices. */
+#ifdef __native_client__
+#define NACL 1
+#else
+#define NACL 0
+#endif
+
 static int failures;
 
 static void check(int good, const char *what, int line)
@@ -63,7 +70,8 @@ static void blocked(void)
     REFUSED(wait(&status));
     REFUSED(waitpid(-1, &status, 0));
     CHECK(popen("true", "r") == NULL && errno == ENOSYS);
-    CHECK(getaddrinfo("localhost", "80", NULL, &found) == EAI_SYSTEM && errno == ENOSYS);
+    /* glibc's resolver says what came of it, not why. */
+    CHECK(getaddrinfo("localhost", "80", NULL, &found) == (NACL ? EAI_NONAME : EAI_SYSTEM) && errno == ENOSYS);
     CHECK(gethostbyname("localhost") == NULL);
 }
 
@@ -110,7 +118,7 @@ static void files(void)
     CHECK(listing("/", top) == 0x3f);
     CHECK(holds("/rw/given", "from outside\n"));
     CHECK(holds("/ro/given", "from outside\n"));
-    CHECK(holds("/rw/link-inside", "from outside\n"));
+    CHECK(NACL || holds("/rw/link-inside", "from outside\n"));
 
     CHECK((file = fopen("/rw/written", "w")) != NULL);
     if (file) {
@@ -132,12 +140,14 @@ static void files(void)
     CHECK(fcntl(fd, F_DUPFD, 60) == 60 && close(60) == 0);
     CHECK(close(fd) == 0 && write(other, "g", 1) == 1 && close(other) == 0);
     CHECK(stat(name, &state) == 0 && state.st_size == 7);
-    CHECK(chmod(name, 0640) == 0 && stat(name, &state) == 0 && (state.st_mode & 0777) == 0640);
+    CHECK(chmod(name, 0640) == 0 && stat(name, &state) == 0 && (state.st_mode & 0777) == (NACL ? 0600 : 0640));
     CHECK(unlink(name) == 0);
     CHECK((file = tmpfile()) != NULL && fclose(file) == 0);
-    char *real = realpath("/rw/./folder/../link-inside", NULL);
-    CHECK(real && strcmp(real, "/rw/given") == 0);
-    free(real);
+    if (!NACL) {
+        char *real = realpath("/rw/./folder/../link-inside", NULL);
+        CHECK(real && strcmp(real, "/rw/given") == 0);
+        free(real);
+    }
 }
 
 static void walls(void)
@@ -161,6 +171,11 @@ static void walls(void)
     FAILS(open("/../../../../../../etc/passwd", O_RDONLY));
     FAILS(open("/etc/passwd", O_RDONLY));
     FAILS(open("/proc/self/environ", O_RDONLY));
+    if (NACL) {
+        FAILS(symlink("../secret", "/rw/mine"));
+        FAILS(readlink("/rw/link-inside", (char[100]){0}, 100));
+        return;
+    }
     CHECK(symlink("../secret", "/rw/mine") == 0);
     FAILS(open("/rw/mine", O_RDONLY));
     FAILS(open("/rw/mine", O_WRONLY | O_TRUNC));
@@ -170,7 +185,7 @@ static void walls(void)
 /* The numbers are Linux's, written out, whatever WASI and wasi-libc have. */
 static void numbers(void)
 {
-    char text[100], small[5];
+    char text[100];
     struct stat state;
     int fd, other = -1;
 
@@ -187,11 +202,24 @@ static void numbers(void)
     CHECK(close(open("/rw/given", O_RDONLY)) == 0 && errno == 0);
     CHECK(strcmp(strerror(2), "No such file or directory") == 0 && strcmp(strerror(38), "Function not implemented") == 0);
     CHECK(strcmp(strerror(0), "Success") == 0 && strcmp(strerror(4000), "Unknown error 4000") == 0);
+#ifndef __GLIBC__ /* whose strerror_r() is another */
+    char small[5];
     CHECK(strerror_r(13, text, sizeof text) == 0 && strcmp(text, "Permission denied") == 0);
     CHECK(strerror_r(13, small, sizeof small) == 34 && strcmp(small, "Perm") == 0);
+#endif
 
     CHECK(O_RDONLY == 0 && O_WRONLY == 1 && O_RDWR == 2 && O_CREAT == 0100 && O_EXCL == 0200 && O_TRUNC == 01000);
     CHECK(O_APPEND == 02000 && O_NONBLOCK == 04000 && O_DIRECTORY == 0200000 && O_NOFOLLOW == 0400000);
+    CHECK(SEEK_SET == 0 && SEEK_CUR == 1 && SEEK_END == 2);
+    CHECK(AF_UNIX == 1 && AF_INET == 2 && AF_INET6 == 10 && SOCK_STREAM == 1 && SOCK_DGRAM == 2 && SOL_SOCKET == 1);
+    CHECK(SIGHUP == 1 && SIGKILL == 9 && SIGUSR1 == 10 && SIGTERM == 15 && SIGCHLD == 17 && SIGSTOP == 19 && SIGWINCH == 28);
+    CHECK(S_ISFIFO(0010000) && !S_ISFIFO(0140000) && S_ISSOCK(0140000) && !S_ISSOCK(0010000));
+    CHECK(stat("/rw", &state) == 0 && (state.st_mode & 0170000) == 0040000);
+    CHECK(fdopen(99, "r") == NULL && errno == 9);
+    CHECK(isatty(99) == 0);
+    if (NACL)
+        return;
+
     CHECK((fd = open("/rw/flags", O_RDWR | O_CREAT | O_EXCL | O_APPEND, 0640)) >= 0);
     CHECK(fcntl(fd, F_GETFL) == (O_RDWR | O_APPEND));
     CHECK(write(fd, "abc", 3) == 3 && lseek(fd, 0, SEEK_SET) == 0 && write(fd, "def", 3) == 3);
@@ -210,13 +238,8 @@ static void numbers(void)
     CHECK((fd = creat("/rw/flags", 0600)) >= 0 && fcntl(fd, F_GETFL) == O_WRONLY && close(fd) == 0);
     CHECK(unlink("/rw/flags") == 0);
 
-    CHECK(stat("/rw", &state) == 0 && (state.st_mode & 0170000) == 0040000);
     CHECK(stat("/dev/null", &state) == 0 && (state.st_mode & 0170000) == 0020000);
     CHECK(lstat("/rw/link-inside", &state) == 0 && (state.st_mode & 0170000) == 0120000);
-    CHECK(S_ISFIFO(0010000) && !S_ISFIFO(0140000) && S_ISSOCK(0140000) && !S_ISSOCK(0010000));
-    CHECK(SEEK_SET == 0 && SEEK_CUR == 1 && SEEK_END == 2);
-    CHECK(AF_UNIX == 1 && AF_INET == 2 && AF_INET6 == 10 && SOCK_STREAM == 1 && SOCK_DGRAM == 2 && SOL_SOCKET == 1);
-    CHECK(SIGHUP == 1 && SIGKILL == 9 && SIGUSR1 == 10 && SIGTERM == 15 && SIGCHLD == 17 && SIGSTOP == 19 && SIGWINCH == 28);
 
     CHECK(chown("/rw/given", 1000, -1) == 0 && chown("/rw/given", 0, 0) == -1 && errno == 1);
     CHECK(chown("/rw/absent", 1000, 1000) == -1 && errno == 2);
@@ -225,7 +248,6 @@ static void numbers(void)
     CHECK(fpathconf(99, _PC_NAME_MAX) == -1 && errno == 9);
     CHECK((fd = open("/rw/given", O_RDONLY)) >= 0 && fdopen(fd, "w") == NULL && errno == 22 && close(fd) == 0);
     CHECK(sysconf(_SC_OPEN_MAX) == 1024 && sysconf(_SC_PAGESIZE) == 65536);
-    CHECK(fdopen(99, "r") == NULL && errno == 9);
 
     struct in_addr address;
     CHECK(inet_pton(AF_INET, "127.0.0.1", &address) == 1 && address.s_addr == htonl(0x7f000001));
@@ -245,8 +267,10 @@ static void waits(void)
     struct timeval moment = {.tv_usec = 2000};
 
     CHECK(POLLIN == 1 && POLLPRI == 2 && POLLOUT == 4 && POLLERR == 8 && POLLHUP == 16 && POLLNVAL == 32);
-    CHECK(poll(fds, 1, 1000) == 1 && fds[0].revents == 1);
-    CHECK(poll(fds, 3, 1000) == 2 && fds[0].revents == 1 && fds[1].revents == 32 && fds[2].revents == 0);
+    if (!NACL) {
+        CHECK(poll(fds, 1, 1000) == 1 && fds[0].revents == 1);
+        CHECK(poll(fds, 3, 1000) == 2 && fds[0].revents == 1 && fds[1].revents == 32 && fds[2].revents == 0);
+    }
     CHECK(close(fd) == 0);
     CHECK(clock_gettime(CLOCK_MONOTONIC, &before) == 0);
     CHECK(poll(NULL, 0, 2) == 0 && select(0, NULL, NULL, NULL, &moment) == 0);

@@ -16,21 +16,30 @@ const OBJECTS: &str = "abstract boolobject bufferobject bytes_methods bytearrayo
 const MODULES: &str = "main gcmodule";
 
 /// Units with flags of their own: what configure and the Makefile would have told them, without times.
-pub(super) const UNITS_WITH_FLAGS: &[(&str, &[&str])] = &[
-    ("Python/getcompiler.c", &["-DCOMPILER=\"[Clang \" __clang_version__ \"]\""]),
-    ("Python/getplatform.c", &["-DPLATFORM=\"wasi\""]),
-    ("Modules/getbuildinfo.c", &["-DDATE=\"Jan  2 1980\"", "-DTIME=\"00:00:00\""]),
-    (
-        "Modules/getpath.c",
-        &[
-            "-DPYTHONPATH=\":plat-wasi:lib-tk\"",
-            "-DPREFIX=\"/python\"",
-            "-DEXEC_PREFIX=\"/python\"",
-            "-DVERSION=\"2.7\"",
-            "-DVPATH=\"\"",
-        ],
-    ),
-];
+pub(super) fn units_with_flags(platform: &str) -> Vec<(&'static str, Vec<String>)> {
+    let flags = |flags: &[&str]| flags.iter().map(|flag| (*flag).to_owned()).collect::<Vec<_>>();
+    vec![
+        ("Python/getcompiler.c", compiler(platform)),
+        ("Python/getplatform.c", vec![format!("-DPLATFORM=\"{platform}\"")]),
+        ("Modules/getbuildinfo.c", flags(&["-DDATE=\"Jan  2 1980\"", "-DTIME=\"00:00:00\""])),
+        (
+            "Modules/getpath.c",
+            [
+                flags(&["-DPREFIX=\"/python\"", "-DEXEC_PREFIX=\"/python\"", "-DVERSION=\"2.7\"", "-DVPATH=\"\""]),
+                vec![format!("-DPYTHONPATH=\":plat-{platform}:lib-tk\"")],
+            ]
+            .concat(),
+        ),
+    ]
+}
+
+/// The compiler's name for `sys.version`: the source knows gcc by itself.
+fn compiler(platform: &str) -> Vec<String> {
+    match platform {
+        "wasi" => vec!["-DCOMPILER=\"[Clang \" __clang_version__ \"]\"".to_owned()],
+        _ => Vec::new(),
+    }
+}
 
 /// All other units, by their paths in the sources.
 pub(super) fn units() -> Vec<String> {

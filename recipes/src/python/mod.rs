@@ -17,7 +17,7 @@ const LIBRARY: &str = "/python/lib/python2.7";
 
 /// What CPython's own build gives to every unit, but for optimisation; integers have digits of 30 bits, which makes long ones several
 /// times faster where a long long is a machine word.
-const FLAGS: [&str; 10] = [
+const FLAGS: [&str; 9] = [
     "-fno-strict-aliasing",
     "-fwrapv",
     "-DNDEBUG",
@@ -27,8 +27,56 @@ const FLAGS: [&str; 10] = [
     "-Iheaders/Include",
     "-w",
     "-Werror=implicit-function-declaration",
-    "-Werror=incompatible-function-pointer-types",
 ];
+
+/// In what the ports to the targets differ.
+struct Port {
+    /// What `sys.platform` says.
+    platform: &'static str,
+    /// What configure is to take the system's name for.
+    system: &'static str,
+    /// Its answers to what configure can't try out.
+    answers: &'static str,
+    /// Options of configure.
+    options: &'static str,
+    /// Flags beside `FLAGS`.
+    flags: &'static [&'static str],
+    /// Units beside `main.c`.
+    start: &'static [&'static str],
+    /// Flags of the interpreter's link.
+    link: &'static [&'static str],
+}
+
+const WASI: Port = Port {
+    platform: "wasi",
+    system: "WASI",
+    answers: "config.wasi.site",
+    // A computed goto becomes a switch in WebAssembly; the interpreter's own switch is as fast and smaller.
+    options: "--without-computed-gotos",
+    flags: &["-Werror=incompatible-function-pointer-types"],
+    start: &["snapshot"],
+    // main.c brings a start of its own.
+    link: &["-nostartfiles"],
+};
+
+const NACL: Port = Port {
+    platform: "nacl",
+    system: "NaCl",
+    answers: "config.nacl.site",
+    options: "--with-computed-gotos",
+    flags: &[],
+    start: &[],
+    link: &[],
+};
+
+fn port(cx: &Context<'_>) -> &'static Port {
+    if cx.target().as_str() == toolchains::NACL { &NACL } else { &WASI }
+}
+
+/// The flags of every unit of the interpreter.
+fn flags(cx: &Context<'_>) -> Vec<String> {
+    FLAGS.iter().chain(port(cx).flags).map(|flag| (*flag).to_owned()).collect()
+}
 
 /// Headers of the sources, and C files that others include.
 const HEADERS: [&str; 7] = [
@@ -77,7 +125,8 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
         .strip("Lib");
     // Constants of Linux's headers, which are those of this system as well.
     let constants = source.select(["Lib/plat-linux2/*.py"]).strip("Lib/plat-linux2");
-    let library = cx.merge("library", [(pure, ""), (constants, "plat-wasi"), (sysconfig.all(), "")]);
+    let own = if port(cx).platform == "nacl" { "plat-nacl" } else { "plat-wasi" };
+    let library = cx.merge("library", [(pure, ""), (constants, own), (sysconfig.all(), "")]);
     let bytecode = bytecode(cx, &library, LIBRARY);
 
     let extensions = extensions(cx, &source, &configured);
@@ -135,12 +184,14 @@ fn configure(cx: &mut Context<'_>, source: &Handle, files: &Handle) -> Handle {
         "Modules/makesetup",
     ]);
     let script = format!(
-        "mkdir work && cd work && ../src/configure {} --prefix=/python --with-threads --without-computed-gotos --disable-ipv6 \
+        "mkdir work && cd work && ../src/configure {} --prefix=/python --with-threads {} --disable-ipv6 \
          --enable-unicode=ucs4 --with-suffix={} --disable-shared && cp pyconfig.h Makefile ..",
         toolchain.configure.join(" "),
+        port(cx).options,
         toolchain.program_suffix,
     );
     let runtime = cx.runtime();
+    let port = port(cx);
     let mut action = cx
         .action("configure")
         .shell(&script)
@@ -149,12 +200,12 @@ fn configure(cx: &mut Context<'_>, source: &Handle, files: &Handle) -> Handle {
         .env("LIBS", toolchain.libraries.join(" "))
         .env("AR", toolchain.ar.clone())
         .env("RANLIB", toolchain.ranlib.clone())
-        .env("CONFIG_SITE", "/build/files/config.site")
-        // config.sub knows no WASI, so it is told of a Linux, and this is what it builds for.
-        .env("MACHDEP", "wasi")
-        .env("ac_sys_system", "WASI")
+        .env("CONFIG_SITE", format!("/build/files/{}", port.answers))
+        // config.sub knows neither WASI nor NaCl, so it is told of a Linux, and this is what it builds for.
+        .env("MACHDEP", port.platform)
+        .env("ac_sys_system", port.system)
         .input(scripts, "/build/src")
-        .input(files.select(["config.site"]), "/build/files")
+        .input(files.select([port.answers]), "/build/files")
         .output("pyconfig.h")
         .output("Makefile");
     if let Some(runtime) = &runtime {
@@ -169,8 +220,8 @@ fn extensions(cx: &mut Context<'_>, source: &Handle, configured: &Handle) -> Vec
     for extension in EXTENSIONS {
         let needs: Vec<_> =
             extension.needs.iter().map(|(recipe, library)| (cx.dependency(recipe), (*library).to_owned())).collect();
-        let flags = FLAGS.iter().copied().filter(|flag| *flag != "-DPy_BUILD_CORE");
-        let flags = flags.chain(extension.flags.split_whitespace()).map(str::to_owned);
+        let flags = flags(cx).into_iter().filter(|flag| *flag != "-DPy_BUILD_CORE");
+        let flags = flags.chain(extension.flags.split_whitespace().map(str::to_owned));
         let mut compilation = Compilation {
             units: extension.sources.split_whitespace().map(|unit| format!("Modules/{unit}")).collect(),
             source: Some(source.clone()),
@@ -203,12 +254,13 @@ fn extensions(cx: &mut Context<'_>, source: &Handle, configured: &Handle) -> Vec
 
 fn interpreter(cx: &mut Context<'_>, source: &Handle, files: &Handle, configured: &Handle) -> Handle {
     let zlib = cx.dependency("zlib");
+    let port = port(cx);
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let base = Compilation {
         source: Some(source.clone()),
         headers: HEADERS.map(str::to_owned).to_vec(),
         include: vec![(configured.select(["pyconfig.h"]), "/build/config".to_owned())],
-        flags: FLAGS.map(str::to_owned).to_vec(),
+        flags: flags(cx),
         ..Compilation::default()
     };
     let compile = |cx: &mut Context<'_>, units: Vec<String>, flags: Vec<String>| {
@@ -216,9 +268,8 @@ fn interpreter(cx: &mut Context<'_>, source: &Handle, files: &Handle, configured
         cx.compile(&Compilation { units, flags, ..base.clone() })
     };
     let mut objects = compile(cx, core::units(), Vec::new());
-    for (unit, flags) in core::UNITS_WITH_FLAGS {
-        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        objects.extend(compile(cx, vec![(*unit).to_owned()], flags));
+    for (unit, flags) in core::units_with_flags(port.platform) {
+        objects.extend(compile(cx, vec![unit.to_owned()], flags));
     }
     for module in MODULES {
         let units = words(module.sources).iter().map(|unit| format!("Modules/{unit}")).collect();
@@ -233,7 +284,7 @@ fn interpreter(cx: &mut Context<'_>, source: &Handle, files: &Handle, configured
     let table = cx.text_file("config.c", "pynbox/config.c", &modules::table(), false);
     let own = cx.merge("own", [(files.select(["*.c"]), "pynbox"), (table.all(), "")]);
     let mut compilation = Compilation {
-        units: ["pynbox/config.c", "pynbox/main.c", "pynbox/snapshot.c"].map(str::to_owned).to_vec(),
+        units: ["config", "main"].iter().chain(port.start).map(|unit| format!("pynbox/{unit}.c")).collect(),
         source: Some(own),
         headers: Vec::new(),
         ..base.clone()
@@ -241,13 +292,14 @@ fn interpreter(cx: &mut Context<'_>, source: &Handle, files: &Handle, configured
     compilation.include.push((source.select(["Include/*.h"]), "/build/headers".to_owned()));
     compilation.include.push((files.select(["*.h"]), "/build/own".to_owned()));
     compilation.flags.push("-Iown".to_owned());
+    let program = format!("-DPYTHON_PROGRAM=\"/python/bin/python{}\"", cx.toolchain().program_suffix);
+    compilation.flags.push(program);
     objects.extend(cx.compile(&compilation));
     cx.program(&Program {
         name: "python".to_owned(),
         objects,
         libraries: vec![(zlib, "z".to_owned())],
         loads: true,
-        // main.c brings a start of its own.
-        flags: vec!["-nostartfiles".to_owned()],
+        flags: port.link.iter().map(|flag| (*flag).to_owned()).collect(),
     })
 }

@@ -12,6 +12,9 @@ pub(crate) const SDK_STRIP: u32 = 1;
 /// Where the compiler lies in the image.
 const BIN: &str = "/opt/nacl-sdk/toolchain/linux_x86_glibc/bin/x86_64-nacl-";
 
+/// glibc 2.9 has the clocks in the first, which needs the second.
+const LIBRARIES: &str = "-Wl,--as-needed -lrt -lcrypt -lpthread";
+
 /// The toolchain of `x86_64-nacl`. Pointers and `long` have 32 bits; the C library is glibc 2.9, and programs are linked with it
 /// dynamically. `_GNU_SOURCE` as in the other targets. NaCl's `configure --host` is one that no `config.sub` of the packages knows, so
 /// they are told of a Linux.
@@ -19,6 +22,7 @@ pub fn nacl() -> Toolchain {
     Toolchain {
         target: Target(NACL.to_owned()),
         image: "nacl".to_owned(),
+        makefiles_image: "nacl-makefiles".to_owned(),
         image_links: links(&[("usr/bin/awk", "mawk")]),
         image_without: documentation(),
         image_sources: vec![ImageSource {
@@ -30,16 +34,22 @@ pub fn nacl() -> Toolchain {
         }],
         cc: words(&format!("{BIN}gcc -m64")),
         cflags: words("-O2 -D_GNU_SOURCE"),
+        standard: "-std=gnu99".to_owned(),
         ldflags: words("-Wl,-s"),
-        libraries: Vec::new(),
+        libraries: words(&format!("-L/sysroot/lib -lsandbox_inner {LIBRARIES}")),
         pic: words("-fPIC"),
         link_shared: words(&format!("{BIN}gcc -m64 -shared -Wl,-s")),
+        shared_libraries: words(LIBRARIES),
+        strip: format!("{BIN}strip"),
+        soname: Some("-Wl,-soname,".to_owned()),
         loading: words("-Wl,--export-dynamic"),
-        loading_libraries: words("-ldl"),
+        loading_libraries: words(
+            "-L/sysroot/lib -Wl,--whole-archive -lsandbox_inner -Wl,--no-whole-archive -lpthread -ldl -lutil -lm",
+        ),
         ar: format!("{BIN}ar"),
         ranlib: format!("{BIN}ranlib"),
         configure: words("--host=x86_64-unknown-linux --build=x86_64-linux-gnu"),
         program_suffix: ".nexe".to_owned(),
-        runtime: None,
+        runtime: Some("sandbox_inner".to_owned()),
     }
 }

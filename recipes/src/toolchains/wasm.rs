@@ -12,6 +12,7 @@ pub fn wasm() -> Toolchain {
     Toolchain {
         target: Target(WASM.to_owned()),
         image: "wasm".to_owned(),
+        makefiles_image: "wasm-makefiles".to_owned(),
         image_links: links(&[("usr/bin/awk", "mawk")]),
         image_without: documentation(),
         image_sources: Vec::new(),
@@ -20,6 +21,7 @@ pub fn wasm() -> Toolchain {
             "-O2 -nostdlibinc -isystem /sysroot/include -isystem /usr/include/wasm32-wasi -D_GNU_SOURCE -D_WASI_EMULATED_SIGNAL \
              -D_WASI_EMULATED_PROCESS_CLOCKS -D_WASI_EMULATED_MMAN -D_WASI_EMULATED_GETPID",
         ),
+        standard: "-std=gnu2x".to_owned(),
         ldflags: words("-Wl,-z,stack-size=8388608 -Wl,--stack-first -Wl,--strip-debug"),
         libraries: words(
             "-L/sysroot/lib -lsandbox_inner -lwasi-emulated-signal -lwasi-emulated-process-clocks -lwasi-emulated-mman \
@@ -34,6 +36,9 @@ pub fn wasm() -> Toolchain {
             "wasm-ld-19 --experimental-pic -shared --export-dynamic --unresolved-symbols=import-dynamic --strip-debug \
              --extra-features=extended-const",
         ),
+        shared_libraries: Vec::new(),
+        strip: String::new(),
+        soname: None,
         loading: words("-Wl,--export-all -Wl,--export-table -Wl,--growable-table -Wl,--export=__stack_pointer")
             .into_iter()
             .chain(ARITHMETIC.split_whitespace().map(|name| format!("-Wl,--undefined=__{name}")))

@@ -1,0 +1,20 @@
+/* What the system is: the same for every guest, whoever runs it. */
+#include <errno.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+int
+uname(struct utsname *name)
+{
+    if (name == NULL) {
+        errno = EFAULT;
+        return -1;
+    }
+    memset(name, 0, sizeof *name);
+    strcpy(name->sysname, "NaCl");
+    strcpy(name->nodename, "(none)");
+    strcpy(name->release, "0.0.0");
+    strcpy(name->version, "0.0.0");
+    strcpy(name->machine, "x86_64");
+    return 0;
+}
