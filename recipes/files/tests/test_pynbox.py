@@ -224,7 +224,8 @@ class Modules(unittest.TestCase):
     def test_damaged(self):
         with open(bz2.__file__, "rb") as module:
             whole = module.read()
-        for length in range(0, len(whole), 97):
+        # glibc's loader reads what the headers promise, wherever the file ends; in the first 64 KiB are the headers and what they tell of.
+        for length in range(0, min(len(whole), 0x10000) if NACL else len(whole), 97):
             self.assertTrue(self.refused(whole[:length]))
 
     def test_foreign(self):
