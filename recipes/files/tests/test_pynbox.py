@@ -206,7 +206,6 @@ class Files(unittest.TestCase):
             os.chdir("/")
 
 
-@not_in_nacl  # There, code of a folder that the guest may write ends the program: bin/test_pynbox.
 class Modules(unittest.TestCase):
     """Files that are no modules are errors of Python's, whatever is wrong with them."""
 
@@ -225,12 +224,13 @@ class Modules(unittest.TestCase):
     def test_damaged(self):
         with open(bz2.__file__, "rb") as module:
             whole = module.read()
-        for length in range(0, len(whole), 97):
+        # glibc's loader reads what the headers promise, wherever the file ends; in the first 64 KiB are the headers and what they tell of.
+        for length in range(0, min(len(whole), 0x10000) if NACL else len(whole), 97):
             self.assertTrue(self.refused(whole[:length]))
 
     def test_foreign(self):
         self.assertIn("module.so", self.refused("\x7fELF" + "\0" * 1000))
-        with open("/python/bin/python.wasm", "rb") as program:
+        with open(sys.executable, "rb") as program:
             self.refused(program.read())
 
     def test_absent(self):
