@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 int
 uname(struct utsname *name)
@@ -16,5 +17,18 @@ uname(struct utsname *name)
     strcpy(name->release, "0.0.0");
     strcpy(name->version, "0.0.0");
     strcpy(name->machine, "x86_64");
+    return 0;
+}
+
+int
+gethostname(char *name, size_t size)
+{
+    static const char host[] = "sandbox";
+
+    if (size < sizeof host) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(name, host, sizeof host);
     return 0;
 }
