@@ -29,6 +29,7 @@ step "the main job, into $work/dest"
 
 step "CPython's own tests in the sandbox"
 "${CARGO_TARGET_DIR:-target}/release/pynbox-build" check python
+"${CARGO_TARGET_DIR:-target}/release/pynbox-build" check lxml
 
 step "every module of the standard library"
 ./scripts/modules.py "$work/dest"

@@ -58,13 +58,15 @@ fn set() -> RecipeSet {
     };
     let sandboxed = &[toolchains::WASM, toolchains::NACL];
     let host = &[toolchains::HOST];
+    // The baseline has them as well.
+    let everywhere = &[toolchains::WASM, toolchains::NACL, toolchains::HOST];
     let recipes = vec![
         recipe("sandbox_outer", "0.1.0", sandboxed, sandbox_outer::describe),
         recipe("sandbox_inner", "0.1.0", sandboxed, sandbox_inner::describe),
-        recipe("zlib", "1.2.13", sandboxed, zlib::describe),
+        recipe("zlib", "1.2.13", everywhere, zlib::describe),
         recipe("bzip2", "1.0.8", sandboxed, bzip2::describe),
-        recipe("libxml2", "2.9.14", sandboxed, libxml2::describe),
-        recipe("libxslt", "1.1.35", sandboxed, libxslt::describe),
+        recipe("libxml2", "2.9.14", everywhere, libxml2::describe),
+        recipe("libxslt", "1.1.35", everywhere, libxslt::describe),
         recipe("sqlite", "3.39.4", sandboxed, sqlite::describe),
         recipe("openssl", "1.1.1w", sandboxed, openssl::describe),
         recipe("ffi", "0.1.0", sandboxed, ffi::describe),
@@ -73,7 +75,8 @@ fn set() -> RecipeSet {
         recipe("python-host", "2.7.18", host, python_host::describe),
         recipe("python", "2.7.18", sandboxed, python::describe),
         recipe("python-tests", "2.7.18", sandboxed, python::tests::describe),
-        recipe("lxml", "4.9.4", sandboxed, lxml::describe),
+        recipe("lxml", "4.9.4", everywhere, lxml::describe),
+        recipe("lxml-tests", "4.9.4", sandboxed, lxml::tests),
         recipe("tests", "0.1.0", sandboxed, tests_package::describe),
     ];
     RecipeSet { toolchains: vec![toolchains::host(), toolchains::wasm(), toolchains::nacl()], recipes }

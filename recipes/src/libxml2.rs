@@ -2,7 +2,7 @@
 
 use build_graph::dsl::{Compilation, Context, Handle, Product, SharedLibrary};
 
-use crate::configured;
+use crate::{configured, toolchains};
 
 /// The units of the library, as its makefile lists them, but for those that open connections (nanohttp, nanoftp), which there are none of.
 const UNITS: &str = "SAX entities encoding error parserInternals parser tree hash list xmlIO xmlmemory uri valid xlink HTMLparser HTMLtree \
@@ -40,6 +40,9 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
     // The archive has one of these already, of another configuration.
     let headers = source.select(["include/libxml/*.h"]).except(["include/libxml/xmlversion.h"]);
     let tree = cx.merge("tree", [(library.all(), ""), (headers, ""), (configured.select(["include/libxml/*.h"]), "")]);
+    if cx.target().as_str() == toolchains::HOST {
+        return Product { tree: Some(tree), package: None };
+    }
     let package = cx.package([(library.below("lib"), "root/slib")], ["sandbox_inner"]);
     Product { tree: Some(tree), package: Some(package) }
 }

@@ -2,7 +2,7 @@
 
 use build_graph::dsl::{Compilation, Context, Handle, Product, SharedLibrary};
 
-use crate::configured;
+use crate::{configured, toolchains};
 
 /// The units of the libraries, as their makefiles list them.
 const XSLT: &str = "attrvt xslt xsltlocale xsltutils pattern templates variables keys numbers extensions extra functions namespaces imports \
@@ -54,6 +54,9 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
             (configured.select(["libxslt/*.h", "libexslt/*.h"]), "include"),
         ],
     );
+    if cx.target().as_str() == toolchains::HOST {
+        return Product { tree: Some(tree), package: None };
+    }
     let libraries = [(xslt.below("lib"), "root/slib"), (exslt.below("lib"), "root/slib")];
     let package = cx.package(libraries, ["sandbox_inner", "libxml2"]);
     Product { tree: Some(tree), package: Some(package) }

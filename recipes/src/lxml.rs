@@ -1,6 +1,8 @@
-//! lxml for the sandbox's Python: four C modules that Cython wrote, and Python files.
+//! lxml for the sandbox's Python: C modules that Cython wrote, and Python files; and for the native one, which it is compared with.
 
-use build_graph::dsl::{Compilation, Context, Product, SharedLibrary};
+use build_graph::dsl::{Compilation, Context, Handle, Product, SharedLibrary};
+
+use crate::toolchains;
 
 /// Where the interpreter finds it in the sandbox.
 const FOLDER: &str = "/python/lib/python2.7/site-packages/lxml";
@@ -20,9 +22,15 @@ const FLAGS: [&str; 9] = [
 ];
 
 pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
+    let is_host = cx.target().as_str() == toolchains::HOST;
     let source = cx.source("lxml", 1);
     let (libxml2, libxslt) = (cx.dependency("libxml2"), cx.dependency("libxslt"));
-    let python = cx.dependency("python");
+    // The baseline is a module of the native Python, which has its headers elsewhere.
+    let headers = if is_host {
+        cx.dependency("python-host").select(["python/include"]).strip("python")
+    } else {
+        cx.dependency("python").select(["include"])
+    };
     let libraries = [
         (libxml2.clone(), "lib/libxml2.so".to_owned()),
         (libxslt.clone(), "lib/libxslt.so".to_owned()),
@@ -35,7 +43,7 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
             source: Some(source.clone()),
             headers: ["src/lxml/*.h", "src/lxml/includes/*.h"].map(str::to_owned).to_vec(),
             include: vec![
-                (python.select(["include"]), "/build/python".to_owned()),
+                (headers.clone(), "/build/python".to_owned()),
                 (libxml2.select(["include"]), "/build/libxml2".to_owned()),
                 (libxslt.select(["include"]), "/build/libxslt".to_owned()),
             ],
@@ -57,6 +65,9 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
     let pure =
         source.select(["src/lxml/**/*.py", "src/lxml/isoschematron/resources/**"]).except(compiled).strip("src/lxml");
     let library = cx.merge("library", [(pure, "")]);
+    if is_host {
+        return native(cx, &library, &built, &libraries);
+    }
     let bytecode = crate::python::bytecode(cx, &library, FOLDER);
     let tests = cx.files("recipes/files/lxml");
     const SITE: &str = "root/python/lib/python2.7/site-packages/lxml";
@@ -65,4 +76,25 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
     content.extend(built.iter().map(|module| (module.below("lxml"), SITE)));
     let package = cx.package(content, ["python", "libxml2", "libxslt"]);
     Product { tree: Some(library), package: Some(package) }
+}
+
+/// The baseline: the modules with their libraries beside them, where the native Python looks for them.
+fn native(cx: &mut Context<'_>, library: &Handle, modules: &[Handle], libraries: &[(Handle, String)]) -> Product {
+    const SITE: &str = "python/lib/python2.7/site-packages/lxml";
+    let mut parts = vec![(library.all(), SITE)];
+    parts.extend(modules.iter().map(|module| (module.below("lxml"), SITE)));
+    parts.extend(libraries.iter().map(|(tree, path)| (tree.select([path]).strip("lib"), SITE)));
+    Product { tree: Some(cx.merge("native", parts)), package: None }
+}
+
+/// lxml's own tests, in a package of their own, with the documentation whose examples are among them.
+pub(crate) fn tests(cx: &mut Context<'_>) -> Product {
+    let source = cx.unpacked("lxml", 1);
+    let tests = source.select(["src/lxml/tests/**"]).strip("src");
+    let documentation = source.select(["doc/**", "samples/**"]).except(["doc/html/**"]);
+    let package = cx.package(
+        [(tests, "root/python/lib/python2.7/site-packages"), (documentation, "root/python/lib/python2.7")],
+        ["lxml"],
+    );
+    Product { tree: None, package: Some(package) }
 }

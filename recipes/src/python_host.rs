@@ -4,6 +4,7 @@ use build_graph::dsl::{Context, Product};
 
 pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
     let source = cx.source("python", 1);
+    let zlib = cx.dependency("zlib");
     let tree = cx
         .action("build")
         .heavy()
@@ -19,7 +20,11 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
              find /build/python -exec touch -h -d @$SOURCE_DATE_EPOCH {} +\n\
              /build/python/bin/python2.7 -m compileall -q /build/python/lib/python2.7 || true",
         )
+        // In the baseline as in the sandbox; its setup.py looks where these point.
+        .env("CPPFLAGS", "-I/build/zlib/include")
+        .env("LDFLAGS", "-L/build/zlib/lib")
         .input(&source, "/build/src")
+        .input(&zlib, "/build/zlib")
         .output("python")
         .finish();
     Product { tree: Some(tree), package: None }

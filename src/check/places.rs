@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::os::unix::fs::{PermissionsExt as _, chown, lchown, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -52,6 +52,13 @@ pub struct Folders {
 }
 
 impl Place {
+    /// Its library, on the host.
+    pub fn library(&self) -> &Path {
+        match self {
+            Self::Sandbox { library, .. } | Self::Native { library, .. } => library,
+        }
+    }
+
     /// The command that runs a file of a suite.
     ///
     /// # Errors
@@ -147,6 +154,24 @@ pub fn copy_one(from: &Path, to: &Path) -> io::Result<()> {
     }
     fs::copy(from, to)?;
     File::options().write(true).open(to)?.set_modified(kind.modified()?)
+}
+
+/// Gives a folder and all in it to whom tests run as, to write in.
+///
+/// # Errors
+/// If an owner or a mode can't be set.
+pub fn lend(folder: &Path) -> io::Result<()> {
+    for entry in WalkDir::new(folder) {
+        let entry = entry?;
+        let mode = entry.metadata()?.permissions().mode();
+        if !entry.path_is_symlink() {
+            fs::set_permissions(entry.path(), fs::Permissions::from_mode(mode | 0o200))?;
+        }
+        if rustix::process::geteuid().is_root() {
+            lchown(entry.path(), Some(NOBODY), Some(NOBODY))?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes a folder and all in it unwritable, or the folders in it writable again.

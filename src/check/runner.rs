@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use build_graph::dsl::Suite;
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::places::{Folders, LINES, Place};
+use super::places::{self, Folders, LINES, Place};
 use super::results::{End, FileResult};
 
 /// How often a running process is looked at.
@@ -69,6 +69,11 @@ impl Runner<'_> {
         let folders = Folders { temporary: own.join("tmp"), results: own.join("results") };
         fs::create_dir_all(&folders.temporary)?;
         fs::create_dir_all(&folders.results)?;
+        for folder in &self.suite.working {
+            let copy = folders.temporary.join(folder);
+            places::copy(&self.place.library().join(folder), &copy)?;
+            places::lend(&copy)?;
+        }
         let log = File::create(own.join("log"))?;
         let mut command = self.place.command(self.suite, file, &folders)?;
         command.stdout(log.try_clone()?).stderr(log);
@@ -124,6 +129,8 @@ mod tests {
             library: path("x"),
             library_at: "/x".to_owned(),
             module: "test".to_owned(),
+            folder: path("test"),
+            working: Vec::new(),
             not_tests: Vec::new(),
             resources: Vec::new(),
             table: path("x"),

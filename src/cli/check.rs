@@ -182,7 +182,7 @@ fn compare(
 
 /// The files to run.
 fn choose(suite: &Suite, options: &Options, dest: &Path) -> Result<Vec<String>, CommandError> {
-    let folder = dest.join(&suite.library).join(suite.module.replace('.', "/"));
+    let folder = dest.join(&suite.library).join(&suite.folder);
     let mut there = BTreeSet::new();
     let entries = fs::read_dir(&folder).map_err(|error| {
         CommandError::input(format!("can't read the tests in `{}`: {error}", folder.display())).hint(format!(

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use build_graph::dsl::assemble;
+use build_graph::graph::Graph;
 use build_graph::ninja::{NinjaSettings, Pool, ninja_text};
 use build_graph::node::Target;
 use clap::Args;
@@ -97,7 +98,8 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let executor = session.find_executor(&project, &store, Ahead::Own);
     let caches = session.caches(&project, &store)?;
     let means = means(&store, &fetch, &executor, &out, &caches);
-    let resolution = resolve(graph, &assembled.contents, &means, &plan::last_trees(&out))?;
+    let resolution = resolve(graph, &assembled.contents, &means, &plan::last_trees(&out))
+        .map_err(|error| blame_override(error, graph, &options.override_source))?;
     // What hangs on nothing that anybody asks for is not run.
     let wanted: BTreeSet<_> = graph.closure(graph.aliases().values().flatten().copied()).into_iter().collect();
     let left: Vec<_> = (0..graph.nodes().len())
@@ -196,6 +198,28 @@ fn unchanged(file: &Path, build_file: &Path, options: &[String], remotes: &str, 
         && last.seen.iter().chain(&last.plan).all(Seen::is_current)
         && fs::read(build_file).is_ok_and(|text| blake3::hash(&text).to_string() == last.build_file);
     same.then_some(last)
+}
+
+/// A recipe's patterns are right for the pinned source: that nothing matches is the fault of what somebody put in its place.
+fn blame_override(error: BuildError, graph: &Graph, overrides: &[String]) -> CommandError {
+    if let BuildError::Node { node, source } = &error
+        && let BuildError::Selection(nothing) = source.as_ref()
+        && let Some(at) = graph.index_of(node)
+    {
+        let inputs: Vec<_> = graph.inputs(at).iter().map(|input| graph.nodes()[*input].name.as_str()).collect();
+        let overriding = overrides.iter().find(|option| {
+            let name = option.split_once('=').map_or(option.as_str(), |(name, _)| name);
+            inputs.contains(&format!("source/{name}/tree").as_str())
+        });
+        if let Some(option) = overriding {
+            return CommandError::input(format!(
+                "`--override-source {option}`: it has nothing that matches `{}`, which `{node}` takes of it",
+                nothing.glob
+            ))
+            .hint("give a folder or an archive that is laid out as the pinned one is (a folder: without the folder at its top)");
+        }
+    }
+    error.into()
 }
 
 /// An override with its path made absolute. What is no override is left for who reads it to complain of.

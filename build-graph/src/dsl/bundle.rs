@@ -41,6 +41,10 @@ pub struct Suite {
     pub resources: Vec<String>,
     /// The document of the project that holds the table of its results.
     pub table: RelPath,
+    /// The folder with the files of that package, below `library`.
+    pub folder: RelPath,
+    /// Folders below `library` of which a test finds a copy of its own, to write in, where it starts.
+    pub working: Vec<String>,
     /// Trees that make up the native Python with what is tested.
     pub native: Vec<NodeName>,
     /// The native interpreter in these trees.

@@ -143,11 +143,7 @@ def main():
     import unittest
     from StringIO import StringIO
 
-    from test import support
-
     make = make_result(unittest, results)
-    support.verbose = 0
-    support.use_resources = resources
 
     # CPython's own raise an exception if a test fails, and what the file has after them does not run.
     def run_suite(suite):
@@ -156,10 +152,21 @@ def main():
     def run_doctest(module, verbosity=None, optionflags=0):
         return run_doctests(results, module)
 
-    support._run_suite = run_suite
-    support.run_doctest = run_doctest
+    try:
+        from test import support
+    except ImportError:
+        # Tests of others do without CPython's.
+        class NotUsed(Exception):
+            pass
 
-    support.record_original_stdout(sys.stdout)
+        failed = NotUsed
+    else:
+        support.verbose = 0
+        support.use_resources = resources
+        support._run_suite = run_suite
+        support.run_doctest = run_doctest
+        support.record_original_stdout(sys.stdout)
+        failed = support.TestFailed
     output = sys.stdout
     printed = sys.stdout = StringIO()
     try:
@@ -179,7 +186,7 @@ def main():
             sys.stdout = output
     except unittest.SkipTest as why:
         results.write("skip", FILE, str(why))
-    except support.TestFailed:
+    except failed:
         if not results.failed:
             results.exception("fail", FILE, sys.exc_info())
     except (Exception, SystemExit):

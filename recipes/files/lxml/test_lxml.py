@@ -21,7 +21,7 @@ class Parsing(unittest.TestCase):
     def test_characters_beyond_ascii(self):
         tree = etree.fromstring(u"<a>\u1234<b c='\u20ac'/></a>")
         self.assertEqual((tree.text, tree[0].get("c")), (u"\u1234", u"\u20ac"))
-        encodings = ["utf-8", "utf-16"]
+        encodings = ["utf-8", "utf-16", "utf16"]
         # Native Client's C library has the tables of the others in files that are not there.
         if sys.platform != "nacl":
             encodings += ["iso-8859-15", "koi8-r", "shift_jis"]

@@ -20,7 +20,8 @@ pub fn host() -> Toolchain {
         ldflags: Vec::new(),
         libraries: Vec::new(),
         pic: Vec::new(),
-        link_shared: words("gcc -shared"),
+        // What a library needs lies beside it.
+        link_shared: words("gcc -shared -s -Wl,-rpath,'$ORIGIN'"),
         shared_libraries: Vec::new(),
         strip: String::new(),
         soname: Some("-Wl,-soname,".to_owned()),

@@ -22,6 +22,17 @@ fn wrong_options_and_what_they_are_answered() {
 }
 
 #[test]
+fn a_folder_in_place_of_a_source_that_is_laid_out_otherwise() {
+    let space = Space::new(&ninjas()[0]);
+    fs::create_dir(space.path("empty")).unwrap();
+    let option = format!("zlib={}", space.path("empty").display());
+    let said = space.fail(&["gen", "--override-source", &option]);
+    assert!(said.starts_with("exit code 2\n"), "{said}");
+    assert!(said.contains("`--override-source zlib=PROJECT/empty`: it has nothing that matches `"), "{said}");
+    assert!(said.contains("laid out as the pinned one is"), "{said}");
+}
+
+#[test]
 fn recipes_that_are_newer_than_the_program_are_refused() {
     let space = Space::new(&ninjas()[0]);
     for folder in ["build-graph/src", "recipes/src"] {
