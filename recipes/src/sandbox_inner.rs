@@ -26,7 +26,7 @@ const UNITS: [&str; 18] = [
     "terminal",
 ];
 
-const NACL_UNITS: [&str; 5] = ["descriptors", "entropy", "streams", "system", "waits"];
+const NACL_UNITS: [&str; 7] = ["descriptors", "entropy", "files", "signals", "streams", "system", "waits"];
 
 pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
     if cx.target().as_str() == toolchains::NACL {

@@ -92,12 +92,11 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
             .hint(format!("there are: {}", names.join(", "))));
     };
     let project = session.project()?;
-    // The default target's results lie at the top, another's in a folder of its name.
+    // What is expected of the default target lies at the top, of another one, whose sandbox has other limits, in a folder of its name.
     let target = session.target(&project, options.target.as_deref());
     let other = Some(target.as_str()).filter(|_| target != session.bundle.default_target);
-    let reasons = project.root.join(EXPECTED).join("reasons.toml");
-    let reasons = Reasons::read(&reasons).map_err(CommandError::input)?;
     let expected_folder = project.root.join(EXPECTED).join(other.unwrap_or_default());
+    let reasons = Reasons::read(&expected_folder.join("reasons.toml")).map_err(CommandError::input)?;
     let expected_path = expected_folder.join(format!("{}.toml", suite.name));
     let mut expected = Expected::read(&expected_path, &reasons).map_err(CommandError::input)?;
 

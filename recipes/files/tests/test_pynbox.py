@@ -286,6 +286,11 @@ class Numbers(unittest.TestCase):
         self.assertEqual((signal.SIGINT, signal.SIGUSR1, signal.SIGTERM, signal.SIGCHLD), (2, 10, 15, 17))
         self.assertEqual(socket.inet_ntop(socket.AF_INET, socket.inet_pton(socket.AF_INET, "10.0.0.1")), "10.0.0.1")
         self.assertEqual(len(os.urandom(1000)), 1000)
+        mask = os.umask(0o22)
+        self.assertEqual(os.umask(mask), 0o22)
+        self.assertEqual((socket.gethostname(), os.getpid(), os.getppid()), ("sandbox", 42, 1))
+        before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        self.assertEqual(signal.signal(signal.SIGTERM, before), signal.SIG_IGN)
         if NACL:
             return
         self.assertEqual(stat.S_IFMT(os.stat("/dev/null").st_mode), 0020000)

@@ -6,7 +6,7 @@
 //!
 //! Names below a mount are opened one by one and links never followed: an earlier guest may have left any.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -154,19 +154,24 @@ impl Tree {
             None => under,
         };
         let Some(layer) = layer else {
-            return lay_in_new(below, path, point, |_| None);
+            make_places(&BTreeMap::new(), &below, point).map_err(failed)?;
+            return lay_at_places(below, path, point, |_| None);
         };
         if layer.access == Access::ReadWrite {
             make_points(&below, path, layer.directory.as_fd())?;
         }
-        if layer.access == Access::ReadWrite || has_points(&below, layer.directory.as_fd()) {
+        // What a program lists at "/" is in the same order on every machine, so that is shown entry by entry.
+        let as_it_is = has_points(&below, layer.directory.as_fd()) && !path.is_root();
+        if layer.access == Access::ReadWrite || as_it_is {
             let flags = if layer.access == Access::ReadWrite { WRITABLE } else { READ_ONLY };
             let mount = bind(layer.directory.as_fd(), c"", flags).map_err(failed)?;
             move_to(&mount, point).map_err(failed)?;
             return lay_onto(below, path, mount.as_fd());
         }
-        show_entries(&layer.directory, &below, point).map_err(failed)?;
-        lay_in_new(below, path, point, |name| {
+        let entries = entries(&layer.directory, &below).map_err(failed)?;
+        make_places(&entries, &below, point).map_err(failed)?;
+        show_entries(&layer.directory, &entries, point).map_err(failed)?;
+        lay_at_places(below, path, point, |name| {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let directory = fs::openat(&layer.directory, name, flags, Mode::empty()).ok()?;
             Some(Layer { directory, access: layer.access })
@@ -174,8 +179,8 @@ impl Tree {
     }
 }
 
-/// Lays trees into a directory of the view's own, where their places are made.
-fn lay_in_new(
+/// Lays trees onto the empty directories of their names.
+fn lay_at_places(
     trees: BTreeMap<Vec<u8>, Tree>,
     path: &GuestPath,
     point: BorrowedFd<'_>,
@@ -183,7 +188,8 @@ fn lay_in_new(
 ) -> Result<(), RootError> {
     for (name, tree) in trees {
         let path = path.child(&name);
-        let point = new_directory(point, &name).map_err(|error| RootError::Point(path.clone(), error))?;
+        let point = fs::openat(point, name.as_slice(), DIRECTORY, Mode::empty())
+            .map_err(|error| RootError::Point(path.clone(), error))?;
         tree.lay(&path, point.as_fd(), under(&name))?;
     }
     Ok(())
@@ -228,8 +234,16 @@ fn make_points(trees: &BTreeMap<Vec<u8>, Tree>, path: &GuestPath, directory: Bor
     Ok(())
 }
 
-/// Shows every entry of a read-only directory in a new one, but for those that a tree takes the place of.
-fn show_entries(directory: &OwnedFd, but: &BTreeMap<Vec<u8>, Tree>, point: BorrowedFd<'_>) -> Result<(), Errno> {
+/// An entry of a directory that is shown in a new one.
+enum Entry {
+    Directory,
+    File,
+    Link(CString),
+}
+
+/// The entries of a directory, but for those that a tree takes the place of.
+fn entries(directory: &OwnedFd, but: &BTreeMap<Vec<u8>, Tree>) -> Result<BTreeMap<Vec<u8>, Entry>, Errno> {
+    let mut entries = BTreeMap::new();
     for entry in Dir::read_from(directory)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -237,20 +251,48 @@ fn show_entries(directory: &OwnedFd, but: &BTreeMap<Vec<u8>, Tree>, point: Borro
             continue;
         }
         let stat = match fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
-            // Gone meanwhile.
             Err(Errno::NOENT) => continue,
             stat => stat?,
         };
-        let place = match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Symlink => {
-                fs::symlinkat(fs::readlinkat(directory, name, Vec::new())?, point, name)?;
-                continue;
-            }
-            FileType::Directory => new_directory(point, name.to_bytes())?,
-            _ => new_file(point, name.to_bytes())?,
+        let entry = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Symlink => Entry::Link(fs::readlinkat(directory, name, Vec::new())?),
+            FileType::Directory => Entry::Directory,
+            _ => Entry::File,
         };
-        let mount = bind_how(directory.as_fd(), name, READ_ONLY, OpenTreeFlags::AT_SYMLINK_NOFOLLOW)?;
-        move_to(&mount, place.as_fd())?;
+        entries.insert(name.to_bytes().to_vec(), entry);
+    }
+    Ok(entries)
+}
+
+/// Makes a place for each entry and each tree in an empty directory of the view's own. A file system in memory lists last what came first.
+fn make_places(
+    entries: &BTreeMap<Vec<u8>, Entry>,
+    trees: &BTreeMap<Vec<u8>, Tree>,
+    point: BorrowedFd<'_>,
+) -> Result<(), Errno> {
+    let names: BTreeSet<_> = entries.keys().chain(trees.keys()).collect();
+    for name in names.into_iter().rev() {
+        match entries.get(name) {
+            Some(Entry::Link(target)) => fs::symlinkat(target, point, name.as_slice())?,
+            Some(Entry::File) => drop(new_file(point, name)?),
+            Some(Entry::Directory) | None => drop(new_directory(point, name)?),
+        }
+    }
+    Ok(())
+}
+
+/// Shows each of these entries of a read-only directory at the place of its name.
+fn show_entries(directory: &OwnedFd, entries: &BTreeMap<Vec<u8>, Entry>, point: BorrowedFd<'_>) -> Result<(), Errno> {
+    for (name, entry) in entries {
+        if matches!(entry, Entry::Link(_)) {
+            continue;
+        }
+        let place = fs::openat(point, name.as_slice(), PATH_ONLY, Mode::empty())?;
+        match bind_how(directory.as_fd(), name.as_slice(), READ_ONLY, OpenTreeFlags::AT_SYMLINK_NOFOLLOW) {
+            // Gone meanwhile.
+            Err(Errno::NOENT) => {}
+            mount => move_to(&mount?, place.as_fd())?,
+        }
     }
     Ok(())
 }

@@ -82,6 +82,17 @@ static void guest_list(const char *path) {
     printf("\n");
 }
 
+/* The names in the order in which they come. */
+static void guest_names(const char *path) {
+    DIR *directory = opendir(at(path));
+    struct dirent *entry;
+    printf("names %s:", path);
+    while (directory && (entry = readdir(directory)))
+        if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+            printf(" %s", entry->d_name);
+    printf("\n");
+}
+
 static void guest_cat(const char *path) {
     char text[4096];
     int file = open(at(path), O_RDONLY);
@@ -184,6 +195,8 @@ static void guest(char *deed) {
     char text[4300];
     if (!strcmp(deed, "list"))
         guest_list(about);
+    else if (!strcmp(deed, "names"))
+        guest_names(about);
     else if (!strcmp(deed, "cat"))
         guest_cat(about);
     else if (!strcmp(deed, "write"))

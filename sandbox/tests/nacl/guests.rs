@@ -103,6 +103,25 @@ fn mounts_are_as_strong_as_their_options() {
 }
 
 #[test]
+fn names_at_the_top_come_in_order() {
+    let dest = Dest::for_guests();
+    for name in ["z", "b", "python", "a"] {
+        fs::create_dir(dest.root().join(name)).unwrap();
+    }
+    fs::write(dest.root().join("file"), "").unwrap();
+    let job = dest.job("job");
+    assert_eq!(dest.run([GUEST, "guest:names,/"]).lines(), ["names /: a b file python slib test z"]);
+    let mounts = [format!("{}:/:ro", dest.root().display()), format!("{}:/job:rw", job.display())];
+    let options = mounts.iter().flat_map(|mount| ["-m", mount]);
+    let ended = dest.run(options.chain([GUEST, "guest:names,/", "guest:cat,/file", "guest:append,/file"]));
+    assert_eq!(
+        ended.lines(),
+        ["names /: a b file job python slib test z", "cat /file: ", "append /file=30"],
+        "{ended:?}"
+    );
+}
+
+#[test]
 fn nothing_leads_out() {
     let dest = Dest::for_guests();
     let job = dest.job("job");

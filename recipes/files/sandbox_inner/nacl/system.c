@@ -1,7 +1,8 @@
-/* What the system is: the same for every guest, whoever runs it. */
+/* What the system and the process are: the same for every guest, whoever runs it. */
 #include <errno.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 int
 uname(struct utsname *name)
@@ -17,4 +18,30 @@ uname(struct utsname *name)
     strcpy(name->version, "0.0.0");
     strcpy(name->machine, "x86_64");
     return 0;
+}
+
+int
+gethostname(char *name, size_t size)
+{
+    static const char host[] = "sandbox";
+
+    if (size < sizeof host) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(name, host, sizeof host);
+    return 0;
+}
+
+/* A constant, as in the other sandbox: nobody is told how many guests there are. */
+pid_t
+getpid(void)
+{
+    return 42;
+}
+
+pid_t
+getppid(void)
+{
+    return 1;
 }
