@@ -62,7 +62,7 @@ fn operations(end: End, number: u32) -> Result<Response<Operations>, Status> {
             };
             let mut answer = operation::Result::Response(Default::default());
             if let operation::Result::Response(any) = &mut answer {
-                any.value = response.encode_to_vec().into();
+                any.value = response.encode_to_vec();
             }
             let done = Operation { name, done: true, result: Some(answer), ..Operation::default() };
             Box::pin(stream::iter([Ok(begun), Ok(done)]))
