@@ -56,6 +56,8 @@ impl Vfs {
                 None => all.push(entry),
             }
         }
+        // By name, whatever the file system's order is: a guest sees the same wherever it was installed.
+        all[2..].sort_by(|a, b| a.name.cmp(&b.name));
         Ok(all)
     }
 
@@ -75,8 +77,7 @@ impl Vfs {
             }
         }
         if traced {
-            // As in [`Trace::told`](super::Trace): neither the file system's order nor its numbers.
-            all.sort_by(|a, b| a.name.cmp(&b.name));
+            // As in [`Trace::told`](super::Trace): not the file system's numbers.
             all.iter_mut().for_each(|entry| entry.ino = 0);
         }
         Ok(())
