@@ -11,6 +11,7 @@ use crate::build::plan::Plan;
 use crate::build::reachable::Reachable;
 use crate::build::{BuildError, cargo_places};
 use crate::install::code_cache::{self, Code};
+use crate::remote::reapi;
 use crate::store::{GcPolicy, Store};
 
 /// What to do with the store.
@@ -152,6 +153,7 @@ fn gc(session: &Session, store: &Store, options: &GcOptions) -> Result<(), Comma
     let code_left = compiled.iter().map(|code| code.bytes).sum::<u64>() - code_removed;
     policy.max_size = policy.max_size.map(|size| size.saturating_sub(left + code_left));
     let report = store.gc(&policy)?;
+    reapi::collect_memos(store).map_err(BuildError::io("remove from", store.root().join("wire")))?;
     println!(
         "removed {} results, {} trees, {} checkouts, {} files ({}), {} of cargo's, {} of compiled code",
         report.results,

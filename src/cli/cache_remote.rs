@@ -186,6 +186,7 @@ fn whence(origin: &Origin) -> String {
         Origin::Here => "the first was made here".to_owned(),
         Origin::Engine(engine) => format!("the first came of the engine `{engine}`"),
         Origin::Cache { remote, .. } => format!("the first came of the remote `{remote}`"),
+        Origin::Pack { .. } => "the first came of a pack that was imported".to_owned(),
     }
 }
 

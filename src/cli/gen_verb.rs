@@ -108,8 +108,9 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     // Another target may want what this machine can't get; that keeps nobody from being done with this one.
     let below = format!("{target}/");
     let own = graph.aliases().iter().filter(|(name, _)| **name == target.0 || name.starts_with(&below));
-    let own: BTreeSet<_> = graph.closure(own.flat_map(|(_, nodes)| nodes.iter().copied())).into_iter().collect();
-    let elsewhere = left.iter().filter(|at| !own.contains(at)).count();
+    let own = own.flat_map(|(_, nodes)| nodes.iter().copied());
+    let own = left_for(own, &left.iter().copied().collect(), |at| graph.inputs(at).iter().copied());
+    let elsewhere = left.len() - own.len();
     let known = graph.nodes().iter().zip(&resolution.states).filter_map(|(node, state)| match state {
         State::Known(digest) => Some((&node.name, *digest)),
         _ => None,
@@ -298,6 +299,22 @@ fn write_stamps(
     Ok(())
 }
 
+/// Those of the nodes that are left which these need. What only a known node is made of is needed by others, if it is left.
+fn left_for<I: Iterator<Item = usize>>(
+    roots: impl Iterator<Item = usize>,
+    left: &BTreeSet<usize>,
+    inputs: impl Fn(usize) -> I,
+) -> BTreeSet<usize> {
+    let mut needed = BTreeSet::new();
+    let mut waiting: Vec<_> = roots.collect();
+    while let Some(at) = waiting.pop() {
+        if left.contains(&at) && needed.insert(at) {
+            waiting.extend(inputs(at));
+        }
+    }
+    needed
+}
+
 fn touch(path: &Path, time: SystemTime) -> Result<(), BuildError> {
     let touch = || fs::File::options().append(true).open(path)?.set_modified(time);
     touch().map_err(BuildError::io("touch", path))
@@ -315,4 +332,20 @@ fn quote(word: &str) -> String {
     let plain =
         !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-=+:,@%".contains(&byte));
     if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_target_needs_of_a_known_node_is_left_for_that_one() {
+        // 0 and 1 are sources; 2 is made of 0 and known, 3 is made of 1; 4 is the other target's, made of 0 and 3.
+        let inputs = [vec![], vec![], vec![0], vec![1], vec![0, 3]];
+        let left = BTreeSet::from([0, 1, 3, 4]);
+        let needed = |root| left_for(std::iter::once(root), &left, |at| inputs[at].iter().copied());
+        assert_eq!(needed(2), BTreeSet::new());
+        assert_eq!(needed(3), BTreeSet::from([1, 3]));
+        assert_eq!(needed(4), BTreeSet::from([0, 1, 3, 4]));
+    }
 }

@@ -11,7 +11,7 @@ use indicatif::HumanBytes;
 
 use super::{CommandError, Session};
 use crate::build::BuildError;
-use crate::build::plan::Plan;
+use crate::build::demand::Stamps;
 use crate::build::reachable::Reachable;
 use crate::remote::envelope::SignedEnvelope;
 use crate::remote::pack::{self, PackError};
@@ -42,20 +42,26 @@ pub(super) struct Import {
 }
 
 pub(super) fn export(session: &Session, options: &Export) -> Result<(), CommandError> {
-    let project = session.project()?;
-    let store = session.store()?;
-    let plan = Plan::open(&session.out(&project))?;
-    let target = session.target(&project, options.target.as_deref());
+    let workplace = session.workplace()?;
+    let (project, store, plan) = (&workplace.project, &workplace.store, &workplace.plan);
+    let target = session.target(project, options.target.as_deref());
     let begins = if options.nodes.is_empty() { vec![format!("{target}/")] } else { options.nodes.clone() };
     if let Some(none) = begins.iter().find(|begin| !plan.names().any(|name| name.starts_with(begin.as_str()))) {
         return Err(CommandError::input(format!("no node's name begins with `{none}`"))
             .hint("names are those that ninja prints, such as `wasm32-wasi/zlib`"));
     }
-    let reachable = Reachable::of(&plan, &store, |name| begins.iter().any(|begin| name.starts_with(begin.as_str())))?;
+    let reachable = Reachable::of(plan, store, |name| begins.iter().any(|begin| name.starts_with(begin.as_str())))?;
     if let [first, ..] = &reachable.unknown[..] {
         let count = reachable.unknown.len();
         return Err(CommandError::input(format!("`{first}` and what needs it are not built yet ({count} nodes)"))
             .hint("build first: `pynbox-build gen && ninja`"));
+    }
+    // Of what a remote had when `gen` asked, the store has the trees alone; of what was lost, not even all of these.
+    let demand = workplace.demand(Stamps::Current);
+    for (name, key) in &reachable.nodes {
+        if store.whole_result(*key)?.is_none() {
+            demand.obtain(name)?;
+        }
     }
     let keys: BTreeSet<NodeKey> = reachable.keys.into_iter().collect();
     let file = std::path::absolute(&options.file).map_err(BuildError::io("find", &options.file))?;
@@ -64,9 +70,9 @@ pub(super) fn export(session: &Session, options: &Export) -> Result<(), CommandE
     let temporary = tempfile::Builder::new().prefix(".new-").tempfile_in(folder).map_err(io("write"))?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let whole = temporary.as_file().try_clone().map_err(io("write"))?;
-    let trust = session.trust(&project)?;
+    let trust = session.trust(project)?;
     let amount =
-        pack::write(&store, &keys, &trust, now, whole).map_err(|error| failed("write", &options.file, error))?;
+        pack::write(store, &keys, &trust, now, whole).map_err(|error| failed("write", &options.file, error))?;
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     temporary.as_file().set_permissions(mode).map_err(io("write"))?;
     let length = temporary.as_file().metadata().map_err(io("look at"))?.len();
@@ -93,12 +99,7 @@ pub(super) fn import(session: &Session, options: &Import) -> Result<(), CommandE
         let judged =
             trust.judge(signed.envelope.key, signed, options.unsigned).map_err(|distrust| distrust.to_string());
         // What nobody vouches for is not signed on by this machine either.
-        let origin = |signed_by_one| Origin::Cache {
-            remote: "a pack".to_owned(),
-            signed: signed_by_one,
-            engine: signed.envelope.engine.clone(),
-        };
-        judged.map(origin)
+        judged.map(|signed_by_one| Origin::Pack { signed: signed_by_one, engine: signed.envelope.engine.clone() })
     };
     let (taken, problem) =
         pack::read(&store, file, &mut accept).map_err(|error| failed("read", &options.file, error))?;

@@ -125,7 +125,7 @@ fn computed_by(origin: &Origin) -> Option<String> {
     match origin {
         Origin::Here => None,
         Origin::Engine(engine) => Some(engine.clone()),
-        Origin::Cache { engine, .. } => engine.clone(),
+        Origin::Cache { engine, .. } | Origin::Pack { engine, .. } => engine.clone(),
     }
 }
 
@@ -280,7 +280,7 @@ impl Reading<'_> {
     fn finish(mut self) -> Result<Taken, StoreError> {
         let mut blobs = BTreeSet::new();
         for (envelope, origin) in std::mem::take(&mut self.accepted) {
-            let unsigned = matches!(origin, Origin::Cache { signed: false, .. });
+            let unsigned = matches!(origin, Origin::Cache { signed: false, .. } | Origin::Pack { signed: false, .. });
             if !self.store.missing(&envelope.tree)?.is_empty() {
                 continue;
             }

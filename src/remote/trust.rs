@@ -127,8 +127,9 @@ impl Trust {
         let engine = match origin {
             Origin::Here => None,
             Origin::Engine(engine) => Some(engine),
-            Origin::Cache { signed: true, engine, .. } => engine.as_ref(),
+            Origin::Cache { signed: true, engine, .. } | Origin::Pack { signed: true, engine } => engine.as_ref(),
             Origin::Cache { remote, .. } => return Err(format!("it came unsigned from the remote `{remote}`")),
+            Origin::Pack { .. } => return Err("it came unsigned, in a pack that was imported".to_owned()),
         };
         match engine {
             Some(engine) if !self.engines.contains(engine) => {

@@ -379,23 +379,24 @@ pub(super) fn open_to_read(dir: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> 
     }
 }
 
-/// The digest and length of all that a reader gives.
-pub(super) fn hash_stream(reader: &mut dyn Read) -> io::Result<(BlobDigest, u64)> {
-    let mut buffer = vec![0; SMALL as usize];
+/// The digest and length of all that a reader gives. What comes next is read while what came is hashed.
+pub(super) fn hash_stream(reader: &mut (dyn Read + Send)) -> io::Result<(BlobDigest, u64)> {
+    let (mut now, mut next) = (vec![0; SMALL as usize], vec![0; SMALL as usize]);
     let mut hasher = blake3::Hasher::new();
     let mut size = 0;
-    loop {
-        let filled = fill(reader, &mut buffer)?;
-        if filled == buffer.len() {
-            hasher.update_rayon(&buffer[..filled]);
-        } else {
-            hasher.update(&buffer[..filled]);
-        }
+    let mut filled = fill(reader, &mut now)?;
+    while filled == now.len() {
+        let hash = || {
+            hasher.update_rayon(&now);
+        };
+        let ((), read) = rayon::join(hash, || fill(reader, &mut next));
         size += filled as u64;
-        if filled < buffer.len() {
-            return Ok((BlobDigest::from_bytes(*hasher.finalize().as_bytes()), size));
-        }
+        filled = read?;
+        std::mem::swap(&mut now, &mut next);
     }
+    hasher.update(&now[..filled]);
+    size += filled as u64;
+    Ok((BlobDigest::from_bytes(*hasher.finalize().as_bytes()), size))
 }
 
 /// Reads until the buffer is full or the reader is at its end.

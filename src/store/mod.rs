@@ -11,6 +11,7 @@
 //! | `checkouts/BOOT/DIGEST-MODE` | a whole tree as files, shared by whoever needs it; of use until the machine starts anew |
 //! | `locks/` | locks of keys and of checkouts |
 //! | `tmp/SESSION/` | what is not finished |
+//! | `remotes/`, `wire/` | what remotes' modules remember: circuits, the servers' digests of our trees |
 //! | `gate`, `gc`, `generation` | a lock between look-ups and removals, a lock between removals, a counter of removals |
 //!
 //! # What holds at any moment

@@ -39,6 +39,13 @@ pub enum Origin {
         /// Which engine computed it, as the signer says; `None`: the signer's own machine.
         engine: Option<String>,
     },
+    /// Taken from a file that was imported.
+    Pack {
+        /// Whether a trusted key had signed it.
+        signed: bool,
+        /// Which engine computed it, as the signer says; `None`: the signer's own machine.
+        engine: Option<String>,
+    },
 }
 
 impl Origin {

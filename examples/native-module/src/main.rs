@@ -2,10 +2,12 @@
 //!
 //! In this folder (`docs/native-modules.md` goes through it line by line):
 //!
-//!     cargo build --release
-//!     native-module gen && ninja python editdistance
-//!     native-module install DEST && native-module install DEST editdistance
-//!     DEST/bin/run python -c 'import editdistance; print editdistance.distance("kitten", "sitting")'
+//! ```sh
+//! cargo build --release
+//! native-module gen && ninja python editdistance
+//! native-module install DEST && native-module install DEST editdistance
+//! DEST/bin/run python -c 'import editdistance; print editdistance.distance("kitten", "sitting")'
+//! ```
 
 use std::process::ExitCode;
 

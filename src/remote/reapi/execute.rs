@@ -34,10 +34,15 @@ impl Client {
     ) -> Result<proto::ExecuteResponse, ReapiError> {
         let mut operation: Option<String> = None;
         let mut attempt = 1;
+        // Operations that the server began. That it begins one more is no sign that the next will end well.
+        let mut begun = 0;
         loop {
             let began = match &operation {
                 Some(name) => self.wait_for(name.clone()).await,
-                None => self.ask(action, function, skip_cache).await,
+                None => {
+                    begun += 1;
+                    self.ask(action, function, skip_cache).await
+                }
             };
             let seen = match began {
                 Ok(stream) => self.watch(stream, &mut operation, &mut attempt).await?,
@@ -65,7 +70,8 @@ impl Client {
                 Seen::Broken(status) => return Err(self.failed("executing", &status)),
             };
             let again = may_pass(status.code()) || matches!(status.code(), Code::NotFound | Code::Unimplemented);
-            if !again || attempt >= self.endpoint().attempts {
+            let most = self.endpoint().attempts;
+            if !again || attempt >= most || (operation.is_none() && begun >= most) {
                 return Err(self.failed("executing", &status));
             }
             tokio::time::sleep(pause(attempt)).await;

@@ -153,7 +153,85 @@ pub(super) fn note(store: &Store, client: &Client, tree: TreeDigest, has: bool) 
     let _ = if has { write(store, &place, "") } else { fs::remove_file(&place) };
 }
 
+/// Removes memos of trees that the store no longer has, and notes of what engines had that are too old to count. Gives how many.
+///
+/// # Errors
+/// [`io::Error`] if a folder can't be read, or a file can't be removed.
+pub fn collect(store: &Store) -> io::Result<u64> {
+    let trees = store.root().join("trees");
+    let mut removed = 0;
+    for kind in entries(&store.root().join("wire"))? {
+        let notes = kind.file_name().is_some_and(|name| name == "seen");
+        for shard in entries(&kind)? {
+            for file in entries(&shard)? {
+                let kept = if notes {
+                    let age = fs::metadata(&file).and_then(|metadata| metadata.modified()).map(|at| at.elapsed());
+                    // What is of the future counts as new.
+                    age.is_ok_and(|age| age.map_or(true, |age| age < FRESH))
+                } else {
+                    let name = file.strip_prefix(&kind).unwrap_or(&file);
+                    trees.join(name).exists()
+                };
+                if !kept {
+                    match fs::remove_file(&file) {
+                        Ok(()) => removed += 1,
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+        }
+    }
+    Ok(removed)
+}
+
+/// What is in a folder; nothing if there is none.
+fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    match fs::read_dir(folder) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
 /// The error of the store, as one of the server's: the engine can't be given what is not there.
 pub(super) fn own(error: &StoreError) -> ReapiError {
     ReapiError::Settings(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use build_graph::RelPath;
+
+    use super::*;
+
+    #[test]
+    fn a_memo_goes_with_its_tree_and_a_note_with_its_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let function = DigestFunction::Sha256;
+        let memo = |salt: &str| {
+            let mut tree = Tree::new();
+            for number in 0..WORTH {
+                let entry = store.put_bytes(format!("{salt} {number}").as_bytes(), false).unwrap();
+                tree.insert(RelPath::new(format!("{number}")).unwrap(), entry).unwrap();
+            }
+            let made = wire_tree(&store, function, &tree).unwrap();
+            let place = place(&store, digest::name(function), tree.digest().as_bytes());
+            assert_eq!(read(&place, &tree).unwrap().root, made.root);
+            (tree, place)
+        };
+        let (kept, kept_place) = memo("kept");
+        let (_, lost_place) = memo("lost");
+        store.put_tree(&kept).unwrap();
+        let client = Client::new(super::super::Endpoint::new("grpc://127.0.0.1:1")).unwrap();
+        note(&store, &client, kept.digest(), true);
+        assert_eq!(collect(&store).unwrap(), 1);
+        assert!(kept_place.exists() && !lost_place.exists() && had_lately(&store, &client, kept.digest()));
+        let old = std::time::SystemTime::now() - 2 * FRESH;
+        let file = fs::File::options().append(true).open(seen(&store, &client, kept.digest())).unwrap();
+        file.set_modified(old).unwrap();
+        assert_eq!(collect(&store).unwrap(), 1);
+        assert!(kept_place.exists() && !seen(&store, &client, kept.digest()).exists());
+    }
 }

@@ -5,10 +5,17 @@
 
 mod builds;
 mod determinism;
+#[allow(dead_code)]
+#[path = "../../../../tests/reapi/servers.rs"]
+mod engines;
 mod fast_path;
+mod jobs;
 mod messages;
 mod pack;
 mod remotes;
+#[allow(dead_code)]
+#[path = "../../../../tests/remote/servers.rs"]
+mod servers;
 mod space;
 mod trouble;
 

@@ -4,6 +4,19 @@ use std::fs;
 
 use super::space::{Space, ninjas};
 
+/// As in `pynbox-build source list | true`.
+#[test]
+fn a_reader_that_has_gone_ends_a_command_quietly() {
+    let space = Space::new("ninja");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = space.tool(&["source", "list"]).stdout(writer).output().unwrap();
+    assert_eq!(output.status.code(), Some(128 + 13));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    let output = space.tool(&["source", "list"]).output().unwrap();
+    assert!(output.status.success() && output.stdout.len() > 1000, "there is something to write");
+}
+
 #[test]
 fn wrong_options_and_what_they_are_answered() {
     let space = Space::new(&ninjas()[0]);

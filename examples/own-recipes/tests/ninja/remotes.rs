@@ -95,6 +95,22 @@ fn a_second_machine_runs_nothing_and_fetches_only_what_it_asks_for() {
 }
 
 #[test]
+fn what_is_known_but_not_there_is_fetched_for_a_pack() {
+    let shared = Shared::new();
+    let reader = shared.reader();
+    assert_eq!(reader.generate(), 0);
+    let said = reader.run(&["cache", "export", "greeting.pack", GRAPH]);
+    assert!(said.contains(" results with ") && !said.contains("run x86_64-linux/"), "{said}");
+    let mut third = shared.writer.clone_to_another_folder();
+    third.use_empty_store();
+    fs::copy(reader.path("greeting.pack"), third.path("greeting.pack")).unwrap();
+    third.run(&["cache", "import", "--unsigned", "greeting.pack"]);
+    fs::write(third.path("pynbox.toml"), "").unwrap();
+    assert_eq!(third.generate(), 0);
+    assert_eq!(third.output(), GREETING);
+}
+
+#[test]
 fn an_edit_runs_its_unit_alone_with_the_others_bytes() {
     let shared = Shared::new();
     let reader = shared.reader();

@@ -1,5 +1,6 @@
 //! A project of its own in a folder of its own, and what one does in it.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -26,6 +27,8 @@ pub(crate) struct Space {
     program: PathBuf,
     /// Runs everything as this user, who owns it all then.
     pub(crate) user: Option<u32>,
+    /// Variables of all that it runs.
+    pub(crate) environment: Vec<(&'static str, OsString)>,
 }
 
 impl Space {
@@ -51,7 +54,14 @@ impl Space {
 
     fn empty(ninja: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self { folder, store: None, ninja: ninja.to_owned(), program: EXECUTABLE.into(), user: None }
+        Self {
+            folder,
+            store: None,
+            ninja: ninja.to_owned(),
+            program: EXECUTABLE.into(),
+            user: None,
+            environment: Vec::new(),
+        }
     }
 
     /// The same project elsewhere, without what was built.
@@ -63,6 +73,15 @@ impl Space {
             let file = file.unwrap();
             fs::copy(file.path(), other.sources().join(file.file_name())).unwrap();
         }
+        other
+    }
+
+    /// A clean clone by git of the project, which is a repository.
+    pub(crate) fn git_clone(&self) -> Self {
+        let other = Self::empty(&self.ninja);
+        let done =
+            Command::new("git").args(["clone", "--quiet"]).arg(self.path("")).arg(other.path("")).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         other
     }
 
@@ -273,6 +292,7 @@ impl Space {
             None => Command::new(program),
         };
         command.current_dir(self.folder.path()).stdin(Stdio::null());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         if let Some(store) = &self.store {
             command.env("PYNBOX_CACHE", store.path());
         }

@@ -1,0 +1,179 @@
+//! An engine of our own, which ends operations as it is told to: what a client does about each end.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
+use bazel_remote_apis::google::longrunning::{Operation, operation};
+use bazel_remote_apis::google::rpc;
+use futures_util::{Stream, stream};
+use prost::Message as _;
+use proto::capabilities_server::{Capabilities, CapabilitiesServer};
+use proto::execution_server::{Execution, ExecutionServer};
+use pynbox_build::remote::DigestFunction;
+use pynbox_build::remote::reapi::{Client, Endpoint, ReapiError, digest};
+use tokio::net::TcpListener;
+use tonic::{Code, Request, Response, Status};
+
+/// What comes of an operation that is asked for or waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// It is done, with this code of the engine's own.
+    Done(Code),
+    /// It begins, and then the stream ends.
+    Lost,
+    /// The call itself fails.
+    Refused(Code),
+}
+
+#[derive(Clone)]
+struct Scripted {
+    executions: Arc<Mutex<Vec<End>>>,
+    waits: Arc<Mutex<Vec<End>>>,
+    asked: Arc<AtomicU32>,
+    waited: Arc<AtomicU32>,
+}
+
+type Operations = Pin<Box<dyn Stream<Item = Result<Operation, Status>> + Send>>;
+
+/// The last of a script is said again for ever.
+fn next(script: &Mutex<Vec<End>>) -> End {
+    let mut script = script.lock().unwrap();
+    if script.len() > 1 { script.remove(0) } else { script[0] }
+}
+
+fn operations(end: End, number: u32) -> Result<Response<Operations>, Status> {
+    let name = format!("operation {number}");
+    let begun = Operation { name: name.clone(), ..Operation::default() };
+    let messages: Operations = match end {
+        End::Refused(code) => return Err(Status::new(code, "refused")),
+        End::Lost => Box::pin(stream::iter([Ok(begun)])),
+        End::Done(code) => {
+            let response = proto::ExecuteResponse {
+                status: Some(rpc::Status {
+                    code: code as i32,
+                    message: "said so".to_owned(),
+                    ..rpc::Status::default()
+                }),
+                result: Some(proto::ActionResult { exit_code: 7, ..proto::ActionResult::default() }),
+                ..proto::ExecuteResponse::default()
+            };
+            let mut answer = operation::Result::Response(Default::default());
+            if let operation::Result::Response(any) = &mut answer {
+                any.value = response.encode_to_vec();
+            }
+            let done = Operation { name, done: true, result: Some(answer), ..Operation::default() };
+            Box::pin(stream::iter([Ok(begun), Ok(done)]))
+        }
+    };
+    Ok(Response::new(messages))
+}
+
+#[tonic::async_trait]
+impl Execution for Scripted {
+    type ExecuteStream = Operations;
+    type WaitExecutionStream = Operations;
+
+    async fn execute(&self, _: Request<proto::ExecuteRequest>) -> Result<Response<Operations>, Status> {
+        let number = self.asked.fetch_add(1, Ordering::SeqCst);
+        operations(next(&self.executions), number)
+    }
+
+    async fn wait_execution(&self, _: Request<proto::WaitExecutionRequest>) -> Result<Response<Operations>, Status> {
+        self.waited.fetch_add(1, Ordering::SeqCst);
+        operations(next(&self.waits), self.asked.load(Ordering::SeqCst) - 1)
+    }
+}
+
+#[tonic::async_trait]
+impl Capabilities for Scripted {
+    async fn get_capabilities(
+        &self,
+        _: Request<proto::GetCapabilitiesRequest>,
+    ) -> Result<Response<proto::ServerCapabilities>, Status> {
+        Ok(Response::new(proto::ServerCapabilities {
+            cache_capabilities: Some(proto::CacheCapabilities {
+                digest_functions: vec![proto::digest_function::Value::Sha256 as i32],
+                ..Default::default()
+            }),
+            execution_capabilities: Some(proto::ExecutionCapabilities {
+                exec_enabled: true,
+                digest_function: proto::digest_function::Value::Sha256 as i32,
+                digest_functions: vec![proto::digest_function::Value::Sha256 as i32],
+                ..Default::default()
+            }),
+            ..Default::default()
+        }))
+    }
+}
+
+/// Executes one action on an engine with these scripts: what came of it, and how often the engine was asked and waited for.
+fn execute(executions: &[End], waits: &[End]) -> (Result<i32, ReapiError>, u32, u32) {
+    let scripted = Scripted {
+        executions: Arc::new(Mutex::new(executions.to_vec())),
+        waits: Arc::new(Mutex::new(waits.to_vec())),
+        asked: Arc::default(),
+        waited: Arc::default(),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let url = format!("grpc://{}", listener.local_addr().unwrap());
+    let router = tonic::transport::Server::builder()
+        .add_service(CapabilitiesServer::new(scripted.clone()))
+        .add_service(ExecutionServer::new(scripted.clone()));
+    let incoming = stream::unfold(listener, |listener| async {
+        let accepted = listener.accept().await.map(|(connection, _)| connection);
+        Some((accepted, listener))
+    });
+    runtime.spawn(router.serve_with_incoming(incoming));
+    let client = Client::new(Endpoint { deadline: Duration::from_secs(2), attempts: 3, ..Endpoint::new(url) }).unwrap();
+    let action = digest::of(DigestFunction::Sha256, b"an action");
+    let result = client.execute(&action, false).map(|response| response.result.unwrap_or_default().exit_code);
+    (result, scripted.asked.load(Ordering::SeqCst), scripted.waited.load(Ordering::SeqCst))
+}
+
+const NEVER: &[End] = &[End::Refused(Code::NotFound)];
+
+#[test]
+fn an_engine_that_ends_every_operation_with_an_error_is_given_up() {
+    for code in [Code::Internal, Code::Unavailable, Code::ResourceExhausted, Code::Aborted] {
+        let (result, asked, _) = execute(&[End::Done(code)], NEVER);
+        let why = result.unwrap_err().to_string();
+        assert!(why.contains("said so"), "{code:?}: {why}");
+        assert_eq!(asked, 3, "{code:?}");
+    }
+}
+
+#[test]
+fn an_error_that_will_not_pass_is_not_tried_again() {
+    for code in [Code::InvalidArgument, Code::PermissionDenied, Code::FailedPrecondition] {
+        let (result, asked, _) = execute(&[End::Done(code)], NEVER);
+        assert!(result.is_err(), "{code:?}");
+        assert_eq!(asked, 1, "{code:?}");
+    }
+}
+
+#[test]
+fn a_busy_engine_is_asked_again() {
+    let busy = End::Refused(Code::ResourceExhausted);
+    let (result, asked, _) = execute(&[busy, End::Done(Code::Unavailable), End::Done(Code::Ok)], NEVER);
+    assert_eq!((result.unwrap(), asked), (7, 3));
+}
+
+#[test]
+fn who_loses_the_stream_waits_for_the_same_operation() {
+    let (result, asked, waited) = execute(&[End::Lost], &[End::Lost, End::Done(Code::Ok)]);
+    assert_eq!((result.unwrap(), asked, waited), (7, 1, 2));
+}
+
+#[test]
+fn an_operation_that_the_engine_forgot_is_asked_for_anew() {
+    let (result, asked, waited) = execute(&[End::Lost, End::Done(Code::Ok)], NEVER);
+    assert_eq!((result.unwrap(), asked, waited), (7, 2, 1));
+    // But not for ever.
+    let (result, asked, _) = execute(&[End::Lost], NEVER);
+    assert!(result.is_err());
+    assert!(asked <= 3, "{asked}");
+}
