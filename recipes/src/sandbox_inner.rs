@@ -73,10 +73,12 @@ fn for_nacl(cx: &mut Context<'_>) -> Product {
     let patterns = names.iter().map(|name| format!("{libraries}/lib{name}.so.*"));
     let patterns: Vec<_> = patterns.chain([format!("{libraries}/runnable-ld.so")]).collect();
     let strip = cx.toolchain().strip.clone();
-    // Links stay links. What loads programs is loaded by its program headers alone, and is left as it is.
+    // The loader opens no link, so a file lies there under the name by which it is asked for. What loads programs is loaded by its program
+    // headers alone, and is left as it is.
     let script = format!(
-        "mkdir slib && cp -dR libraries/* slib && chmod -R u+w slib && cd slib && \
-         for file in *.so.*; do [ -L $file ] || {strip} --strip-unneeded $file; done"
+        "mkdir slib && cp -L libraries/* slib && chmod -R u+w slib && \
+         for link in libraries/*; do [ ! -L $link ] || rm -f slib/$(basename $(readlink $link)); done && cd slib && \
+         for file in *.so.*; do {strip} --strip-unneeded $file; done"
     );
     let stripped = cx
         .action("slib")
