@@ -147,14 +147,9 @@ fn calls(pid: i32, program: i32) -> Result<BpfProgram, BackendError> {
         Ok::<_, BackendError>(())
     };
     let number = |value: i32| u64::from(value.cast_unsigned());
-    // No set-user or set-group bit, in whichever argument the mode is.
-    for (call, mode) in [
-        (libc::SYS_open, 2),
-        (libc::SYS_openat, 3),
-        (libc::SYS_chmod, 1),
-        (libc::SYS_fchmod, 1),
-        (libc::SYS_fchmodat, 2),
-    ] {
+    // No set-user or set-group bit, in whichever argument the mode is. Nothing by descriptor: the standard streams are files of who runs
+    // this, such as a log or the machine's `/dev/null`, and their modes are not the guest's to set.
+    for (call, mode) in [(libc::SYS_open, 2), (libc::SYS_openat, 3), (libc::SYS_chmod, 1), (libc::SYS_fchmodat, 2)] {
         allow(call, vec![when(mode, SeccompCmpOp::MaskedEq(0o6000), 0)?])?;
     }
     let commands = [libc::F_GETFL, libc::F_SETFL, libc::F_GETFD, libc::F_SETFD, libc::F_DUPFD, libc::F_DUPFD_CLOEXEC];

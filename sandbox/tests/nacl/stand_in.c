@@ -112,6 +112,7 @@ static void attack(void) {
     say("set-user open", "", open("/dev/shm/s", O_CREAT | O_WRONLY, 04755));
     int file = open("/dev/shm/t", O_CREAT | O_WRONLY, 0755);
     say("set-user fchmod", "", fchmod(file, 04755));
+    say("mode of a stream", "", fchmod(0, 0700));
     say("set-group chmod", "", chmod("/dev/shm/t", 02755));
     say("write device", "", open("/dev/null", O_CREAT | O_EXCL | O_WRONLY, 0600));
     say("remove device", "", unlink("/dev/null"));
