@@ -3,7 +3,6 @@
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
 use bazel_remote_apis::google::longrunning::{Operation, operation};
@@ -13,9 +12,10 @@ use prost::Message as _;
 use proto::capabilities_server::{Capabilities, CapabilitiesServer};
 use proto::execution_server::{Execution, ExecutionServer};
 use pynbox_build::remote::DigestFunction;
-use pynbox_build::remote::reapi::{Client, Endpoint, ReapiError, digest};
-use tokio::net::TcpListener;
+use pynbox_build::remote::reapi::{Client, ReapiError, digest};
 use tonic::{Code, Request, Response, Status};
+
+use crate::servers;
 
 /// What comes of an operation that is asked for or waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,18 +117,11 @@ fn execute(executions: &[End], waits: &[End]) -> (Result<i32, ReapiError>, u32, 
         asked: Arc::default(),
         waited: Arc::default(),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-    let url = format!("grpc://{}", listener.local_addr().unwrap());
     let router = tonic::transport::Server::builder()
         .add_service(CapabilitiesServer::new(scripted.clone()))
         .add_service(ExecutionServer::new(scripted.clone()));
-    let incoming = stream::unfold(listener, |listener| async {
-        let accepted = listener.accept().await.map(|(connection, _)| connection);
-        Some((accepted, listener))
-    });
-    runtime.spawn(router.serve_with_incoming(incoming));
-    let client = Client::new(Endpoint { deadline: Duration::from_secs(2), attempts: 3, ..Endpoint::new(url) }).unwrap();
+    let (_runtime, endpoint) = servers::serve(router);
+    let client = Client::new(endpoint).unwrap();
     let action = digest::of(DigestFunction::Sha256, b"an action");
     let result = client.execute(&action, false).map(|response| response.result.unwrap_or_default().exit_code);
     (result, scripted.asked.load(Ordering::SeqCst), scripted.waited.load(Ordering::SeqCst))

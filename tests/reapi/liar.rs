@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
 use bazel_remote_apis::google::bytestream::byte_stream_server::{ByteStream, ByteStreamServer};
@@ -15,8 +14,9 @@ use futures_util::{Stream, stream};
 use proto::capabilities_server::{Capabilities, CapabilitiesServer};
 use pynbox_build::remote::reapi::{Blob, Client, Endpoint, ReapiError, Source, digest};
 use pynbox_build::remote::{DigestFunction, WireDigest};
-use tokio::net::TcpListener;
 use tonic::{Request, Response, Status, Streaming};
+
+use crate::servers;
 
 /// What it does wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,18 +133,10 @@ impl ByteStream for Liar {
 /// Serves until the runtime is dropped.
 fn serve(vice: Vice) -> (tokio::runtime::Runtime, Liar, Endpoint) {
     let liar = Liar { vice, streams: Arc::default(), calls: Arc::default() };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-    let url = format!("grpc://{}", listener.local_addr().unwrap());
     let router = tonic::transport::Server::builder()
         .add_service(CapabilitiesServer::new(liar.clone()))
         .add_service(ByteStreamServer::new(liar.clone()));
-    let incoming = stream::unfold(listener, |listener| async {
-        let accepted = listener.accept().await.map(|(connection, _)| connection);
-        Some((accepted, listener))
-    });
-    runtime.spawn(router.serve_with_incoming(incoming));
-    let endpoint = Endpoint { deadline: Duration::from_secs(2), attempts: 3, ..Endpoint::new(url) };
+    let (runtime, endpoint) = servers::serve(router);
     (runtime, liar, endpoint)
 }
 
