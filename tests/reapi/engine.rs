@@ -15,7 +15,7 @@ use pynbox_build::remote::DigestFunction;
 use pynbox_build::remote::reapi::{Client, ReapiError, digest};
 use tonic::{Code, Request, Response, Status};
 
-use crate::servers;
+use crate::own;
 
 /// What comes of an operation that is asked for or waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +120,7 @@ fn execute(executions: &[End], waits: &[End]) -> (Result<i32, ReapiError>, u32, 
     let router = tonic::transport::Server::builder()
         .add_service(CapabilitiesServer::new(scripted.clone()))
         .add_service(ExecutionServer::new(scripted.clone()));
-    let (_runtime, endpoint) = servers::serve(router);
+    let (_runtime, endpoint) = own::serve(router);
     let client = Client::new(endpoint).unwrap();
     let action = digest::of(DigestFunction::Sha256, b"an action");
     let result = client.execute(&action, false).map(|response| response.result.unwrap_or_default().exit_code);

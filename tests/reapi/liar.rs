@@ -16,7 +16,7 @@ use pynbox_build::remote::reapi::{Blob, Client, Endpoint, ReapiError, Source, di
 use pynbox_build::remote::{DigestFunction, WireDigest};
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::servers;
+use crate::own;
 
 /// What it does wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,7 +136,7 @@ fn serve(vice: Vice) -> (tokio::runtime::Runtime, Liar, Endpoint) {
     let router = tonic::transport::Server::builder()
         .add_service(CapabilitiesServer::new(liar.clone()))
         .add_service(ByteStreamServer::new(liar.clone()));
-    let (runtime, endpoint) = servers::serve(router);
+    let (runtime, endpoint) = own::serve(router);
     (runtime, liar, endpoint)
 }
 

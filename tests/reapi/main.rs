@@ -4,4 +4,5 @@ mod cache;
 mod engine;
 mod execution;
 mod liar;
+mod own;
 mod servers;
