@@ -3,7 +3,7 @@
 //!
 //! With WebAssembly (the feature `wasm`), from the guest outwards: [`engine`] runs the guest's code; each call that it makes is one of [`abi`],
 //! which checks every address and works on [`vfs`], the guest's files in Linux's terms. [`run`] is the command; [`compiled`] and [`snapshot`] make
-//! its start fast, [`precompile`] fills them; [`linking`], [`side_code`] and [`jobs`] load libraries while
+//! its start fast, [`precompile`] fills them; [`linking`], [`side_code`], [`compiler`] and [`jobs`] load libraries while
 //! the guest runs; [`overlap`] and [`wall`] are what stands behind the first wall. Only `engine` knows an engine.
 //!
 //! With Native Client (the feature `nacl`), the engine is a program of its own, `sel_ldr`, and [`nacl`] the command that starts it, in a view of the
@@ -13,6 +13,8 @@
 pub mod abi;
 #[cfg(feature = "wasm")]
 pub mod compiled;
+#[cfg(feature = "wasm")]
+pub mod compiler;
 pub mod descriptors;
 #[cfg(feature = "wasm")]
 pub mod engine;

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::abi::Host;
-use crate::compiled::{CodeCache, Record, Store, StoreError};
+use crate::compiled::{CodeCache, Part, Record, Store, StoreError};
 use crate::engine::{Engine, EngineError, Module};
 use crate::install::Installation;
+use crate::linking::SideModule;
 use crate::log::Log;
 use crate::run::{self, Program, RunError};
 use crate::snapshot;
@@ -104,7 +105,7 @@ fn one(installation: &Installation, compiler: &Compiler, path: &[u8], log: &Log)
     // The same bytes give the same code.
     let known = Store::open(&directory, engine.id()).ok().and_then(|store| {
         let code = store.record(&digest).ok()?.code?;
-        store.code(&digest, false, &code).ok().map(|_| code)
+        store.recognise(&digest, Part::Code, &code).ok()
     });
     let plain = match &known {
         Some(_) => None,
@@ -135,10 +136,13 @@ fn one(installation: &Installation, compiler: &Compiler, path: &[u8], log: &Log)
     let store = Store::open(&directory, engine.id()).map_err(kept)?;
     let _lock = store.lock().map_err(kept)?;
     if let Some(plain) = plain {
-        record.code = Some(store.write_code(&digest, false, &plain).map_err(kept)?);
+        record.code = Some(store.write_part(&digest, Part::Code, &plain).map_err(kept)?);
+    }
+    if let Ok(side) = SideModule::parse(&wasm) {
+        record.side = Some(store.write_part(&digest, Part::Side, &side.to_bytes()).map_err(kept)?);
     }
     if let Some(warm) = warm {
-        record.warm = Some(store.write_code(&digest, true, &warm).map_err(kept)?);
+        record.warm = Some(store.write_part(&digest, Part::Snapshot, &warm).map_err(kept)?);
     }
     store.write_record(&digest, &program.path, program.identity, &record).map_err(kept)
 }

@@ -10,7 +10,8 @@ use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit};
 
 use crate::abi::Host;
-use crate::compiled::{Identity, Store, leads_to_cold};
+use crate::compiled::{Identity, Modules, Part, Store, leads_to_cold};
+use crate::compiler::{Compiler, Limits};
 use crate::descriptors::Handed;
 use crate::engine::{Ending, Engine, EngineError, Module, THREAD_STACK};
 use crate::front::{self, ENVIRONMENT_STATUS, FrontError, TRAP_STATUS, USAGE_STATUS};
@@ -68,9 +69,11 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ! {
     // thread waits, and brings code of libraries to memory if the guest asks for them.
     let name = "guest".to_owned();
     let (jobs, server) = jobs::pair();
+    // While there is one thread.
+    let compiler = Arc::new(Compiler::start(Limits::default()));
     let work = move || {
         let log = Arc::new(log);
-        let status = run(&options, handed, &log, jobs).unwrap_or_else(|error| {
+        let status = run(&options, handed, &log, jobs, compiler).unwrap_or_else(|error| {
             log.error(format_args!("{error}"));
             error.status()
         });
@@ -91,7 +94,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ! {
     std::process::exit(101);
 }
 
-fn run(options: &Options, handed: Handed, log: &Arc<Log>, jobs: Jobs) -> Result<u8, RunError> {
+fn run(options: &Options, handed: Handed, log: &Arc<Log>, jobs: Jobs, compiler: Arc<Compiler>) -> Result<u8, RunError> {
     let installation = Installation::of_this_program().map_err(FrontError::Installation)?;
     let (name, args) = match &options.task {
         Task::Run(name, args) => (name, args),
@@ -114,7 +117,7 @@ fn run(options: &Options, handed: Handed, log: &Arc<Log>, jobs: Jobs) -> Result<
     log.say(1, format_args!("`{}` is `{}`", name.to_string_lossy(), program.path));
 
     let max_memory = usize::try_from(u64::from(options.max_memory) << 20).unwrap_or(usize::MAX);
-    let Ready { engine, module, entry, store } = load(&program, &host, &installation, log)?;
+    let Ready { engine, module, entry, store, modules } = load(&program, &host, &installation, log)?;
     module.prepare().map_err(|e| RunError::Start(program.name.clone(), e))?;
     wall::raise(module.loads_libraries())?;
     log.say(2, format_args!("confined"));
@@ -122,7 +125,7 @@ fn run(options: &Options, handed: Handed, log: &Arc<Log>, jobs: Jobs) -> Result<
         e @ EngineError::Start(_) => RunError::Start(program.name.clone(), e),
         e => RunError::Module(program.name.clone(), e),
     })?;
-    started.allow_loading(Box::new(SideCode { jobs, engine, store, log: log.clone() }));
+    started.allow_loading(Box::new(SideCode { jobs, engine, store, modules, compiler, log: log.clone() }));
     log.say(2, format_args!("calling `{entry}`"));
     match started.run(entry).map_err(|e| RunError::Module(program.name.clone(), e))? {
         Ending::Exit(status) => {
@@ -180,6 +183,8 @@ struct Ready {
     entry: &'static str,
     /// For the code of libraries.
     store: Option<Arc<Store>>,
+    /// Which libraries were compiled ahead.
+    modules: Modules,
 }
 
 /// Loads the program's code, in order of preference: its snapshot, its compiled code, compiled now.
@@ -188,16 +193,17 @@ fn load(program: &Program, host: &Host, installation: &Installation, log: &Log) 
     let mut bytes = None;
     let store = Store::open(&installation.compiled(), engine.id());
     let store = store.inspect_err(|error| log.say(1, format_args!("no compiled code: {error}"))).ok().map(Arc::new);
+    let modules = store.as_ref().map(|store| store.modules()).unwrap_or_default();
     if let Some(store) = &store {
-        let digest = match store.known_module(program.identity) {
-            Some(digest) => digest,
+        let digest = match modules.digest(program.identity) {
+            Some(digest) => digest.to_owned(),
             None => {
                 log.say(2, format_args!("the module's digest is not known: hashing it"));
                 Store::digest(bytes.insert(program.read()?))
             }
         };
         match load_compiled(&engine, store, &digest, host, log) {
-            Ok((module, entry)) => return Ok(Ready { engine, module, entry, store: Some(store.clone()) }),
+            Ok((module, entry)) => return Ok(Ready { engine, module, entry, store: Some(store.clone()), modules }),
             Err(why) => log.say(1, format_args!("no compiled code for `{}`: {why}", program.name)),
         }
     }
@@ -208,7 +214,7 @@ fn load(program: &Program, host: &Host, installation: &Installation, log: &Log) 
     };
     let engine = Engine::new(true).map_err(RunError::Engine)?;
     let module = engine.compile(&bytes).map_err(|e| RunError::Module(program.name.clone(), e))?;
-    Ok(Ready { engine, module, entry: "_start", store })
+    Ok(Ready { engine, module, entry: "_start", store, modules })
 }
 
 fn load_compiled(
@@ -225,7 +231,7 @@ fn load_compiled(
         } else {
             snapshot::check(&record.seen, host.vfs.mounts())
         };
-        let file = usable.and_then(|()| store.code(digest, true, warm).map_err(|e| e.to_string()));
+        let file = usable.and_then(|()| store.open_part(digest, Part::Snapshot, warm).map_err(|e| e.to_string()));
         // SAFETY: the store vouches for the bytes, and that only the user and root can change them.
         let module = file.and_then(|file| unsafe { engine.load(file) }.map_err(|e| e.to_string()));
         match module {
@@ -237,7 +243,7 @@ fn load_compiled(
         }
     }
     let code = record.code.as_ref().ok_or("the record names none")?;
-    let file = store.code(digest, false, code).map_err(|e| e.to_string())?;
+    let file = store.open_part(digest, Part::Code, code).map_err(|e| e.to_string())?;
     // SAFETY: the store vouches for the bytes, and that only the user and root can change them.
     let module = unsafe { engine.load(file) }.map_err(|e| e.to_string())?;
     log.say(2, format_args!("compiled code is loaded"));

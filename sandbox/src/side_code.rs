@@ -1,15 +1,20 @@
 //! The code of side modules: what was compiled ahead, or what is compiled now.
 //!
-//! The key is the digest of the bytes that were read, always: a guest can't give a module another one's code by giving its file another's times. Compiled
+//! The key is the digest of the bytes. A file that `--precompile` has hashed is known again by its [`Identity`], which holds the time of its last change
+//! of any kind: no guest can set that, so it can't give its own file the looks of another. All other files are read and hashed. Compiled
 //! files come from the same store as a program's ([`crate::compiled`]) with the same checks, and a guest's own files are never taken for any. What is
 //! compiled now goes there too, if the installation belongs to this user: the compiler's output for those very bytes, in a bounded number.
 
+use std::io::Read as _;
 use std::sync::Arc;
 
-use crate::compiled::{Store, StoreError};
-use crate::engine::{CodeSource, Engine, Module};
+use crate::compiled::{Identity, Modules, Part, Store, StoreError};
+use crate::compiler::Compiler;
+use crate::engine::{CodeSource, Engine, Library, Module};
 use crate::jobs::Jobs;
+use crate::linking::SideModule;
 use crate::log::Log;
+use crate::vfs::FileStat;
 
 /// Gets code for a guest, on the thread that may make it executable.
 pub struct SideCode {
@@ -19,19 +24,51 @@ pub struct SideCode {
     pub engine: Engine,
     /// Compiled code, if there is any.
     pub store: Option<Arc<Store>>,
+    /// Which files are known without being read.
+    pub modules: Modules,
+    /// Compiles what was not compiled before.
+    pub compiler: Arc<Compiler>,
     /// Says where code came from.
     pub log: Arc<Log>,
 }
 
 impl CodeSource for SideCode {
-    fn module(&mut self, wasm: &[u8]) -> Result<Module, String> {
-        let (engine, store, log, wasm) = (self.engine.clone(), self.store.clone(), self.log.clone(), wasm.to_vec());
-        let crashed = || "the compiler failed on it".to_owned();
-        self.jobs.run(move || get(&engine, store.as_deref(), &log, &wasm)).unwrap_or_else(|| Err(crashed()))
+    fn known(&mut self, file: &FileStat) -> Option<Library> {
+        let digest = self.modules.digest(Identity::of(file))?.to_owned();
+        let (engine, store, log) = (self.engine.clone(), self.store.clone()?, self.log.clone());
+        let loaded = self.jobs.run(move || known(&engine, &store, &digest).map_err(|why| (why, digest)))?;
+        match loaded {
+            Ok(library) => {
+                log.say(2, format_args!("a library's compiled code is loaded, and the library is not read"));
+                Some(library)
+            }
+            Err((why, digest)) => {
+                log.say(1, format_args!("a library that was compiled ahead ({digest}) is read: {why}"));
+                None
+            }
+        }
+    }
+
+    fn module(&mut self, wasm: Vec<u8>) -> Result<Module, String> {
+        let (engine, store, log) = (self.engine.clone(), self.store.clone(), self.log.clone());
+        let compiler = self.compiler.clone();
+        let lost = || "its code can't be loaded".to_owned();
+        let get = move || get(&engine, store.as_deref(), &compiler, &log, &wasm);
+        self.jobs.run(get).unwrap_or_else(|| Err(lost()))
     }
 }
 
-fn get(engine: &Engine, store: Option<&Store>, log: &Log, wasm: &[u8]) -> Result<Module, String> {
+fn known(engine: &Engine, store: &Store, digest: &str) -> Result<Library, StoreError> {
+    let record = store.record(digest)?;
+    let kept = record.side.as_ref().ok_or(StoreError::Absent)?;
+    let mut bytes = Vec::new();
+    let read = store.open_part(digest, Part::Side, kept)?.read_to_end(&mut bytes);
+    read.map_err(|error| StoreError::Io(digest.to_owned(), error))?;
+    let side = SideModule::from_bytes(&bytes).ok_or_else(|| StoreError::Damaged(digest.to_owned()))?;
+    Ok(Library { side, module: load(engine, store, digest)? })
+}
+
+fn get(engine: &Engine, store: Option<&Store>, compiler: &Compiler, log: &Log, wasm: &[u8]) -> Result<Module, String> {
     let digest = Store::digest(wasm);
     match store.map_or(Err(StoreError::Absent), |store| load(engine, store, &digest)) {
         Ok(module) => {
@@ -40,7 +77,7 @@ fn get(engine: &Engine, store: Option<&Store>, log: &Log, wasm: &[u8]) -> Result
         }
         Err(why) => log.say(1, format_args!("compiling a library ({digest}): {why}")),
     }
-    let code = Engine::for_untrusted().and_then(|e| e.compile_ahead(wasm)).map_err(|e| e.to_string())?;
+    let code = compiler.compile(wasm).map_err(|e| e.to_string())?;
     // SAFETY: these are the bytes that the compiler gave just now.
     let module = unsafe { engine.take(&code) }.map_err(|e| e.to_string())?;
     match store.map(|store| store.keep(&digest, &code)) {
@@ -55,7 +92,7 @@ fn get(engine: &Engine, store: Option<&Store>, log: &Log, wasm: &[u8]) -> Result
 fn load(engine: &Engine, store: &Store, digest: &str) -> Result<Module, StoreError> {
     let record = store.record(digest)?;
     let code = record.code.as_ref().ok_or(StoreError::Absent)?;
-    let file = store.code(digest, false, code)?;
+    let file = store.open_part(digest, Part::Code, code)?;
     // SAFETY: the store vouches for the bytes, and that only the user and root can change them.
     unsafe { engine.load(file) }.map_err(|e| StoreError::Damaged(e.to_string()))
 }

@@ -25,6 +25,12 @@ pub struct WallError {
     why: String,
 }
 
+impl WallError {
+    fn new(what: &'static str, why: &dyn ToString) -> Self {
+        Self { what, why: why.to_string() }
+    }
+}
+
 /// Calls that are allowed with any arguments.
 const ALLOWED: &[i64] = &[
     // Files.
@@ -77,6 +83,8 @@ const ALLOWED: &[i64] = &[
     libc::SYS_rt_sigreturn,
     libc::SYS_sigaltstack,
     libc::SYS_getpid,
+    // The compiler's process is waited for at the end.
+    libc::SYS_wait4,
     // A thread of the compiler's pool may still be on its way into life.
     libc::SYS_rseq,
     libc::SYS_set_robust_list,
@@ -86,6 +94,58 @@ const ALLOWED: &[i64] = &[
     libc::SYS_exit_group,
 ];
 
+/// What a process calls that only compiles: it writes its result, and has memory.
+const COMPILING: &[i64] = &[
+    libc::SYS_write,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_madvise,
+    libc::SYS_brk,
+    libc::SYS_futex,
+    libc::SYS_getrandom,
+    libc::SYS_clock_gettime,
+    libc::SYS_sched_yield,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sigaltstack,
+    libc::SYS_getpid,
+    libc::SYS_gettid,
+    libc::SYS_exit_group,
+];
+
+/// Builds a wall around a process that compiles what a guest brought ([`crate::compiler`]): it keeps its memory and the descriptors that it has open,
+/// and gets nothing new, no executable memory either.
+///
+/// # Errors
+///
+/// [`WallError`]; the guest's bytes must not be looked at then.
+pub fn compile_only() -> Result<(), WallError> {
+    give_up()?;
+    let rules = || {
+        let mut rules: BTreeMap<i64, Vec<SeccompRule>> = COMPILING.iter().map(|&call| (call, Vec::new())).collect();
+        for call in [libc::SYS_mmap, libc::SYS_mprotect] {
+            rules.insert(call, vec![not_executable()?]);
+        }
+        // An abort is a signal to itself.
+        let own = u64::from(std::process::id());
+        rules.insert(libc::SYS_tgkill, vec![SeccompRule::new(vec![equals(0, SeccompCmpOp::Eq, own)?])?]);
+        allowing_only(rules)
+    };
+    let program = rules().map_err(|e| WallError::new("seccomp filter", &e))?;
+    seccompiler::apply_filter(&program).map_err(|e| WallError::new("seccomp", &e))
+}
+
+/// No core dump, no further process.
+fn give_up() -> Result<(), WallError> {
+    for (resource, name) in [(Resource::Core, "RLIMIT_CORE"), (Resource::Nproc, "RLIMIT_NPROC")] {
+        let none = Rlimit { current: Some(0), maximum: Some(0) };
+        rustix::process::setrlimit(resource, none).map_err(|e| WallError::new(name, &e))?;
+    }
+    Ok(())
+}
+
 /// Builds the wall around this process, all of its threads included. It can't be taken down. With `libraries`, other threads than this one
 /// may make memory executable.
 ///
@@ -93,17 +153,13 @@ const ALLOWED: &[i64] = &[
 ///
 /// [`WallError`]; the guest must not be started then.
 pub fn raise(libraries: bool) -> Result<(), WallError> {
-    let failed = |what, why: &dyn ToString| WallError { what, why: why.to_string() };
-    for (resource, name) in [(Resource::Core, "RLIMIT_CORE"), (Resource::Nproc, "RLIMIT_NPROC")] {
-        let none = Rlimit { current: Some(0), maximum: Some(0) };
-        rustix::process::setrlimit(resource, none).map_err(|e| failed(name, &e))?;
-    }
-    let program = filter(libraries).map_err(|e| failed("seccomp filter", &e))?;
+    give_up()?;
+    let program = filter(libraries).map_err(|e| WallError::new("seccomp filter", &e))?;
     // This sets no-new-privileges too.
-    seccompiler::apply_filter_all_threads(&program).map_err(|e| failed("seccomp", &e))?;
+    seccompiler::apply_filter_all_threads(&program).map_err(|e| WallError::new("seccomp", &e))?;
     if libraries {
-        let program = no_code().map_err(|e| failed("seccomp filter", &e))?;
-        seccompiler::apply_filter(&program).map_err(|e| failed("seccomp", &e))?;
+        let program = no_code().map_err(|e| WallError::new("seccomp filter", &e))?;
+        seccompiler::apply_filter(&program).map_err(|e| WallError::new("seccomp", &e))?;
     }
     Ok(())
 }
@@ -123,9 +179,8 @@ fn filter(libraries: bool) -> Result<BpfProgram, seccompiler::BackendError> {
         let rule = |&value| SeccompRule::new(vec![equals(argument, SeccompCmpOp::Eq, value)?]);
         values.iter().map(rule).collect::<Result<Vec<_>, _>>()
     };
-    let not_executable = SeccompCmpOp::MaskedEq(libc::PROT_EXEC.cast_unsigned().into());
     for call in [libc::SYS_mmap, libc::SYS_mprotect] {
-        rules.insert(call, vec![SeccompRule::new(vec![equals(2, not_executable.clone(), 0)?])?]);
+        rules.insert(call, vec![not_executable()?]);
     }
     if libraries {
         rules.insert(libc::SYS_mprotect, Vec::new());
@@ -142,8 +197,17 @@ fn filter(libraries: bool) -> Result<BpfProgram, seccompiler::BackendError> {
     rules.insert(libc::SYS_prctl, one_of(0, &controls)?);
     // A fault of the engine ends this process by a signal to itself.
     rules.insert(libc::SYS_tgkill, one_of(0, &[u64::from(std::process::id())])?);
+    allowing_only(rules)
+}
+
+fn allowing_only(rules: BTreeMap<i64, Vec<SeccompRule>>) -> Result<BpfProgram, seccompiler::BackendError> {
     let refuse = SeccompAction::Errno(libc::EPERM.cast_unsigned());
     SeccompFilter::new(rules, refuse, SeccompAction::Allow, TargetArch::x86_64)?.try_into()
+}
+
+/// Of `mmap` and `mprotect`: no executable memory.
+fn not_executable() -> Result<SeccompRule, seccompiler::BackendError> {
+    SeccompRule::new(vec![equals(2, SeccompCmpOp::MaskedEq(libc::PROT_EXEC.cast_unsigned().into()), 0)?])
 }
 
 fn equals(argument: u8, how: SeccompCmpOp, value: u64) -> Result<SeccompCondition, seccompiler::BackendError> {

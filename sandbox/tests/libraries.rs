@@ -485,3 +485,37 @@ fn a_snapshot_loads_libraries_when_it_is_resumed() {
     let log = log(&dest, "1\n52\n22\n70032\n");
     assert!(log.contains("the snapshot is loaded") && log.contains(FOUND), "{log}");
 }
+
+#[test]
+fn a_library_that_was_compiled_ahead_is_known_by_its_file_and_by_nothing_that_a_guest_can_set() {
+    const KNOWN: &str = "the library is not read";
+    let dest = Dest::new();
+    dest.library("a", &simple("", 1));
+    dest.guest("main", &program(DATA, &format!("{LOAD_A} {SAY_ANSWER}")));
+    dest.run(["--precompile", "/slib/a.so"]).assert(0, "");
+    let log = || dest.run(["-vv", "/test/main.wasm"]);
+    let ended = log();
+    assert!(ended.out == "22\n" && ended.err.contains(KNOWN), "{ended:?}");
+
+    // Other bytes of the same length in the same inode, with the times set back.
+    let path = dest.root().join("slib/a.so");
+    let times = std::fs::metadata(&path).unwrap();
+    let other = wat::parse_str(simple("", 2)).unwrap();
+    assert_eq!(other.len() as u64, times.len());
+    std::fs::write(&path, other).unwrap();
+    let set = std::fs::FileTimes::new().set_accessed(times.accessed().unwrap()).set_modified(times.modified().unwrap());
+    std::fs::File::options().write(true).open(&path).unwrap().set_times(set).unwrap();
+    let ended = log();
+    assert!(ended.out == "23\n" && !ended.err.contains(KNOWN), "{ended:?}");
+
+    // A copied installation: the first `--precompile` finds the code by the bytes, and the file is known again.
+    dest.run(["--precompile", "/slib/a.so"]).assert(0, "");
+    assert!(log().err.contains(KNOWN));
+    let (kept, copy) = (dest.compiled_file(".side"), dest.path().join("copy"));
+    std::fs::copy(&kept, &copy).unwrap();
+    std::fs::rename(&copy, &kept).unwrap();
+    assert!(log().err.contains(KNOWN), "the same bytes");
+    std::fs::write(&kept, b"\x01nonsense").unwrap();
+    let ended = log();
+    assert!(ended.out == "23\n" && ended.err.contains("is damaged") && !ended.err.contains(KNOWN), "{ended:?}");
+}

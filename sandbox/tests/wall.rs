@@ -7,17 +7,22 @@ const CHILD: &str = "PYNBOX_WALL_CHILD";
 
 #[test]
 fn what_is_not_needed_is_refused() {
-    in_child("what_is_not_needed_is_refused", false);
+    in_child("what_is_not_needed_is_refused", || child(false));
 }
 
 #[test]
 fn who_loads_libraries_gets_no_more() {
-    in_child("who_loads_libraries_gets_no_more", true);
+    in_child("who_loads_libraries_gets_no_more", || child(true));
 }
 
-fn in_child(test: &str, libraries: bool) {
+#[test]
+fn who_compiles_gets_less() {
+    in_child("who_compiles_gets_less", compiling);
+}
+
+fn in_child(test: &str, child: fn() -> !) {
     if std::env::var_os(CHILD).is_some() {
-        child(libraries);
+        child();
     }
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
@@ -45,9 +50,37 @@ fn child(libraries: bool) -> ! {
     });
     pynbox_run::wall::raise(libraries).unwrap();
     ask.send(()).unwrap();
+    let own = answered.recv().unwrap();
+    end(own & outside())
+}
+
+/// The same for a process that only compiles, which may not even read.
+fn compiling() -> ! {
+    let (open, path) = (open(), c"/etc/passwd");
+    pynbox_run::wall::compile_only().unwrap();
+    let mut byte = 0u8;
+    let reads = [
+        // SAFETY: one byte is there.
+        refused("read", || unsafe { i32::try_from(libc::read(open, (&raw mut byte).cast(), 1)).unwrap_or(0) }),
+        // SAFETY: the path is a string that ends, and the room is large enough.
+        refused("stat", || unsafe { libc::stat(path.as_ptr(), std::mem::zeroed::<[u64; 32]>().as_mut_ptr().cast()) }),
+        // SAFETY: the path is a string that ends.
+        refused("unlink", || unsafe { libc::unlink(c"/nothing".as_ptr()) }),
+        // SAFETY: closes what is not used any more.
+        refused("close", || unsafe { libc::close(open) }),
+    ];
+    end(reads.iter().all(|&r| r) & outside())
+}
+
+fn end(right: bool) -> ! {
+    // SAFETY: ends the process.
+    unsafe { libc::_exit(if right { 42 } else { 1 }) }
+}
+
+/// Whether all is refused that reaches out of the process or brings code into it, and what an engine needs goes on.
+fn outside() -> bool {
     let page = page();
     let results = [
-        answered.recv().unwrap(),
         refused("openat", open),
         // SAFETY: takes no memory.
         refused("socket", || unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0) }),
@@ -78,8 +111,7 @@ fn child(libraries: bool) -> ! {
         // What the engine needs goes on.
         mmap(libc::PROT_READ | libc::PROT_WRITE) == 0,
     ];
-    // SAFETY: ends the process.
-    unsafe { libc::_exit(if results.iter().all(|&r| r) { 42 } else { 1 }) }
+    results.iter().all(|&r| r)
 }
 
 fn refused(what: &str, call: impl FnOnce() -> i32) -> bool {

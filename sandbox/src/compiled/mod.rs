@@ -12,8 +12,10 @@
 //! Files, all written as a temporary file and renamed, under a lock:
 //!
 //! - `DIGEST-ENGINE.cwasm`: the module's code (a program's, a library's); `DIGEST-ENGINE.warm.cwasm`: that of its snapshot;
+//! - `DIGEST-ENGINE.side`: what a library's bytes say ([`crate::linking::SideModule`]), so that loading it need not read them;
 //! - `DIGEST-ENGINE.record`: text, see [`Record`];
-//! - `modules`: text, one line a module file that was compiled: its [`Identity`], digest and guest path, so that a start need not hash the module.
+//! - `modules`: text, one line a module file that was compiled: its [`Identity`], digest and guest path, so that neither a start nor the loading of a
+//!   library need hash the module.
 
 mod cache;
 mod record;
@@ -21,4 +23,4 @@ mod store;
 
 pub use cache::CodeCache;
 pub use record::{Code, Identity, ParseError, Record, Rule, leads_to_cold};
-pub use store::{Store, StoreError};
+pub use store::{Modules, Part, Store, StoreError};

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use crate::vfs::{FileStat, GuestPath, Seen};
 
 /// What tells one state of a file from another without reading it. The device is left out: its number may change with each boot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// Inode number.
     pub ino: u64,
@@ -38,7 +38,7 @@ impl Identity {
     }
 }
 
-/// A file of compiled code.
+/// A file of the store: compiled code, or what a library's bytes say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Code {
     /// Which file it is.
@@ -110,14 +110,16 @@ pub fn leads_to_cold(rules: &[Rule], args: &[Vec<u8>], env: &[Vec<u8>]) -> bool 
 
 /// What the store knows of one module.
 ///
-/// The text form has one fact a line, the first word saying which: `pynbox-compiled 1`, `code IDENTITY DIGEST`, and for a snapshot
-/// `warm IDENTITY DIGEST`, `root INODE`, the rules, and one line for each path that was seen (its name last; a backslash is doubled, a byte that is not printable ASCII is a backslash and two hexadecimal digits).
+/// The text form has one fact a line, the first word saying which: `pynbox-compiled 1`, `code IDENTITY DIGEST`, for a library
+/// `side IDENTITY DIGEST`, and for a snapshot `warm IDENTITY DIGEST`, `root INODE`, the rules, and one line for each path that was seen (its name last; a backslash is doubled, a byte that is not printable ASCII is a backslash and two hexadecimal digits).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     /// The module's code.
     pub code: Option<Code>,
     /// The snapshot's code.
     pub warm: Option<Code>,
+    /// What a library's bytes say ([`crate::linking::SideModule`]).
+    pub side: Option<Code>,
     /// When not to use the snapshot.
     pub rules: Vec<Rule>,
     /// What the initialisation saw of the mount at "/".
@@ -135,7 +137,7 @@ impl Record {
     /// The record as text.
     pub fn text(&self) -> String {
         let mut out = format!("{HEADER}\n");
-        for (word, code) in [("code", &self.code), ("warm", &self.warm)] {
+        for (word, code) in [("code", &self.code), ("warm", &self.warm), ("side", &self.side)] {
             if let Some(Code { identity, digest }) = code {
                 let _ = writeln!(out, "{word} {} {digest}", identity.text());
             }
@@ -178,11 +180,15 @@ impl Record {
         let (word, rest) = line.split_once(' ')?;
         let fields = |count| rest.splitn(count, ' ');
         match word {
-            "code" | "warm" => {
+            "code" | "warm" | "side" => {
                 let mut words = fields(5);
                 let identity = Identity::parse(&mut words)?;
                 let code = Some(Code { identity, digest: words.next()?.to_owned() });
-                *(if word == "code" { &mut self.code } else { &mut self.warm }) = code;
+                *match word {
+                    "code" => &mut self.code,
+                    "warm" => &mut self.warm,
+                    _ => &mut self.side,
+                } = code;
             }
             "absent" => {
                 self.seen.insert(unescape(rest)?, Seen::Absent);
@@ -257,6 +263,7 @@ mod tests {
         let record = Record {
             code: Some(Code { identity, digest: "ab".into() }),
             warm: Some(Code { identity, digest: "cd".into() }),
+            side: Some(Code { identity, digest: "ef".into() }),
             rules: vec![Rule::ColdEnv("PYTHON".into()), Rule::ColdArg("-E".into()), Rule::EndArg("-c".into())],
             seen: BTreeMap::from([
                 (GuestPath::root(), Seen::Directory { ino: 1, mode: 0o40755 }),

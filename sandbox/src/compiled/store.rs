@@ -1,5 +1,6 @@
 //! Reading and writing the store's directory.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -19,6 +20,38 @@ const KEPT_FILES_MAX: usize = 128;
 const KEPT_BYTES_MAX: u64 = 256 << 20;
 /// Longest text file that is read: one that is longer is not ours.
 const TEXT_MAX: u64 = 16 << 20;
+
+/// What a file of the store holds of a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Its code.
+    Code,
+    /// Its snapshot's code.
+    Snapshot,
+    /// What a library's bytes say.
+    Side,
+}
+
+impl Part {
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Code => "cwasm",
+            Self::Snapshot => "warm.cwasm",
+            Self::Side => "side",
+        }
+    }
+}
+
+/// Which module files were compiled ahead, by their identity.
+#[derive(Clone, Debug, Default)]
+pub struct Modules(HashMap<Identity, String>);
+
+impl Modules {
+    /// The digest of the module file with this identity, if it is known without reading the file.
+    pub fn digest(&self, identity: Identity) -> Option<&str> {
+        self.0.get(&identity).map(String::as_str)
+    }
+}
 
 /// The store of compiled code of one engine.
 #[derive(Debug)]
@@ -71,13 +104,14 @@ impl Store {
         blake3::hash(bytes).to_hex().to_string()
     }
 
-    /// The digest of the module file with this identity, if it is known without reading the file.
-    pub fn known_module(&self, identity: Identity) -> Option<String> {
-        let text = self.read_text(MODULES).ok()?;
-        text.lines().find_map(|line| {
+    /// The index of modules. Lines of it that make no sense are as good as not there: they cost a hash alone.
+    pub fn modules(&self) -> Modules {
+        let text = self.read_text(MODULES).unwrap_or_default();
+        let entry = |line: &str| {
             let mut words = line.split(' ');
-            (Identity::parse(&mut words) == Some(identity)).then(|| words.next().unwrap_or_default().to_owned())
-        })
+            Some((Identity::parse(&mut words)?, words.next()?.to_owned()))
+        };
+        Modules(text.lines().filter_map(entry).collect())
     }
 
     /// What is known of the module with this digest.
@@ -90,13 +124,28 @@ impl Store {
         Record::parse(&self.read_text(&name)?).map_err(|_| StoreError::Damaged(name))
     }
 
-    /// Opens the code that `code` describes: the module's, or its snapshot's if `warm`. The file then holds the bytes that were recorded.
+    /// Opens the part of a module that `code` describes. The file then holds the bytes that were recorded.
     ///
     /// # Errors
     ///
     /// [`StoreError`]; [`StoreError::Damaged`] if the bytes are others.
-    pub fn code(&self, digest: &str, warm: bool, code: &Code) -> Result<File, StoreError> {
-        let name = self.code_name(digest, warm);
+    pub fn open_part(&self, digest: &str, part: Part, code: &Code) -> Result<File, StoreError> {
+        Ok(self.open_checked(digest, part, code)?.0)
+    }
+
+    /// What to put into a record for a part that was recorded before, if it is still what it was: another file with the same bytes, as in
+    /// a copied installation, is hashed this once.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open_part`].
+    pub fn recognise(&self, digest: &str, part: Part, code: &Code) -> Result<Code, StoreError> {
+        let (_, identity) = self.open_checked(digest, part, code)?;
+        Ok(Code { identity, digest: code.digest.clone() })
+    }
+
+    fn open_checked(&self, digest: &str, part: Part, code: &Code) -> Result<(File, Identity), StoreError> {
+        let name = self.name(digest, part.suffix());
         let (mut file, identity) = self.open_trusted(&name)?;
         if identity != code.identity {
             let mut hasher = blake3::Hasher::new();
@@ -106,7 +155,7 @@ impl Store {
             }
             rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(0)).map_err(StoreError::io(&name))?;
         }
-        Ok(file)
+        Ok((file, identity))
     }
 
     /// Takes the lock that writers hold; it is given back when the file is closed.
@@ -122,13 +171,13 @@ impl Store {
         Ok(lock)
     }
 
-    /// Writes compiled code, and says what to put into the record.
+    /// Writes a part of a module, and says what to put into the record.
     ///
     /// # Errors
     ///
     /// [`StoreError::Io`].
-    pub fn write_code(&self, digest: &str, warm: bool, bytes: &[u8]) -> Result<Code, StoreError> {
-        let identity = self.write(&self.code_name(digest, warm), bytes)?;
+    pub fn write_part(&self, digest: &str, part: Part, bytes: &[u8]) -> Result<Code, StoreError> {
+        let identity = self.write(&self.name(digest, part.suffix()), bytes)?;
         Ok(Code { identity, digest: Self::digest(bytes) })
     }
 
@@ -180,7 +229,7 @@ impl Store {
         if files >= KEPT_FILES_MAX || total > KEPT_BYTES_MAX {
             return Ok(false);
         }
-        let record = Record { code: Some(self.write_code(digest, false, bytes)?), ..Record::default() };
+        let record = Record { code: Some(self.write_part(digest, Part::Code, bytes)?), ..Record::default() };
         self.write(&self.name(digest, "record"), record.text().as_bytes())?;
         Ok(true)
     }
@@ -201,10 +250,6 @@ impl Store {
 
     fn name(&self, digest: &str, suffix: &str) -> String {
         format!("{digest}-{}.{suffix}", self.engine)
-    }
-
-    fn code_name(&self, digest: &str, warm: bool) -> String {
-        self.name(digest, if warm { "warm.cwasm" } else { "cwasm" })
     }
 
     fn open_trusted(&self, name: &str) -> Result<(File, Identity), StoreError> {

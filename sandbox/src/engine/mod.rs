@@ -8,14 +8,28 @@ mod wasmtime;
 pub use self::wasmtime::{Engine, Module, Started, THREAD_STACK};
 pub use snapshot::Frozen;
 
+use crate::linking::SideModule;
+use crate::vfs::FileStat;
+
+/// A side module: its code, and what its bytes say.
+pub struct Library {
+    /// What the bytes say.
+    pub side: SideModule,
+    /// The code.
+    pub module: Module,
+}
+
 /// Where the code of a side module comes from: compiled before, or now.
 pub trait CodeSource {
+    /// The side module in the file that looks so, if that is known without reading the file.
+    fn known(&mut self, file: &FileStat) -> Option<Library>;
+
     /// The code for these bytes, for the engine that runs the guest.
     ///
     /// # Errors
     ///
     /// Why there is none, in words.
-    fn module(&mut self, wasm: &[u8]) -> Result<Module, String>;
+    fn module(&mut self, wasm: Vec<u8>) -> Result<Module, String>;
 }
 
 /// How a guest's run ended.

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use serde::{Deserialize, Serialize};
 use wasmparser::{
     BinaryReaderError, ConstExpr, DataKind, Dylink0Subsection, ElementKind, ExternalKind, KnownCustom, Operator,
     Parser, Payload, RefType, SymbolFlags, TypeRef, ValType,
@@ -21,11 +22,13 @@ const SEGMENTS_MAX: u32 = 10_000;
 const NEEDED_MAX: usize = 256;
 /// Largest alignment, as a power of two: a page of memory.
 const ALIGNMENT_MAX: u32 = 16;
+/// Says how [`SideModule::to_bytes`] writes: a number for each change of the types.
+const FORM: u8 = 1;
 /// Most entries of the table that one module may ask for.
 const TABLE_MAX: u32 = 1 << 20;
 
 /// Room that a module asks for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Area {
     /// Bytes, or entries of the table.
     pub size: u32,
@@ -34,7 +37,7 @@ pub struct Area {
 }
 
 /// What a module imports, in its own order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Import {
     /// The program's memory.
     Memory,
@@ -57,7 +60,7 @@ pub enum Import {
 }
 
 /// What the bytes of a side module say.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SideModule {
     /// Memory to be put at `__memory_base`.
     pub memory: Area,
@@ -123,6 +126,19 @@ impl SideModule {
             reader.payload(payload?)?;
         }
         Ok(reader.module)
+    }
+
+    /// What was read, as bytes for [`SideModule::from_bytes`].
+    pub fn to_bytes(&self) -> Vec<u8> {
+        // Names and numbers can always be written; no bytes would be read as nothing.
+        postcard::to_extend(self, vec![FORM]).unwrap_or_default()
+    }
+
+    /// What [`SideModule::to_bytes`] gave; `None` for anything else, such as what another version of the loader wrote.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (&form, rest) = bytes.split_first()?;
+        let (module, rest) = postcard::take_from_bytes(rest).ok().filter(|_| form == FORM)?;
+        rest.is_empty().then_some(module)
     }
 
     /// What the module costs the host besides its bytes, in units of a function: an import may need a cell or a function of its own.

@@ -12,7 +12,8 @@ use wasmtime::{
 
 use super::scope::{breadth_first, is_reserved, symbol_of};
 use super::slots::lacking;
-use super::{Context, Failure, LOADS_MAX, Loaded, PROGRAM, Stop, Symbol, dl, slots, words};
+use super::{Context, Dl, Failure, LOADS_MAX, Loaded, PROGRAM, Stop, Symbol, dl, slots, words};
+use crate::engine::Library;
 use crate::engine::wasmtime::{Guest, host_function};
 use crate::linking::{Import, SideModule, candidates};
 use crate::vfs::{Errno, FileStat};
@@ -105,6 +106,52 @@ pub(super) fn load(store: &mut Context<'_>, path: &[u8], global: bool, no_load: 
     Ok(root)
 }
 
+/// Gets what is in a file, within the limits of a guest: known from before, or read, and compiled if need be.
+fn get(dl: &mut Dl, file: &OwnedFd, stat: &FileStat) -> Result<Library, (Errno, String)> {
+    if dl.loads >= LOADS_MAX {
+        return Err((Errno::NOMEM, format!("more than {LOADS_MAX} libraries were loaded")));
+    }
+    if stat.size > FILE_MAX || dl.bytes + stat.size > FILES_MAX {
+        let limits = (FILE_MAX >> 20, FILES_MAX >> 20);
+        return Err((Errno::FBIG, format!("libraries may have {} MiB, and {} MiB together", limits.0, limits.1)));
+    }
+    dl.loads += 1;
+    let source = dl.source.as_mut().ok_or_else(|| (Errno::NOSYS, "nothing is loaded here".to_owned()))?;
+    if let Some(library) = source.known(stat) {
+        dl.weigh(&library.side)?;
+        dl.bytes += stat.size;
+        return Ok(library);
+    }
+    let failed = |error: &std::io::Error| {
+        let errno = Errno::from_io_error(error).unwrap_or(Errno::IO);
+        (errno, words(errno))
+    };
+    let mut bytes = Vec::with_capacity(usize::try_from(stat.size).unwrap_or(0) + 1);
+    let mut reader = std::fs::File::from(file.try_clone().map_err(|e| failed(&e))?).take(FILE_MAX + 1);
+    reader.read_to_end(&mut bytes).map_err(|e| failed(&e))?;
+    // What was read counts, should the file have grown meanwhile.
+    if bytes.len() as u64 > FILE_MAX {
+        return Err((Errno::FBIG, "it is too large".to_owned()));
+    }
+    let side = SideModule::parse(&bytes).map_err(|e| (Errno::NOEXEC, e.to_string()))?;
+    dl.weigh(&side)?;
+    dl.bytes += bytes.len() as u64;
+    let source = dl.source.as_mut().ok_or_else(|| (Errno::NOSYS, "nothing is loaded here".to_owned()))?;
+    let module = source.module(bytes).map_err(|why| (Errno::NOEXEC, why))?;
+    Ok(Library { side, module })
+}
+
+impl Dl {
+    /// Adds a module to what all together may weigh.
+    fn weigh(&mut self, side: &SideModule) -> Result<(), (Errno, String)> {
+        self.weight = self.weight.saturating_add(side.weight());
+        if self.weight > WEIGHT_MAX {
+            return Err((Errno::NOMEM, "all libraries together have too many functions and symbols".to_owned()));
+        }
+        Ok(())
+    }
+}
+
 fn no_such_file(name: &str) -> Failure {
     Failure::new(Errno::NOENT, format!("`{name}`: there is no such file"))
 }
@@ -139,33 +186,10 @@ impl Plan {
         if known {
             return Ok(None);
         }
-        let refused = |errno, why: String| Failure::new(errno, format!("`{name}`: {why}"));
-        if dl.loads >= LOADS_MAX {
-            return Err(refused(Errno::NOMEM, format!("more than {LOADS_MAX} libraries were loaded")));
-        }
-        let size = FileStat::from(stat).size;
-        if size > FILE_MAX || dl.bytes + size > FILES_MAX {
-            let limits = (FILE_MAX >> 20, FILES_MAX >> 20);
-            let why = format!("libraries may have {} MiB, and {} MiB together", limits.0, limits.1);
-            return Err(refused(Errno::FBIG, why));
-        }
-        dl.loads += 1;
-        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
-        let mut reader = std::fs::File::from(file.try_clone().map_err(|_| failed(Errno::MFILE))?).take(FILE_MAX + 1);
-        reader.read_to_end(&mut bytes).map_err(|e| failed(Errno::from_io_error(&e).unwrap_or(Errno::IO)))?;
-        // What was read counts, should the file have grown meanwhile.
-        if bytes.len() as u64 > FILE_MAX {
-            return Err(refused(Errno::FBIG, "it is too large".to_owned()));
-        }
-        let side = SideModule::parse(&bytes).map_err(|e| refused(Errno::NOEXEC, e.to_string()))?;
-        dl.weight = dl.weight.saturating_add(side.weight());
-        if dl.weight > WEIGHT_MAX {
-            return Err(refused(Errno::NOMEM, "all libraries together have too many functions and symbols".to_owned()));
-        }
-        let source = dl.source.as_mut().ok_or_else(|| refused(Errno::NOSYS, "nothing is loaded here".to_owned()))?;
-        let code = source.module(&bytes).map_err(|why| refused(Errno::NOEXEC, why))?.module;
-        dl.bytes += bytes.len() as u64;
+        let refused = |(errno, why): (Errno, String)| Failure::new(errno, format!("`{name}`: {why}"));
+        let Library { side, module } = get(dl, &file, &FileStat::from(stat)).map_err(refused)?;
         let (needed, targets) = (Vec::new(), Vec::new());
+        let code = module.module;
         self.pending.push(Pending { name, path: path.to_vec(), file, device, inode, side, code, needed, targets });
         Ok(Some(self.handle(self.pending.len() - 1)))
     }
