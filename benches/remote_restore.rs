@@ -5,7 +5,9 @@
 //! The files are a third noise, which does not compress, as programs are. nginx and s3s-fs have to be there; buildbox-casd is taken from
 //! `PYNBOX_TEST_BUILDBOX`.
 //!
-//!     cargo bench --bench remote_restore
+//!     cargo bench --bench remote_restore [-- NAME]
+//!
+//! With a NAME, only the cases whose names hold it are measured. `PYNBOX_BENCH_DIR` says where the files lie; in memory (`/dev/shm`), the disk has no say.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -52,6 +54,9 @@ fn main() {
         cases.extend(["none", "zstd", "xz"].map(|compression| bench.nix(compression)));
     } else {
         println!("nix is not installed");
+    }
+    if let Some(name) = std::env::args().skip(1).find(|argument| !argument.starts_with('-')) {
+        cases.retain(|case| case.name.contains(&name));
     }
     // In turns, so that what else the machine does is the same for all.
     let mut times = vec![Vec::new(); cases.len()];
