@@ -43,25 +43,36 @@ fn main() {
     let nginx = servers::nginx(&bench.at("nginx"));
     let s3 = servers::s3(&bench.at("s3"));
     let casd = engines::casd();
-    let mut cases = vec![
-        bench.copy(),
-        bench.restore("a folder", &known, &bench.at("shared").display().to_string(), None),
-        bench.restore("nginx", &known, &format!("http://127.0.0.1:{}", nginx.port), None),
-        bench.restore("s3s-fs", &known, "s3://KEY:SECRET@bucket/prefix", Some(format!("http://127.0.0.1:{}", s3.port))),
+    let chosen = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let wanted = |name: &str| chosen.as_ref().is_none_or(|chosen| name.contains(chosen));
+    let web = format!("http://127.0.0.1:{}", nginx.port);
+    let mut remotes = vec![
+        ("a folder", bench.at("shared").display().to_string(), None),
+        ("nginx", web.clone(), None),
+        ("s3s-fs", "s3://KEY:SECRET@bucket/prefix".to_owned(), Some(format!("http://127.0.0.1:{}", s3.port))),
     ];
-    cases.extend(casd.as_ref().map(|casd| bench.restore("buildbox-casd", &known, &casd.endpoint.url, None)));
+    remotes.extend(casd.as_ref().map(|casd| ("buildbox-casd", casd.endpoint.url.clone(), None)));
+    let mut cases = vec![("cp -a".to_owned(), bench.copy())];
+    for (name, url, endpoint) in remotes.into_iter().filter(|(name, ..)| wanted(name)) {
+        cases.push((name.to_owned(), bench.restore(&known, &url, endpoint)));
+    }
     if Command::new("nix").arg("--version").stdout(Stdio::null()).status().is_ok() {
-        cases.extend(["none", "zstd", "xz"].map(|compression| bench.nix(compression)));
+        let served = bench.at("nginx").join("files");
+        for compression in ["none", "zstd", "xz"] {
+            for (place, served) in [("file://", None), ("nginx", Some((&*served, &*web)))] {
+                let name = format!("nix copy from {place}, compression {compression}");
+                if wanted(&name) {
+                    cases.push((name, bench.nix(compression, served)));
+                }
+            }
+        }
     } else {
         println!("nix is not installed");
-    }
-    if let Some(name) = std::env::args().skip(1).find(|argument| !argument.starts_with('-')) {
-        cases.retain(|case| case.name.contains(&name));
     }
     // In turns, so that what else the machine does is the same for all.
     let mut times = vec![Vec::new(); cases.len()];
     for _ in 0..ROUNDS {
-        for (case, times) in cases.iter().zip(&mut times) {
+        for ((_, case), times) in cases.iter().zip(&mut times) {
             bench.clear(&["reader", "out", "nix-second", "nix-home"]);
             let start = Instant::now();
             (case.run)();
@@ -70,15 +81,14 @@ fn main() {
         }
     }
     println!("{:<48}{:>8}{:>8}", "600 files of 100 KB", "best", "middle");
-    for (case, mut times) in cases.iter().zip(times) {
+    for ((name, _), mut times) in cases.iter().zip(times) {
         times.sort_by(f64::total_cmp);
-        println!("{:<48}{:8.0}{:8.0}", case.name, times[0], times[ROUNDS / 2]);
+        println!("{:<48}{:8.0}{:8.0}", name, times[0], times[ROUNDS / 2]);
     }
 }
 
 /// One way to get the files.
 struct Case<'a> {
-    name: String,
     /// Where they are then.
     out: PathBuf,
     run: Box<dyn Fn() + 'a>,
@@ -128,21 +138,11 @@ impl Bench {
     fn copy(&self) -> Case<'_> {
         let (from, out) = (self.at("files"), self.at("out"));
         let to = out.clone();
-        Case {
-            name: "cp -a".to_owned(),
-            out,
-            run: Box::new(move || run(Command::new("cp").arg("-a").arg(&from).arg(&to))),
-        }
+        Case { out, run: Box::new(move || run(Command::new("cp").arg("-a").arg(&from).arg(&to))) }
     }
 
     /// Puts the files on a remote; a machine then gets them from it: opens all, asks for the key, fetches, checks out.
-    fn restore(
-        &self,
-        what: &str,
-        (pem, trusted): &(PathBuf, TrustedKey),
-        url: &str,
-        endpoint: Option<String>,
-    ) -> Case<'_> {
+    fn restore(&self, (pem, trusted): &(PathBuf, TrustedKey), url: &str, endpoint: Option<String>) -> Case<'_> {
         let remote = RemoteSettings::parse(&format!("bench={url}")).expect("a remote");
         let remote = RemoteSettings { endpoint, timeout: 60, ..remote };
         let key = NodeKey::from_bytes([7; 32]);
@@ -153,7 +153,7 @@ impl Bench {
             let trust = Trust::new(&TrustSettings::default(), Some(pem)).expect("a key");
             let caches = Caches::open(vec![writing], trust, Path::new("/"), &store).expect("a remote");
             let outgoing = Outgoing { key, tree: Arc::clone(&tree), origin: Origin::Here, with_bytes: true };
-            assert_eq!(caches.push(&store, &[outgoing]).expect("a store").0, 1, "{what} takes it");
+            assert_eq!(caches.push(&store, &[outgoing]).expect("a store").0, 1, "{url} takes it");
         }
         self.clear(&["writer"]);
         let trusted = trusted.clone();
@@ -169,11 +169,12 @@ impl Bench {
             assert_eq!(caches.fetch(&store, key, digest, &missing).expect("a store"), missing.len());
             store.materialise(&hit.tree, &self.at("out"), Materialise::Link).expect("a checkout");
         };
-        Case { name: what.to_owned(), out: self.at("out"), run: Box::new(get) }
+        Case { out: self.at("out"), run: Box::new(get) }
     }
 
-    /// The same by Nix: copies a store path from a binary cache into an empty store.
-    fn nix(&self, compression: &str) -> Case<'_> {
+    /// The same by Nix: copies a store path from a binary cache into an empty store. The cache is a folder, or a folder and the web server
+    /// that has it.
+    fn nix(&self, compression: &str, served: Option<(&Path, &str)>) -> Case<'_> {
         // A chroot store keeps /nix/store as the name of what it holds, so that one cache serves all.
         let [first, second, home] =
             ["nix-first", "nix-second", "nix-home"].map(|name| self.at(name).display().to_string());
@@ -186,11 +187,14 @@ impl Bench {
         };
         let output = nix(&["store", "add-path", "--store", &first]).arg(self.at("files")).output();
         let path = String::from_utf8(output.expect("nix").stdout).expect("a path").trim().to_owned();
-        let cache = format!("file://{}?compression={compression}", self.at(&format!("nix-{compression}")).display());
-        run(&mut nix(&["copy", "--from", &first, "--to", &cache, &path]));
+        let name = format!("nix-{compression}");
+        let folder = served.map_or(self.at(&name), |(folder, _)| folder.join(&name));
+        let folder = format!("file://{}", folder.display());
+        run(&mut nix(&["copy", "--from", &first, "--to", &format!("{folder}?compression={compression}"), &path]));
+        let cache = served.map_or(folder, |(_, url)| format!("{url}/{name}"));
         let out = self.at("nix-second").join(path.trim_start_matches('/'));
         let get = move || run(&mut nix(&["copy", "--no-check-sigs", "--from", &cache, "--to", &second, &path]));
-        Case { name: format!("nix copy from file://, compression {compression}"), out, run: Box::new(get) }
+        Case { out, run: Box::new(get) }
     }
 }
 

@@ -37,12 +37,25 @@ pub(super) trait Objects: Send + Sync {
     /// Opens an object; `size` is how many bytes it holds at most, as far as one knows, and decides how long that may take.
     fn get(&self, name: &str, size: u64) -> Result<Option<Box<dyn Read + '_>>, RemoteError>;
 
+    /// Opens many objects, several at once: calls `take` with the place of each in the list, from any thread.
+    fn get_each(&self, wanted: &[(String, u64)], take: &Take<'_>) -> Result<(), RemoteError> {
+        let places: Vec<_> = (0..wanted.len()).collect();
+        at_once(self.width(), &places, |place| {
+            let (name, size) = &wanted[*place];
+            take(*place, self.get(name, *size)?)
+        })?;
+        Ok(())
+    }
+
     /// Whether there is such an object.
     fn has(&self, name: &str) -> Result<bool, RemoteError>;
 
     /// Puts an object; nobody may ever see a part of it.
     fn put(&self, name: &str, length: u64, bytes: &mut (dyn Read + Send)) -> Result<(), RemoteError>;
 }
+
+/// Takes an object, or that there is none.
+pub(super) type Take<'a> = dyn Fn(usize, Option<Box<dyn Read + '_>>) -> Result<(), RemoteError> + Sync + 'a;
 
 /// A transport to such a place.
 pub(super) struct Layout<O>(pub(super) O);
@@ -75,11 +88,11 @@ impl<O: Objects> Transport for Layout<O> {
     }
 
     fn fetch(&self, blobs: &[WireDigest], receive: &Receive<'_>) -> Result<(), RemoteError> {
-        at_once(self.0.width(), blobs, |blob| match self.0.get(&blob_name(blob), blob.size)? {
-            Some(object) => receive(blob, &mut unpacked(object)?),
+        let wanted: Vec<_> = blobs.iter().map(|blob| (blob_name(blob), blob.size)).collect();
+        self.0.get_each(&wanted, &|place, object| match object {
+            Some(object) => receive(&blobs[place], &mut unpacked(object)?),
             None => Ok(()),
-        })?;
-        Ok(())
+        })
     }
 
     fn put(&self, blobs: Vec<Upload>) -> Result<(), RemoteError> {

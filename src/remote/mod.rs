@@ -21,6 +21,7 @@ pub mod pack;
 pub mod reapi;
 mod s3;
 pub mod settings;
+mod takers;
 pub mod trust;
 
 use std::collections::HashSet;

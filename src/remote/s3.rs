@@ -4,24 +4,34 @@
 use std::io::{self, Read};
 use std::time::Duration;
 
-use futures_util::stream::BoxStream;
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
 use object_store::{ClientOptions, Error, ObjectStoreExt as _, RetryConfig, WriteMultipart};
 use tokio::runtime::Runtime;
+use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
 use url::Url;
 
 use super::RemoteError;
-use super::layout::Objects;
+use super::layout::{Objects, Take, at_once};
 use super::settings::RemoteSettings;
+use super::takers::take_all;
 use crate::source::take_login;
 
 /// What is longer is put in several parts.
 const PART: usize = 16 << 20;
 /// A transfer that is slower than this is broken off, after the time that every answer has.
 const SLOWEST: u64 = 128 << 10;
+
+/// What is no longer than this is held in memory.
+const WHOLE: u64 = 1 << 20;
+/// So many of these are asked for at once: an answer takes its time, and a request takes little else.
+const REQUESTS: usize = 128;
+/// So many longer objects come at once.
+const STREAMS: usize = 8;
 
 /// A bucket, with a prefix before the names.
 pub(super) struct S3 {
@@ -67,8 +77,20 @@ impl S3 {
     }
 
     fn wait<T>(&self, bytes: u64, work: impl Future<Output = Result<T, Error>>) -> Result<Option<T>, RemoteError> {
-        let time = self.deadline + Duration::from_secs(bytes / SLOWEST);
-        match self.runtime.block_on(async { tokio::time::timeout(time, work).await }) {
+        self.runtime.block_on(self.in_time(bytes, work))
+    }
+
+    fn time_for(&self, bytes: u64) -> Duration {
+        self.deadline + Duration::from_secs(bytes / SLOWEST)
+    }
+
+    async fn in_time<T>(
+        &self,
+        bytes: u64,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<Option<T>, RemoteError> {
+        let time = self.time_for(bytes);
+        match tokio::time::timeout(time, work).await {
             Ok(Ok(done)) => Ok(Some(done)),
             Ok(Err(Error::NotFound { .. })) => Ok(None),
             Ok(Err(error @ (Error::PermissionDenied { .. } | Error::Unauthenticated { .. }))) => {
@@ -77,6 +99,38 @@ impl S3 {
             Ok(Err(error)) => Err(RemoteError::Unavailable(format!("`{}`: {error}", self.place))),
             Err(_) => Err(RemoteError::Unavailable(format!("`{}` took longer than {time:?}", self.place))),
         }
+    }
+}
+
+impl S3 {
+    fn get_small(&self, wanted: &[(String, u64)], places: Vec<usize>, take: &Take<'_>) -> Result<(), RemoteError> {
+        let receive = |sender: Sender<(usize, Option<Bytes>)>| {
+            let got = stream::iter(places).map(|place| {
+                let (sender, (name, size)) = (sender.clone(), &wanted[place]);
+                async move {
+                    let object = self.in_time(*size, self.whole(name, *size)).await?;
+                    let closed = |_| RemoteError::Unavailable(format!("`{}`: what came was not taken", self.place));
+                    sender.send((place, object)).await.map_err(closed)
+                }
+            });
+            self.runtime.block_on(got.buffer_unordered(REQUESTS).try_collect::<()>())
+        };
+        take_all(REQUESTS, receive, |(place, object)| {
+            take(place, object.map(|object| Box::new(io::Cursor::new(object)) as Box<dyn Read>))
+        })
+    }
+
+    /// An object of so many bytes, which are fewer when they are compressed; of what is longer, the beginning.
+    async fn whole(&self, name: &str, size: u64) -> Result<Bytes, Error> {
+        let most = zstd::zstd_safe::compress_bound(size as usize) + 4096;
+        let mut pieces = self.bucket.get(&self.path(name)).await?.into_stream();
+        let mut bytes = BytesMut::new();
+        while bytes.len() <= most
+            && let Some(piece) = pieces.try_next().await?
+        {
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes.freeze())
     }
 }
 
@@ -94,9 +148,21 @@ impl Objects for S3 {
         let path = self.path(name);
         let Some(found) = self.wait(0, self.bucket.get(&path))? else { return Ok(None) };
         let broken = |error| io::Error::new(io::ErrorKind::ConnectionAborted, error);
-        let stream = found.into_stream().map_ok(|piece| piece.to_vec()).map_err(broken).boxed();
-        let until = Instant::now() + self.deadline + Duration::from_secs(size / SLOWEST);
+        let stream = found.into_stream().map_err(broken).boxed();
+        let until = Instant::now() + self.time_for(size);
         Ok(Some(Box::new(Body { s3: self, stream, until, piece: io::Cursor::default() })))
+    }
+
+    /// What is small arrives whole, many at once, and is taken by one thread a processor: with a thread for each request, changing between
+    /// threads cost more than the bytes did.
+    fn get_each(&self, wanted: &[(String, u64)], take: &Take<'_>) -> Result<(), RemoteError> {
+        let (small, large): (Vec<_>, Vec<_>) = (0..wanted.len()).partition(|place| wanted[*place].1 <= WHOLE);
+        self.get_small(wanted, small, take)?;
+        at_once(STREAMS, &large, |place| {
+            let (name, size) = &wanted[*place];
+            take(*place, self.get(name, *size)?)
+        })?;
+        Ok(())
     }
 
     fn has(&self, name: &str) -> Result<bool, RemoteError> {
@@ -133,9 +199,9 @@ impl Objects for S3 {
 /// A body that arrives in pieces.
 struct Body<'a> {
     s3: &'a S3,
-    stream: BoxStream<'static, io::Result<Vec<u8>>>,
+    stream: BoxStream<'static, io::Result<Bytes>>,
     until: Instant,
-    piece: io::Cursor<Vec<u8>>,
+    piece: io::Cursor<Bytes>,
 }
 
 impl Read for Body<'_> {

@@ -1,5 +1,6 @@
 //! Blobs: files' bytes, each under its digest and whether it is executable.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read};
@@ -114,13 +115,14 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`] if the reader fails, [`StoreError`] if the bytes can't be written.
     pub fn put_reader(&self, reader: &mut dyn Read, executable: bool) -> Result<Entry> {
-        let mut buffer = vec![0; SMALL as usize];
-        let first = fill(reader, &mut buffer).map_err(|error| StoreError::outside("reading", "stream", error))?;
+        let mut buffer = Buffer::of_thread();
+        let first = fill(reader, &mut buffer.0).map_err(|error| StoreError::outside("reading", "stream", error))?;
+        let buffer = &mut buffer.0;
         if first < buffer.len() {
             return self.put_bytes(&buffer[..first], executable);
         }
         let (name, file) = self.temporary()?;
-        let result = self.stream(reader, &file, &mut buffer);
+        let result = self.stream(reader, &file, buffer);
         let (digest, size) = match result {
             Ok(done) => done,
             Err(error) => {
@@ -397,6 +399,28 @@ pub(super) fn hash_stream(reader: &mut (dyn Read + Send)) -> io::Result<(BlobDig
     hasher.update(&now[..filled]);
     size += filled as u64;
     Ok((BlobDigest::from_bytes(*hasher.finalize().as_bytes()), size))
+}
+
+thread_local! {
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// What small files are read into, [`SMALL`] bytes. Each thread keeps one: clearing a new one cost more than most files do.
+struct Buffer(Vec<u8>);
+
+impl Buffer {
+    fn of_thread() -> Self {
+        let mut buffer = BUFFER.take();
+        buffer.resize(SMALL as usize, 0);
+        Self(buffer)
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // A thread that ends has no place for it any more.
+        let _ = BUFFER.try_with(|place| place.set(std::mem::take(&mut self.0)));
+    }
 }
 
 /// Reads until the buffer is full or the reader is at its end.

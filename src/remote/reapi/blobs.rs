@@ -9,12 +9,14 @@ use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
 use bazel_remote_apis::google::bytestream::{ReadRequest, WriteRequest};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use proto::batch_update_blobs_request::Request as BatchItem;
+use tokio::sync::mpsc::Sender;
 use tonic::{Code, Status};
 use zstd::stream::write::{Decoder, Encoder};
 
 use super::client::Client;
 use super::retry::{may_pass, pause};
 use super::{ReapiError, digest};
+use crate::remote::takers::take_all;
 use crate::remote::{DigestFunction, WireDigest};
 
 /// What one message of a stream carries.
@@ -23,6 +25,8 @@ const PIECE: usize = 1 << 20;
 const ASKED: usize = 8192;
 /// So many calls are under way at once.
 const PARALLEL: usize = 8;
+/// So many blobs may wait to be taken.
+const WAITING: usize = 64;
 /// A stream is compressed from this size on.
 const COMPRESSED_FROM: u64 = 4096;
 /// What a blob takes in a batch beside its bytes.
@@ -227,22 +231,37 @@ impl Client {
         let (small, large): (Vec<_>, Vec<_>) =
             wanted.into_iter().partition(|blob| blob.size + ITEM <= capabilities.batch);
         let batches = batches(small, capabilities.batch, |blob| blob.size);
-        self.wait(async {
-            let batches = stream::iter(batches).map(|batch| self.fetch_batch(batch, receive));
-            batches.buffer_unordered(PARALLEL).try_collect::<()>().await?;
-            let streams = stream::iter(large).map(|blob| self.fetch_stream(blob, receive));
-            streams.buffer_unordered(PARALLEL).try_collect::<()>().await
+        let get = |came: Sender<Came>| {
+            self.wait(async {
+                let batches = stream::iter(batches).map(|batch| self.fetch_batch(batch, &came));
+                batches.buffer_unordered(PARALLEL).try_collect::<()>().await?;
+                let streams = stream::iter(large).map(|blob| self.fetch_stream(blob, &came));
+                streams.buffer_unordered(PARALLEL).try_collect::<()>().await
+            })
+        };
+        take_all(WAITING, get, |came| match came {
+            Came::Bytes(blob, bytes) => {
+                if digest::of(capabilities.function, &bytes) != blob {
+                    return Err(self.wrong(format!("it sent other bytes as {blob}")));
+                }
+                receive(&blob, &mut &*bytes)
+            }
+            Came::File(blob, mut file) => receive(&blob, &mut file),
         })
     }
 
-    async fn fetch_batch(&self, batch: Vec<WireDigest>, receive: &Receive<'_>) -> Result<(), ReapiError> {
+    async fn hand_on(&self, came: &Sender<Came>, blob: Came) -> Result<(), ReapiError> {
+        came.send(blob).await.map_err(|_| self.wrong("what it sent was not taken"))
+    }
+
+    async fn fetch_batch(&self, batch: Vec<WireDigest>, came: &Sender<Came>) -> Result<(), ReapiError> {
         let capabilities = self.capabilities_known()?;
         let function = capabilities.function;
         // Nobody has to send that.
         let (empty, mut left): (Vec<_>, Vec<_>) = batch.into_iter().partition(|blob| blob.size == 0);
         for blob in empty {
             if digest::of(function, b"") == blob {
-                receive(&blob, &mut io::empty())?;
+                self.hand_on(came, Came::Bytes(blob, Vec::new())).await?;
             }
         }
         let mut attempt = 1;
@@ -274,11 +293,8 @@ impl Client {
                         if one.compressor != 0 {
                             return Err(self.wrong("it sent a compressed blob that should not be"));
                         }
-                        if digest::of(function, &one.data) != blob {
-                            return Err(self.wrong(format!("it sent other bytes as {blob}")));
-                        }
                         waiting.remove(&blob);
-                        receive(&blob, &mut &*one.data)?;
+                        self.hand_on(came, Came::Bytes(blob, one.data)).await?;
                     }
                     Code::NotFound => {
                         waiting.remove(&blob);
@@ -299,13 +315,13 @@ impl Client {
         Ok(())
     }
 
-    async fn fetch_stream(&self, blob: WireDigest, receive: &Receive<'_>) -> Result<(), ReapiError> {
+    async fn fetch_stream(&self, blob: WireDigest, came: &Sender<Came>) -> Result<(), ReapiError> {
         let mut attempt = 1;
         loop {
             let status = match self.try_fetch_stream(&blob).await? {
                 Ok(mut file) => {
                     io::Seek::rewind(&mut file).map_err(|error| self.own_file(&blob, error))?;
-                    return receive(&blob, &mut file);
+                    return self.hand_on(came, Came::File(blob, file)).await;
                 }
                 Err(status) if status.code() == Code::NotFound => return Ok(()),
                 Err(status) => status,
@@ -400,6 +416,14 @@ impl Client {
     fn own_file(&self, blob: &WireDigest, source: io::Error) -> ReapiError {
         ReapiError::Io { doing: "use the file of", path: blob.to_string().into(), source }
     }
+}
+
+/// What has come.
+enum Came {
+    /// All of a blob, not yet checked.
+    Bytes(WireDigest, Vec<u8>),
+    /// All of a blob, checked, in a file that is read from its beginning.
+    File(WireDigest, File),
 }
 
 /// A file that is hashed as it is written, and takes no more than it should.
