@@ -296,7 +296,10 @@ impl Session {
 /// The engine; `None`, said plainly, if it can't be reached.
 fn find_engine(section: &EngineSection, root: &Path) -> Result<Option<Arc<Engine>>, BuildError> {
     match section.settings(root).and_then(Engine::open) {
-        Ok(engine) => Ok(Some(Arc::new(engine))),
+        Ok(engine) => {
+            engine.end_with_signals();
+            Ok(Some(Arc::new(engine)))
+        }
         Err(error @ (ReapiError::Settings(_) | ReapiError::Io { .. })) => {
             Err(BuildError::Input(format!("the engine `{}`: {error}", section.name)))
         }

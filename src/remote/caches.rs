@@ -15,7 +15,7 @@ use build_graph::{BlobDigest, Entry, NodeKey, Tree, TreeDigest};
 use sha2::{Digest as _, Sha256};
 
 use super::envelope::{Envelope, SignedEnvelope, WireBlob};
-use super::guard::Guarded;
+use super::guard::{Guarded, Left};
 use super::layout::{at_once, is_on_the_way};
 use super::settings::{RemoteSettings, SettingsError};
 use super::trust::{Distrust, Trust, now};
@@ -217,7 +217,8 @@ impl Caches {
             failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
             RemoteError::Local(io::Error::other(text))
         };
-        remote.call("give files", |transport| {
+        let left = Left::new();
+        remote.call_on("give files", &|| left.got_on(), |transport| {
             let mut wanted: BTreeMap<WireDigest, Vec<&MissingBlob>> = BTreeMap::new();
             for blob in blobs {
                 // An attempt before may have brought it.
@@ -231,10 +232,14 @@ impl Caches {
             if names.is_empty() {
                 return Ok(());
             }
+            left.begin(names.len());
             transport.fetch(&names, &|wire, reader| {
                 let Some(blobs) = wanted.get(wire) else { return Ok(()) };
                 match receive(store, blobs, reader) {
-                    Ok(()) => Ok(()),
+                    Ok(()) => {
+                        left.done();
+                        Ok(())
+                    }
                     Err(Received::OnTheWay(error)) => Err(RemoteError::Unavailable(error.to_string())),
                     Err(Received::Broken(error)) => {
                         broken.fetch_add(1, Ordering::Relaxed);

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::settings::{RemoteSettings, Role};
@@ -55,16 +55,33 @@ impl Guarded {
 
     /// Asks it, several times if need be. `None` if it does not do it; why is on the standard error then.
     pub(super) fn call<T>(&self, doing: &str, call: impl Fn(&dyn Transport) -> Result<T, RemoteError>) -> Option<T> {
+        self.call_on(doing, &|| false, call)
+    }
+
+    /// As [`Guarded::call`], for what is done in many steps, of which an attempt does not repeat those that were done: `got_on` says, after an
+    /// attempt that failed, whether it was worth it. Then attempts are counted anew.
+    pub(super) fn call_on<T>(
+        &self,
+        doing: &str,
+        got_on: &dyn Fn() -> bool,
+        call: impl Fn(&dyn Transport) -> Result<T, RemoteError>,
+    ) -> Option<T> {
         if !self.is_up() {
             return None;
         }
-        for attempt in 1.. {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
             match call(self.transport.as_ref()) {
                 Ok(done) => {
-                    if attempt > 1 || self.circuit.exists() {
+                    if self.circuit.exists() {
                         let _ = fs::remove_file(&self.circuit);
                     }
                     return Some(done);
+                }
+                Err(RemoteError::Unavailable(_)) if got_on() => {
+                    attempt = 0;
+                    std::thread::sleep(pause(1));
                 }
                 Err(RemoteError::Unavailable(_)) if attempt < ATTEMPTS => std::thread::sleep(pause(attempt)),
                 Err(error @ RemoteError::Unavailable(_)) => {
@@ -83,7 +100,6 @@ impl Guarded {
                 }
             }
         }
-        None
     }
 
     /// Opens the circuit; gives for how many seconds.
@@ -103,6 +119,36 @@ impl Guarded {
     }
 }
 
+/// What is left of something that is done in steps.
+#[derive(Debug)]
+pub(super) struct Left {
+    now: AtomicUsize,
+    last: AtomicUsize,
+}
+
+impl Left {
+    pub(super) fn new() -> Self {
+        Self { now: AtomicUsize::new(usize::MAX), last: AtomicUsize::new(usize::MAX) }
+    }
+
+    /// So much is left when an attempt begins.
+    pub(super) fn begin(&self, left: usize) {
+        self.now.store(left, Ordering::Relaxed);
+        self.last.store(left, Ordering::Relaxed);
+    }
+
+    /// One step is done.
+    pub(super) fn done(&self) {
+        self.now.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether the attempt did an eighth of what was left. With less a remote would be asked too often for what it has.
+    pub(super) fn got_on(&self) -> bool {
+        let (now, last) = (self.now.load(Ordering::Relaxed), self.last.load(Ordering::Relaxed));
+        now < last && (last - now).saturating_mul(8) >= last
+    }
+}
+
 /// Until when the circuit is open, and for how many seconds it was opened.
 fn read(circuit: &Path) -> Option<(u64, u64)> {
     let text = fs::read_to_string(circuit).ok()?;
@@ -111,7 +157,7 @@ fn read(circuit: &Path) -> Option<(u64, u64)> {
 }
 
 /// Each attempt waits twice as long as the one before, give or take half, so that those who failed together don't come back together.
-fn pause(attempt: u32) -> Duration {
+pub(super) fn pause(attempt: u32) -> Duration {
     let whole = PAUSE * 2u32.pow(attempt - 1);
     let mut random = [0; 4];
     let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());

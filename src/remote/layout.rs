@@ -11,16 +11,21 @@
 
 use std::collections::HashSet;
 use std::io::{self, BufReader, Read, Seek as _};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use build_graph::{BlobDigest, NodeKey};
 
 use super::envelope::SignedEnvelope;
+use super::guard::pause;
 use super::{DigestFunction, Receive, RemoteError, Transport, Upload, WireDigest};
 
 /// Fast, and still a third of a compiled file.
 const LEVEL: i32 = 1;
+/// How often an object is asked for while the server answers for others.
+const SINGLE: u32 = 6;
+/// So many objects that do not come keep nobody from asking for the others.
+const SKIPPED: usize = 8;
 /// What is compressed to more than this waits in a file, not in memory.
 const IN_MEMORY: usize = 8 << 20;
 /// An envelope is never longer: it would hold a tree of half a million files.
@@ -40,11 +45,36 @@ pub(super) trait Objects: Send + Sync {
     /// Opens many objects, several at once: calls `take` with the place of each in the list, from any thread.
     fn get_each(&self, wanted: &[(String, u64)], take: &Take<'_>) -> Result<(), RemoteError> {
         let places: Vec<_> = (0..wanted.len()).collect();
+        let answers = AtomicBool::new(false);
+        let skipped = Mutex::new(Vec::new());
         at_once(self.width(), &places, |place| {
             let (name, size) = &wanted[*place];
-            take(*place, self.get(name, *size)?)
+            let mut attempt = 1;
+            let object = loop {
+                match self.get(name, *size) {
+                    // A server that answers others turns single requests away when there are many.
+                    Err(error @ RemoteError::Unavailable(_)) if attempt < SINGLE => {
+                        std::thread::sleep(pause(attempt));
+                        attempt += 1;
+                        if !answers.load(Ordering::Relaxed) {
+                            return Err(error);
+                        }
+                    }
+                    Err(error @ RemoteError::Unavailable(_)) => {
+                        let mut skipped = skipped.lock().unwrap_or_else(PoisonError::into_inner);
+                        if skipped.len() == SKIPPED {
+                            return Err(error);
+                        }
+                        skipped.push(error);
+                        return Ok(());
+                    }
+                    got => break got?,
+                }
+            };
+            answers.store(true, Ordering::Relaxed);
+            take(*place, object)
         })?;
-        Ok(())
+        skipped.into_inner().unwrap_or_else(PoisonError::into_inner).pop().map_or(Ok(()), Err)
     }
 
     /// Whether there is such an object.

@@ -2,7 +2,7 @@
 //!
 //! - [`reapi`]: the Remote Execution API, caches and engines
 //! - [`envelope`]: what a remote says of a result, as bytes that a writer signs
-//! - [`settings`]: which remotes there are; [`trust`]: whom to believe
+//! - [`settings`]: which remotes there are; [`access`]: certificates and tokens; [`trust`]: whom to believe
 //! - [`caches`]: all of them together, as a build sees them; `guard`: one of them, with attempts that end
 //! - `layout`, over `directory`, `http` and `s3`: remotes that keep objects under names
 //! - [`pack`]: results and bytes as one file
@@ -11,6 +11,7 @@
 //! and every byte against its digest; retries, deadlines and the circuit that opens are above it as well. So a transport makes one attempt,
 //! gives up after a time of its own, and says how it failed.
 
+pub mod access;
 pub mod caches;
 mod directory;
 pub mod envelope;
@@ -137,12 +138,15 @@ pub trait Transport: Send + Sync {
 /// The transport to a remote, by where it is. `root` is the folder to which relative paths belong.
 fn transport(settings: &RemoteSettings, root: &Path) -> Result<Box<dyn Transport>, SettingsError> {
     let failed = |problem| SettingsError::Transport { name: settings.name.clone(), problem };
+    let access = settings.access(root).map_err(|error| failed(error.to_string()))?;
     Ok(match settings.place(root)? {
         Place::Folder(path) => Box::new(Layout(directory::Directory::new(path))),
-        Place::Http(url) => Box::new(Layout(http::Http::new(url, settings))),
-        Place::S3(url) => Box::new(Layout(s3::S3::new(&url, settings).map_err(failed)?)),
+        Place::Http(url) => Box::new(Layout(http::Http::new(url, settings, access).map_err(failed)?)),
+        Place::S3 { bucket, endpoint } => {
+            Box::new(Layout(s3::S3::new(&bucket, endpoint.as_deref(), settings, access).map_err(failed)?))
+        }
         Place::Grpc(url) => {
-            let endpoint = reapi::Endpoint::of_remote(&url, settings).map_err(|error| failed(error.to_string()))?;
+            let endpoint = reapi::Endpoint::of_remote(&url, settings, access);
             Box::new(reapi::transport::ReapiTransport::new(endpoint).map_err(|error| failed(error.to_string()))?)
         }
     })

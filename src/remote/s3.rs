@@ -2,6 +2,7 @@
 //! may also stand in the URL (`s3://KEY:SECRET@BUCKET/PREFIX`).
 
 use std::io::{self, Read};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -9,13 +10,16 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
-use object_store::{ClientOptions, Error, ObjectStoreExt as _, RetryConfig, WriteMultipart};
+use object_store::{
+    BackoffConfig, Certificate, ClientOptions, Error, ObjectStoreExt as _, RetryConfig, WriteMultipart,
+};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
 use url::Url;
 
 use super::RemoteError;
+use super::access::Access;
 use super::layout::{Objects, Take, at_once};
 use super::settings::RemoteSettings;
 use super::takers::take_all;
@@ -43,24 +47,41 @@ pub(super) struct S3 {
 }
 
 impl S3 {
-    pub(super) fn new(url: &Url, settings: &RemoteSettings) -> Result<Self, String> {
+    pub(super) fn new(
+        url: &Url,
+        endpoint: Option<&str>,
+        settings: &RemoteSettings,
+        access: Access,
+    ) -> Result<Self, String> {
+        if !access.headers.is_empty() || !access.unset.is_empty() || access.identity.is_some() {
+            return Err(
+                "a bucket is opened by the credentials of Amazon's tools, not by tokens, headers or certificates"
+                    .to_owned(),
+            );
+        }
         // Whoever was first has done it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut url = url.clone();
         let login = take_login(&mut url);
         let bucket = url.host_str().ok_or("the URL names no bucket: expected `s3://BUCKET/PREFIX`")?;
         let deadline = settings.deadline();
-        let client = ClientOptions::new().with_connect_timeout(deadline.min(Duration::from_secs(3)));
-        // We try again ourselves.
-        let once = RetryConfig { max_retries: 0, ..RetryConfig::default() };
-        let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(once);
-        if let Some(endpoint) = &settings.endpoint {
+        let mut client = ClientOptions::new().with_connect_timeout(deadline.min(Duration::from_secs(3)));
+        for certificate in
+            Certificate::from_pem_bundle(access.ca.as_deref().unwrap_or_default()).map_err(|error| error.to_string())?
+        {
+            client = client.with_root_certificate(certificate);
+        }
+        // Servers of buckets turn single requests away when there are many; whole calls are repeated by who stands above.
+        let backoff = BackoffConfig { init_backoff: Duration::from_millis(100), ..BackoffConfig::default() };
+        let retry = RetryConfig { max_retries: 2, backoff, retry_timeout: deadline };
+        let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(retry);
+        if let Some(endpoint) = endpoint {
             builder = builder.with_endpoint(endpoint).with_virtual_hosted_style_request(false);
         }
         if let Some(login) = login {
             builder = builder.with_access_key_id(login.user).with_secret_access_key(login.password);
         }
-        let plain = settings.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
+        let plain = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
         let builder = builder.with_client_options(client.with_timeout_disabled().with_allow_http(plain));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         Ok(Self {
@@ -104,20 +125,29 @@ impl S3 {
 
 impl S3 {
     fn get_small(&self, wanted: &[(String, u64)], places: Vec<usize>, take: &Take<'_>) -> Result<(), RemoteError> {
+        let failed = OnceLock::new();
         let receive = |sender: Sender<(usize, Option<Bytes>)>| {
             let got = stream::iter(places).map(|place| {
-                let (sender, (name, size)) = (sender.clone(), &wanted[place]);
+                let (sender, failed, (name, size)) = (sender.clone(), &failed, &wanted[place]);
                 async move {
-                    let object = self.in_time(*size, self.whole(name, *size)).await?;
-                    let closed = |_| RemoteError::Unavailable(format!("`{}`: what came was not taken", self.place));
-                    sender.send((place, object)).await.map_err(closed)
+                    // What was asked for when the first failed still comes: it need not be asked for again.
+                    if failed.get().is_some() || sender.is_closed() {
+                        return;
+                    }
+                    match self.in_time(*size, self.whole(name, *size)).await {
+                        // That nobody takes it any more has a reason, which is told elsewhere.
+                        Ok(object) => drop(sender.send((place, object)).await),
+                        Err(error) => drop(failed.set(error)),
+                    }
                 }
             });
-            self.runtime.block_on(got.buffer_unordered(REQUESTS).try_collect::<()>())
+            self.runtime.block_on(got.buffer_unordered(REQUESTS).collect::<()>());
+            Ok(())
         };
         take_all(REQUESTS, receive, |(place, object)| {
             take(place, object.map(|object| Box::new(io::Cursor::new(object)) as Box<dyn Read>))
-        })
+        })?;
+        failed.into_inner().map_or(Ok(()), Err)
     }
 
     /// An object of so many bytes, which are fewer when they are compressed; of what is longer, the beginning.

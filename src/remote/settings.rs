@@ -1,5 +1,6 @@
 //! Which remotes there are, and whom to trust: the sections `[[remote]]` and `[trust]` of `pynbox.toml`, options and the environment.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use url::Url;
 
+use super::access::{Access, AccessError, TlsSettings};
 use crate::source::without_password;
 
 /// The variable with more remotes, separated by spaces, each as in `--remote`.
@@ -85,6 +87,12 @@ pub struct RemoteSettings {
     /// The environment variable that holds a token to be sent as `Authorization: Bearer`.
     #[serde(default)]
     pub token_variable: Option<String>,
+    /// Headers of every request, by name: the environment variables that hold their values.
+    #[serde(default)]
+    pub header_variables: BTreeMap<String, String>,
+    /// Certificates.
+    #[serde(default)]
+    pub tls: TlsSettings,
     /// How many seconds an answer may take; the bytes of files get more time by their length.
     #[serde(default = "ten")]
     pub timeout: u64,
@@ -111,6 +119,8 @@ impl RemoteSettings {
             unsigned: false,
             endpoint: None,
             token_variable: None,
+            header_variables: BTreeMap::new(),
+            tls: TlsSettings::default(),
             timeout: ten(),
         };
         for word in words {
@@ -126,6 +136,14 @@ impl RemoteSettings {
     /// How long an answer may take.
     pub fn deadline(&self) -> Duration {
         Duration::from_secs(self.timeout.max(1))
+    }
+
+    /// Certificates, tokens and headers; `root` is the project's folder.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    pub fn access(&self, root: &Path) -> Result<Access, AccessError> {
+        Access::read(&self.tls, self.token_variable.as_deref(), &self.header_variables, root)
     }
 
     /// Where it is: a folder (relative to `root`), or a URL.
@@ -145,7 +163,19 @@ impl RemoteSettings {
         match url.scheme() {
             "file" => url.to_file_path().map(Place::Folder).map_err(|()| error("has no local path")),
             "http" | "https" => Ok(Place::Http(url)),
-            "s3" => Ok(Place::S3(url)),
+            "s3" => {
+                let mut bucket = url.clone();
+                bucket.set_query(None);
+                let mut endpoint = self.endpoint.clone();
+                for (name, value) in url.query_pairs() {
+                    match &*name {
+                        "endpoint" if endpoint.is_none() => endpoint = Some(value.into_owned()),
+                        "endpoint" => return Err(error("has an `endpoint`, and the settings have one too")),
+                        _ => return Err(error(&format!("has a parameter `{name}`: there is only `endpoint`"))),
+                    }
+                }
+                Ok(Place::S3 { bucket, endpoint })
+            }
             "grpc" | "grpcs" => Ok(Place::Grpc(url)),
             _ => Err(error("has no scheme of a remote: there are file, http, https, s3, grpc, grpcs")),
         }
@@ -160,7 +190,12 @@ pub enum Place {
     /// A web server that takes PUT.
     Http(Url),
     /// A bucket, with a prefix as path.
-    S3(Url),
+    S3 {
+        /// The bucket and the prefix.
+        bucket: Url,
+        /// The server, where it is not Amazon's.
+        endpoint: Option<String>,
+    },
     /// A server of the Remote Execution API.
     Grpc(Url),
 }
@@ -241,7 +276,11 @@ mod tests {
         assert_eq!(place("x").unwrap(), Place::Folder("/root/x".into()));
         assert_eq!(place("file:///x").unwrap(), Place::Folder("/x".into()));
         assert!(matches!(place("https://host/x").unwrap(), Place::Http(_)));
-        assert!(matches!(place("s3://bucket/x").unwrap(), Place::S3(_)));
+        let Place::S3 { bucket, endpoint } = place("s3://bucket/x?endpoint=http://host:9000").unwrap() else {
+            panic!()
+        };
+        assert_eq!((bucket.as_str(), endpoint.as_deref()), ("s3://bucket/x", Some("http://host:9000")));
+        assert!(place("s3://bucket/x?region=y").unwrap_err().to_string().contains("`region`"));
         assert!(matches!(place("grpc://host:1").unwrap(), Place::Grpc(_)));
         let error = place("ftp://me:secret@host/").unwrap_err().to_string();
         assert!(error.contains("ftp://host/") && !error.contains("secret"), "{error}");

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use pynbox_build::build_graph::{BlobDigest, Entry, NodeKey, RelPath, Tree};
+use pynbox_build::remote::access::Access;
 use pynbox_build::remote::envelope::{Envelope, SignedEnvelope, WireBlob};
 use pynbox_build::remote::reapi::transport::ReapiTransport;
 use pynbox_build::remote::reapi::{Blob, Client, Endpoint, ReapiError, Source, digest};
@@ -182,7 +183,7 @@ fn what_makes_no_sense_is_said_before_anything_is_sent() {
         assert!(matches!(ReapiTransport::new(Endpoint::new(url)), Err(ReapiError::Settings(_))), "{url}");
     }
     let endpoint = Endpoint {
-        headers: vec![("authorization".to_owned(), "secret\n".to_owned())],
+        access: Access { headers: vec![("authorization".to_owned(), "secret\n".to_owned())], ..Access::default() },
         ..Endpoint::new("grpc://127.0.0.1:1")
     };
     let error = ReapiTransport::new(endpoint).unwrap_err().to_string();

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
 use bazel_remote_apis::google::longrunning::{Operation, operation};
@@ -24,6 +25,8 @@ enum End {
     Done(Code),
     /// It begins, and then the stream ends.
     Lost,
+    /// The stream ends, and each time the operation has another name.
+    Renamed,
     /// The call itself fails.
     Refused(Code),
 }
@@ -50,6 +53,11 @@ fn operations(end: End, number: u32) -> Result<Response<Operations>, Status> {
     let messages: Operations = match end {
         End::Refused(code) => return Err(Status::new(code, "refused")),
         End::Lost => Box::pin(stream::iter([Ok(begun)])),
+        End::Renamed => {
+            static NAMES: AtomicU32 = AtomicU32::new(0);
+            let name = format!("name {}", NAMES.fetch_add(1, Ordering::SeqCst));
+            Box::pin(stream::iter([Ok(Operation { name, ..Operation::default() })]))
+        }
         End::Done(code) => {
             let response = proto::ExecuteResponse {
                 status: Some(rpc::Status {
@@ -123,10 +131,11 @@ fn execute(executions: &[End], waits: &[End]) -> (Result<i32, ReapiError>, u32, 
     let (_runtime, endpoint) = own::serve(router);
     let client = Client::new(endpoint).unwrap();
     let action = digest::of(DigestFunction::Sha256, b"an action");
-    let result = client.execute(&action, false).map(|response| response.result.unwrap_or_default().exit_code);
+    let result = client.execute(&action, false, LONGEST).map(|response| response.result.unwrap_or_default().exit_code);
     (result, scripted.asked.load(Ordering::SeqCst), scripted.waited.load(Ordering::SeqCst))
 }
 
+const LONGEST: Duration = Duration::from_secs(60);
 const NEVER: &[End] = &[End::Refused(Code::NotFound)];
 
 #[test]
@@ -169,4 +178,11 @@ fn an_operation_that_the_engine_forgot_is_asked_for_anew() {
     let (result, asked, _) = execute(&[End::Lost], NEVER);
     assert!(result.is_err());
     assert!(asked <= 3, "{asked}");
+}
+
+#[test]
+fn an_engine_that_renames_an_operation_for_ever_is_given_up() {
+    let (result, asked, waited) = execute(&[End::Renamed], &[End::Renamed]);
+    assert!(result.is_err());
+    assert!(asked + waited <= 4, "{asked} and {waited}");
 }

@@ -1,7 +1,9 @@
 //! Actions executed by a real engine: the same bytes as here.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pynbox_build::build::BuildError;
 use pynbox_build::build::action::{self, ActionRun};
@@ -18,12 +20,15 @@ use pynbox_build::store::Store;
 
 use crate::servers::{self, Server};
 
+fn settings(server: &Server, platform: BTreeMap<String, String>) -> EngineSettings {
+    let patience = Duration::from_secs(600);
+    EngineSettings { name: "farm".to_owned(), endpoint: server.endpoint.clone(), platform, patience }
+}
+
 fn engine(server: &Server) -> Engine {
     // The user that the worker's own container shows: nobody may hand on user 0 of a container without rights.
     let platform = ["unixGID", "unixUID"].map(|name| (name.to_owned(), "1000".to_owned()));
-    let settings =
-        EngineSettings { name: "farm".to_owned(), endpoint: server.endpoint.clone(), platform: platform.into() };
-    Engine::open(settings).unwrap()
+    Engine::open(settings(server, platform.into())).unwrap()
 }
 
 fn here() -> Result<Arc<dyn Executor>, BuildError> {
@@ -169,9 +174,7 @@ fn what_an_engine_cannot_do_is_said() {
 #[test]
 fn a_cache_alone_is_no_engine() {
     let Some(server) = servers::buildgrid() else { return };
-    let settings =
-        EngineSettings { name: "farm".to_owned(), endpoint: server.endpoint.clone(), platform: Default::default() };
-    let error = Engine::open(settings).unwrap_err().to_string();
+    let error = Engine::open(settings(&server, Default::default())).unwrap_err().to_string();
     assert!(error.contains("cache alone"), "{error}");
 }
 

@@ -2,11 +2,14 @@
 
 use std::fs;
 
+use pynbox_build::remote::settings::RemoteSettings;
+
 use crate::faulty::{Fault, Faulty};
 use crate::servers::free_port;
 use crate::side::{Room, remote};
 
 /// What a reader sees of a server with a fault.
+#[derive(Debug, PartialEq, Eq)]
 struct Outcome {
     /// Whether the result is believed to be there.
     known: bool,
@@ -14,10 +17,19 @@ struct Outcome {
     whole: bool,
 }
 
+/// As a web server and as one that keeps buckets: the same comes of it.
 fn with(fault: Fault) -> Outcome {
+    let web = Faulty::start();
+    let as_web = at(fault, &web, remote("faulty", &web.url()));
+    let bucket = Faulty::start();
+    let place = remote("faulty", &format!("s3://KEY:SECRET@bucket/prefix?endpoint={}", bucket.url()));
+    let as_bucket = at(fault, &bucket, place);
+    assert_eq!(as_web, as_bucket, "{fault:?}");
+    as_web
+}
+
+fn at(fault: Fault, server: &Faulty, place: RemoteSettings) -> Outcome {
     let room = Room::new();
-    let server = Faulty::start();
-    let place = remote("faulty", &server.url());
     let large: Vec<u8> = (0..3_000_000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
     let writer = room.writer("writer", &place);
     assert_eq!(writer.push(writer.result(1, &[b"alpha", b"beta", &large])), 1);
@@ -48,8 +60,25 @@ fn a_busy_server_is_asked_again() {
 }
 
 #[test]
+fn a_server_that_turns_many_away_gives_much_all_the_same() {
+    let server = Faulty::start();
+    let url = server.url();
+    for place in [url.clone(), format!("s3://KEY:SECRET@bucket/prefix?endpoint={url}")] {
+        let room = Room::new();
+        let place = remote("faulty", &place);
+        let files: Vec<_> = (0..300).map(u32::to_le_bytes).collect();
+        let files: Vec<&[u8]> = files.iter().map(|file| &file[..]).collect();
+        server.set(Fault::None);
+        let writer = room.writer("writer", &place);
+        assert_eq!(writer.push(writer.result(1, &files)), 1);
+        server.set(Fault::Stumbling);
+        assert!(room.reader("reader", vec![place]).get(1));
+    }
+}
+
+#[test]
 fn a_server_that_does_not_answer_has_nothing() {
-    for fault in [Fault::Closing, Fault::Silent, Fault::Failing, Fault::Forbidding, Fault::Trickling] {
+    for fault in [Fault::Closing, Fault::Silent, Fault::Failing, Fault::Forbidding, Fault::Asking, Fault::Trickling] {
         assert!(!with(fault).known, "{fault:?}");
     }
 }

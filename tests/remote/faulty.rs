@@ -34,10 +34,14 @@ pub(crate) enum Fault {
     Failing,
     /// It answers with a page for people, and says that this is what was asked for.
     Page,
-    /// It is overloaded for the first two requests of each name.
+    /// It is overloaded for the first two requests of each name: it says that there are too many, then that it is not available.
     Busy,
+    /// It turns every third request away.
+    Stumbling,
     /// It lets nobody in.
     Forbidding,
+    /// It wants to know who asks.
+    Asking,
 }
 
 /// The server; runs until the test's process ends.
@@ -51,6 +55,7 @@ struct Shared {
     seen: Mutex<HashMap<String, usize>>,
     fault: Mutex<Fault>,
     connections: AtomicUsize,
+    requests: AtomicUsize,
 }
 
 impl Faulty {
@@ -62,6 +67,7 @@ impl Faulty {
             seen: Mutex::default(),
             fault: Mutex::new(Fault::None),
             connections: AtomicUsize::new(0),
+            requests: AtomicUsize::new(0),
         });
         let serving = Arc::clone(&shared);
         std::thread::spawn(move || {
@@ -128,13 +134,19 @@ fn answer(shared: &Shared, stream: &mut TcpStream, method: &str, path: &str, bod
             return Err(broken());
         }
         Fault::Failing => return status(stream, "500 Internal Server Error", method),
+        Fault::Stumbling if shared.requests.fetch_add(1, Ordering::SeqCst) % 3 == 2 => {
+            return status(stream, "503 Service Unavailable", method);
+        }
+        Fault::Asking => return status(stream, "401 Unauthorized", method),
         Fault::Forbidding => return status(stream, "403 Forbidden", method),
         Fault::Busy => {
             let mut seen = shared.seen.lock().unwrap();
             let count = seen.entry(format!("{method} {path}")).or_default();
             *count += 1;
-            if *count <= 2 {
-                return status(stream, "503 Service Unavailable", method);
+            match *count {
+                1 => return status(stream, "429 Too Many Requests", method),
+                2 => return status(stream, "503 Service Unavailable", method),
+                _ => {}
             }
         }
         _ => {}
@@ -144,10 +156,10 @@ fn answer(shared: &Shared, stream: &mut TcpStream, method: &str, path: &str, bod
         return status(stream, "201 Created", method);
     }
     let object = shared.objects.lock().unwrap().get(path).cloned();
-    let Some(object) = object.filter(|_| fault != Fault::Evicting || path.starts_with("/ac/")) else {
+    let Some(object) = object.filter(|_| fault != Fault::Evicting || path.contains("/ac/")) else {
         return status(stream, "404 Not Found", method);
     };
-    let blob = path.starts_with("/cas/");
+    let blob = path.contains("/cas/");
     let bytes = match fault {
         Fault::Halving => object[..object.len() / 2].to_vec(),
         Fault::Lying if blob => zstd::encode_all(&b"other bytes"[..], 1)?,
@@ -182,5 +194,6 @@ fn answer(shared: &Shared, stream: &mut TcpStream, method: &str, path: &str, bod
 
 fn status(stream: &mut TcpStream, status: &str, method: &str) -> io::Result<()> {
     let body = if method == "HEAD" { "" } else { "words" };
-    write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    // What keeps buckets names a version of what it was given.
+    write!(stream, "HTTP/1.1 {status}\r\nETag: \"1\"\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }

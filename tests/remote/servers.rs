@@ -37,28 +37,22 @@ pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// nginx that takes PUT, with its files in `folder`.
-pub(crate) fn nginx(folder: &Path) -> Process {
-    let port = free_port();
-    for name in ["files", "bodies", "logs"] {
+/// nginx with this configuration of `http`, its own files in `folder`.
+fn start_nginx(folder: &Path, port: u16, http: &str) -> Process {
+    for name in ["bodies", "logs"] {
         fs::create_dir_all(folder.join(name)).unwrap();
     }
     let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
     let text = format!(
         "{user}
-        daemon off; master_process off; worker_processes 1; pid {0}/pid; error_log {0}/logs/error;
-        events {{ worker_connections 256; }}
+        daemon off; master_process off; worker_processes 1; pid '{0}/pid'; error_log '{0}/logs/error';
+        events {{ worker_connections 1024; }}
         http {{
-            access_log {0}/logs/access;
-            client_body_temp_path {0}/bodies; proxy_temp_path {0}/bodies/p; fastcgi_temp_path {0}/bodies/f;
-            uwsgi_temp_path {0}/bodies/u; scgi_temp_path {0}/bodies/s;
-            server {{
-                listen 127.0.0.1:{port};
-                client_max_body_size 0;
-                root {0}/files;
-                location / {{ dav_methods PUT DELETE; create_full_put_path on; }}
-                location /read-only/ {{ alias {0}/files/; limit_except GET {{ deny all; }} }}
-            }}
+            access_log '{0}/logs/access';
+            client_body_temp_path '{0}/bodies'; proxy_temp_path '{0}/bodies/p'; fastcgi_temp_path '{0}/bodies/f';
+            uwsgi_temp_path '{0}/bodies/u'; scgi_temp_path '{0}/bodies/s';
+            client_max_body_size 0;
+            {http}
         }}",
         folder.display()
     );
@@ -67,6 +61,40 @@ pub(crate) fn nginx(folder: &Path) -> Process {
     let mut command = Command::new(program);
     command.arg("-p").arg(folder).arg("-c").arg(folder.join("conf")).arg("-e").arg(folder.join("logs/start"));
     Process::start(&mut command, port, "apt-get install nginx-light")
+}
+
+/// TLS in front of the server on `port`, with a certificate and its key; lets in only whom `clients` vouches for, if it is there.
+pub(crate) fn tls_before(port: u16, folder: &Path, [certificate, key]: [&Path; 2], clients: Option<&Path>) -> Process {
+    let own = free_port();
+    let clients = clients.map_or(String::new(), |clients| {
+        format!("ssl_client_certificate '{}'; ssl_verify_client on;", clients.display())
+    });
+    let http = format!(
+        "server {{
+            listen 127.0.0.1:{own} ssl;
+            ssl_certificate '{}'; ssl_certificate_key '{}'; {clients}
+            location / {{ proxy_pass http://127.0.0.1:{port}; proxy_set_header Host $http_host; proxy_http_version 1.1; }}
+        }}",
+        certificate.display(),
+        key.display()
+    );
+    start_nginx(folder, own, &http)
+}
+
+/// nginx that takes PUT, with its files in `folder`.
+pub(crate) fn nginx(folder: &Path) -> Process {
+    let port = free_port();
+    fs::create_dir_all(folder.join("files")).unwrap();
+    let http = format!(
+        "server {{
+            listen 127.0.0.1:{port};
+            root '{0}/files';
+            location / {{ dav_methods PUT DELETE; create_full_put_path on; }}
+            location /read-only/ {{ alias '{0}/files/'; limit_except GET {{ deny all; }} }}
+        }}",
+        folder.display()
+    );
+    start_nginx(folder, port, &http)
 }
 
 /// An S3 server with one bucket, `bucket`, in `folder`, which checks signatures.

@@ -18,6 +18,7 @@ use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap, Metadat
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 use tonic::{Code, Request};
 
+use super::execute::Running;
 use super::{Endpoint, ReapiError, digest};
 use crate::remote::{DigestFunction, WireDigest};
 
@@ -51,9 +52,10 @@ pub struct Capabilities {
 #[derive(Debug)]
 pub struct Client {
     endpoint: Endpoint,
-    runtime: Option<Runtime>,
-    channel: Channel,
-    headers: MetadataMap,
+    pub(super) runtime: Option<Runtime>,
+    pub(super) channel: Channel,
+    pub(super) headers: MetadataMap,
+    pub(super) running: Running,
     capabilities: OnceLock<Capabilities>,
 }
 
@@ -73,7 +75,8 @@ impl Client {
             channel(&endpoint)?
         };
         let headers = headers(&endpoint)?;
-        Ok(Self { endpoint, runtime: Some(runtime), channel, headers, capabilities: OnceLock::new() })
+        let running = Running::default();
+        Ok(Self { endpoint, runtime: Some(runtime), channel, headers, running, capabilities: OnceLock::new() })
     }
 
     /// The server that it speaks to.
@@ -262,16 +265,13 @@ fn channel(endpoint: &Endpoint) -> Result<Channel, ReapiError> {
         .user_agent(concat!("pynbox-build/", env!("CARGO_PKG_VERSION")))
         .map_err(|error| settings(error.to_string()))?;
     if tls {
-        let read = |path: &std::path::Path| {
-            std::fs::read(path).map_err(|source| ReapiError::Io { doing: "read", path: path.to_owned(), source })
-        };
         let mut config = ClientTlsConfig::new();
-        config = match &endpoint.ca {
-            Some(ca) => config.ca_certificate(Certificate::from_pem(read(ca)?)),
+        config = match &endpoint.access.ca {
+            Some(ca) => config.ca_certificate(Certificate::from_pem(ca)),
             None => config.with_native_roots(),
         };
-        if let Some((certificate, key)) = &endpoint.client_certificate {
-            config = config.identity(Identity::from_pem(read(certificate)?, read(key)?));
+        if let Some((certificate, key)) = &endpoint.access.identity {
+            config = config.identity(Identity::from_pem(certificate, key));
         }
         channel = channel.tls_config(config).map_err(|error| settings(error.to_string()))?;
     }
@@ -280,7 +280,7 @@ fn channel(endpoint: &Endpoint) -> Result<Channel, ReapiError> {
 
 fn headers(endpoint: &Endpoint) -> Result<MetadataMap, ReapiError> {
     let mut headers = MetadataMap::new();
-    for (name, value) in &endpoint.headers {
+    for (name, value) in &endpoint.access.headers {
         // The value may be a secret.
         let malformed =
             || ReapiError::Settings(format!("`{}`: the header `{name}` or its value is malformed", endpoint.url));

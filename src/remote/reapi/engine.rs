@@ -19,8 +19,9 @@ use super::blobs::{Blob, Source};
 use super::client::Client;
 use super::memo::{self, WireTree};
 use super::merkle::{Node, Received};
-use super::{Endpoint, ReapiError, bearer, digest};
+use super::{Endpoint, ReapiError, digest};
 use crate::executor::runner_program;
+use crate::remote::access::{Access, TlsSettings};
 use crate::remote::{DigestFunction, WireDigest};
 use crate::store::Store;
 
@@ -33,6 +34,8 @@ pub struct EngineSettings {
     pub endpoint: Endpoint,
     /// What a worker must have, in the engine's own terms.
     pub platform: BTreeMap<String, String>,
+    /// How long an action may wait for a worker.
+    pub patience: Duration,
 }
 
 /// The section `[engine]` of `pynbox.toml`.
@@ -49,38 +52,39 @@ pub struct EngineSection {
     /// What a worker must have, in the engine's own terms.
     #[serde(default)]
     pub platform: BTreeMap<String, String>,
-    /// A file of certificates to trust in place of the system's.
+    /// Certificates.
     #[serde(default)]
-    pub ca: Option<PathBuf>,
-    /// The file of a certificate to show, and of its key.
-    #[serde(default)]
-    pub client_certificate: Option<PathBuf>,
-    /// The key of that certificate.
-    #[serde(default)]
-    pub client_key: Option<PathBuf>,
+    pub tls: TlsSettings,
     /// The environment variable that holds a token to be sent as `Authorization: Bearer`.
     #[serde(default)]
     pub token_variable: Option<String>,
+    /// Headers of every call, by name: the environment variables that hold their values.
+    #[serde(default)]
+    pub header_variables: BTreeMap<String, String>,
+    /// How many seconds an action may wait for a worker beside those that it may take itself.
+    #[serde(default = "an_hour")]
+    pub patience: u64,
+}
+
+fn an_hour() -> u64 {
+    3600
 }
 
 impl EngineSection {
     /// The settings; paths are relative to `root`.
     ///
     /// # Errors
-    /// [`ReapiError::Settings`] if they don't fit together.
+    /// [`ReapiError::Settings`] if they don't fit together, or a variable that they name is not set.
     pub fn settings(&self, root: &Path) -> Result<EngineSettings, ReapiError> {
         let mut endpoint = Endpoint { instance: self.instance.clone(), ..Endpoint::new(&self.url) };
-        endpoint.ca = self.ca.as_ref().map(|path| root.join(path));
-        endpoint.client_certificate = match (&self.client_certificate, &self.client_key) {
-            (Some(certificate), Some(key)) => Some((root.join(certificate), root.join(key))),
-            (None, None) => None,
-            _ => {
-                let problem = "`client-certificate` and `client-key` are of use together only";
-                return Err(ReapiError::Settings(problem.to_owned()));
-            }
-        };
-        endpoint.headers.extend(self.token_variable.as_deref().map(bearer).transpose()?);
-        Ok(EngineSettings { name: self.name.clone(), endpoint, platform: self.platform.clone() })
+        endpoint.access = Access::read(&self.tls, self.token_variable.as_deref(), &self.header_variables, root)
+            .map_err(|error| ReapiError::Settings(error.to_string()))?;
+        if let Some(variable) = endpoint.access.unset.first() {
+            let problem = format!("the variable `{variable}`, which the settings name, is not set");
+            return Err(ReapiError::Settings(problem));
+        }
+        let patience = Duration::from_secs(self.patience);
+        Ok(EngineSettings { name: self.name.clone(), endpoint, platform: self.platform.clone(), patience })
     }
 }
 
@@ -90,6 +94,7 @@ pub struct Engine {
     name: String,
     client: Client,
     platform: BTreeMap<String, String>,
+    patience: Duration,
     runner: Vec<u8>,
 }
 
@@ -132,7 +137,12 @@ impl Engine {
         if !client.capabilities()?.executes {
             return Err(client.wrong("it is a cache alone and executes nothing"));
         }
-        Ok(Self { name: settings.name, client, platform: settings.platform, runner })
+        Ok(Self { name: settings.name, client, platform: settings.platform, patience: settings.patience, runner })
+    }
+
+    /// Makes this process end with the signals SIGINT and SIGTERM after it has cancelled what the engine runs for it.
+    pub fn end_with_signals(&self) {
+        self.client.end_with_signals();
     }
 
     /// What it is called.
@@ -149,11 +159,12 @@ impl Engine {
         let function = self.client.capabilities()?.function;
         let prepared = self.prepare(store, function, action)?;
         self.upload(store, &prepared, false)?;
-        let response = match self.client.execute(&prepared.action, false) {
+        let longest = action.timeout.saturating_add(self.patience);
+        let response = match self.client.execute(&prepared.action, false, longest) {
             Err(ReapiError::Call { code: Code::FailedPrecondition, .. }) => {
                 // It has lost what it had.
                 self.upload(store, &prepared, true)?;
-                self.client.execute(&prepared.action, false)?
+                self.client.execute(&prepared.action, false, longest)?
             }
             response => response?,
         };
@@ -314,7 +325,8 @@ impl Engine {
         let mut received = Received::default();
         let place = |path: &str| {
             let inside = path.strip_prefix(runner::OUTPUTS).and_then(|path| path.strip_prefix('/'));
-            let path = RelPath::new(inside.unwrap_or_default()).map_err(|error| format!("`{path}`: {error}"))?;
+            let inside = inside.ok_or_else(|| format!("`{path}` is no output"))?;
+            let path = RelPath::new(inside).map_err(|error| format!("`{path}`: {error}"))?;
             if action.outputs.contains(&path) { Ok(path) } else { Err(format!("`{path}` is no output")) }
         };
         let mut take = || -> Result<(), String> {

@@ -1,14 +1,72 @@
-//! One action on an engine: asked for, waited for, and waited for again when the connection breaks.
+//! One action on an engine: asked for, waited for, and waited for again when the connection breaks. What nobody waits for any more is
+//! cancelled.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
-use bazel_remote_apis::google::longrunning::{Operation, operation};
+use bazel_remote_apis::google::longrunning::operations_client::OperationsClient;
+use bazel_remote_apis::google::longrunning::{CancelOperationRequest, Operation, operation};
 use prost::Message as _;
-use tonic::{Code, Status, Streaming};
+use tokio::time::Instant;
+use tonic::metadata::MetadataMap;
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status, Streaming};
 
 use super::client::Client;
 use super::retry::{may_pass, pause};
 use super::{ReapiError, digest};
 use crate::remote::WireDigest;
+
+/// A connection that held so long was good: tries are counted anew after it. Servers and proxies end streams that are older than they like.
+const GOOD: Duration = Duration::from_secs(10);
+/// So long a server is given to hear that something is cancelled.
+const CANCELLING: Duration = Duration::from_secs(2);
+
+/// The names of the operations that are under way on a server.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Running(Arc<Mutex<BTreeSet<String>>>);
+
+impl Running {
+    fn names(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The operation that one execution waits for.
+struct Current {
+    running: Running,
+    name: Option<String>,
+}
+
+impl Current {
+    fn set(&mut self, name: Option<String>) {
+        let mut names = self.running.names();
+        if let Some(old) = self.name.take() {
+            names.remove(&old);
+        }
+        names.extend(name.clone());
+        self.name = name;
+    }
+}
+
+impl Drop for Current {
+    fn drop(&mut self) {
+        self.set(None);
+    }
+}
+
+/// Tells a server that nobody waits for these. It need not obey, and need not know how to.
+async fn cancel(channel: Channel, headers: MetadataMap, names: Vec<String>) {
+    let telling = names.into_iter().map(|name| {
+        let mut client = OperationsClient::new(channel.clone());
+        let mut request = Request::new(CancelOperationRequest { name });
+        *request.metadata_mut() = headers.clone();
+        async move { client.cancel_operation(request).await }
+    });
+    let _ = tokio::time::timeout(CANCELLING, futures_util::future::join_all(telling)).await;
+}
 
 /// What came of one look at a stream.
 enum Seen {
@@ -17,13 +75,53 @@ enum Seen {
 }
 
 impl Client {
-    /// Executes an action of which the server has every byte, and waits for it, however long it takes.
+    /// Executes an action of which the server has every byte, and waits for it, but no longer than `longest`. An operation that is given up is
+    /// cancelled.
     ///
     /// # Errors
     /// [`ReapiError::Call`], whose `lacks` says which bytes the server misses if that is it.
-    pub fn execute(&self, action: &WireDigest, skip_cache: bool) -> Result<proto::ExecuteResponse, ReapiError> {
+    pub fn execute(
+        &self,
+        action: &WireDigest,
+        skip_cache: bool,
+        longest: Duration,
+    ) -> Result<proto::ExecuteResponse, ReapiError> {
         let function = self.function()?;
-        self.wait(self.execute_within(action, function, skip_cache))
+        let mut operation = Current { running: self.running.clone(), name: None };
+        self.wait(async {
+            let executed = self.execute_within(action, function, skip_cache, &mut operation);
+            let executed = match tokio::time::timeout(longest, executed).await {
+                Ok(executed) => executed,
+                Err(_) => {
+                    let late = format!("the action did not end within {} seconds", longest.as_secs());
+                    Err(self.failed("executing", &Status::deadline_exceeded(late)))
+                }
+            };
+            if let (Err(_), Some(name)) = (&executed, operation.name.clone()) {
+                cancel(self.channel.clone(), self.headers.clone(), vec![name]).await;
+            }
+            executed
+        })
+    }
+
+    /// Makes this process end with the signals SIGINT and SIGTERM after it has cancelled what it waits for.
+    pub fn end_with_signals(&self) {
+        use tokio::signal::unix::{SignalKind, signal};
+        let Some(runtime) = &self.runtime else { return };
+        // The signals are this program's from now on, not from when the task gets its turn.
+        let _guard = runtime.enter();
+        let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+        let (Ok(mut interrupt), Ok(mut terminate)) = signals else { return };
+        let (running, channel, headers) = (self.running.clone(), self.channel.clone(), self.headers.clone());
+        runtime.spawn(async move {
+            let number = tokio::select! {
+                _ = interrupt.recv() => 2,
+                _ = terminate.recv() => 15,
+            };
+            let names = running.names().iter().cloned().collect();
+            cancel(channel, headers, names).await;
+            std::process::exit(128 + number);
+        });
     }
 
     async fn execute_within(
@@ -31,13 +129,14 @@ impl Client {
         action: &WireDigest,
         function: i32,
         skip_cache: bool,
+        operation: &mut Current,
     ) -> Result<proto::ExecuteResponse, ReapiError> {
-        let mut operation: Option<String> = None;
         let mut attempt = 1;
         // Operations that the server began. That it begins one more is no sign that the next will end well.
         let mut begun = 0;
         loop {
-            let began = match &operation {
+            let since = Instant::now();
+            let began = match &operation.name {
                 Some(name) => self.wait_for(name.clone()).await,
                 None => {
                     begun += 1;
@@ -45,7 +144,7 @@ impl Client {
                 }
             };
             let seen = match began {
-                Ok(stream) => self.watch(stream, &mut operation, &mut attempt).await?,
+                Ok(stream) => self.watch(stream, operation, &mut attempt).await?,
                 Err(status) => Seen::Broken(status),
             };
             let status = match seen {
@@ -55,23 +154,28 @@ impl Client {
                         return Ok(*response);
                     }
                     // The operation is over: it has to be asked for anew.
-                    operation = None;
+                    operation.set(None);
                     let details = status.encode_to_vec().into();
                     Status::with_details(Code::from_i32(status.code), status.message, details)
                 }
                 // The server has forgotten the operation, or can't be asked to wait for one.
                 Seen::Broken(status)
-                    if operation.is_some() && matches!(status.code(), Code::NotFound | Code::Unimplemented) =>
+                    if operation.name.is_some() && matches!(status.code(), Code::NotFound | Code::Unimplemented) =>
                 {
-                    operation = None;
+                    operation.set(None);
                     status
                 }
-                Seen::Broken(status) if may_pass(status.code()) => status,
+                Seen::Broken(status) if may_pass(status.code()) => {
+                    if since.elapsed() >= GOOD {
+                        attempt = 1;
+                    }
+                    status
+                }
                 Seen::Broken(status) => return Err(self.failed("executing", &status)),
             };
             let again = may_pass(status.code()) || matches!(status.code(), Code::NotFound | Code::Unimplemented);
             let most = self.endpoint().attempts;
-            if !again || attempt >= most || (operation.is_none() && begun >= most) {
+            if !again || attempt >= most || (operation.name.is_none() && begun >= most) {
                 return Err(self.failed("executing", &status));
             }
             tokio::time::sleep(pause(attempt)).await;
@@ -97,23 +201,26 @@ impl Client {
         Ok(self.execution().wait_execution(request).await?.into_inner())
     }
 
-    /// Reads a stream to the end of its operation. A server that says something is well: tries are counted anew.
+    /// Reads a stream to the end of its operation. A server that begins one is well: tries are counted anew.
     async fn watch(
         &self,
         mut stream: Streaming<Operation>,
-        operation: &mut Option<String>,
+        operation: &mut Current,
         attempt: &mut u32,
     ) -> Result<Seen, ReapiError> {
         loop {
-            // No deadline: an action may wait in a queue for hours. That the connection lives is seen to by pings.
+            // No deadline here: an action may wait in a queue. That the connection lives is seen to by pings.
             let message = match stream.message().await {
                 Ok(Some(message)) => message,
                 Ok(None) => return Ok(Seen::Broken(Status::unavailable("the stream ended before the action did"))),
                 Err(status) => return Ok(Seen::Broken(status)),
             };
-            if operation.as_ref() != Some(&message.name) && !message.name.is_empty() {
-                *operation = Some(message.name.clone());
-                *attempt = 1;
+            if operation.name.as_ref() != Some(&message.name) && !message.name.is_empty() {
+                // Another name for the same operation is no beginning.
+                if operation.name.is_none() {
+                    *attempt = 1;
+                }
+                operation.set(Some(message.name.clone()));
             }
             if !message.done {
                 continue;

@@ -32,6 +32,7 @@ pub use client::{Capabilities, Client};
 pub use memo::collect as collect_memos;
 
 use super::WireDigest;
+use super::access::Access;
 use super::settings::RemoteSettings;
 
 /// Where a server is and how to speak to it.
@@ -41,12 +42,8 @@ pub struct Endpoint {
     pub url: String,
     /// The server's instance; mostly empty.
     pub instance: String,
-    /// A file of certificates (PEM) to trust in place of the system's.
-    pub ca: Option<PathBuf>,
-    /// Files of a certificate and its key (PEM) to show to the server.
-    pub client_certificate: Option<(PathBuf, PathBuf)>,
-    /// Headers of every call, in lower case, such as `authorization`.
-    pub headers: Vec<(String, String)>,
+    /// Certificates and headers.
+    pub access: Access,
     /// How long one call may take, and how long a stream may be silent.
     pub deadline: Duration,
     /// How often a call is tried.
@@ -59,35 +56,22 @@ impl Endpoint {
         Self {
             url: url.into(),
             instance: String::new(),
-            ca: None,
-            client_certificate: None,
-            headers: Vec::new(),
+            access: Access::default(),
             deadline: Duration::from_secs(30),
             attempts: 4,
         }
     }
 
     /// The endpoint of a remote cache: its URL's path is the instance.
-    ///
-    /// # Errors
-    /// [`ReapiError::Settings`] if the variable of its token is not set.
-    pub fn of_remote(url: &Url, settings: &RemoteSettings) -> Result<Self, ReapiError> {
+    pub fn of_remote(url: &Url, settings: &RemoteSettings, access: Access) -> Self {
         let mut place = url.clone();
         place.set_path("");
         let mut endpoint = Self::new(place.as_str().trim_end_matches('/'));
         endpoint.instance = url.path().trim_matches('/').to_owned();
         endpoint.deadline = settings.deadline();
-        endpoint.headers.extend(settings.token_variable.as_deref().map(bearer).transpose()?);
-        Ok(endpoint)
+        endpoint.access = access;
+        endpoint
     }
-}
-
-/// The header that shows the token in a variable.
-fn bearer(variable: &str) -> Result<(String, String), ReapiError> {
-    let token = std::env::var(variable).map_err(|_| {
-        ReapiError::Settings(format!("the variable `{variable}`, which `token-variable` names, is not set"))
-    })?;
-    Ok(("authorization".to_owned(), format!("Bearer {token}")))
 }
 
 /// A server could not be used.

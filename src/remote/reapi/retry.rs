@@ -82,6 +82,9 @@ impl Client {
             }
             source = error.source();
         }
+        if matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied) {
+            message += &self.endpoint().access.hint();
+        }
         ReapiError::Call {
             url: self.endpoint().url.clone(),
             call,

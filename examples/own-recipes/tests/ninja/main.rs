@@ -5,6 +5,7 @@
 
 mod builds;
 mod determinism;
+mod engine;
 #[allow(dead_code)]
 #[path = "../../../../tests/reapi/servers.rs"]
 mod engines;
