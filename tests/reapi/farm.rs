@@ -425,14 +425,14 @@ fn a_lie_of_an_engine_is_an_error_and_nothing_of_it_stays() {
         (
             "has no such output",
             other(&|result| {
-                result.output_files[0].digest = Some(digest::to_proto(&digest::of(DigestFunction::Sha256, b"lost")))
+                result.output_files[0].digest = Some(digest::to_proto(&digest::of(DigestFunction::Sha256, b"lost")));
             }),
             "does not have an output",
         ),
         (
             "gives a malformed digest",
             other(&|result| {
-                result.output_files[0].digest = Some(proto::Digest { hash: "0".to_owned(), size_bytes: 4 })
+                result.output_files[0].digest = Some(proto::Digest { hash: "0".to_owned(), size_bytes: 4 });
             }),
             "digest",
         ),
@@ -467,7 +467,7 @@ fn a_lie_of_an_engine_is_an_error_and_nothing_of_it_stays() {
                     path: "outputs/dir".to_owned(),
                     tree_digest: Some(farm.keep(b"\xff\xff\xff")),
                     ..Default::default()
-                })
+                });
             }),
             "dir",
         ),
