@@ -2,7 +2,8 @@
 
 use build_graph::dsl::{Context, Handle, Take};
 
-/// Runs the configure script among `scripts` beside them, with these options and these trees at these places. Gives the outputs, at their paths.
+/// Runs the configure script among `scripts` beside them, with these options and these trees at these places. Gives the outputs, at their paths;
+/// one that is written as `FROM=TO`, at that other path.
 pub(crate) fn run(
     cx: &mut Context<'_>,
     scripts: Take,
@@ -11,12 +12,17 @@ pub(crate) fn run(
     outputs: &[&str],
 ) -> Handle {
     let toolchain = cx.toolchain();
-    let script = format!(
+    let (renamed, kept): (Vec<&str>, Vec<&str>) = outputs.iter().partition(|output| output.contains('='));
+    let renamed: Vec<_> = renamed.iter().filter_map(|output| output.split_once('=')).collect();
+    let mut script = format!(
         "mkdir work && cd work && ../src/configure {} {options} --disable-shared --disable-dependency-tracking && \
          for file in {}; do mkdir -p $(dirname ../$file) && cp $file ../$file; done",
         toolchain.configure.join(" "),
-        outputs.join(" "),
+        kept.join(" "),
     );
+    for (from, to) in &renamed {
+        script.push_str(&format!(" && cp {from} ../{to}"));
+    }
     let runtime = cx.runtime();
     let mut action = cx
         .action("configure")
@@ -32,7 +38,7 @@ pub(crate) fn run(
     for (input, at) in inputs {
         action = action.input(*input, at);
     }
-    for output in outputs {
+    for output in kept.iter().chain(renamed.iter().map(|(_, to)| to)) {
         action = action.output(output);
     }
     if let Some(runtime) = &runtime {

@@ -3,6 +3,7 @@
 mod bzip2;
 mod configured;
 mod ffi;
+mod gdbm;
 mod libxml2;
 mod libxslt;
 mod lxml;
@@ -20,7 +21,9 @@ pub mod toolchains;
 mod zlib;
 
 use build_graph::RelPath;
-use build_graph::dsl::{Bundle, Context, Locks, Product, ProjectFile, ProjectFiles, Recipe, RecipeSet, SourcesDigest};
+use build_graph::dsl::{
+    Bundle, Context, Locks, Packages, Product, ProjectFile, ProjectFiles, Recipe, RecipeSet, SourcesDigest,
+};
 use build_graph::node::Target;
 
 include!(concat!(env!("OUT_DIR"), "/files.rs"));
@@ -46,7 +49,11 @@ pub fn bundle() -> Bundle {
     }
     let sources = SourcesDigest { folders: SOURCE_FOLDERS, digest: SOURCES_DIGEST };
     let default_target = Target(toolchains::WASM.to_owned());
-    Bundle { set: set(), locks, files, default_target, sources: Some(sources), suites: suites::all() }
+    let packages = Packages {
+        always: ["sandbox_outer", "sandbox_inner"].map(str::to_owned).to_vec(),
+        default: ["python", "tests"].map(str::to_owned).to_vec(),
+    };
+    Bundle { set: set(), locks, files, default_target, sources: Some(sources), packages, suites: suites::all() }
 }
 
 fn set() -> RecipeSet {
@@ -68,6 +75,8 @@ fn set() -> RecipeSet {
         recipe("libxml2", "2.9.14", everywhere, libxml2::describe),
         recipe("libxslt", "1.1.35", everywhere, libxslt::describe),
         recipe("sqlite", "3.39.4", sandboxed, sqlite::describe),
+        // Not for NaCl: it has not been tried there.
+        recipe("gdbm", "1.23", &[toolchains::WASM, toolchains::HOST], gdbm::describe),
         recipe("openssl", "1.1.1w", sandboxed, openssl::describe),
         recipe("ffi", "0.1.0", sandboxed, ffi::describe),
         recipe("ncurses", "6.4", sandboxed, ncurses::describe),

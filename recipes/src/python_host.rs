@@ -5,6 +5,7 @@ use build_graph::dsl::{Context, Product};
 pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
     let source = cx.source("python", 1);
     let zlib = cx.dependency("zlib");
+    let gdbm = cx.dependency("gdbm");
     let tree = cx
         .action("build")
         .heavy()
@@ -21,10 +22,11 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
              /build/python/bin/python2.7 -m compileall -q /build/python/lib/python2.7 || true",
         )
         // In the baseline as in the sandbox; its setup.py looks where these point.
-        .env("CPPFLAGS", "-I/build/zlib/include")
-        .env("LDFLAGS", "-L/build/zlib/lib")
+        .env("CPPFLAGS", "-I/build/zlib/include -I/build/gdbm/include")
+        .env("LDFLAGS", "-L/build/zlib/lib -L/build/gdbm/lib")
         .input(&source, "/build/src")
         .input(&zlib, "/build/zlib")
+        .input(&gdbm, "/build/gdbm")
         .output("python")
         .finish();
     Product { tree: Some(tree), package: None }

@@ -99,7 +99,10 @@ fn run(options: &Options, handed: Handed, log: &Arc<Log>, jobs: Jobs, compiler: 
     let (name, args) = match &options.task {
         Task::Run(name, args) => (name, args),
         Task::Precompile { paths: names, cache } => {
-            let paths: Vec<Vec<u8>> = names.iter().map(|name| program_path(name.as_bytes())).collect();
+            let paths = match &names[..] {
+                [] => precompile::installed(&installation)?,
+                names => names.iter().map(|name| program_path(name.as_bytes())).collect(),
+            };
             precompile::run(&installation, paths.iter().map(Vec::as_slice), cache.as_deref(), log)?;
             return Ok(0);
         }

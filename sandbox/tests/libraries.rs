@@ -406,6 +406,32 @@ fn libraries_are_compiled_ahead() {
 }
 
 #[test]
+fn all_that_is_installed_is_compiled_whatever_its_name() {
+    let dest = installation();
+    std::fs::rename(dest.root().join("slib/a.so"), dest.root().join("slib/b")).unwrap();
+    std::os::unix::fs::symlink("b", dest.root().join("slib/a.so")).unwrap();
+    std::fs::write(dest.root().join("slib/text.so"), "words").unwrap();
+    dest.run(["--precompile"]).assert(0, "");
+    let loaded = log(&dest, "22\n");
+    assert!(loaded.contains(FOUND) && !loaded.contains(COMPILING), "{loaded}");
+    std::fs::remove_file(dest.root().join("slib/a.so")).unwrap();
+    // What does not compile is named, and keeps nothing else from being compiled.
+    dest.library("a0", &simple("", 2));
+    for name in ["a", "b", "c"] {
+        dest.library_bytes(name, b"\0asm nonsense");
+    }
+    std::fs::remove_dir_all(dest.compiled()).unwrap();
+    let ended = dest.run(["--precompile"]);
+    assert!(ended.status == 2, "{ended:?}");
+    for name in ["a", "b", "c"] {
+        assert!(ended.err.contains(&format!("`/slib/{name}.so` can't be compiled")), "{ended:?}");
+    }
+    std::fs::remove_file(dest.root().join("slib/a.so")).unwrap();
+    std::fs::rename(dest.root().join("slib/a0.so"), dest.root().join("slib/a.so")).unwrap();
+    assert!(log(&dest, "23\n").contains(FOUND));
+}
+
+#[test]
 fn code_that_was_compiled_while_a_guest_ran_is_kept() {
     let dest = installation();
     // Without the directory, nothing is.

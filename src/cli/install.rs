@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use build_graph::dsl::Packages;
 use build_graph::node::{Op, Package, Target};
 use clap::Args;
 
@@ -16,10 +16,6 @@ use crate::build::evaluate::open_single;
 use crate::install::code_cache;
 use crate::install::package::{self, Manifest};
 use crate::install::{Destination, InstallError, Outcome};
-
-/// What is installed when no package is named; the first two always are.
-const DEFAULT: [&str; 4] = ["sandbox_outer", "sandbox_inner", "python", "tests"];
-const ALWAYS: usize = 2;
 
 /// Options of `install`.
 #[derive(Debug, Args)]
@@ -62,7 +58,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
                     .project()
                     .map_or_else(|_| session.bundle.default_target.clone(), |p| p.default_target(&session.bundle)),
             };
-            install(&Folder { path: repo.clone(), target }, options, None)
+            install(&Folder { path: repo.clone(), target }, &session.bundle.packages, options, None)
         }
         None => {
             let workplace = session.workplace()?;
@@ -73,7 +69,8 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
                 packages.insert(package.name.clone(), (name, package));
             }
             let cache = code_cache::folder(&workplace.store);
-            install(&LocalBuild { store: &workplace.store, demand: &demand, packages }, options, Some(&cache))
+            let build = LocalBuild { store: &workplace.store, demand: &demand, packages };
+            install(&build, &session.bundle.packages, options, Some(&cache))
         }
     }
 }
@@ -98,8 +95,13 @@ pub(super) fn local_packages(
     Ok(packages)
 }
 
-fn install(repository: &dyn Repository, options: &Options, code_cache: Option<&Path>) -> Result<(), CommandError> {
-    let wanted = choose(repository, &options.packages)?;
+fn install(
+    repository: &dyn Repository,
+    unasked: &Packages,
+    options: &Options,
+    code_cache: Option<&Path>,
+) -> Result<(), CommandError> {
+    let wanted = choose(repository, unasked, &options.packages)?;
     let destination = Destination::open(&options.dest)?;
     // There from the first change until all is compiled, so that what was interrupted or failed is done by the next install.
     let unprepared = destination.path().join("packages/.unprepared");
@@ -123,13 +125,15 @@ fn install(repository: &dyn Repository, options: &Options, code_cache: Option<&P
 }
 
 /// The packages to install with their versions: what was asked for, what is always there, and what these need; each after what it needs.
-fn choose(repository: &dyn Repository, asked: &[String]) -> Result<Vec<(String, String)>, CommandError> {
+fn choose(
+    repository: &dyn Repository,
+    unasked: &Packages,
+    asked: &[String],
+) -> Result<Vec<(String, String)>, CommandError> {
     let available = repository.list()?;
-    let mut wanted: Vec<(String, Option<String>)> =
-        DEFAULT[..ALWAYS].iter().map(|name| ((*name).to_owned(), None)).collect();
-    if asked.is_empty() {
-        wanted.extend(DEFAULT[ALWAYS..].iter().map(|name| ((*name).to_owned(), None)));
-    }
+    let default = if asked.is_empty() { &unasked.default[..] } else { &[] };
+    let unasked = unasked.always.iter().chain(default).map(|name| (name.clone(), None));
+    let mut wanted: Vec<(String, Option<String>)> = unasked.collect();
     for package in asked {
         match package.split_once('=') {
             Some((name, version)) => wanted.push((name.to_owned(), Some(version.to_owned()))),
@@ -167,39 +171,18 @@ fn choose(repository: &dyn Repository, asked: &[String]) -> Result<Vec<(String, 
 /// this one left in the folder `code_cache` is not compiled again.
 fn prepare(destination: &Destination, code_cache: Option<&Path>) -> Result<(), CommandError> {
     let loader = destination.path().join("bin/run");
-    let mut modules = Vec::new();
-    for receipt in destination.receipts()? {
-        for (path, _) in receipt.content.iter() {
-            // Another target's libraries are of another format.
-            let library = || path.as_str().ends_with(".so") && is_wasm(&destination.path().join(path.as_str()));
-            let module = |guest: &&str| guest.ends_with(".wasm") || library();
-            if let Some(guest) = path.as_str().strip_prefix("root/").filter(module) {
-                modules.push(format!("/{guest}"));
-            }
-        }
+    let mut command = Command::new(&loader);
+    command.arg("--precompile");
+    if let Some(folder) = code_cache {
+        command.arg("--code-cache").arg(folder);
     }
-    // Not more than a command line holds.
-    for some in modules.chunks(256) {
-        let mut command = Command::new(&loader);
-        command.arg("--precompile");
-        if let Some(folder) = code_cache {
-            command.arg("--code-cache").arg(folder);
-        }
-        let status = command.args(some).status();
-        let failed = match status {
-            Ok(status) if status.success() => continue,
-            Ok(status) => status.to_string(),
-            Err(error) => error.to_string(),
-        };
-        return Err(CommandError::input(format!("`{}` can't compile what is installed ({failed})", loader.display()))
-            .hint("the packages are installed; programs start slowly until this succeeds: install again"));
-    }
-    Ok(())
-}
-
-fn is_wasm(path: &Path) -> bool {
-    let mut magic = [0; 4];
-    File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == *b"\0asm"
+    let failed = match command.status() {
+        Ok(status) if status.success() => return Ok(()),
+        Ok(status) => status.to_string(),
+        Err(error) => error.to_string(),
+    };
+    Err(CommandError::input(format!("`{}` can't compile what is installed ({failed})", loader.display()))
+        .hint("the packages are installed; programs start slowly until this succeeds: install again"))
 }
 
 struct LocalBuild<'a> {

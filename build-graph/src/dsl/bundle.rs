@@ -18,8 +18,19 @@ pub struct Bundle {
     /// The digest of the recipes' own source files when the program was built, by which a program notices that it is older than they
     /// are; `None` if nobody is to look.
     pub sources: Option<SourcesDigest>,
+    /// What is installed when nobody says more.
+    pub packages: Packages,
     /// Test-suites that others wrote, for what the recipes build.
     pub suites: Vec<Suite>,
+}
+
+/// Which packages are installed unasked; they need not be for every target.
+#[derive(Debug, Clone, Default)]
+pub struct Packages {
+    /// Those without which nothing that is installed can be used.
+    pub always: Vec<String>,
+    /// Those that are installed beside these where none is named.
+    pub default: Vec<String>,
 }
 
 /// Somebody else's tests of what is installed, one Python module a file, and where the same tests run without a sandbox.

@@ -156,6 +156,11 @@ impl<'a> Context<'a> {
         &self.recipe.version
     }
 
+    /// Whether there is a recipe of this name for the same target.
+    pub fn offers(&self, recipe: &str) -> bool {
+        self.assembly.set.recipes.iter().any(|other| other.name == recipe && other.targets.contains(self.target()))
+    }
+
     /// The tree of another recipe for the same target.
     pub fn dependency(&mut self, recipe: &str) -> Handle {
         self.dependency_for(recipe, self.target())

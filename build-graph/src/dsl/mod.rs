@@ -20,7 +20,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 pub use action::ActionBuilder;
-pub use bundle::{Bundle, SourcesDigest, Suite};
+pub use bundle::{Bundle, Packages, SourcesDigest, Suite};
 pub use context::{Compilation, Context, Handle, Program, SharedLibrary, Take};
 pub use locks::{
     ImagesLock, LockedImage, LockedPackage, LockedRelease, LockedSource, Locks, SourcesLock, UnpinnedPackage,

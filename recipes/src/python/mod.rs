@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use build_graph::dsl::{Compilation, Context, Handle, Product, Program, SharedLibrary, Take};
 use build_graph::node::Target;
-use modules::{EXTENSIONS, MODULES};
+use modules::MODULES;
 
 use crate::toolchains;
 
@@ -145,8 +145,8 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
     content.extend(extensions.into_iter().map(|extension| (extension, "root/python/lib/python2.7/lib-dynload")));
     let mut requires = vec!["sandbox_outer", "sandbox_inner"];
     // What is not a shared library is in the modules.
-    let shared =
-        EXTENSIONS.iter().flat_map(|extension| extension.needs).filter(|(_, library)| library.ends_with(".so"));
+    let needs = modules::extensions(cx).into_iter().flat_map(|extension| extension.needs);
+    let shared = needs.filter(|(_, library)| library.ends_with(".so"));
     requires.extend(shared.map(|(recipe, _)| *recipe).collect::<BTreeSet<_>>());
     let package = cx.package(content, requires);
     let tree = cx.merge("tree", [(program.all(), "bin"), (headers.all(), "include/python2.7")]);
@@ -217,7 +217,7 @@ fn configure(cx: &mut Context<'_>, source: &Handle, files: &Handle) -> Handle {
 /// The modules in files of their own, each at the top of what is taken.
 fn extensions(cx: &mut Context<'_>, source: &Handle, configured: &Handle) -> Vec<Take> {
     let mut built = Vec::new();
-    for extension in EXTENSIONS {
+    for extension in modules::extensions(cx) {
         let needs: Vec<_> =
             extension.needs.iter().map(|(recipe, library)| (cx.dependency(recipe), (*library).to_owned())).collect();
         let flags = flags(cx).into_iter().filter(|flag| *flag != "-DPy_BUILD_CORE");

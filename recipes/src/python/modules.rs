@@ -1,5 +1,7 @@
 //! The C modules of the interpreter.
 
+use build_graph::dsl::Context;
+
 /// A module that is linked into the interpreter.
 pub(super) struct Module {
     /// Its name, as Python imports it.
@@ -115,8 +117,14 @@ const fn extension(
     Extension { name, sources, flags: "", needs }
 }
 
+/// The modules whose libraries there are recipes of for this target.
+pub(super) fn extensions(cx: &Context<'_>) -> Vec<&'static Extension> {
+    let there = |extension: &&Extension| extension.needs.iter().all(|(recipe, _)| cx.offers(recipe));
+    EXTENSIONS.iter().filter(there).collect()
+}
+
 /// The modules that need a library which programs without them are not to carry, or that few programs need.
-pub(super) const EXTENSIONS: &[Extension] = &[
+const EXTENSIONS: &[Extension] = &[
     extension("bz2", "bz2module.c", &[("bzip2", "lib/libbz2.so")]),
     extension("crypt", "cryptmodule.c", &[]),
     extension(
@@ -144,6 +152,13 @@ pub(super) const EXTENSIONS: &[Extension] = &[
         flags: CURSES,
         needs: &[("ncurses", "lib/libpanelw.a"), ("ncurses", "lib/libncursesw.so")],
     },
+    Extension {
+        name: "dbm",
+        sources: "dbmmodule.c",
+        flags: "-DHAVE_GDBM_NDBM_H",
+        needs: &[("gdbm", "lib/libgdbm.so")],
+    },
+    extension("gdbm", "gdbmmodule.c", &[("gdbm", "lib/libgdbm.so")]),
     extension("_hashlib", "_hashopenssl.c", &[("openssl", "lib/libcrypto.a")]),
     extension("_ssl", "_ssl.c", &[("openssl", "lib/libssl.a"), ("openssl", "lib/libcrypto.a")]),
     extension("_testcapi", "_testcapimodule.c", &[]),

@@ -2,6 +2,8 @@
 
 use build_graph::dsl::{Context, Product};
 
+use super::{LIBRARY, bytecode};
+
 /// Where the library has its tests, with the data that they read.
 pub(super) const TESTS: [&str; 3] = ["Lib/test/**", "Lib/**/test/**", "Lib/**/tests/**"];
 
@@ -12,6 +14,11 @@ const WITHOUT: [&str; 5] =
 pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
     let source = cx.unpacked("python", 1);
     let tests = source.select(TESTS).except(WITHOUT).strip("Lib");
-    let package = cx.package([(tests, "root/python/lib/python2.7")], ["python"]);
+    let tests = cx.merge("tests", [(tests, "")]);
+    // Each file of tests is a process: without bytecode, every one would compile what they share.
+    let bytecode = bytecode(cx, &tests, LIBRARY);
+    let content =
+        [(tests.all(), "root/python/lib/python2.7"), (bytecode.below("bytecode"), "root/python/lib/python2.7")];
+    let package = cx.package(content, ["python"]);
     Product { tree: None, package: Some(package) }
 }
