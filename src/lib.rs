@@ -19,6 +19,7 @@ pub mod archive;
 pub mod build;
 pub mod check;
 pub mod cli;
+mod ending;
 pub mod executor;
 pub mod image;
 pub mod install;

@@ -68,8 +68,14 @@ pub fn installed(installation: &Installation) -> Result<Vec<Vec<u8>>, Precompile
     let root = installation.root();
     let mut found = Vec::new();
     for entry in WalkDir::new(&root).sort_by_file_name() {
-        let entry = entry.map_err(|error| PrecompileError::List(root.clone(), error))?;
-        // What can't be read by who installed it is nobody's program.
+        let entry = match entry {
+            Ok(entry) => entry,
+            // What can't be read by who installed it is nobody's program.
+            Err(error) if error.io_error().is_some_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied) => {
+                continue;
+            }
+            Err(error) => return Err(PrecompileError::List(root, error)),
+        };
         if entry.file_type().is_file()
             && is_module(entry.path()).unwrap_or(false)
             && let Ok(below) = entry.path().strip_prefix(&root)
@@ -87,12 +93,12 @@ fn is_module(path: &Path) -> std::io::Result<bool> {
 }
 
 /// Compiles the modules at these guest paths, seen through the default mounts, into the installation's store: programs, with their snapshots, and
-/// libraries. One that fails keeps
-/// no other from being compiled. What `cache`, a folder, has compiled before is not compiled again.
+/// libraries. One that can't be
+/// compiled keeps no other from it. What `cache`, a folder, has compiled before is not compiled again.
 ///
 /// # Errors
 ///
-/// The first [`PrecompileError`]; those of others are in the log.
+/// The first [`PrecompileError`] that is not a module's fault, or else the first; those of others are in the log.
 pub fn run<'p>(
     installation: &Installation,
     paths: impl IntoIterator<Item = &'p [u8]>,
@@ -105,9 +111,10 @@ pub fn run<'p>(
     let mut first = Ok(());
     for path in paths {
         match one(installation, &compiler, path, log) {
+            Ok(()) => {}
+            Err(error) if !error.is_input() => return Err(error),
             Err(error) if first.is_ok() => first = Err(error),
             Err(error) => log.error(format_args!("{error}")),
-            Ok(()) => {}
         }
     }
     first

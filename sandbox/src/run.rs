@@ -103,7 +103,11 @@ fn run(options: &Options, handed: Handed, log: &Arc<Log>, jobs: Jobs, compiler: 
                 [] => precompile::installed(&installation)?,
                 names => names.iter().map(|name| program_path(name.as_bytes())).collect(),
             };
-            precompile::run(&installation, paths.iter().map(Vec::as_slice), cache.as_deref(), log)?;
+            match precompile::run(&installation, paths.iter().map(Vec::as_slice), cache.as_deref(), log) {
+                // Nobody asked for this very file, which may be anybody's: it is named, and that is all.
+                Err(error) if names.is_empty() && error.is_input() => log.error(format_args!("{error}")),
+                done => done?,
+            }
             return Ok(0);
         }
         Task::Help => return Ok(0),

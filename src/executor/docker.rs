@@ -33,6 +33,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
 use super::{Executor, ExecutorError, Run, Status, runner_program};
+use crate::ending::before_end;
 use client::Daemon;
 use image::Images;
 
@@ -133,18 +134,8 @@ impl DockerExecutor {
     /// Lets SIGINT and SIGTERM remove this process's containers, and those that wait, before they end the process.
     pub fn end_with_signals(&self) {
         let (Some(runtime), inner) = (&self.runtime, Arc::clone(&self.inner)) else { return };
-        // The signals are this program's from now on, not from when the task gets its turn.
-        let _guard = runtime.enter();
-        use tokio::signal::unix::{SignalKind, signal};
-        let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-        else {
-            return;
-        };
-        runtime.spawn(async move {
-            let number = tokio::select! {
-                _ = interrupt.recv() => 2,
-                _ = terminate.recv() => 15,
-            };
+        let runtime = runtime.handle().clone();
+        before_end(move || {
             let cleaning = async {
                 let mut all = ready::claim_all(&inner);
                 all.extend(lock(&inner.busy).drain(..));
@@ -152,8 +143,8 @@ impl DockerExecutor {
                 futures_util::future::join_all(removing).await;
             };
             // A daemon that does not answer removes them by itself, when their standard input ends.
-            let _ = tokio::time::timeout(std::time::Duration::from_secs(5), cleaning).await;
-            std::process::exit(128 + number);
+            let bounded = async { tokio::time::timeout(std::time::Duration::from_secs(5), cleaning).await };
+            let _ = runtime.block_on(bounded);
         });
     }
 

@@ -79,12 +79,14 @@ impl Guarded {
                     }
                     return Some(done);
                 }
-                Err(RemoteError::Unavailable(_)) if got_on() => {
+                Err(RemoteError::Unavailable(_) | RemoteError::Busy(_)) if got_on() => {
                     attempt = 0;
                     std::thread::sleep(pause(1));
                 }
-                Err(RemoteError::Unavailable(_)) if attempt < ATTEMPTS => std::thread::sleep(pause(attempt)),
-                Err(error @ RemoteError::Unavailable(_)) => {
+                Err(RemoteError::Unavailable(_) | RemoteError::Busy(_)) if attempt < ATTEMPTS => {
+                    std::thread::sleep(pause(attempt));
+                }
+                Err(error @ (RemoteError::Unavailable(_) | RemoteError::Busy(_))) => {
                     let seconds = self.trip();
                     self.say(doing, &error, &format!("it is left alone for {seconds} s"));
                     return None;

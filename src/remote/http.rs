@@ -87,7 +87,7 @@ impl Http {
         match status.as_u16() {
             404 | 410 => Ok(()),
             401 | 403 | 407 => Err(RemoteError::Refused(text + &self.access.hint())),
-            408 | 425 | 429 | 500..=506 | 508.. => Err(RemoteError::Unavailable(text)),
+            408 | 425 | 429 | 500..=506 | 508.. => Err(RemoteError::Busy(text)),
             _ => Err(RemoteError::Refused(text)),
         }
     }

@@ -53,14 +53,14 @@ pub(super) trait Objects: Send + Sync {
             let object = loop {
                 match self.get(name, *size) {
                     // A server that answers others turns single requests away when there are many.
-                    Err(error @ RemoteError::Unavailable(_)) if attempt < SINGLE => {
+                    Err(error @ RemoteError::Busy(_)) if attempt < SINGLE => {
                         std::thread::sleep(pause(attempt));
                         attempt += 1;
                         if !answers.load(Ordering::Relaxed) {
                             return Err(error);
                         }
                     }
-                    Err(error @ RemoteError::Unavailable(_)) => {
+                    Err(error @ RemoteError::Busy(_)) => {
                         let mut skipped = skipped.lock().unwrap_or_else(PoisonError::into_inner);
                         if skipped.len() == SKIPPED {
                             return Err(error);

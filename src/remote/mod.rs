@@ -68,6 +68,9 @@ pub enum RemoteError {
     /// It can't be reached, does not answer, is overloaded, or broke off: trying again may help.
     #[error("{0}")]
     Unavailable(String),
+    /// It answers that it can't just now.
+    #[error("{0}")]
+    Busy(String),
     /// It does not let us: wrong credentials, read-only, full.
     #[error("{0}")]
     Refused(String),

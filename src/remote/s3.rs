@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use async_channel::Sender;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -14,8 +15,8 @@ use object_store::{
     BackoffConfig, Certificate, ClientOptions, Error, ObjectStoreExt as _, RetryConfig, WriteMultipart,
 };
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc::Sender;
-use tokio::time::Instant;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::RemoteError;
@@ -111,7 +112,7 @@ impl S3 {
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<Option<T>, RemoteError> {
         let time = self.time_for(bytes);
-        match tokio::time::timeout(time, work).await {
+        match timeout(time, work).await {
             Ok(Ok(done)) => Ok(Some(done)),
             Ok(Err(Error::NotFound { .. })) => Ok(None),
             Ok(Err(error @ (Error::PermissionDenied { .. } | Error::Unauthenticated { .. }))) => {
@@ -126,22 +127,28 @@ impl S3 {
 impl S3 {
     fn get_small(&self, wanted: &[(String, u64)], places: Vec<usize>, take: &Take<'_>) -> Result<(), RemoteError> {
         let failed = OnceLock::new();
-        let receive = |sender: Sender<(usize, Option<Bytes>)>| {
+        // All come at once: one may wait for the bytes of the others.
+        let bytes = places.iter().map(|place| wanted[*place].1).sum();
+        let receive = |sender: Sender<(usize, Option<Bytes>)>, stopped: &Notify| {
             let got = stream::iter(places).map(|place| {
                 let (sender, failed, (name, size)) = (sender.clone(), &failed, &wanted[place]);
                 async move {
                     // What was asked for when the first failed still comes: it need not be asked for again.
-                    if failed.get().is_some() || sender.is_closed() {
+                    if failed.get().is_some() {
                         return;
                     }
-                    match self.in_time(*size, self.whole(name, *size)).await {
+                    match self.in_time(bytes, self.whole(name, *size)).await {
                         // That nobody takes it any more has a reason, which is told elsewhere.
                         Ok(object) => drop(sender.send((place, object)).await),
                         Err(error) => drop(failed.set(error)),
                     }
                 }
             });
-            self.runtime.block_on(got.buffer_unordered(REQUESTS).collect::<()>());
+            let got = got.buffer_unordered(REQUESTS).collect::<()>();
+            // Whoever stopped it says why.
+            self.runtime.block_on(async {
+                tokio::select! { () = got => {}, () = stopped.notified() => {} }
+            });
             Ok(())
         };
         take_all(REQUESTS, receive, |(place, object)| {
@@ -153,10 +160,12 @@ impl S3 {
     /// An object of so many bytes, which are fewer when they are compressed; of what is longer, the beginning.
     async fn whole(&self, name: &str, size: u64) -> Result<Bytes, Error> {
         let most = zstd::zstd_safe::compress_bound(size as usize) + 4096;
-        let mut pieces = self.bucket.get(&self.path(name)).await?.into_stream();
+        let silent = |_| Error::Generic { store: "S3", source: "nothing came in time".into() };
+        let path = self.path(name);
+        let mut pieces = timeout(self.deadline, self.bucket.get(&path)).await.map_err(silent)??.into_stream();
         let mut bytes = BytesMut::new();
         while bytes.len() <= most
-            && let Some(piece) = pieces.try_next().await?
+            && let Some(piece) = timeout(self.deadline, pieces.try_next()).await.map_err(silent)??
         {
             bytes.extend_from_slice(&piece);
         }

@@ -108,7 +108,7 @@ impl RemoteSettings {
     /// # Errors
     /// [`SettingsError::Remote`].
     pub fn parse(text: &str) -> Result<Self, SettingsError> {
-        let error = || SettingsError::Remote(text.to_owned());
+        let error = || SettingsError::Remote(without_login(text));
         let (head, url) = text.split_once('=').ok_or_else(error)?;
         let mut words = head.split(':');
         let name = words.next().filter(|name| !name.is_empty()).ok_or_else(error)?;
@@ -179,6 +179,16 @@ impl RemoteSettings {
             "grpc" | "grpcs" => Ok(Place::Grpc(url)),
             _ => Err(error("has no scheme of a remote: there are file, http, https, s3, grpc, grpcs")),
         }
+    }
+}
+
+/// The text of an option that may be no URL, without a name and a password that stand before a host in it.
+fn without_login(text: &str) -> String {
+    let Some((head, rest)) = text.split_once("://") else { return text.to_owned() };
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    match host.rfind('@') {
+        Some(at) => format!("{head}://{}", &rest[at + 1..]),
+        None => text.to_owned(),
     }
 }
 
@@ -282,6 +292,10 @@ mod tests {
         assert_eq!((bucket.as_str(), endpoint.as_deref()), ("s3://bucket/x", Some("http://host:9000")));
         assert!(place("s3://bucket/x?region=y").unwrap_err().to_string().contains("`region`"));
         assert!(matches!(place("grpc://host:1").unwrap(), Place::Grpc(_)));
+        for text in ["s3://KEY:SECRET@bucket/p?endpoint=https://host", "team:wr=s3://KEY:SECRET@bucket"] {
+            let error = RemoteSettings::parse(text).map_or_else(|error| error.to_string(), |_| String::new());
+            assert!(!error.contains("SECRET"), "{error}");
+        }
         let error = place("ftp://me:secret@host/").unwrap_err().to_string();
         assert!(error.contains("ftp://host/") && !error.contains("secret"), "{error}");
     }

@@ -1,50 +1,67 @@
 //! What arrives asynchronously is taken by threads, so that hashing and writing it keeps nobody who receives from receiving.
 
 use std::panic::resume_unwind;
-use std::sync::{Mutex, PoisonError};
 
-use tokio::sync::mpsc::{Sender, channel};
+use async_channel::{Receiver, Sender, bounded};
+use tokio::sync::Notify;
 
 /// Runs `receive`, which sends what arrives, and calls `take` with each of these on as many threads as there are processors. So many things
-/// may wait to be taken. The first error of `take` ends all; from then on, sending fails.
+/// may wait to be taken. The first error of `take` ends all: sending fails from then on, and `receive` is notified, so that it need not wait for
+/// anything to send.
 ///
 /// # Errors
 /// That of `take` before that of `receive`: whoever did not take what came knows better why it went no further.
 pub(super) fn take_all<T: Send, E: Send>(
     waiting: usize,
-    receive: impl FnOnce(Sender<T>) -> Result<(), E>,
+    receive: impl FnOnce(Sender<T>, &Notify) -> Result<(), E>,
     take: impl Fn(T) -> Result<(), E> + Sync,
 ) -> Result<(), E> {
-    let (sender, receiver) = channel(waiting);
-    let receiver = Mutex::new(receiver);
-    let next = || receiver.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
+    let (sender, receiver) = bounded(waiting);
+    let stopped = Notify::new();
     let taking = || {
-        while let Some(thing) = next() {
-            if let Err(error) = take(thing) {
-                // A sender that waits for room is told.
-                receiver.lock().unwrap_or_else(PoisonError::into_inner).close();
-                return Err(error);
-            }
+        let mut taker = Taker { receiver: &receiver, stopped: &stopped, done: false };
+        while let Ok(thing) = taker.receiver.recv_blocking() {
+            take(thing)?;
         }
+        taker.done = true;
         Ok(())
     };
     std::thread::scope(|scope| {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let takers: Vec<_> = (0..threads).map(|_| scope.spawn(taking)).collect();
-        let received = receive(sender);
+        let received = receive(sender, &stopped);
         let taken = takers.into_iter().map(|taker| taker.join().unwrap_or_else(|panic| resume_unwind(panic)));
         taken.collect::<Result<Vec<()>, E>>().and(received)
     })
 }
 
+/// One who takes; if it ends early, by an error or a panic, nothing more is to be sent.
+struct Taker<'a, T> {
+    receiver: &'a Receiver<T>,
+    stopped: &'a Notify,
+    done: bool,
+}
+
+impl<T> Drop for Taker<'_, T> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.receiver.close();
+            self.stopped.notify_one();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
     use super::*;
 
-    fn send(numbers: std::ops::Range<u32>) -> impl FnOnce(Sender<u32>) -> Result<(), u32> {
-        |sender| {
+    fn send(numbers: std::ops::Range<u32>) -> impl FnOnce(Sender<u32>, &Notify) -> Result<(), u32> {
+        |sender, _| {
             for number in numbers {
-                sender.blocking_send(number).map_err(|_| u32::MAX)?;
+                sender.send_blocking(number).map_err(|_| u32::MAX)?;
             }
             Ok(())
         }
@@ -65,5 +82,22 @@ mod tests {
     fn who_can_not_take_ends_it_and_is_the_reason() {
         // Many more than may wait: the sender would wait for ever if nobody told it.
         assert_eq!(take_all(2, send(0..1_000_000), |number| if number >= 10 { Err(7) } else { Ok(()) }), Err(7));
+    }
+
+    #[test]
+    fn who_waits_for_more_is_told() {
+        let receive = |sender: Sender<u32>, stopped: &Notify| {
+            sender.send_blocking(1).map_err(|_| 1_u32)?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let stopped = async { tokio::time::timeout(Duration::from_secs(60), stopped.notified()).await };
+            runtime.block_on(stopped).map_err(|_| 2_u32)
+        };
+        assert_eq!(take_all(2, receive, |number| Err(number + 6)), Err(7));
+    }
+
+    #[test]
+    fn a_panic_ends_it_too() {
+        let all = || take_all(2, send(0..1_000_000), |_| -> Result<(), u32> { panic!("as the test wants") });
+        assert!(std::panic::catch_unwind(all).is_err());
     }
 }

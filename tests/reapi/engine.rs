@@ -13,7 +13,7 @@ use prost::Message as _;
 use proto::capabilities_server::{Capabilities, CapabilitiesServer};
 use proto::execution_server::{Execution, ExecutionServer};
 use pynbox_build::remote::DigestFunction;
-use pynbox_build::remote::reapi::{Client, ReapiError, digest};
+use pynbox_build::remote::reapi::{Client, Limits, ReapiError, digest};
 use tonic::{Code, Request, Response, Status};
 
 use crate::own;
@@ -131,11 +131,11 @@ fn execute(executions: &[End], waits: &[End]) -> (Result<i32, ReapiError>, u32, 
     let (_runtime, endpoint) = own::serve(router);
     let client = Client::new(endpoint).unwrap();
     let action = digest::of(DigestFunction::Sha256, b"an action");
-    let result = client.execute(&action, false, LONGEST).map(|response| response.result.unwrap_or_default().exit_code);
+    let result = client.execute(&action, false, LIMITS).map(|response| response.result.unwrap_or_default().exit_code);
     (result, scripted.asked.load(Ordering::SeqCst), scripted.waited.load(Ordering::SeqCst))
 }
 
-const LONGEST: Duration = Duration::from_secs(60);
+const LIMITS: Limits = Limits { queue: Duration::from_secs(60), all: Duration::from_secs(60) };
 const NEVER: &[End] = &[End::Refused(Code::NotFound)];
 
 #[test]

@@ -40,8 +40,10 @@ enum Act {
     End(Box<proto::ActionResult>),
     /// The engine misses what it was sent.
     Miss,
-    /// It runs and runs.
+    /// It runs and runs; the stream ends at once, so that the client has to wait for the operation by its name.
     Hang,
+    /// It waits for a worker.
+    Queue,
 }
 
 #[derive(Clone, Default)]
@@ -49,6 +51,8 @@ struct Farm {
     blobs: Arc<Mutex<HashMap<String, Vec<u8>>>>,
     acts: Arc<Mutex<Vec<Act>>>,
     executed: Arc<Mutex<u32>>,
+    waited: Arc<Mutex<u32>>,
+    cancelling: Arc<tokio::sync::Notify>,
     cancelled: Arc<Mutex<Vec<String>>>,
     received: Arc<Mutex<usize>>,
 }
@@ -244,7 +248,17 @@ impl Execution for Farm {
         let begun = Operation { name: "the operation".to_owned(), ..Operation::default() };
         let mut response = proto::ExecuteResponse::default();
         match act {
-            Act::Hang => return Ok(Response::new(Box::pin(stream::iter([Ok(begun)]).chain(stream::pending())))),
+            Act::Hang => return Ok(Response::new(Box::pin(stream::iter([Ok(begun)])))),
+            Act::Queue => {
+                let stage = proto::execution_stage::Value::Queued as i32;
+                let metadata = proto::ExecuteOperationMetadata { stage, ..Default::default() };
+                let mut queued = begun;
+                queued.metadata = Some(Default::default());
+                if let Some(any) = &mut queued.metadata {
+                    any.value = metadata.encode_to_vec();
+                }
+                return Ok(Response::new(Box::pin(stream::iter([Ok(queued)]).chain(stream::pending()))));
+            }
             Act::Miss => {
                 self.blobs.lock().unwrap().clear();
                 let code = Code::FailedPrecondition as i32;
@@ -262,7 +276,14 @@ impl Execution for Farm {
     }
 
     async fn wait_execution(&self, _: Request<proto::WaitExecutionRequest>) -> Result<Response<Messages>, Status> {
-        Err(Status::not_found("no such operation"))
+        *self.waited.lock().unwrap() += 1;
+        let cancelling = Arc::clone(&self.cancelling);
+        // An operation that is cancelled ends with that.
+        let end = stream::once(async move {
+            cancelling.notified().await;
+            Err(Status::cancelled("as you said"))
+        });
+        Ok(Response::new(Box::pin(end)))
     }
 }
 
@@ -273,6 +294,9 @@ impl Operations for Farm {
         request: Request<operations::CancelOperationRequest>,
     ) -> Result<Response<Empty>, Status> {
         self.cancelled.lock().unwrap().push(request.into_inner().name);
+        self.cancelling.notify_one();
+        // So that there is time to do wrong.
+        tokio::time::sleep(Duration::from_millis(500)).await;
         Ok(Response::new(Empty {}))
     }
 
@@ -506,6 +530,28 @@ fn who_is_too_slow_is_given_up_and_told_so() {
 }
 
 #[test]
+fn who_waits_in_a_queue_is_given_up_sooner() {
+    let (_runtime, farm, endpoint) = Farm::start(vec![Act::Queue]);
+    let client = Client::new(endpoint);
+    let error = client.run().map(|(_, made)| made).unwrap_err().to_string();
+    assert!(error.contains("no worker was free"), "{error}");
+    assert_eq!(*farm.cancelled.lock().unwrap(), ["the operation"]);
+    assert_eq!(*farm.executed.lock().unwrap(), 1);
+}
+
+#[test]
+fn a_log_without_end_is_refused() {
+    let (_runtime, farm, endpoint) = Farm::start(vec![Act::Hang]);
+    let client = Client::new(endpoint);
+    let mut result = farm.result("outputs/out", b"made");
+    let hash = farm.keep(b"a log").hash;
+    result.stdout_digest = Some(proto::Digest { hash, size_bytes: 50 << 30 });
+    farm.set(Act::End(Box::new(result)));
+    let error = client.run().map(|(_, made)| made).unwrap_err().to_string();
+    assert!(error.contains("at most"), "{error}");
+}
+
+#[test]
 fn an_interrupted_program_cancels_what_it_waits_for() {
     let (_runtime, farm, endpoint) = Farm::start(vec![Act::Hang]);
     let folder = tempfile::tempdir().unwrap();
@@ -522,15 +568,14 @@ fn an_interrupted_program_cancels_what_it_waits_for() {
     let mut checking = tool(&["reapi", "cache", "check", "100%", "wasm32-wasi/zlib/adler32"]);
     let mut child = checking.process_group(0).stdout(Stdio::null()).spawn().unwrap();
     let began = Instant::now();
-    while *farm.executed.lock().unwrap() == 0 {
+    while *farm.waited.lock().unwrap() == 0 {
         assert!(began.elapsed() < Duration::from_secs(120) && child.try_wait().unwrap().is_none());
         std::thread::sleep(Duration::from_millis(20));
     }
-    // So that the client has heard of the operation.
-    std::thread::sleep(Duration::from_millis(500));
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert_eq!(*farm.cancelled.lock().unwrap(), ["the operation"]);
+    assert_eq!(*farm.executed.lock().unwrap(), 1, "nothing is begun any more");
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub struct Bundle {
     pub suites: Vec<Suite>,
 }
 
-/// Which packages are installed unasked; they need not be for every target.
+/// Which packages are installed unasked; every target that is installed has them.
 #[derive(Debug, Clone, Default)]
 pub struct Packages {
     /// Those without which nothing that is installed can be used.

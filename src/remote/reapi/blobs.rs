@@ -4,12 +4,15 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use async_channel::Sender;
 use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
 use bazel_remote_apis::google::bytestream::{ReadRequest, WriteRequest};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use proto::batch_update_blobs_request::Request as BatchItem;
-use tokio::sync::mpsc::Sender;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 use tonic::{Code, Status};
 use zstd::stream::write::{Decoder, Encoder};
 
@@ -32,6 +35,10 @@ const COMPRESSED_FROM: u64 = 4096;
 /// What a blob takes in a batch beside its bytes.
 const ITEM: u64 = 160;
 const LEVEL: i32 = 3;
+/// A stream that is slower than so many bytes a second is broken off, after the time that every answer has.
+const SLOWEST: u64 = 128 << 10;
+/// The longest blob that is held in memory: a log, the directories of an output.
+const LONGEST: u64 = 256 << 20;
 
 /// Where bytes to be sent are.
 #[derive(Debug)]
@@ -196,7 +203,10 @@ impl Client {
             let name = format!("{}uploads/{}/{path}", self.instance_prefix(), uuid());
             let (pieces, trouble) = pieces(Arc::clone(&blob), name, compressed);
             let mut client = self.streams();
-            let sent = client.write(self.long_request(pieces)).await;
+            let sent = match timeout_at(self.until(size), client.write(self.long_request(pieces))).await {
+                Ok(sent) => sent,
+                Err(_) => Err(Status::deadline_exceeded("no answer in time")),
+            };
             if let Some(error) = trouble.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 return Err(self.own_file(&blob.digest, error));
             }
@@ -231,37 +241,51 @@ impl Client {
         let (small, large): (Vec<_>, Vec<_>) =
             wanted.into_iter().partition(|blob| blob.size + ITEM <= capabilities.batch);
         let batches = batches(small, capabilities.batch, |blob| blob.size);
-        let get = |came: Sender<Came>| {
+        let not_taken = || self.wrong("what it sent was not taken");
+        let get_batches = |came: Sender<(WireDigest, Vec<u8>)>, stopped: &Notify| {
             self.wait(async {
                 let batches = stream::iter(batches).map(|batch| self.fetch_batch(batch, &came));
-                batches.buffer_unordered(PARALLEL).try_collect::<()>().await?;
-                let streams = stream::iter(large).map(|blob| self.fetch_stream(blob, &came));
-                streams.buffer_unordered(PARALLEL).try_collect::<()>().await
+                tokio::select! {
+                    got = batches.buffer_unordered(PARALLEL).try_collect::<()>() => got,
+                    () = stopped.notified() => Err(not_taken()),
+                }
             })
         };
-        take_all(WAITING, get, |came| match came {
-            Came::Bytes(blob, bytes) => {
-                if digest::of(capabilities.function, &bytes) != blob {
-                    return Err(self.wrong(format!("it sent other bytes as {blob}")));
-                }
-                receive(&blob, &mut &*bytes)
+        take_all(WAITING, get_batches, |(blob, bytes): (WireDigest, Vec<u8>)| {
+            if digest::of(capabilities.function, &bytes) != blob {
+                return Err(self.wrong(format!("it sent other bytes as {blob}")));
             }
-            Came::File(blob, mut file) => receive(&blob, &mut file),
-        })
+            receive(&blob, &mut &*bytes)
+        })?;
+        let get_streams = |came: Sender<(WireDigest, File)>, stopped: &Notify| {
+            self.wait(async {
+                let streams = stream::iter(large).map(|blob| self.fetch_stream(blob, &came));
+                tokio::select! {
+                    got = streams.buffer_unordered(PARALLEL).try_collect::<()>() => got,
+                    () = stopped.notified() => Err(not_taken()),
+                }
+            })
+        };
+        // These lie on the disk, and may be large.
+        take_all(1, get_streams, |(blob, mut file): (WireDigest, File)| receive(&blob, &mut file))
     }
 
-    async fn hand_on(&self, came: &Sender<Came>, blob: Came) -> Result<(), ReapiError> {
+    async fn hand_on<T>(&self, came: &Sender<T>, blob: T) -> Result<(), ReapiError> {
         came.send(blob).await.map_err(|_| self.wrong("what it sent was not taken"))
     }
 
-    async fn fetch_batch(&self, batch: Vec<WireDigest>, came: &Sender<Came>) -> Result<(), ReapiError> {
+    async fn fetch_batch(
+        &self,
+        batch: Vec<WireDigest>,
+        came: &Sender<(WireDigest, Vec<u8>)>,
+    ) -> Result<(), ReapiError> {
         let capabilities = self.capabilities_known()?;
         let function = capabilities.function;
         // Nobody has to send that.
         let (empty, mut left): (Vec<_>, Vec<_>) = batch.into_iter().partition(|blob| blob.size == 0);
         for blob in empty {
             if digest::of(function, b"") == blob {
-                self.hand_on(came, Came::Bytes(blob, Vec::new())).await?;
+                self.hand_on(came, (blob, Vec::new())).await?;
             }
         }
         let mut attempt = 1;
@@ -294,7 +318,7 @@ impl Client {
                             return Err(self.wrong("it sent a compressed blob that should not be"));
                         }
                         waiting.remove(&blob);
-                        self.hand_on(came, Came::Bytes(blob, one.data)).await?;
+                        self.hand_on(came, (blob, one.data)).await?;
                     }
                     Code::NotFound => {
                         waiting.remove(&blob);
@@ -315,13 +339,13 @@ impl Client {
         Ok(())
     }
 
-    async fn fetch_stream(&self, blob: WireDigest, came: &Sender<Came>) -> Result<(), ReapiError> {
+    async fn fetch_stream(&self, blob: WireDigest, came: &Sender<(WireDigest, File)>) -> Result<(), ReapiError> {
         let mut attempt = 1;
         loop {
             let status = match self.try_fetch_stream(&blob).await? {
                 Ok(mut file) => {
                     io::Seek::rewind(&mut file).map_err(|error| self.own_file(&blob, error))?;
-                    return self.hand_on(came, Came::File(blob, file)).await;
+                    return self.hand_on(came, (blob, file)).await;
                 }
                 Err(status) if status.code() == Code::NotFound => return Ok(()),
                 Err(status) => status,
@@ -345,6 +369,7 @@ impl Client {
         let mut client = self.streams();
         let silent = || Status::deadline_exceeded("no answer in time");
         let deadline = self.endpoint().deadline;
+        let until = self.until(blob.size);
         let mut messages = match tokio::time::timeout(deadline, client.read(self.long_request(request))).await {
             Ok(Ok(answer)) => answer.into_inner(),
             Ok(Err(status)) => return Ok(Err(status)),
@@ -361,7 +386,7 @@ impl Client {
             Sink::Plain(checked)
         };
         loop {
-            let message = match tokio::time::timeout(deadline, messages.message()).await {
+            let message = match timeout_at(until.min(Instant::now() + deadline), messages.message()).await {
                 Ok(Ok(Some(message))) => message,
                 Ok(Ok(None)) => break,
                 Ok(Err(status)) => return Ok(Err(status)),
@@ -388,11 +413,19 @@ impl Client {
         Ok(Ok(checked.file))
     }
 
-    /// The bytes of one blob.
+    /// Until when a stream of so many bytes may take, from now on.
+    fn until(&self, bytes: u64) -> Instant {
+        Instant::now() + self.endpoint().deadline + Duration::from_secs(bytes / SLOWEST)
+    }
+
+    /// The bytes of one blob, which are held in memory.
     ///
     /// # Errors
-    /// [`ReapiError::Absent`] if the server has not got it.
+    /// [`ReapiError::Absent`] if the server has not got it, [`ReapiError::Wrong`] if it is longer than what is asked for so ever is.
     pub fn fetch_one(&self, blob: &WireDigest) -> Result<Vec<u8>, ReapiError> {
+        if blob.size > LONGEST {
+            return Err(self.wrong(format!("it names {} bytes where there are at most {LONGEST}", blob.size)));
+        }
         let got = Mutex::new(None);
         self.fetch(&[*blob], &|_, reader| {
             let mut bytes = Vec::new();
@@ -416,14 +449,6 @@ impl Client {
     fn own_file(&self, blob: &WireDigest, source: io::Error) -> ReapiError {
         ReapiError::Io { doing: "use the file of", path: blob.to_string().into(), source }
     }
-}
-
-/// What has come.
-enum Came {
-    /// All of a blob, not yet checked.
-    Bytes(WireDigest, Vec<u8>),
-    /// All of a blob, checked, in a file that is read from its beginning.
-    File(WireDigest, File),
 }
 
 /// A file that is hashed as it is written, and takes no more than it should.

@@ -17,6 +17,7 @@ use tonic::Code;
 
 use super::blobs::{Blob, Source};
 use super::client::Client;
+use super::execute::Limits;
 use super::memo::{self, WireTree};
 use super::merkle::{Node, Received};
 use super::{Endpoint, ReapiError, digest};
@@ -61,7 +62,7 @@ pub struct EngineSection {
     /// Headers of every call, by name: the environment variables that hold their values.
     #[serde(default)]
     pub header_variables: BTreeMap<String, String>,
-    /// How many seconds an action may wait for a worker beside those that it may take itself.
+    /// How many seconds an action may wait for a worker.
     #[serde(default = "an_hour")]
     pub patience: u64,
 }
@@ -140,7 +141,7 @@ impl Engine {
         Ok(Self { name: settings.name, client, platform: settings.platform, patience: settings.patience, runner })
     }
 
-    /// Makes this process end with the signals SIGINT and SIGTERM after it has cancelled what the engine runs for it.
+    /// Has what the engine runs cancelled before a signal ends this process.
     pub fn end_with_signals(&self) {
         self.client.end_with_signals();
     }
@@ -159,12 +160,12 @@ impl Engine {
         let function = self.client.capabilities()?.function;
         let prepared = self.prepare(store, function, action)?;
         self.upload(store, &prepared, false)?;
-        let longest = action.timeout.saturating_add(self.patience);
-        let response = match self.client.execute(&prepared.action, false, longest) {
+        let limits = Limits { queue: self.patience, all: action.timeout.saturating_add(self.patience) };
+        let response = match self.client.execute(&prepared.action, false, limits) {
             Err(ReapiError::Call { code: Code::FailedPrecondition, .. }) => {
                 // It has lost what it had.
                 self.upload(store, &prepared, true)?;
-                self.client.execute(&prepared.action, false, longest)?
+                self.client.execute(&prepared.action, false, limits)?
             }
             response => response?,
         };

@@ -9,7 +9,8 @@ use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
 use bazel_remote_apis::google::longrunning::operations_client::OperationsClient;
 use bazel_remote_apis::google::longrunning::{CancelOperationRequest, Operation, operation};
 use prost::Message as _;
-use tokio::time::Instant;
+use proto::execution_stage::Value as Stage;
+use tokio::time::{Instant, timeout_at};
 use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};
@@ -17,6 +18,7 @@ use tonic::{Code, Request, Status, Streaming};
 use super::client::Client;
 use super::retry::{may_pass, pause};
 use super::{ReapiError, digest};
+use crate::ending::before_end;
 use crate::remote::WireDigest;
 
 /// A connection that held so long was good: tries are counted anew after it. Servers and proxies end streams that are older than they like.
@@ -24,29 +26,55 @@ const GOOD: Duration = Duration::from_secs(10);
 /// So long a server is given to hear that something is cancelled.
 const CANCELLING: Duration = Duration::from_secs(2);
 
-/// The names of the operations that are under way on a server.
+/// The operations that are under way on a server.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Running(Arc<Mutex<BTreeSet<String>>>);
+pub(super) struct Running(Arc<Mutex<Operations>>);
+
+#[derive(Debug, Default)]
+struct Operations {
+    names: BTreeSet<String>,
+    /// The process is about to end: nothing is to be begun, nor to be made of how these end.
+    ending: bool,
+}
 
 impl Running {
-    fn names(&self) -> MutexGuard<'_, BTreeSet<String>> {
+    fn lock(&self) -> MutexGuard<'_, Operations> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Does not return if the process is about to end.
+    async fn unless_ending(&self) {
+        if self.lock().ending {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// How long an action on an engine may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Until a worker begins with it, where the engine says when that is.
+    pub queue: Duration,
+    /// In all.
+    pub all: Duration,
 }
 
 /// The operation that one execution waits for.
 struct Current {
     running: Running,
     name: Option<String>,
+    /// Until when a worker has to begin with it.
+    queue: Instant,
 }
 
 impl Current {
     fn set(&mut self, name: Option<String>) {
-        let mut names = self.running.names();
+        let mut running = self.running.lock();
         if let Some(old) = self.name.take() {
-            names.remove(&old);
+            running.names.remove(&old);
         }
-        names.extend(name.clone());
+        running.names.extend(name.clone());
+        drop(running);
         self.name = name;
     }
 }
@@ -75,8 +103,7 @@ enum Seen {
 }
 
 impl Client {
-    /// Executes an action of which the server has every byte, and waits for it, but no longer than `longest`. An operation that is given up is
-    /// cancelled.
+    /// Executes an action of which the server has every byte, and waits for it within limits. An operation that is given up is cancelled.
     ///
     /// # Errors
     /// [`ReapiError::Call`], whose `lacks` says which bytes the server misses if that is it.
@@ -84,19 +111,21 @@ impl Client {
         &self,
         action: &WireDigest,
         skip_cache: bool,
-        longest: Duration,
+        limits: Limits,
     ) -> Result<proto::ExecuteResponse, ReapiError> {
         let function = self.function()?;
-        let mut operation = Current { running: self.running.clone(), name: None };
+        let queue = Instant::now() + limits.queue;
+        let mut operation = Current { running: self.running.clone(), name: None, queue };
         self.wait(async {
             let executed = self.execute_within(action, function, skip_cache, &mut operation);
-            let executed = match tokio::time::timeout(longest, executed).await {
+            let executed = match tokio::time::timeout(limits.all, executed).await {
                 Ok(executed) => executed,
                 Err(_) => {
-                    let late = format!("the action did not end within {} seconds", longest.as_secs());
+                    let late = format!("the action did not end within {} seconds", limits.all.as_secs());
                     Err(self.failed("executing", &Status::deadline_exceeded(late)))
                 }
             };
+            self.running.unless_ending().await;
             if let (Err(_), Some(name)) = (&executed, operation.name.clone()) {
                 cancel(self.channel.clone(), self.headers.clone(), vec![name]).await;
             }
@@ -104,23 +133,18 @@ impl Client {
         })
     }
 
-    /// Makes this process end with the signals SIGINT and SIGTERM after it has cancelled what it waits for.
+    /// Has what is waited for cancelled before a signal ends this process.
     pub fn end_with_signals(&self) {
-        use tokio::signal::unix::{SignalKind, signal};
         let Some(runtime) = &self.runtime else { return };
-        // The signals are this program's from now on, not from when the task gets its turn.
-        let _guard = runtime.enter();
-        let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-        let (Ok(mut interrupt), Ok(mut terminate)) = signals else { return };
+        let runtime = runtime.handle().clone();
         let (running, channel, headers) = (self.running.clone(), self.channel.clone(), self.headers.clone());
-        runtime.spawn(async move {
-            let number = tokio::select! {
-                _ = interrupt.recv() => 2,
-                _ = terminate.recv() => 15,
+        before_end(move || {
+            let names = {
+                let mut running = running.lock();
+                running.ending = true;
+                running.names.iter().cloned().collect()
             };
-            let names = running.names().iter().cloned().collect();
-            cancel(channel, headers, names).await;
-            std::process::exit(128 + number);
+            runtime.block_on(cancel(channel, headers, names));
         });
     }
 
@@ -135,7 +159,8 @@ impl Client {
         // Operations that the server began. That it begins one more is no sign that the next will end well.
         let mut begun = 0;
         loop {
-            let since = Instant::now();
+            self.running.unless_ending().await;
+            let mut since = Instant::now();
             let began = match &operation.name {
                 Some(name) => self.wait_for(name.clone()).await,
                 None => {
@@ -143,8 +168,12 @@ impl Client {
                     self.ask(action, function, skip_cache).await
                 }
             };
+            let opened = began.is_ok();
             let seen = match began {
-                Ok(stream) => self.watch(stream, operation, &mut attempt).await?,
+                Ok(stream) => {
+                    since = Instant::now();
+                    self.watch(stream, operation, &mut attempt).await?
+                }
                 Err(status) => Seen::Broken(status),
             };
             let status = match seen {
@@ -166,7 +195,7 @@ impl Client {
                     status
                 }
                 Seen::Broken(status) if may_pass(status.code()) => {
-                    if since.elapsed() >= GOOD {
+                    if opened && since.elapsed() >= GOOD {
                         attempt = 1;
                     }
                     status
@@ -208,9 +237,10 @@ impl Client {
         operation: &mut Current,
         attempt: &mut u32,
     ) -> Result<Seen, ReapiError> {
+        let mut waits = false;
         loop {
-            // No deadline here: an action may wait in a queue. That the connection lives is seen to by pings.
-            let message = match stream.message().await {
+            // That the connection lives is seen to by pings.
+            let message = match self.next(&mut stream, waits.then_some(operation.queue)).await? {
                 Ok(Some(message)) => message,
                 Ok(None) => return Ok(Seen::Broken(Status::unavailable("the stream ended before the action did"))),
                 Err(status) => return Ok(Seen::Broken(status)),
@@ -223,6 +253,7 @@ impl Client {
                 operation.set(Some(message.name.clone()));
             }
             if !message.done {
+                waits = matches!(stage(&message), Some(Stage::CacheCheck | Stage::Queued));
                 continue;
             }
             return match message.result {
@@ -238,4 +269,22 @@ impl Client {
             };
         }
     }
+
+    /// The next message; one that does not come until then says that no worker has begun.
+    async fn next(
+        &self,
+        stream: &mut Streaming<Operation>,
+        until: Option<Instant>,
+    ) -> Result<Result<Option<Operation>, Status>, ReapiError> {
+        let Some(until) = until else { return Ok(stream.message().await) };
+        timeout_at(until, stream.message()).await.map_err(|_| {
+            self.failed("executing", &Status::deadline_exceeded("no worker was free within the engine's `patience`"))
+        })
+    }
+}
+
+/// What is being done with an action, if the server says so.
+fn stage(operation: &Operation) -> Option<Stage> {
+    let metadata = operation.metadata.as_ref()?;
+    proto::ExecuteOperationMetadata::decode(&*metadata.value).ok()?.stage.try_into().ok()
 }

@@ -29,6 +29,7 @@ use url::Url;
 
 pub use blobs::{Blob, Receive, Source};
 pub use client::{Capabilities, Client};
+pub use execute::Limits;
 pub use memo::collect as collect_memos;
 
 use super::WireDigest;

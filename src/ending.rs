@@ -1,0 +1,52 @@
+//! What has to be done elsewhere before a signal ends this process: containers to be removed, operations to be cancelled.
+
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+type CleanUp = Box<dyn FnOnce() + Send>;
+
+/// What is to be done; `None` until the first is registered.
+static CLEAN_UPS: Mutex<Option<Vec<CleanUp>>> = Mutex::new(None);
+
+/// Has this done when SIGINT or SIGTERM comes; the process ends with status 128 and the signal's number after all that is registered is done.
+/// It has to end by itself, soon. Where the signals can't be had, it is not done, and they end the process as they always do.
+pub(crate) fn before_end(clean_up: impl FnOnce() + Send + 'static) {
+    let mut clean_ups = CLEAN_UPS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(others) = clean_ups.as_mut() {
+        others.push(Box::new(clean_up));
+        return;
+    }
+    // The signals are this program's from now on, not from when the thread gets its turn.
+    let Ok((runtime, interrupt, terminate)) = listen() else { return };
+    let wait = move || end(&runtime, interrupt, terminate);
+    if thread::Builder::new().name("signals".to_owned()).spawn(wait).is_ok() {
+        *clean_ups = Some(vec![Box::new(clean_up)]);
+    }
+}
+
+fn listen() -> std::io::Result<(Runtime, Signal, Signal)> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let guard = runtime.enter();
+    let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    drop(guard);
+    Ok((runtime, interrupt, terminate))
+}
+
+fn end(runtime: &Runtime, mut interrupt: Signal, mut terminate: Signal) {
+    let number = runtime.block_on(async {
+        tokio::select! {
+            _ = interrupt.recv() => 2,
+            _ = terminate.recv() => 15,
+        }
+    });
+    let all = CLEAN_UPS.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+    let all: Vec<_> = all.into_iter().map(thread::spawn).collect();
+    for clean_up in all {
+        // One that panics, as its runtime has gone, keeps neither the others nor the end.
+        let _ = clean_up.join();
+    }
+    std::process::exit(128 + number);
+}
