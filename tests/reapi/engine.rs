@@ -10,7 +10,6 @@ use bazel_remote_apis::google::longrunning::{Operation, operation};
 use bazel_remote_apis::google::rpc;
 use futures_util::{Stream, stream};
 use prost::Message as _;
-use proto::capabilities_server::{Capabilities, CapabilitiesServer};
 use proto::execution_server::{Execution, ExecutionServer};
 use pynbox_build::remote::DigestFunction;
 use pynbox_build::remote::reapi::{Client, Limits, ReapiError, digest};
@@ -95,28 +94,6 @@ impl Execution for Scripted {
     }
 }
 
-#[tonic::async_trait]
-impl Capabilities for Scripted {
-    async fn get_capabilities(
-        &self,
-        _: Request<proto::GetCapabilitiesRequest>,
-    ) -> Result<Response<proto::ServerCapabilities>, Status> {
-        Ok(Response::new(proto::ServerCapabilities {
-            cache_capabilities: Some(proto::CacheCapabilities {
-                digest_functions: vec![proto::digest_function::Value::Sha256 as i32],
-                ..Default::default()
-            }),
-            execution_capabilities: Some(proto::ExecutionCapabilities {
-                exec_enabled: true,
-                digest_function: proto::digest_function::Value::Sha256 as i32,
-                digest_functions: vec![proto::digest_function::Value::Sha256 as i32],
-                ..Default::default()
-            }),
-            ..Default::default()
-        }))
-    }
-}
-
 /// Executes one action on an engine with these scripts: what came of it, and how often the engine was asked and waited for.
 fn execute(executions: &[End], waits: &[End]) -> (Result<i32, ReapiError>, u32, u32) {
     let scripted = Scripted {
@@ -126,7 +103,7 @@ fn execute(executions: &[End], waits: &[End]) -> (Result<i32, ReapiError>, u32, 
         waited: Arc::default(),
     };
     let router = tonic::transport::Server::builder()
-        .add_service(CapabilitiesServer::new(scripted.clone()))
+        .add_service(own::engine())
         .add_service(ExecutionServer::new(scripted.clone()));
     let (_runtime, endpoint) = own::serve(router);
     let client = Client::new(endpoint).unwrap();

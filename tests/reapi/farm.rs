@@ -21,7 +21,6 @@ use futures_util::{Stream, StreamExt as _, stream};
 use operations::Operation;
 use operations::operations_server::{Operations, OperationsServer};
 use prost::Message as _;
-use proto::capabilities_server::{Capabilities, CapabilitiesServer};
 use proto::content_addressable_storage_server::{ContentAddressableStorage, ContentAddressableStorageServer};
 use proto::execution_server::{Execution, ExecutionServer};
 use pynbox_build::build_graph::{Entry, RelPath, Tree};
@@ -61,7 +60,7 @@ impl Farm {
     fn start(acts: Vec<Act>) -> (tokio::runtime::Runtime, Self, Endpoint) {
         let farm = Self { acts: Arc::new(Mutex::new(acts)), ..Self::default() };
         let router = tonic::transport::Server::builder()
-            .add_service(CapabilitiesServer::new(farm.clone()))
+            .add_service(own::engine())
             .add_service(ContentAddressableStorageServer::new(farm.clone()))
             .add_service(ByteStreamServer::new(farm.clone()))
             .add_service(OperationsServer::new(farm.clone()))
@@ -97,29 +96,6 @@ fn hash_of(resource: &str) -> String {
     let parts: Vec<_> = resource.split('/').collect();
     let at = parts.iter().position(|part| *part == "blobs").unwrap();
     parts[at + 1].to_owned()
-}
-
-#[tonic::async_trait]
-impl Capabilities for Farm {
-    async fn get_capabilities(
-        &self,
-        _: Request<proto::GetCapabilitiesRequest>,
-    ) -> Result<Response<proto::ServerCapabilities>, Status> {
-        let functions = vec![proto::digest_function::Value::Sha256 as i32];
-        Ok(Response::new(proto::ServerCapabilities {
-            cache_capabilities: Some(proto::CacheCapabilities {
-                digest_functions: functions.clone(),
-                ..Default::default()
-            }),
-            execution_capabilities: Some(proto::ExecutionCapabilities {
-                exec_enabled: true,
-                digest_function: functions[0],
-                digest_functions: functions,
-                ..Default::default()
-            }),
-            ..Default::default()
-        }))
-    }
 }
 
 #[tonic::async_trait]

@@ -11,7 +11,7 @@ use bazel_remote_apis::google::bytestream::{
     QueryWriteStatusRequest, QueryWriteStatusResponse, ReadRequest, ReadResponse, WriteRequest, WriteResponse,
 };
 use futures_util::{Stream, stream};
-use proto::capabilities_server::{Capabilities, CapabilitiesServer};
+use proto::capabilities_server::CapabilitiesServer;
 use pynbox_build::remote::reapi::{Blob, Client, Endpoint, ReapiError, Source, digest};
 use pynbox_build::remote::{DigestFunction, WireDigest};
 use tonic::{Request, Response, Status, Streaming};
@@ -41,28 +41,6 @@ struct Liar {
     vice: Vice,
     streams: Arc<Mutex<HashMap<String, Vec<u8>>>>,
     calls: Arc<AtomicU32>,
-}
-
-#[tonic::async_trait]
-impl Capabilities for Liar {
-    async fn get_capabilities(
-        &self,
-        _: Request<proto::GetCapabilitiesRequest>,
-    ) -> Result<Response<proto::ServerCapabilities>, Status> {
-        Ok(Response::new(proto::ServerCapabilities {
-            cache_capabilities: Some(proto::CacheCapabilities {
-                digest_functions: vec![
-                    proto::digest_function::Value::Sha256 as i32,
-                    proto::digest_function::Value::Blake3 as i32,
-                ],
-                // So small that everything goes by streams.
-                max_batch_total_size_bytes: 1,
-                supported_compressors: vec![proto::compressor::Value::Zstd as i32],
-                ..Default::default()
-            }),
-            ..Default::default()
-        }))
-    }
 }
 
 #[tonic::async_trait]
@@ -133,8 +111,16 @@ impl ByteStream for Liar {
 /// Serves until the runtime is dropped.
 fn serve(vice: Vice) -> (tokio::runtime::Runtime, Liar, Endpoint) {
     let liar = Liar { vice, streams: Arc::default(), calls: Arc::default() };
+    let functions = [proto::digest_function::Value::Sha256, proto::digest_function::Value::Blake3];
+    let capabilities = own::cache(proto::CacheCapabilities {
+        digest_functions: functions.map(|function| function as i32).to_vec(),
+        // So small that everything goes by streams.
+        max_batch_total_size_bytes: 1,
+        supported_compressors: vec![proto::compressor::Value::Zstd as i32],
+        ..Default::default()
+    });
     let router = tonic::transport::Server::builder()
-        .add_service(CapabilitiesServer::new(liar.clone()))
+        .add_service(CapabilitiesServer::new(capabilities))
         .add_service(ByteStreamServer::new(liar.clone()));
     let (runtime, endpoint) = own::serve(router);
     (runtime, liar, endpoint)

@@ -2,7 +2,45 @@
 
 use std::time::Duration;
 
+use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
+use proto::capabilities_server::{Capabilities, CapabilitiesServer};
 use pynbox_build::remote::reapi::Endpoint;
+use tonic::{Request, Response, Status};
+
+/// A service that says what its server can do.
+pub(crate) struct Says(proto::ServerCapabilities);
+
+#[tonic::async_trait]
+impl Capabilities for Says {
+    async fn get_capabilities(
+        &self,
+        _: Request<proto::GetCapabilitiesRequest>,
+    ) -> Result<Response<proto::ServerCapabilities>, Status> {
+        Ok(Response::new(self.0.clone()))
+    }
+}
+
+/// That of a cache.
+pub(crate) fn cache(cache: proto::CacheCapabilities) -> Says {
+    Says(proto::ServerCapabilities { cache_capabilities: Some(cache), ..Default::default() })
+}
+
+/// That of a cache and engine with SHA-256.
+pub(crate) fn engine() -> CapabilitiesServer<Says> {
+    let functions = vec![proto::digest_function::Value::Sha256 as i32];
+    let execution = proto::ExecutionCapabilities {
+        exec_enabled: true,
+        digest_function: functions[0],
+        digest_functions: functions.clone(),
+        ..Default::default()
+    };
+    let cache = proto::CacheCapabilities { digest_functions: functions, ..Default::default() };
+    CapabilitiesServer::new(Says(proto::ServerCapabilities {
+        cache_capabilities: Some(cache),
+        execution_capabilities: Some(execution),
+        ..Default::default()
+    }))
+}
 
 /// Serves on a port of its own until the runtime is dropped. The endpoint is one of little patience.
 pub(crate) fn serve(router: tonic::transport::server::Router) -> (tokio::runtime::Runtime, Endpoint) {

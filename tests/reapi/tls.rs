@@ -1,29 +1,15 @@
 //! Servers that prove who they are and want to know who asks: certificates, tokens and headers, as settings name them.
 
 use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
-use proto::capabilities_server::{Capabilities, CapabilitiesServer};
+use proto::capabilities_server::CapabilitiesServer;
 use pynbox_build::remote::reapi::engine::EngineSection;
 use pynbox_build::remote::reapi::{Client, Endpoint, ReapiError};
 use pynbox_build::remote::settings::{Place, RemoteSettings};
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Request, Status};
 
 use crate::certificates::Authority;
 use crate::own;
-
-struct Cache;
-
-#[tonic::async_trait]
-impl Capabilities for Cache {
-    async fn get_capabilities(
-        &self,
-        _: Request<proto::GetCapabilitiesRequest>,
-    ) -> Result<Response<proto::ServerCapabilities>, Status> {
-        let functions = vec![proto::digest_function::Value::Sha256 as i32];
-        let cache = proto::CacheCapabilities { digest_functions: functions, ..Default::default() };
-        Ok(Response::new(proto::ServerCapabilities { cache_capabilities: Some(cache), ..Default::default() }))
-    }
-}
 
 /// A server with a certificate of `authority`, which lets in whom `clients` vouches for, if it is there, and who shows what `shown` says.
 fn serve(
@@ -42,7 +28,9 @@ fn serve(
         }
         _ => Ok(request),
     };
-    let service = CapabilitiesServer::with_interceptor(Cache, check);
+    let functions = vec![proto::digest_function::Value::Sha256 as i32];
+    let cache = own::cache(proto::CacheCapabilities { digest_functions: functions, ..Default::default() });
+    let service = CapabilitiesServer::with_interceptor(cache, check);
     let (runtime, endpoint) = own::serve(Server::builder().tls_config(tls).unwrap().add_service(service));
     (runtime, endpoint.url.replace("grpc://", "grpcs://"))
 }
