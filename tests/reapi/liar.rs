@@ -34,6 +34,10 @@ enum Vice {
     Garble,
     /// Stops in the middle and says nothing more.
     Stall,
+    /// Says again and again that there is more, and sends nothing.
+    Drip,
+    /// Takes what it is sent and does not say so.
+    Mute,
 }
 
 #[derive(Clone)]
@@ -76,7 +80,14 @@ impl ByteStream for Liar {
                 let stalled = futures_util::StreamExt::chain(stalled, stream::pending());
                 return Ok(Response::new(Box::pin(stalled)));
             }
-            Vice::None | Vice::Busy(_) => {}
+            Vice::Drip => {
+                let drips = stream::unfold((), |()| async {
+                    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                    Some((Ok(ReadResponse::default()), ()))
+                });
+                return Ok(Response::new(Box::pin(drips)));
+            }
+            Vice::None | Vice::Busy(_) | Vice::Mute => {}
         }
         let pieces: Vec<_> = bytes.chunks(64 << 10).map(|piece| Ok(ReadResponse { data: piece.to_vec() })).collect();
         Ok(Response::new(Box::pin(stream::iter(pieces))))
@@ -94,6 +105,9 @@ impl ByteStream for Liar {
                 return Err(Status::invalid_argument("a gap"));
             }
             bytes.extend(message.data);
+        }
+        if self.vice == Vice::Mute {
+            std::future::pending::<()>().await;
         }
         let committed_size = i64::try_from(bytes.len()).unwrap();
         self.streams.lock().unwrap().insert(name, bytes);
@@ -163,6 +177,29 @@ fn no_wrong_byte_comes_in() {
         let (got, ..) = there_and_back(vice);
         assert!(got.is_err(), "{vice:?}");
         assert_eq!(matches!(got, Err(ReapiError::Wrong { .. })), vice != Vice::Cut, "{vice:?}: {got:?}");
+    }
+}
+
+#[test]
+fn a_stream_ends_that_brings_nothing_or_is_not_answered() {
+    for vice in [Vice::Drip, Vice::Mute] {
+        let (_runtime, liar, endpoint) = serve(vice);
+        let client = Client::new(Endpoint { attempts: 1, ..endpoint }).unwrap();
+        client.capabilities().unwrap();
+        let bytes = vec![7; 10_000];
+        let digest = digest::of(DigestFunction::Blake3, &bytes);
+        let sent = client.upload(vec![Blob { digest, source: Source::Bytes(bytes.clone()) }]);
+        let ended = if vice == Vice::Mute {
+            sent
+        } else {
+            sent.unwrap();
+            client.fetch_one(&digest).map(drop)
+        };
+        assert!(
+            matches!(ended, Err(ReapiError::Call { code: tonic::Code::DeadlineExceeded, .. })),
+            "{vice:?}: {ended:?}"
+        );
+        drop(liar);
     }
 }
 
