@@ -161,6 +161,17 @@ impl Space {
         text
     }
 
+    /// Runs a shell's script in a mount namespace of its own, in which `$NINJA` is ninja and `$STORE` the own store; gives what it printed.
+    pub(crate) fn in_namespace(&self, script: &str) -> String {
+        let root = rustix::process::geteuid().is_root();
+        let mut command = self.command(Path::new("unshare"));
+        command.args([if root { "-m" } else { "-rm" }, "sh", "-ec", script]);
+        let output = command.env("NINJA", &self.ninja).env("STORE", self.store()).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        text
+    }
+
     /// Runs ninja, which must fail; gives what it printed.
     pub(crate) fn failing_build(&self) -> String {
         let output = self.ninja_command(&["greeting"]).output().unwrap();

@@ -265,3 +265,27 @@ fn collecting_garbage_keeps_what_the_graph_needs() {
         assert_eq!(space.results(), 0);
     });
 }
+
+#[test]
+fn a_build_whose_disk_is_full_says_so_and_goes_on_when_there_is_room() {
+    on_every_ninja(|space| {
+        space.use_own_store();
+        // The image is laid out before.
+        assert!(space.generate() > 0);
+        space.build();
+        let text = space.source("words.c");
+        space.write_file("words.c", &format!("{text}\nchar much[16 << 20] = {{1}};\n"));
+        assert!(space.generate() > 0);
+        // What is written to the store lies in memory, of which there is little.
+        let printed = space.in_namespace(
+            "mkdir disk; mount -t tmpfs -o size=6m,mode=755 none disk; mkdir disk/new disk/work
+             mount -t overlay -o \"lowerdir=$STORE,upperdir=disk/new,workdir=disk/work\" none \"$STORE\"
+             $NINJA greeting && echo 'it was built'
+             mount -o remount,size=200m disk
+             $NINJA greeting && echo 'it was built then'",
+        );
+        let (full, then) = printed.split_once("FAILED").unwrap();
+        assert!(then.contains("No space left on device"), "{full}{then}");
+        assert!(!full.contains("it was built") && then.contains("it was built then"), "{full}{then}");
+    });
+}
