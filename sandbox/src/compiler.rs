@@ -205,6 +205,9 @@ fn work(wasm: &[u8], mut result: File, limits: Limits) -> ! {
     end(if result.write_all(bytes).is_ok() { status } else { 2 })
 }
 
+/// The longest code of a library, in bytes.
+const CODE_MAX: u64 = 256 << 20;
+
 fn confine(limits: Limits) -> Result<(), String> {
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     let limit = |resource, current, maximum| {
@@ -213,6 +216,8 @@ fn confine(limits: Limits) -> Result<(), String> {
     };
     limit(Resource::As, limits.memory, limits.memory)?;
     limit(Resource::Cpu, limits.seconds, limits.seconds + 1)?;
+    // What few bytes are compiled to may be much, and is held by those who get it; never more than a message holds.
+    limit(Resource::Fsize, CODE_MAX, CODE_MAX)?;
     wall::compile_only().map_err(|e| e.to_string())
 }
 

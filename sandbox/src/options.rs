@@ -25,9 +25,8 @@ directories and nothing else of this machine.
   -l FILE                 append the log to FILE (default: standard error)
   -v                      log more; repeatable
       --max-memory MIB    most memory that the guest may have, up to 4096 (the default)
-      --precompile [--code-cache DIR] [PATH...]  compile the programs and libraries at these guest paths, or all
-                          that are installed, ahead of time, then end; DIR keeps what was compiled for other
-                          installations of this user
+      --precompile [--code-cache DIR] PATH...  compile the programs and libraries at these guest paths ahead of
+                          time, then end; DIR keeps what was compiled for other installations of this user
       --help              print this
 
 What follows PROGRAM belongs to the guest. Exit status: the guest's own; 2 wrong usage or no such program;
@@ -113,6 +112,9 @@ pub enum UsageError {
     /// `-E` with a wrong value.
     #[error("`-E {0}` has no `=` after a name; write it as NAME=VALUE")]
     Env(String),
+    /// `--precompile` without a module.
+    #[error("`--precompile` needs the guest path of a module")]
+    NothingToCompile,
     /// `--max-memory` with a wrong value.
     #[error("`--max-memory {0}` is no number from 1 to 4096")]
     MaxMemory(String),
@@ -159,6 +161,9 @@ impl Options {
                             Arg::Long("code-cache") => cache = Some(parser.value()?.into()),
                             extra => return Err(extra.unexpected().into()),
                         }
+                    }
+                    if paths.is_empty() {
+                        return Err(UsageError::NothingToCompile);
                     }
                     options.task = Task::Precompile { paths, cache };
                     return Ok(options);
@@ -272,16 +277,11 @@ mod tests {
         assert!(parse("-E =1 /x").unwrap_err().contains("NAME=VALUE"));
         assert!(parse("--max-memory 0 /x").is_err() && parse("--max-memory 5000 /x").is_err());
         assert!(parse("-q /x").unwrap_err().contains("--help"));
-        assert!(parse("--precompile /x -v").is_err());
-        assert_eq!(parse("--precompile").unwrap().task, Task::Precompile { paths: Vec::new(), cache: None });
+        assert!(parse("--precompile").is_err() && parse("--precompile /x -v").is_err());
         let paths = ["/x", "/y.so"].map(OsString::from).to_vec();
         assert_eq!(parse("--precompile /x /y.so").unwrap().task, Task::Precompile { paths, cache: None });
         let cached = parse("--precompile --code-cache /c /x").unwrap().task;
         assert_eq!(cached, Task::Precompile { paths: vec!["/x".into()], cache: Some("/c".into()) });
-        assert_eq!(
-            parse("--precompile --code-cache /c").unwrap().task,
-            Task::Precompile { paths: Vec::new(), cache: Some("/c".into()) }
-        );
-        assert!(parse("--precompile --code-cache").is_err() && parse("--code-cache /c /x").is_err());
+        assert!(parse("--precompile --code-cache /c").is_err() && parse("--code-cache /c /x").is_err());
     }
 }

@@ -1,12 +1,8 @@
 //! `run --precompile`: compiling programs and libraries ahead of time, and making programs' snapshots.
 
-use std::io::Read as _;
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-use walkdir::WalkDir;
 
 use crate::abi::Host;
 use crate::compiled::{CodeCache, Part, Record, Store, StoreError};
@@ -31,8 +27,6 @@ pub enum PrecompileError {
     Run(Box<RunError>),
     #[error("`{0}` can't be compiled: {1}")]
     Module(String, EngineError),
-    #[error("`{0}` can't be searched for programs and libraries: {1}")]
-    List(PathBuf, walkdir::Error),
     #[error("the engine: {0}")]
     Engine(EngineError),
     #[error("the directory of compiled code `{0}` can't be made: {1}")]
@@ -59,46 +53,12 @@ impl From<RunError> for PrecompileError {
     }
 }
 
-/// The guest paths of all programs and libraries that are installed: the files below `DEST/root` that begin as WebAssembly does, by name.
-///
-/// # Errors
-///
-/// [`PrecompileError::List`].
-pub fn installed(installation: &Installation) -> Result<Vec<Vec<u8>>, PrecompileError> {
-    let root = installation.root();
-    let mut found = Vec::new();
-    for entry in WalkDir::new(&root).sort_by_file_name() {
-        let entry = match entry {
-            Ok(entry) => entry,
-            // What can't be read by who installed it is nobody's program.
-            Err(error) if error.io_error().is_some_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied) => {
-                continue;
-            }
-            Err(error) => return Err(PrecompileError::List(root, error)),
-        };
-        if entry.file_type().is_file()
-            && is_module(entry.path()).unwrap_or(false)
-            && let Ok(below) = entry.path().strip_prefix(&root)
-        {
-            found.push([b"/", below.as_os_str().as_bytes()].concat());
-        }
-    }
-    Ok(found)
-}
-
-fn is_module(path: &Path) -> std::io::Result<bool> {
-    let mut magic = [0; 4];
-    std::fs::File::open(path)?.read_exact(&mut magic)?;
-    Ok(magic == *b"\0asm")
-}
-
 /// Compiles the modules at these guest paths, seen through the default mounts, into the installation's store: programs, with their snapshots, and
-/// libraries. One that can't be
-/// compiled keeps no other from it. What `cache`, a folder, has compiled before is not compiled again.
+/// libraries. Those before one that fails are kept. What `cache`, a folder, has compiled before is not compiled again.
 ///
 /// # Errors
 ///
-/// The first [`PrecompileError`] that is not a module's fault, or else the first; those of others are in the log.
+/// [`PrecompileError`].
 pub fn run<'p>(
     installation: &Installation,
     paths: impl IntoIterator<Item = &'p [u8]>,
@@ -108,16 +68,7 @@ pub fn run<'p>(
     let engine = Engine::new(true).map_err(PrecompileError::Engine)?;
     let cache = cache.map(|folder| CodeCache::open(folder, &engine)).transpose().map_err(PrecompileError::Cache)?;
     let compiler = Compiler { engine, cache };
-    let mut first = Ok(());
-    for path in paths {
-        match one(installation, &compiler, path, log) {
-            Ok(()) => {}
-            Err(error) if !error.is_input() => return Err(error),
-            Err(error) if first.is_ok() => first = Err(error),
-            Err(error) => log.error(format_args!("{error}")),
-        }
-    }
-    first
+    paths.into_iter().try_for_each(|path| one(installation, &compiler, path, log))
 }
 
 /// Compiles, or takes what was compiled before.

@@ -99,15 +99,8 @@ fn run(options: &Options, handed: Handed, log: &Arc<Log>, jobs: Jobs, compiler: 
     let (name, args) = match &options.task {
         Task::Run(name, args) => (name, args),
         Task::Precompile { paths: names, cache } => {
-            let paths = match &names[..] {
-                [] => precompile::installed(&installation)?,
-                names => names.iter().map(|name| program_path(name.as_bytes())).collect(),
-            };
-            match precompile::run(&installation, paths.iter().map(Vec::as_slice), cache.as_deref(), log) {
-                // Nobody asked for this very file, which may be anybody's: it is named, and that is all.
-                Err(error) if names.is_empty() && error.is_input() => log.error(format_args!("{error}")),
-                done => done?,
-            }
+            let paths: Vec<Vec<u8>> = names.iter().map(|name| program_path(name.as_bytes())).collect();
+            precompile::run(&installation, paths.iter().map(Vec::as_slice), cache.as_deref(), log)?;
             return Ok(0);
         }
         Task::Help => return Ok(0),
@@ -175,13 +168,19 @@ impl Program {
     }
 
     pub(crate) fn read(&self) -> Result<Vec<u8>, RunError> {
-        let mut bytes = Vec::with_capacity(usize::try_from(self.identity.size).unwrap_or(0));
         let failed = |e| RunError::Read(self.name.clone(), e);
+        if self.identity.size > PROGRAM_MAX {
+            return Err(failed(std::io::ErrorKind::FileTooLarge.into()));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(self.identity.size).unwrap_or(0));
         let file = self.file.try_clone().map_err(failed)?;
         std::fs::File::from(file).read_to_end(&mut bytes).map_err(failed)?;
         Ok(bytes)
     }
 }
+
+/// The longest program, in bytes; a hole in a file makes it as long as somebody likes.
+const PROGRAM_MAX: u64 = 1 << 30;
 
 /// A program's code, and how it is started.
 struct Ready {

@@ -83,6 +83,8 @@ const ALLOWED: &[i64] = &[
     libc::SYS_rt_sigreturn,
     libc::SYS_sigaltstack,
     libc::SYS_getpid,
+    // Whose the files of compiled code have to be.
+    libc::SYS_geteuid,
     // The compiler's process is waited for at the end.
     libc::SYS_wait4,
     // A thread of the compiler's pool may still be on its way into life.

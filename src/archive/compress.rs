@@ -70,7 +70,7 @@ fn is_tar(head: &[u8]) -> bool {
 
 /// Why a [`Metered`] stream ended with an error of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Exceeded {
+pub(crate) enum Exceeded {
     /// More came out than the whole archive may hold.
     Total,
     /// The headers of one member are larger than any that are meant well.
@@ -80,14 +80,14 @@ pub(super) enum Exceeded {
 /// A stream that counts, and stops at a total and at a budget for headers.
 ///
 /// The tar reader reads extended headers into memory whole. Without a budget, a few compressed kilobytes could fill it.
-pub(super) struct Metered<R> {
+pub(crate) struct Metered<R> {
     inner: R,
     meter: Meter,
 }
 
 /// What a [`Metered`] stream shares with who watches it.
 #[derive(Clone)]
-pub(super) struct Meter(Rc<Gauge>);
+pub(crate) struct Meter(Rc<Gauge>);
 
 struct Gauge {
     left: Cell<u64>,
@@ -96,28 +96,28 @@ struct Gauge {
 }
 
 impl Meter {
-    pub(super) fn new(total: u64) -> Self {
+    pub(crate) fn new(total: u64) -> Self {
         Self(Rc::new(Gauge { left: Cell::new(total), header_left: Cell::new(None), exceeded: Cell::new(None) }))
     }
 
     /// From now on no more than this may be read, until [`Meter::body`] is called.
-    pub(super) fn header(&self, budget: u64) {
+    pub(crate) fn header(&self, budget: u64) {
         self.0.header_left.set(Some(budget));
     }
 
     /// What is read now is a file's content.
-    pub(super) fn body(&self) {
+    pub(crate) fn body(&self) {
         self.0.header_left.set(None);
     }
 
     /// Which limit ended the stream, if one did.
-    pub(super) fn exceeded(&self) -> Option<Exceeded> {
+    pub(crate) fn exceeded(&self) -> Option<Exceeded> {
         self.0.exceeded.get()
     }
 }
 
 impl<R: Read> Metered<R> {
-    pub(super) fn new(inner: R, meter: Meter) -> Self {
+    pub(crate) fn new(inner: R, meter: Meter) -> Self {
         Self { inner, meter }
     }
 }

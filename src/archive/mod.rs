@@ -18,6 +18,7 @@ use build_graph::{RelPath, Tree};
 use thiserror::Error;
 
 pub use blob::{BlobSink, BlobSource, MemoryBlobs};
+pub(crate) use compress::{Meter, Metered};
 pub use deb::unpack_deb;
 
 /// How much an archive may hold before it counts as an attack.

@@ -95,18 +95,14 @@ pub(super) fn sign(session: &Session, options: &SignOptions) -> Result<(), Comma
     let mut incomplete = 0;
     for (name, key) in &reachable.nodes {
         let with_bytes = is_carried(&workplace.plan.node(name)?.op);
-        let tree = match store.whole_result(*key)? {
-            Some((_, tree)) => Some(tree),
-            // What it is made of need not be here.
-            None if !with_bytes => store.result(*key)?.map(|tree| store.tree(tree)).transpose()?.flatten(),
-            None => None,
-        };
-        match tree {
-            Some(tree) => {
-                let origin = store.origin(*key)?.unwrap_or_default();
+        let recorded = store.result_from(*key)?;
+        let tree = recorded.as_ref().map(|(tree, _)| store.tree(*tree)).transpose()?.flatten();
+        match (tree, recorded) {
+            // What it is made of need not be here if its bytes don't go there.
+            (Some(tree), Some((_, origin))) if !with_bytes || store.missing(&tree)?.is_empty() => {
                 outgoing.push(Outgoing { key: *key, tree, origin, with_bytes });
             }
-            None => incomplete += 1,
+            _ => incomplete += 1,
         }
     }
     let (put, refused) = workplace.caches.push(store, &outgoing)?;

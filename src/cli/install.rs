@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use build_graph::Entry;
 use build_graph::dsl::Packages;
 use build_graph::node::{Op, Package, Target};
 use clap::Args;
@@ -167,22 +169,41 @@ fn choose(
     Ok(chosen)
 }
 
-/// Lets the loader compile every program and library that is installed, so that none has to be compiled when it is used. What an install before
-/// this one left in the folder `code_cache` is not compiled again.
+/// Lets the loader compile every program and library that was installed, so that none has to be compiled when it is used. What an install before
+/// this one left in the folder `code_cache` is not compiled again. What others put there is left alone.
 fn prepare(destination: &Destination, code_cache: Option<&Path>) -> Result<(), CommandError> {
     let loader = destination.path().join("bin/run");
-    let mut command = Command::new(&loader);
-    command.arg("--precompile");
-    if let Some(folder) = code_cache {
-        command.arg("--code-cache").arg(folder);
+    let mut modules = Vec::new();
+    for receipt in destination.receipts()? {
+        for (path, entry) in receipt.content.iter() {
+            let file = matches!(entry, Entry::File { .. }) && is_module(&destination.path().join(path.as_str()));
+            if let Some(guest) = path.as_str().strip_prefix("root/").filter(|_| file) {
+                modules.push(format!("/{guest}"));
+            }
+        }
     }
-    let failed = match command.status() {
-        Ok(status) if status.success() => return Ok(()),
-        Ok(status) => status.to_string(),
-        Err(error) => error.to_string(),
-    };
-    Err(CommandError::input(format!("`{}` can't compile what is installed ({failed})", loader.display()))
-        .hint("the packages are installed; programs start slowly until this succeeds: install again"))
+    // Not more than a command line holds.
+    for some in modules.chunks(256) {
+        let mut command = Command::new(&loader);
+        command.arg("--precompile");
+        if let Some(folder) = code_cache {
+            command.arg("--code-cache").arg(folder);
+        }
+        let failed = match command.args(some).status() {
+            Ok(status) if status.success() => continue,
+            Ok(status) => status.to_string(),
+            Err(error) => error.to_string(),
+        };
+        return Err(CommandError::input(format!("`{}` can't compile what is installed ({failed})", loader.display()))
+            .hint("the packages are installed; programs start slowly until this succeeds: install again"));
+    }
+    Ok(())
+}
+
+/// Whether a file is of the one format that is compiled ahead, WebAssembly's; targets of machine code have none.
+fn is_module(path: &Path) -> bool {
+    let mut magic = [0; 4];
+    File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == *b"\0asm"
 }
 
 struct LocalBuild<'a> {

@@ -99,7 +99,10 @@ pub(super) fn import(session: &Session, options: &Import) -> Result<(), CommandE
         let judged =
             trust.judge(signed.envelope.key, signed, options.unsigned).map_err(|distrust| distrust.to_string());
         // What nobody vouches for is not signed on by this machine either.
-        judged.map(|signed_by_one| Origin::Pack { signed: signed_by_one, engine: signed.envelope.engine.clone() })
+        judged.map(|vouched| {
+            let signer = signed.signer().filter(|_| vouched).map(|id| id.as_str().to_owned());
+            Origin::Pack { signed: vouched, engine: signed.envelope.engine.clone(), signer }
+        })
     };
     let (taken, problem) =
         pack::read(&store, file, &mut accept).map_err(|error| failed("read", &options.file, error))?;
@@ -114,6 +117,14 @@ pub(super) fn import(session: &Session, options: &Import) -> Result<(), CommandE
     }
     if let Some(problem) = problem {
         return Err(failed("read", &options.file, problem).hint("get it anew; what arrived whole is in the store"));
+    }
+    if let [key, ..] = &taken.incomplete[..] {
+        return Err(CommandError::input(format!(
+            "{} results of `{}` are not whole, such as {key}: files of them are not in it",
+            taken.incomplete.len(),
+            options.file.display()
+        ))
+        .hint("get it anew; what is whole is in the store"));
     }
     if let [(key, why), ..] = &taken.refused[..] {
         return Err(CommandError::input(format!(

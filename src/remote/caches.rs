@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use build_graph::{BlobDigest, Entry, NodeKey, Tree, TreeDigest};
@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use super::envelope::{Envelope, SignedEnvelope, WireBlob};
 use super::guard::{Guarded, Left};
 use super::layout::{at_once, is_on_the_way};
-use super::settings::{RemoteSettings, SettingsError};
+use super::settings::{KEY_VARIABLE, RemoteSettings, SettingsError};
 use super::trust::{Distrust, Trust, now};
 use super::{DigestFunction, RemoteError, Upload, WireDigest, transport};
 use crate::store::{MissingBlob, Origin, Store, StoreError};
@@ -76,6 +76,8 @@ pub struct Caches {
     /// What each remote said, by its place and the key.
     said: Mutex<HashMap<Asked, Option<Arc<Hit>>>>,
     refused: AtomicUsize,
+    /// Whether it was said that there is no key.
+    keyless: AtomicBool,
 }
 
 impl Caches {
@@ -148,7 +150,10 @@ impl Caches {
             }
             let keys: Vec<_> = results.iter().map(|(key, _)| *key).collect();
             self.ask(at, &keys);
-            let wire = |key: NodeKey, blob: &MissingBlob| self.hit(at, key)?.blobs.get(&blob.digest).copied();
+            let trees: HashMap<_, _> = results.iter().copied().collect();
+            // As when they are fetched.
+            let hit = |key| self.hit(at, key).filter(|hit| trees.get(&key) == Some(&hit.digest));
+            let wire = |key: NodeKey, blob: &MissingBlob| hit(key)?.blobs.get(&blob.digest).copied();
             let mut named: Vec<_> =
                 wanted.iter().flat_map(|(key, blobs)| blobs.iter().filter_map(|blob| wire(*key, blob))).collect();
             named.sort_unstable();
@@ -282,6 +287,17 @@ impl Caches {
         }
         let mut put = 0;
         for remote in self.remotes.iter().filter(|remote| remote.takes_results()) {
+            // It may have what somebody has signed, which is worth more.
+            if self.trust.signing_key().is_none() && !remote.settings.unsigned {
+                if !signable.is_empty() && !self.keyless.swap(true, Ordering::Relaxed) {
+                    eprintln!(
+                        "warning: nothing is put on remote `{}`: it holds what is signed, and there is no key to sign with \
+                         (`signing-key`, or the variable `{KEY_VARIABLE}`)",
+                        remote.settings.name
+                    );
+                }
+                continue;
+            }
             let Some(function) = remote.function() else { continue };
             for batch in signable.chunks(64) {
                 put += self.push_batch(store, remote, function, batch)?;
@@ -358,6 +374,13 @@ impl Caches {
         let remote = &self.remotes[at];
         let before = self.refused();
         self.ask(at, keys);
+        let unread = || format!("remote `{name}` can't be read");
+        {
+            let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+            if keys.iter().any(|key| !said.contains_key(&(at, *key))) {
+                return Err(unread());
+            }
+        }
         let mut checked = Checked::default();
         let mut wanted: HashMap<WireDigest, (BlobDigest, NodeKey)> = HashMap::new();
         for key in keys {
@@ -387,7 +410,7 @@ impl Caches {
             })
         });
         if done.is_none() && !names.is_empty() || !remote.is_up() {
-            return Err(format!("remote `{name}` can't be read"));
+            return Err(unread());
         }
         let seen = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
         for (wire, (digest, key)) in &wanted {
@@ -433,12 +456,13 @@ impl Caches {
     fn believe(&self, remote: &Guarded, key: NodeKey, bytes: &[u8]) -> Option<Hit> {
         let judged = SignedEnvelope::from_bytes(bytes).ok_or(Distrust::Malformed).and_then(|signed| {
             let vouched = self.trust.judge(key, &signed, remote.settings.unsigned)?;
-            Ok((signed.envelope, vouched))
+            let signer = signed.signer().filter(|_| vouched).map(|id| id.as_str().to_owned());
+            Ok((signed.envelope, vouched, signer))
         });
         match judged {
-            Ok((envelope, signed)) => Some(Hit {
+            Ok((envelope, signed, signer)) => Some(Hit {
                 digest: envelope.tree_digest(),
-                origin: Origin::Cache { remote: remote.settings.name.clone(), signed, engine: envelope.engine },
+                origin: Origin::Cache { remote: remote.settings.name.clone(), signed, engine: envelope.engine, signer },
                 blobs: envelope.blobs.iter().map(|blob| (blob.digest, blob.wire)).collect(),
                 tree: envelope.tree,
             }),

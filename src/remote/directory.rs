@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::RemoteError;
@@ -60,8 +61,11 @@ impl Objects for Directory {
     }
 
     fn get(&self, name: &str, _size: u64) -> Result<Option<Box<dyn Read + '_>>, RemoteError> {
-        match File::open(self.file(name)) {
-            Ok(file) => Ok(Some(Box::new(file))),
+        // Whoever may write there may put a pipe there, of which nobody writes the other end.
+        let opened = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(self.file(name));
+        match opened.and_then(|file| Ok((file.metadata()?.is_file(), file))) {
+            Ok((true, file)) => Ok(Some(Box::new(file))),
+            Ok((false, _)) => Err(RemoteError::Wrong(format!("`{}` is no file", self.file(name).display()))),
             // A folder that is gone as a whole (not mounted) is no empty remote.
             Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::metadata(&self.path) {
                 Ok(_) => Ok(None),

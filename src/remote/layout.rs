@@ -11,7 +11,7 @@
 
 use std::collections::HashSet;
 use std::io::{self, BufReader, Read, Seek as _};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use build_graph::{BlobDigest, NodeKey};
@@ -30,6 +30,9 @@ const SKIPPED: usize = 8;
 const IN_MEMORY: usize = 8 << 20;
 /// An envelope is never longer: it would hold a tree of half a million files.
 const LONGEST_ENVELOPE: u64 = 128 << 20;
+
+/// So many bytes of envelopes are held at once: no hundreds of keys have more.
+const ENVELOPES: u64 = 512 << 20;
 
 /// A place that keeps objects under names.
 pub(super) trait Objects: Send + Sync {
@@ -100,10 +103,14 @@ impl<O: Objects> Transport for Layout<O> {
     }
 
     fn look_up(&self, keys: &[NodeKey]) -> Result<Vec<Option<Vec<u8>>>, RemoteError> {
+        let held = AtomicU64::new(0);
         at_once(self.0.width(), keys, |key| {
             let Some(object) = self.0.get(&format!("ac/{key}"), 0)? else { return Ok(None) };
             let mut bytes = Vec::new();
             match unpacked(object)?.take(LONGEST_ENVELOPE).read_to_end(&mut bytes) {
+                Ok(read) if held.fetch_add(read as u64, Ordering::Relaxed) + read as u64 > ENVELOPES => {
+                    Err(RemoteError::Wrong(format!("its answers have more than {ENVELOPES} bytes")))
+                }
                 Ok(_) => Ok(Some(bytes)),
                 Err(error) if is_on_the_way(&error) => Err(RemoteError::Unavailable(error.to_string())),
                 // No frame, or not all of it: what is there is nobody's envelope.

@@ -19,6 +19,8 @@ use build_graph::{BlobDigest, Entry, NodeKey, SOURCE_DATE_EPOCH, TreeDigest};
 use tar::{EntryType, Header};
 use thiserror::Error;
 
+use crate::archive::{Meter, Metered};
+
 use super::envelope::{Envelope, SignedEnvelope, WireBlob};
 use super::trust::Trust;
 use super::{DigestFunction, WireDigest};
@@ -27,6 +29,8 @@ use crate::store::{Origin, Store, StoreError};
 const HEAD: &str = "pynbox-pack-1";
 const RESULTS: &str = "results/";
 const BLOBS: &str = "blobs/";
+/// What the headers of one member may take, with the padding of the one before it.
+const HEADERS: u64 = 64 << 10;
 /// The longest envelope that is read.
 const MAX_ENVELOPE: u64 = 256 << 20;
 /// A pack is read in little time again and again, and written once.
@@ -83,7 +87,11 @@ pub fn write(
     let mut blobs: BTreeMap<[u8; 32], Entry> = BTreeMap::new();
     let mut amount = Amount { results: keys.len() as u64, ..Amount::default() };
     for key in keys {
-        let (_, tree) = store.whole_result(*key)?.ok_or(PackError::Incomplete(*key))?;
+        let (digest, origin) = store.result_from(*key)?.ok_or(PackError::Incomplete(*key))?;
+        let tree = store.tree(digest)?.ok_or(PackError::Incomplete(*key))?;
+        if !store.missing(&tree)?.is_empty() {
+            return Err(PackError::Incomplete(*key));
+        }
         let mut held: BTreeMap<[u8; 32], WireBlob> = BTreeMap::new();
         for (_, entry) in tree.iter() {
             if let Entry::File { digest, size, .. } = entry {
@@ -92,7 +100,6 @@ pub fn write(
                 blobs.entry(*digest.as_bytes()).or_insert_with(|| entry.clone());
             }
         }
-        let origin = store.origin(*key)?.unwrap_or_default();
         let (engine, signer) = match trust.may_sign(&origin) {
             Ok(engine) => (engine, trust.signing_key()),
             Err(_) => (computed_by(&origin), None),
@@ -147,6 +154,8 @@ pub struct Taken {
     pub amount: Amount,
     /// Results that were not accepted, and why.
     pub refused: Vec<(NodeKey, String)>,
+    /// Results of which the pack does not hold all files, nor does the store.
+    pub incomplete: Vec<NodeKey>,
     /// Results that the store has with another tree: its own, and the pack's. The store keeps its own.
     pub contradicted: Vec<(NodeKey, TreeDigest, TreeDigest)>,
 }
@@ -162,10 +171,12 @@ pub fn read(
     pack: impl Read,
     accept: &mut dyn FnMut(&SignedEnvelope) -> Result<Origin, String>,
 ) -> Result<(Taken, Option<PackError>), PackError> {
-    let mut reading = Reading { store, accepted: Vec::new(), wanted: BTreeMap::new(), taken: Taken::default() };
+    let mut reading =
+        Reading { store, accepted: Vec::new(), wanted: BTreeMap::new(), problem: None, taken: Taken::default() };
     let problem = match reading.members(pack, accept) {
         Err(PackError::Store(error)) => return Err(error.into()),
-        read => read.err(),
+        // The first is the one to tell.
+        read => reading.problem.take().or(read.err()),
     };
     Ok((reading.finish()?, problem))
 }
@@ -175,6 +186,8 @@ struct Reading<'a> {
     accepted: Vec<(Envelope, Origin)>,
     /// The entries that hold each blob: with and without the right to execute it.
     wanted: BTreeMap<[u8; 32], BTreeMap<bool, Entry>>,
+    /// What is wrong with a file that keeps nobody from reading on.
+    problem: Option<PackError>,
     taken: Taken,
 }
 
@@ -184,9 +197,21 @@ impl Reading<'_> {
         pack: impl Read,
         accept: &mut dyn FnMut(&SignedEnvelope) -> Result<Origin, String>,
     ) -> Result<(), PackError> {
-        let mut archive = tar::Archive::new(zstd::Decoder::new(pack)?);
+        let meter = Meter::new(u64::MAX);
+        let mut archive = tar::Archive::new(Metered::new(zstd::Decoder::new(pack)?, meter.clone()));
         let mut last = String::new();
-        for member in archive.entries()? {
+        let mut members = archive.entries()?;
+        loop {
+            // What stands before a member is held in memory, however long it is.
+            meter.header(HEADERS);
+            let member = members.next();
+            if meter.exceeded().is_some() {
+                return Err(unsound(format!(
+                    "what stands before the member after `{last}` has more than {HEADERS} bytes"
+                )));
+            }
+            meter.body();
+            let Some(member) = member else { break };
             let mut member = member?;
             let name = String::from_utf8_lossy(&member.path_bytes()).into_owned();
             if !member.header().entry_type().is_file() {
@@ -255,7 +280,8 @@ impl Reading<'_> {
         let mut missing = Vec::new();
         for (executable, entry) in entries {
             if !matches!(entry, Entry::File { size, .. } if *size == member.size()) {
-                return Err(unsound(format!("`{BLOBS}{digest}` has another size than its result says")));
+                self.problem.get_or_insert(unsound(format!("`{BLOBS}{digest}` has another size than its result says")));
+                return Ok(());
             }
             if !self.store.has_blob(entry)? {
                 missing.push((*executable, entry));
@@ -268,7 +294,8 @@ impl Reading<'_> {
             error => error.into(),
         })?;
         if put != **entry {
-            return Err(unsound(format!("the bytes of `{BLOBS}{digest}` are others")));
+            self.problem.get_or_insert(unsound(format!("the bytes of `{BLOBS}{digest}` are others")));
+            return Ok(());
         }
         for (executable, _) in others {
             self.store.put_reader(&mut self.store.open_blob(&put)?, *executable)?;
@@ -282,6 +309,7 @@ impl Reading<'_> {
         for (envelope, origin) in std::mem::take(&mut self.accepted) {
             let unsigned = matches!(origin, Origin::Cache { signed: false, .. } | Origin::Pack { signed: false, .. });
             if !self.store.missing(&envelope.tree)?.is_empty() {
+                self.taken.incomplete.push(envelope.key);
                 continue;
             }
             let (key, tree) = (envelope.key, envelope.tree_digest());

@@ -46,6 +46,11 @@ pub enum SettingsError {
     /// A trusted key is malformed.
     #[error("trusted key `{0}`: expected the line that `pynbox-build cache keygen` printed (the base64 of 32 bytes)")]
     Key(String),
+    /// What is revoked is named wrongly.
+    #[error(
+        "revoked key `{0}`: expected its id (16 hexadecimal digits in lower case, as messages name it) or the key itself"
+    )]
+    Revoked(String),
     /// The signing key can't be used.
     #[error("signing key `{}`: {problem}", .path.display())]
     SigningKey {
@@ -216,7 +221,7 @@ pub enum Place {
 pub struct TrustSettings {
     /// The keys whose signatures count.
     pub key: Vec<TrustedKey>,
-    /// The ids of keys whose signatures don't count, whoever lists them.
+    /// The ids of keys, or these themselves, whose signatures don't count, whoever lists them.
     pub revoked: Vec<String>,
     /// The remote engines whose results may be signed, and are taken when a trusted key has signed them.
     pub engines: Vec<String>,

@@ -74,7 +74,7 @@ impl Trust {
     pub fn new(settings: &TrustSettings, signing_key: Option<&Path>) -> Result<Self, SettingsError> {
         Ok(Self {
             keys: settings.key.iter().map(known).collect::<Result<_, _>>()?,
-            revoked: settings.revoked.iter().cloned().collect(),
+            revoked: settings.revoked.iter().map(|text| revoked(text)).collect::<Result<_, _>>()?,
             engines: settings.engines.iter().cloned().collect(),
             signing: signing_key.map(read_signing_key).transpose()?,
         })
@@ -127,7 +127,10 @@ impl Trust {
         let engine = match origin {
             Origin::Here => None,
             Origin::Engine(engine) => Some(engine),
-            Origin::Cache { signed: true, engine, .. } | Origin::Pack { signed: true, engine } => engine.as_ref(),
+            Origin::Cache { signed: true, engine, signer, .. } | Origin::Pack { signed: true, engine, signer } => {
+                self.still_counts(signer.as_deref())?;
+                engine.as_ref()
+            }
             Origin::Cache { remote, .. } => return Err(format!("it came unsigned from the remote `{remote}`")),
             Origin::Pack { .. } => return Err("it came unsigned, in a pack that was imported".to_owned()),
         };
@@ -136,6 +139,21 @@ impl Trust {
                 Err(format!("the engine `{engine}` computed it, which is not among the trusted `engines`"))
             }
             engine => Ok(engine.cloned()),
+        }
+    }
+}
+
+impl Trust {
+    /// Whether what this key has signed, when it was trusted, may be signed on today.
+    fn still_counts(&self, signer: Option<&str>) -> Result<(), String> {
+        let again = "take it anew, or build it here";
+        match signer {
+            None => Err(format!("the store does not know who had signed it; {again}")),
+            Some(id) if self.revoked.contains(id) => Err(format!("its signer {id} is revoked; {again}")),
+            Some(id) if self.keys.iter().all(|known| known.id.as_str() != id) => {
+                Err(format!("its signer {id} is not among the trusted keys any more; {again}"))
+            }
+            Some(_) => Ok(()),
         }
     }
 }
@@ -165,6 +183,15 @@ fn known(setting: &TrustedKey) -> Result<Known, SettingsError> {
         from: day(&setting.from)?.unwrap_or(0),
         until: day(&setting.until)?.map_or(u64::MAX, |start| start + DAY - 1),
     })
+}
+
+/// The id of a revoked key, of which the settings hold the id or the key itself.
+fn revoked(text: &str) -> Result<String, SettingsError> {
+    if text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        return Ok(text.to_owned());
+    }
+    let key = TrustedKey { key: text.to_owned(), from: None, until: None };
+    known(&key).map(|known| known.id.as_str().to_owned()).map_err(|_| SettingsError::Revoked(text.to_owned()))
 }
 
 const DAY: u64 = 24 * 60 * 60;
@@ -311,7 +338,12 @@ mod tests {
         let engine = Origin::Engine("farm".to_owned());
         assert!(none.may_sign(&engine).is_err());
         assert_eq!(farm.may_sign(&engine), Ok(Some("farm".to_owned())));
-        let cached = |signed| Origin::Cache { remote: "x".to_owned(), signed, engine: Some("farm".to_owned()) };
+        let cached = |signed| Origin::Cache {
+            remote: "x".to_owned(),
+            signed,
+            engine: Some("farm".to_owned()),
+            signer: signed.then(|| KeyId::of(&key(1).verifying_key()).as_str().to_owned()),
+        };
         assert!(farm.may_sign(&cached(false)).is_err());
         assert_eq!(farm.may_sign(&cached(true)), Ok(Some("farm".to_owned())));
         assert!(none.may_sign(&cached(true)).is_err());
@@ -339,5 +371,26 @@ mod tests {
         assert_eq!(date(2000, 3, 1), 11_017);
         assert_eq!(date(2024, 2, 29), 19_782);
         assert_eq!(date(1969, 12, 31), 0);
+    }
+
+    #[test]
+    fn what_a_revoked_key_has_signed_is_not_signed_on() {
+        let id = KeyId::of(&key(1).verifying_key());
+        let origin =
+            |signer: Option<&str>| Origin::Pack { signed: true, engine: None, signer: signer.map(str::to_owned) };
+        let trusting = trust("");
+        assert_eq!(trusting.may_sign(&origin(Some(id.as_str()))), Ok(None));
+        assert!(
+            trusting.may_sign(&origin(None)).is_err() && trusting.may_sign(&origin(Some("0123456789abcdef"))).is_err()
+        );
+        // By its id or by the key itself.
+        for revoked in [id.as_str().to_owned(), public_text(&key(1).verifying_key())] {
+            let revoking = trust(&format!("revoked = [\"{revoked}\"]"));
+            assert!(revoking.may_sign(&origin(Some(id.as_str()))).unwrap_err().contains("revoked"));
+        }
+        for wrong in ["", "0123456789ABCDEF", "key"] {
+            let settings = TrustSettings { revoked: vec![wrong.to_owned()], ..TrustSettings::default() };
+            assert_eq!(Trust::new(&settings, None).unwrap_err(), SettingsError::Revoked(wrong.to_owned()));
+        }
     }
 }

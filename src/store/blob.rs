@@ -246,7 +246,10 @@ impl Store {
             Look::Good(stat) if !self.options.verify_on_read => return Ok(Some(stat)),
             Look::Good(stat) | Look::Touched(stat) => stat,
             Look::Damaged(stat) => {
-                self.drop_damaged(&self.blobs, &name, &stat);
+                // It may be whoever says how long it is that is wrong.
+                if kind(&stat) != FileType::RegularFile || !self.holds(&name, blob.digest) {
+                    self.drop_damaged(&self.blobs, &name, &stat);
+                }
                 return Ok(None);
             }
         };
@@ -264,6 +267,12 @@ impl Store {
         }
         seal(&file, blob).map_err(failed)?;
         Ok(Some(fstat(&file).map_err(failed)?))
+    }
+
+    /// Whether the file of this name has these bytes, of whatever length.
+    fn holds(&self, name: &str, digest: BlobDigest) -> bool {
+        let Ok(file) = open_to_read(&self.blobs, name) else { return false };
+        hash_stream(&mut File::from(file)).is_ok_and(|(found, _)| found == digest)
     }
 
     /// Whether the blob is there; if so, it is marked as used.

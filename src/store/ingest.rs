@@ -24,9 +24,9 @@ use super::remove::make_ours;
 use super::{Result, Store, StoreError};
 
 /// A path with more bytes than this is refused: no system call could name it.
-const MAX_PATH: usize = 4000;
+pub(super) const MAX_PATH: usize = 4000;
 /// A path with more components than this is refused.
-const MAX_DEPTH: usize = 256;
+pub(super) const MAX_DEPTH: usize = 256;
 /// So many problems of a folder are told at most.
 const MAX_PROBLEMS: usize = 10;
 

@@ -8,6 +8,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, fstat, 
 use rustix::io::Errno;
 
 use super::files::{Time, modified, read_all};
+use super::ingest::{MAX_DEPTH, MAX_PATH};
 use super::{Result, Store, StoreError, sharded};
 
 impl Store {
@@ -143,6 +144,10 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Tree> {
     let mut entries = Vec::new();
     for _ in 0..length {
         let path = std::str::from_utf8(reader.sized(1)?).ok()?;
+        // No tree that the store took has longer ones, and who wrote this may be a stranger.
+        if path.len() > MAX_PATH || path.bytes().filter(|byte| *byte == b'/').count() >= MAX_DEPTH {
+            return None;
+        }
         let entry = match reader.head(2)? {
             executable @ (0 | 1) => Entry::File {
                 digest: BlobDigest::from_bytes(reader.digest()?),
@@ -247,5 +252,17 @@ mod tests {
         assert_eq!([&two[..head], a, b].concat(), two);
         assert!(from_bytes(&[&two[..head], b, a].concat()).is_none());
         assert!(from_bytes(&[&two[..head], a, a].concat()).is_none());
+    }
+
+    #[test]
+    fn paths_that_no_store_takes_are_no_tree() {
+        let tree = |path: &str| {
+            let mut tree = Tree::new();
+            tree.insert(RelPath::new(path).unwrap(), Entry::EmptyDirectory).unwrap();
+            from_bytes(&to_bytes(&tree))
+        };
+        assert!(tree(&["a"; MAX_DEPTH].join("/")).is_some());
+        assert!(tree(&["a"; MAX_DEPTH + 1].join("/")).is_none());
+        assert!(tree(&"a".repeat(MAX_PATH)).is_some() && tree(&"a".repeat(MAX_PATH + 1)).is_none());
     }
 }

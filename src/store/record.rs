@@ -38,6 +38,9 @@ pub enum Origin {
         signed: bool,
         /// Which engine computed it, as the signer says; `None`: the signer's own machine.
         engine: Option<String>,
+        /// The id of the trusted key that had signed it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signer: Option<String>,
     },
     /// Taken from a file that was imported.
     Pack {
@@ -45,6 +48,9 @@ pub enum Origin {
         signed: bool,
         /// Which engine computed it, as the signer says; `None`: the signer's own machine.
         engine: Option<String>,
+        /// The id of the trusted key that had signed it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signer: Option<String>,
     },
 }
 
@@ -124,6 +130,14 @@ impl Store {
         }
         let checksum = blake3::hash(&json).to_hex();
         self.write_file(&self.results, &name, &[checksum.as_bytes(), b"\n", &json]).map_err(failed)
+    }
+
+    /// The tree that a key gave and where it was computed, of one record.
+    ///
+    /// # Errors
+    /// [`StoreError`] if a file can't be read.
+    pub fn result_from(&self, key: NodeKey) -> Result<Option<(TreeDigest, Origin)>> {
+        Ok(self.read_record(key, true)?.map(|record| (record.tree, record.origin)))
     }
 
     /// The lines that explain a key, if its result is recorded.

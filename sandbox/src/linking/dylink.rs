@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 use wasmparser::{
-    BinaryReaderError, ConstExpr, DataKind, Dylink0Subsection, ElementKind, ExternalKind, KnownCustom, Operator,
-    Parser, Payload, RefType, SymbolFlags, TypeRef, ValType,
+    BinaryReaderError, ConstExpr, DataKind, Dylink0Subsection, ElementKind, ExternalKind, Imports, KnownCustom,
+    Operator, Parser, Payload, RefType, SymbolFlags, TypeRef, ValType,
 };
 
 /// Bytes of the largest function body that is compiled at run time: the compiler's time grows faster than a function.
@@ -20,6 +20,10 @@ const EXPORTS_MAX: u32 = 200_000;
 const GLOBALS_MAX: u32 = 100_000;
 const SEGMENTS_MAX: u32 = 10_000;
 const NEEDED_MAX: usize = 256;
+const DYLINK_MAX: u32 = 1 << 20;
+const NAME_MAX: u32 = 4096;
+const RUNTIME_PATHS_MAX: u32 = 64;
+const TYPES_MAX: u32 = 50_000;
 /// Largest alignment, as a power of two: a page of memory.
 const ALIGNMENT_MAX: u32 = 16;
 /// Says how [`SideModule::to_bytes`] writes: a number for each change of the types.
@@ -117,7 +121,11 @@ impl SideModule {
         }
         match payloads.next().transpose()? {
             Some(Payload::CustomSection(section)) => match section.as_known() {
-                KnownCustom::Dylink0(section) => reader.dylink(section)?,
+                KnownCustom::Dylink0(parts) => {
+                    // Its lists are read whole before they can be counted.
+                    limit("bytes of the section `dylink.0`", section.data().len() as u64, DYLINK_MAX)?;
+                    reader.dylink(parts)?;
+                }
                 _ => return Err(SideError::NotShared),
             },
             _ => return Err(SideError::NotShared),
@@ -178,10 +186,19 @@ impl Reader {
                 Dylink0Subsection::Needed(names) => {
                     self.module.needed.extend(names.into_iter().map(str::to_owned));
                     limit("needed libraries", self.module.needed.len() as u64, NEEDED_MAX as u64)?;
+                    for name in &self.module.needed {
+                        limit("bytes of a needed library's name", name.len() as u64, NAME_MAX)?;
+                    }
                 }
                 Dylink0Subsection::RuntimePath(paths) => {
                     self.module.runtime_paths.extend(paths.into_iter().map(str::to_owned));
-                    limit("runtime paths", self.module.runtime_paths.len() as u64, NEEDED_MAX as u64)?;
+                    limit("runtime paths", self.module.runtime_paths.len() as u64, RUNTIME_PATHS_MAX)?;
+                    let paths = &self.module.runtime_paths;
+                    for paths in paths {
+                        limit("bytes of a runtime path", paths.len() as u64, NAME_MAX)?;
+                    }
+                    let parts: usize = paths.iter().map(|paths| paths.split(':').count()).sum();
+                    limit("runtime paths", parts as u64, RUNTIME_PATHS_MAX)?;
                 }
                 Dylink0Subsection::ImportInfo(infos) => {
                     let weak = infos.into_iter().filter(|i| i.flags.contains(SymbolFlags::BINDING_WEAK));
@@ -206,8 +223,11 @@ impl Reader {
     fn payload(&mut self, payload: Payload<'_>) -> Result<(), SideError> {
         match payload {
             Payload::ImportSection(section) => {
-                for import in section.into_imports() {
-                    let import = import?;
+                for import in section {
+                    // What is written in one entry for many would be many times as long when it is read.
+                    let Imports::Single(_, import) = import? else {
+                        return Err(SideError::Forbidden("has imports in a compact form"));
+                    };
                     let known = self.import(import.module, import.name, import.ty)?;
                     self.module.imports.push(known);
                     limit("imports", self.module.imports.len() as u64, IMPORTS_MAX)?;
@@ -221,6 +241,7 @@ impl Reader {
             }
             Payload::TagSection(_) => return Err(SideError::Forbidden("has exceptions")),
             Payload::StartSection { .. } => return Err(SideError::Forbidden("has a start function")),
+            Payload::TypeSection(section) => self.items("types", section.count(), TYPES_MAX)?,
             Payload::FunctionSection(section) => self.items("functions", section.count(), FUNCTIONS_MAX)?,
             Payload::GlobalSection(section) => self.items("globals", section.count(), GLOBALS_MAX)?,
             Payload::ExportSection(section) => {
@@ -236,11 +257,13 @@ impl Reader {
                 limit("element segments", section.count(), SEGMENTS_MAX)?;
                 for element in section {
                     let element = element?;
+                    let count = match element.items {
+                        wasmparser::ElementItems::Functions(items) => items.count(),
+                        wasmparser::ElementItems::Expressions(_, items) => items.count(),
+                    };
+                    // Those that are not active are kept for as long as the module is.
+                    self.items("entries of an element segment", count, TABLE_MAX)?;
                     if let ElementKind::Active { offset_expr, .. } = element.kind {
-                        let count = match element.items {
-                            wasmparser::ElementItems::Functions(items) => items.count(),
-                            wasmparser::ElementItems::Expressions(_, items) => items.count(),
-                        };
                         within(&offset_expr, self.table_base, count.into(), self.module.table.size)
                             .ok_or(SideError::Forbidden("fills table entries outside its own"))?;
                     }

@@ -112,12 +112,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ! {
 
 fn run(options: &Options, handed: Handed, log: &Log) -> Result<u8, NaclError> {
     let installation = Installation::of_this_program().map_err(FrontError::Installation)?;
-    let (name, arguments) = match &options.task {
-        Task::Run(name, arguments) => (name, arguments),
-        // All of nothing.
-        Task::Precompile { paths, .. } if paths.is_empty() => return Ok(0),
-        _ => return Err(NaclError::Precompile),
-    };
+    let Task::Run(name, arguments) = &options.task else { return Err(NaclError::Precompile) };
     let handed = handed.for_engine(&options.hands).map_err(FrontError::from)?;
     let files = engine_files(&installation)?;
     enter_namespaces().map_err(NaclError::Namespaces)?;

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use rustix::fs::OFlags;
+use rustix::fs::{FileType, OFlags, fstat};
 use rustix::io::Errno;
 
 use super::device::Device;
@@ -90,7 +90,11 @@ impl Description {
                 Access::ReadOnly => Err(Errno::ROFS),
                 Access::ReadWrite => Ok(()),
             },
-            Object::Handed { .. } if self.writable => Ok(()),
+            // A terminal or a device is more than what was handed in.
+            Object::Handed { fd, .. } if self.writable => match FileType::from_raw_mode(fstat(fd)?.st_mode) {
+                FileType::RegularFile => Ok(()),
+                _ => Err(Errno::PERM),
+            },
             Object::Directory { fd: None, .. } => Err(Errno::ROFS),
             _ => Err(Errno::PERM),
         }
@@ -107,7 +111,7 @@ impl Description {
             Object::Sink(_) => Ok(FileStat { mode: S_IFCHR | 0o600, ..Device::Null.stat() }),
             Object::Directory { fd: None, .. } => Ok(FileStat::virtual_directory(1)),
             Object::File { fd, .. } | Object::Handed { fd, .. } | Object::Directory { fd: Some(fd), .. } => {
-                Ok(FileStat::from(rustix::fs::fstat(fd)?))
+                Ok(FileStat::from(fstat(fd)?))
             }
         }
     }

@@ -11,6 +11,15 @@ use super::stat::{FileStat, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG
 use super::trace::Seen;
 use super::{GuestPath, Vfs, device};
 
+/// How many bytes of listings are held for a guest, of all directories that it has open.
+const LISTINGS_MAX: usize = 256 << 20;
+/// What an entry takes beside its name.
+const ENTRY: usize = 64;
+
+fn size(entries: &[Entry]) -> usize {
+    entries.iter().map(|entry| ENTRY + entry.name.len()).sum()
+}
+
 /// One name in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -37,8 +46,25 @@ impl Vfs {
             return Ok(known.clone());
         }
         let read: Rc<[Entry]> = self.read_directory(path, fd.as_ref())?.into();
+        self.forget_listings(size(&read));
         *entries.borrow_mut() = Some(read.clone());
         Ok(read)
+    }
+
+    /// Forgets all listings if they and one more of so many bytes would be too much.
+    fn forget_listings(&self, more: usize) {
+        let all = || self.table.open_numbers().filter_map(|number| self.table.get(number).ok());
+        let held = |object: &Object| match object {
+            Object::Directory { entries, .. } => entries.borrow().as_deref().map_or(0, size),
+            _ => 0,
+        };
+        if all().map(|description| held(&description.object)).sum::<usize>() + more > LISTINGS_MAX {
+            for description in all() {
+                if let Object::Directory { entries, .. } = &description.object {
+                    *entries.borrow_mut() = None;
+                }
+            }
+        }
     }
 
     fn read_directory(&mut self, path: &GuestPath, fd: Option<&OwnedFd>) -> Result<Vec<Entry>, Errno> {
@@ -69,10 +95,15 @@ impl Vfs {
         rustix::fs::seek(fd, SeekFrom::Start(0))?;
         let mut buffer = Vec::with_capacity(32 * 1024);
         let mut names = RawDir::new(fd, buffer.spare_capacity_mut());
+        let mut held = 0;
         while let Some(entry) = names.next() {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
+                held += ENTRY + name.len();
+                if held > LISTINGS_MAX {
+                    return Err(Errno::NOMEM);
+                }
                 all.push(Entry { name: name.to_vec(), ino: entry.ino(), kind: kind(entry.file_type()) });
             }
         }

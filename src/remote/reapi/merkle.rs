@@ -188,6 +188,13 @@ impl Received {
         if directory.files.is_empty() && directory.directories.is_empty() && directory.symlinks.is_empty() {
             return self.insert(path.clone(), Entry::EmptyDirectory);
         }
+        let names = directory.files.iter().map(|file| &file.name);
+        let names = names.chain(directory.symlinks.iter().map(|link| &link.name));
+        let mut names: Vec<_> = names.chain(directory.directories.iter().map(|child| &child.name)).collect();
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(format!("`{path}` has `{}` twice", twice[0]));
+        }
         for file in &directory.files {
             let digest = file.digest.clone().unwrap_or_default();
             self.add_file(below(path, &file.name)?, &digest, file.is_executable)?;
@@ -222,9 +229,15 @@ impl Received {
     }
 }
 
+/// As the store takes them.
+const LONGEST_PATH: usize = 4000;
+
 fn below(path: &RelPath, name: &str) -> Result<RelPath, String> {
     if name.contains('/') {
         return Err(format!("`{name}` is no name of a file"));
+    }
+    if path.as_str().len() + name.len() > LONGEST_PATH {
+        return Err(format!("a path below `{}` is too long", path.as_str().chars().take(60).collect::<String>()));
     }
     let name = RelPath::new(name).map_err(|error| error.to_string())?;
     Ok(path.join(&name))
@@ -335,5 +348,21 @@ mod tests {
         let root = children.pop();
         let tree = proto::Tree { root, children };
         assert!(Received::default().add_tree(&path("out"), FUNCTION, &tree).is_err());
+    }
+
+    #[test]
+    fn a_directory_that_names_a_child_twice_is_refused() {
+        // Each of forty names the next one twice: who followed them all would never end.
+        let mut directory = proto::Directory::default();
+        let mut children = Vec::new();
+        for _ in 0..40 {
+            let digest = digest::to_proto(&digest::of(FUNCTION, &directory.encode_to_vec()));
+            children.push(directory);
+            let node = proto::DirectoryNode { name: "a".to_owned(), digest: Some(digest) };
+            directory = proto::Directory { directories: vec![node.clone(), node], ..proto::Directory::default() };
+        }
+        let tree = proto::Tree { root: Some(directory), children };
+        let error = Received::default().add_tree(&path("out"), FUNCTION, &tree).unwrap_err();
+        assert!(error.contains("twice"), "{error}");
     }
 }

@@ -66,10 +66,13 @@ impl Service {
     /// A job that writes, and signs with the key of this name, or with none.
     fn writing_job(&self, key: Option<&str>) -> Job {
         let mut job = self.job_on_a_kept_machine();
-        fs::write(job.space.path("pynbox.toml"), self.settings("read-write")).unwrap();
-        if let Some(key) = key {
-            job.space.environment.push(("PYNBOX_SIGNING_KEY", self.folder.path().join(key).into()));
+        let mut settings = self.settings("read-write");
+        match key {
+            Some(key) => job.space.environment.push(("PYNBOX_SIGNING_KEY", self.folder.path().join(key).into())),
+            // What is to hold signed results gets no others of its own accord.
+            None => settings = settings.replacen("role =", "unsigned = true\nrole =", 1),
         }
+        fs::write(job.space.path("pynbox.toml"), settings).unwrap();
         job
     }
 }
