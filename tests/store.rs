@@ -258,6 +258,35 @@ fn gc_keeps_what_a_living_session_used() {
 }
 
 #[test]
+fn what_a_build_finds_while_garbage_is_collected_stays() {
+    let (dir, store) = store();
+    let entries: Vec<_> = (0..3000_u32).map(|number| store.put_bytes(&number.to_le_bytes(), false).unwrap()).collect();
+    drop(store);
+    pause();
+    let builder = Store::open(&dir.path().join("store")).unwrap();
+    let collector = Store::open(&dir.path().join("store")).unwrap();
+    let mut found = Vec::new();
+    std::thread::scope(|scope| {
+        let collecting = scope.spawn(|| collector.gc(&GcPolicy::default()).unwrap());
+        // As for a result that a remote knows: its tree is written down, and then what the store has of it is not fetched.
+        for entry in &entries {
+            let mut tree = Tree::new();
+            tree.insert(path("file"), entry.clone()).unwrap();
+            builder.put_tree(&tree).unwrap();
+            if builder.missing(&tree).unwrap().is_empty() {
+                found.push(tree);
+            }
+            if collecting.is_finished() {
+                break;
+            }
+        }
+        assert!(collecting.join().unwrap().blobs > 0);
+    });
+    let lost = found.iter().filter(|tree| !builder.missing(tree).unwrap().is_empty()).count();
+    assert_eq!(lost, 0, "of {}", found.len());
+}
+
+#[test]
 fn gc_removes_what_was_used_longest_ago() {
     let (dir, store) = store();
     for number in 1..=4 {

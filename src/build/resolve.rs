@@ -144,12 +144,13 @@ impl Resolver<'_> {
         let node = &self.graph.nodes()[at];
         let store = self.means.store;
         if let Op::Local { tree } = &node.op {
+            let digest = store.put_tree(tree)?;
             for missing in store.missing_beside(tree, &mut self.found)? {
                 if let Some(bytes) = self.contents.get(&missing.digest) {
                     store.put_bytes(bytes, missing.executable)?;
                 }
             }
-            return Ok(Step::Done(State::Known(store.put_tree(tree)?)));
+            return Ok(Step::Done(State::Known(digest)));
         }
         let inputs = self.graph.inputs(at);
         let waits = inputs.iter().any(|input| !matches!(self.states[*input], Some(State::Known(_))));

@@ -43,6 +43,9 @@ impl Nodes {
 /// Options of `cache sign`.
 #[derive(Debug, Args)]
 pub(super) struct SignOptions {
+    /// Put files there even if they are there already, for they may be damaged
+    #[arg(long)]
+    anew: bool,
     #[command(flatten)]
     nodes: Nodes,
 }
@@ -105,7 +108,9 @@ pub(super) fn sign(session: &Session, options: &SignOptions) -> Result<(), Comma
             _ => incomplete += 1,
         }
     }
-    let (put, refused) = workplace.caches.push(store, &outgoing)?;
+    let caches = &workplace.caches;
+    let pushed = if options.anew { caches.push_anew(store, &outgoing) } else { caches.push(store, &outgoing) };
+    let (put, refused) = pushed?;
     for (key, why) in &refused {
         println!("{key} is not signed: {why}");
     }
@@ -135,7 +140,7 @@ pub(super) fn verify(session: &Session, options: &VerifyOptions) -> Result<(), C
         return Ok(());
     }
     Err(CommandError::build(format!("remote `{name}`: {} things are wrong", checked.wrong.len()))
-        .hint("readers refuse what is wrong; `cache sign` from a store that is right puts results there anew"))
+        .hint("readers refuse what is wrong; `cache sign --anew` from a store that is right puts files and results there again"))
 }
 
 /// Executes a share of the actions again.

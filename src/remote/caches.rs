@@ -272,11 +272,32 @@ impl Caches {
         }
     }
 
+    /// As [`Caches::push`], but puts files there even where they are said to be already: what is there may be damaged.
+    ///
+    /// # Errors
+    /// As [`Caches::push`].
+    pub fn push_anew(
+        &self,
+        store: &Store,
+        results: &[Outgoing],
+    ) -> Result<(usize, Vec<(NodeKey, String)>), StoreError> {
+        self.push_files(store, results, true)
+    }
+
     /// Puts results on all remotes that take them. Gives how many results went to a remote, and why others may not be signed.
     ///
     /// # Errors
     /// [`StoreError`] if the store can't be read.
     pub fn push(&self, store: &Store, results: &[Outgoing]) -> Result<(usize, Vec<(NodeKey, String)>), StoreError> {
+        self.push_files(store, results, false)
+    }
+
+    fn push_files(
+        &self,
+        store: &Store,
+        results: &[Outgoing],
+        anew: bool,
+    ) -> Result<(usize, Vec<(NodeKey, String)>), StoreError> {
         let mut unsigned = Vec::new();
         let mut signable = Vec::new();
         for result in results {
@@ -300,7 +321,7 @@ impl Caches {
             }
             let Some(function) = remote.function() else { continue };
             for batch in signable.chunks(64) {
-                put += self.push_batch(store, remote, function, batch)?;
+                put += self.push_batch(store, remote, function, batch, anew)?;
             }
         }
         Ok((put, unsigned))
@@ -312,6 +333,7 @@ impl Caches {
         remote: &Guarded,
         function: DigestFunction,
         batch: &[(&Outgoing, Option<String>)],
+        anew: bool,
     ) -> Result<usize, StoreError> {
         let mut envelopes = Vec::new();
         let mut files: HashMap<WireDigest, Entry> = HashMap::new();
@@ -340,7 +362,8 @@ impl Caches {
         if !names.is_empty() {
             let sent = remote.call("take files", |transport| {
                 let mut uploads = Vec::new();
-                for digest in transport.missing(&names)? {
+                let wanted = if anew { names.iter().copied().collect() } else { transport.missing(&names)? };
+                for digest in wanted {
                     let Some(file) = files.get(&digest) else { continue };
                     uploads.push(Upload { digest, file: store.open_blob(file).map_err(io::Error::other)? });
                 }

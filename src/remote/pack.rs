@@ -234,6 +234,8 @@ impl Reading<'_> {
             } else {
                 return Err(unsound(format!("it has a member `{name}` that no pack has")));
             }
+            // Of what nobody wants, the bytes are no header of the next.
+            io::copy(&mut member, &mut io::sink())?;
             last = name;
         }
         if last.is_empty() { Err(unsound("it is empty")) } else { Ok(()) }
@@ -308,6 +310,8 @@ impl Reading<'_> {
         let mut blobs = BTreeSet::new();
         for (envelope, origin) in std::mem::take(&mut self.accepted) {
             let unsigned = matches!(origin, Origin::Cache { signed: false, .. } | Origin::Pack { signed: false, .. });
+            // First, so that nobody takes its files away who looks for what no tree needs.
+            self.store.put_tree(&envelope.tree)?;
             if !self.store.missing(&envelope.tree)?.is_empty() {
                 self.taken.incomplete.push(envelope.key);
                 continue;
@@ -321,7 +325,6 @@ impl Reading<'_> {
                 // With the lines that explain it, which a pack has not.
                 Some(_) if self.store.tree(tree)?.is_some() => {}
                 _ => {
-                    self.store.put_tree(&envelope.tree)?;
                     self.store.record_from(key, tree, &[], origin)?;
                 }
             }

@@ -8,7 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use build_graph::{BlobDigest, NodeKey, Tree, TreeDigest};
 use rustix::fs::{
@@ -19,8 +19,9 @@ use rustix::io::{Errno, retry_on_intr};
 
 use super::blob::Blob;
 use super::checkout::parse_name;
-use super::files::{Time, changed, modified, open_dir};
+use super::files::{Time, changed, modified, open_dir, read_all};
 use super::lock::LockFile;
+use super::manifest::from_bytes;
 use super::remove::remove_at;
 use super::{Materialise, Result, Store};
 
@@ -233,25 +234,31 @@ impl Collection<'_> {
 
     fn remove_blobs(&mut self) -> Result<()> {
         let store = self.store;
-        let mut wanted: HashSet<(BlobDigest, bool)> = HashSet::new();
-        for (name, _) in files(&store.trees).map_err(store.inside("reading", "trees"))? {
-            if let Some(digest) = name.split_once('/').and_then(|(_, digest)| digest.parse::<TreeDigest>().ok())
-                && let Some(tree) = self.manifest(digest)?
-            {
-                wanted.extend(tree.iter().filter_map(|(_, entry)| Blob::of(entry)).map(|b| (b.digest, b.executable)));
-            }
-        }
+        let failed = |error| store.inside("removing from", "blobs")(error);
+        let mut wanted = Wanted::default();
+        wanted.look(store).map_err(store.inside("reading", "trees"))?;
         let mut gone = Vec::new();
         for (name, stat) in files(&store.blobs).map_err(store.inside("reading", "blobs"))? {
-            if is_wanted(&name, &wanted) || changed(&stat) >= self.horizon {
+            if wanted.names(&name) || changed(&stat) >= self.horizon {
                 self.report.bytes_left += stat.st_size as u64;
             } else {
                 gone.push(name);
             }
         }
-        let removed = self.remove(&store.blobs, "blobs", &gone, changed)?;
-        self.report.blobs += removed.0;
-        self.report.bytes += removed.1;
+        for batch in gone.chunks(BATCH) {
+            let _pass = store.gate.alone().map_err(failed)?;
+            // A build may have found them since, by a tree that was not there when the others were looked at.
+            wanted.look(store).map_err(store.inside("reading", "trees"))?;
+            let (spared, batch): (Vec<_>, Vec<_>) = batch.iter().cloned().partition(|name| wanted.names(name));
+            let removed = self.remove_batch(&store.blobs, &batch, changed).map_err(failed)?;
+            self.report.blobs += removed.0;
+            self.report.bytes += removed.1;
+            for name in spared {
+                if let Ok(stat) = statat(&store.blobs, &name, AtFlags::SYMLINK_NOFOLLOW) {
+                    self.report.bytes_left += stat.st_size as u64;
+                }
+            }
+        }
         Ok(())
     }
 
@@ -261,32 +268,87 @@ impl Collection<'_> {
         let (mut count, mut bytes) = (0, 0);
         for batch in names.chunks(BATCH) {
             let _pass = self.store.gate.alone().map_err(failed)?;
-            self.store.bump().map_err(failed)?;
-            for name in batch {
-                let stat = match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
-                    Err(Errno::NOENT) => continue,
-                    stat => stat.map_err(failed)?,
-                };
-                if mark(&stat) >= self.horizon {
-                    continue;
-                }
-                match unlinkat(dir, name, AtFlags::empty()) {
-                    Ok(()) => {
-                        count += 1;
-                        bytes += stat.st_size as u64;
-                    }
-                    Err(Errno::NOENT) => {}
-                    Err(error) => return Err(failed(error)),
-                }
-            }
-            self.store.bump().map_err(failed)?;
+            let removed = self.remove_batch(dir, batch, mark).map_err(failed)?;
+            count += removed.0;
+            bytes += removed.1;
         }
+        Ok((count, bytes))
+    }
+
+    /// As [`Self::remove`], with the gate closed.
+    fn remove_batch(&self, dir: &OwnedFd, batch: &[String], mark: fn(&Stat) -> Time) -> Result<(u64, u64), Errno> {
+        let (mut count, mut bytes) = (0, 0);
+        self.store.bump()?;
+        for name in batch {
+            let stat = match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Err(Errno::NOENT) => continue,
+                stat => stat?,
+            };
+            if mark(&stat) >= self.horizon {
+                continue;
+            }
+            match unlinkat(dir, name, AtFlags::empty()) {
+                Ok(()) => {
+                    count += 1;
+                    bytes += stat.st_size as u64;
+                }
+                Err(Errno::NOENT) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.store.bump()?;
         Ok((count, bytes))
     }
 }
 
-fn is_wanted(name: &str, wanted: &HashSet<(BlobDigest, bool)>) -> bool {
-    parse_blob_name(name).is_some_and(|blob| wanted.contains(&blob))
+/// The blobs that trees name.
+#[derive(Default)]
+struct Wanted {
+    blobs: HashSet<(BlobDigest, bool)>,
+    /// The trees whose blobs are among these.
+    trees: HashSet<String>,
+    /// The folders of trees that were looked at, and when these had changed before.
+    shards: HashMap<String, Time>,
+}
+
+impl Wanted {
+    fn names(&self, blob: &str) -> bool {
+        parse_blob_name(blob).is_some_and(|blob| self.blobs.contains(&blob))
+    }
+
+    /// Looks at the trees that it does not know yet. Needs no gate: each is written whole before it has its name.
+    fn look(&mut self, store: &Store) -> Result<(), Errno> {
+        for shard in names(&store.trees)? {
+            let Ok(dir) = open_dir(&store.trees, &shard) else { continue };
+            let changed = modified(&fstat(&dir)?);
+            if self.shards.get(&shard) == Some(&changed) {
+                continue;
+            }
+            for name in names(&dir)? {
+                if self.trees.contains(&name) {
+                    continue;
+                }
+                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let file = match openat(&dir, &name, flags, Mode::empty()) {
+                    Err(Errno::NOENT) => continue,
+                    file => file?,
+                };
+                let size = fstat(&file)?.st_size as u64;
+                // One that is damaged names nothing, as for those who read it.
+                if let Some(tree) = read_all(&file, size).ok().and_then(|bytes| from_bytes(&bytes)) {
+                    let blobs = tree.iter().filter_map(|(_, entry)| Blob::of(entry));
+                    self.blobs.extend(blobs.map(|blob| (blob.digest, blob.executable)));
+                }
+                self.trees.insert(name);
+            }
+            // What came in the same moment of the file system's clock would not show.
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() as i64);
+            if changed.0 + 2 < now {
+                self.shards.insert(shard, changed);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What a path below `blobs/` names.

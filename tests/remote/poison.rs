@@ -157,3 +157,23 @@ fn what_an_engine_computed_counts_where_the_engine_is_trusted() {
     };
     assert_eq!(engine, "farm");
 }
+
+#[test]
+fn damaged_files_of_a_remote_are_put_there_anew() {
+    let (room, folder, place) = room();
+    let damaged: Vec<_> = walkdir::WalkDir::new(folder.join("cas"))
+        .into_iter()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.file_type().is_file())
+        .map(|entry| fs::write(entry.path(), zstd::encode_all(&b"other bytes"[..], 1).unwrap()).unwrap())
+        .collect();
+    assert!(!damaged.is_empty());
+    assert!(!room.reader("reader", vec![place.clone()]).get(1));
+    let writer = room.writer("writer", &place);
+    let result = |writer: &Side| writer.result(1, &[b"alpha", b"beta"]);
+    // Where something is, nothing is put, unless one says so.
+    writer.push(result(&writer));
+    assert!(!room.reader("second reader", vec![place.clone()]).get(1));
+    assert_eq!(writer.caches.push_anew(&writer.store, &[result(&writer)]).unwrap().0, 1);
+    assert!(room.reader("third reader", vec![place]).get(1));
+}
