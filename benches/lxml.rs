@@ -36,13 +36,13 @@ fn main() -> ExitCode {
     let sandboxed = |arguments: &[&str]| {
         let mut command = Command::new(dest.join("bin/run"));
         command.arg("-m").arg(format!("{}:/:ro", dest.join("root").display()));
-        command.arg("-m").arg(format!("{}:/work:rw", folder.path().display())).arg("python").args(arguments);
+        command.arg("-m").arg(format!("{}:/bench:rw", folder.path().display())).arg("python").args(arguments);
         command
     };
 
     let there = folder.path().display().to_string();
     let native = work(natively(&[&format!("{there}/work.py"), &there]));
-    let sandbox = work(sandboxed(&["/work/work.py", "/work"]));
+    let sandbox = work(sandboxed(&["/bench/work.py", "/bench"]));
     println!("{:<24}{:>10}{:>10}{:>8}", "", "native", "sandbox", "ratio");
     for ((name, native), (_, sandbox)) in native.iter().zip(&sandbox) {
         println!("{name:<24}{:>8.1}ms{:>8.1}ms{:>8.2}", native * 1e3, sandbox * 1e3, sandbox / native);
