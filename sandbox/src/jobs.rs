@@ -21,19 +21,28 @@ pub fn pair() -> (Jobs, Server) {
     (Jobs(sender), Server(receiver))
 }
 
+/// The result of a job, sooner or later.
+#[derive(Debug)]
+pub struct Promise<T>(Receiver<T>);
+
 impl Jobs {
-    /// Has `job` done and waits for its result; `None` if it panicked, or nobody serves.
-    pub fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    /// Has `job` done, after those that were started before.
+    pub fn start<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Promise<T> {
         let (sender, receiver) = channel();
-        self.0
-            .send(Box::new(move || {
-                // Who waits learns of it by the closed channel.
-                if let Ok(result) = catch_unwind(AssertUnwindSafe(job)) {
-                    let _ = sender.send(result);
-                }
-            }))
-            .ok()?;
-        receiver.recv().ok()
+        // Who waits learns of a panic, or that nobody serves, by the closed channel.
+        let _ = self.0.send(Box::new(move || {
+            if let Ok(result) = catch_unwind(AssertUnwindSafe(job)) {
+                let _ = sender.send(result);
+            }
+        }));
+        Promise(receiver)
+    }
+}
+
+impl<T> Promise<T> {
+    /// Waits for the result; `None` if the job panicked, or nobody serves.
+    pub fn wait(self) -> Option<T> {
+        self.0.recv().ok()
     }
 }
 
@@ -57,10 +66,18 @@ mod tests {
             server.serve();
             std::thread::current().id()
         });
-        let id = jobs.run(|| std::thread::current().id()).unwrap();
-        assert_eq!(jobs.run(|| -> u8 { panic!("on purpose") }), None);
-        assert_eq!(jobs.run(|| 1), Some(1));
+        let id = jobs.start(|| std::thread::current().id());
+        let (failing, working) = (jobs.start(|| -> u8 { panic!("on purpose") }), jobs.start(|| 1));
+        assert_eq!((working.wait(), failing.wait()), (Some(1), None));
         drop(jobs);
-        assert_eq!(serving.join().unwrap(), id);
+        assert_eq!(serving.join().ok(), id.wait());
+    }
+
+    #[test]
+    fn nobody_waits_for_a_job_that_nobody_does() {
+        let (jobs, server) = pair();
+        let waiting = jobs.start(|| 1);
+        drop(server);
+        assert_eq!((waiting.wait(), jobs.start(|| 1).wait()), (None, None));
     }
 }

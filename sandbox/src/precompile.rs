@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crate::abi::Host;
 use crate::compiled::{CodeCache, Part, Record, Store, StoreError};
-use crate::engine::{Engine, EngineError, Module};
+use crate::engine::{Engine, EngineError, Module, TABLE};
 use crate::install::Installation;
-use crate::linking::SideModule;
+use crate::linking::{SideModule, TableIndex};
 use crate::log::Log;
 use crate::run::{self, Program, RunError};
 use crate::snapshot;
@@ -140,6 +140,11 @@ fn one(installation: &Installation, compiler: &Compiler, path: &[u8], log: &Log)
     }
     if let Ok(side) = SideModule::parse(&wasm) {
         record.side = Some(store.write_part(&digest, Part::Side, &side.to_bytes()).map_err(kept)?);
+    }
+    if let Ok(index) = TableIndex::of(&wasm, TABLE)
+        && record.side.is_none()
+    {
+        record.table = Some(store.write_part(&digest, Part::Table, index.as_bytes()).map_err(kept)?);
     }
     if let Some(warm) = warm {
         record.warm = Some(store.write_part(&digest, Part::Snapshot, &warm).map_err(kept)?);

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit};
 
 use crate::abi::Host;
-use crate::compiled::{Identity, Modules, Part, Store, leads_to_cold};
+use crate::compiled::{Code, Identity, Modules, Part, Store, leads_to_cold};
 use crate::compiler::{Compiler, Limits};
 use crate::descriptors::Handed;
 use crate::engine::{Ending, Engine, EngineError, Module, THREAD_STACK};
@@ -117,7 +117,7 @@ fn run(options: &Options, handed: Handed, log: &Arc<Log>, jobs: Jobs, compiler: 
     log.say(1, format_args!("`{}` is `{}`", name.to_string_lossy(), program.path));
 
     let max_memory = usize::try_from(u64::from(options.max_memory) << 20).unwrap_or(usize::MAX);
-    let Ready { engine, module, entry, store, modules } = load(&program, &host, &installation, log)?;
+    let Ready { engine, module, entry, store, modules, table } = load(&program, &host, &installation, log)?;
     module.prepare().map_err(|e| RunError::Start(program.name.clone(), e))?;
     wall::raise(module.loads_libraries())?;
     log.say(2, format_args!("confined"));
@@ -125,7 +125,7 @@ fn run(options: &Options, handed: Handed, log: &Arc<Log>, jobs: Jobs, compiler: 
         e @ EngineError::Start(_) => RunError::Start(program.name.clone(), e),
         e => RunError::Module(program.name.clone(), e),
     })?;
-    started.allow_loading(Box::new(SideCode { jobs, engine, store, modules, compiler, log: log.clone() }));
+    started.allow_loading(Box::new(SideCode { jobs, engine, store, modules, table, compiler, log: log.clone() }));
     log.say(2, format_args!("calling `{entry}`"));
     match started.run(entry).map_err(|e| RunError::Module(program.name.clone(), e))? {
         Ending::Exit(status) => {
@@ -191,6 +191,8 @@ struct Ready {
     store: Option<Arc<Store>>,
     /// Which libraries were compiled ahead.
     modules: Modules,
+    /// The program's digest, and the file that says where it has its functions in its table.
+    table: Option<(String, Code)>,
 }
 
 /// Loads the program's code, in order of preference: its snapshot, its compiled code, compiled now.
@@ -209,7 +211,10 @@ fn load(program: &Program, host: &Host, installation: &Installation, log: &Log) 
             }
         };
         match load_compiled(&engine, store, &digest, host, log) {
-            Ok((module, entry)) => return Ok(Ready { engine, module, entry, store: Some(store.clone()), modules }),
+            Ok(Loaded { module, entry, table }) => {
+                let table = table.map(|table| (digest, table));
+                return Ok(Ready { engine, module, entry, store: Some(store.clone()), modules, table });
+            }
             Err(why) => log.say(1, format_args!("no compiled code for `{}`: {why}", program.name)),
         }
     }
@@ -220,7 +225,14 @@ fn load(program: &Program, host: &Host, installation: &Installation, log: &Log) 
     };
     let engine = Engine::new(true).map_err(RunError::Engine)?;
     let module = engine.compile(&bytes).map_err(|e| RunError::Module(program.name.clone(), e))?;
-    Ok(Ready { engine, module, entry: "_start", store, modules })
+    Ok(Ready { engine, module, entry: "_start", store, modules, table: None })
+}
+
+/// A program's code from the store.
+struct Loaded {
+    module: Module,
+    entry: &'static str,
+    table: Option<Code>,
 }
 
 fn load_compiled(
@@ -229,7 +241,7 @@ fn load_compiled(
     digest: &str,
     host: &Host,
     log: &Log,
-) -> Result<(Module, &'static str), String> {
+) -> Result<Loaded, String> {
     let record = store.record(digest).map_err(|e| e.to_string())?;
     if let Some(warm) = &record.warm {
         let usable = if leads_to_cold(&record.rules, &host.args[1..], &host.env) {
@@ -243,7 +255,7 @@ fn load_compiled(
         match module {
             Ok(module) => {
                 log.say(2, format_args!("the snapshot is loaded"));
-                return Ok((module, snapshot::RESUME));
+                return Ok(Loaded { module, entry: snapshot::RESUME, table: record.table });
             }
             Err(why) => log.say(1, format_args!("starting without the snapshot: {why}")),
         }
@@ -253,7 +265,7 @@ fn load_compiled(
     // SAFETY: the store vouches for the bytes, and that only the user and root can change them.
     let module = unsafe { engine.load(file) }.map_err(|e| e.to_string())?;
     log.say(2, format_args!("compiled code is loaded"));
-    Ok((module, "_start"))
+    Ok(Loaded { module, entry: "_start", table: record.table })
 }
 
 /// Opens the mounts that the options ask for, or the default one.

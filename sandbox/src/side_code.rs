@@ -5,14 +5,16 @@
 //! files come from the same store as a program's ([`crate::compiled`]) with the same checks, and a guest's own files are never taken for any. What is
 //! compiled now goes there too, if the installation belongs to this user: the compiler's output for those very bytes, in a bounded number.
 
-use std::io::Read as _;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use crate::compiled::{Identity, Modules, Part, Store, StoreError};
+use crate::compiled::{Code, Identity, Modules, Part, Record, Store, StoreError};
 use crate::compiler::Compiler;
-use crate::engine::{CodeSource, Engine, Library, Module};
+use crate::engine::{CodeSource, Coming, Engine, Library, Module};
 use crate::jobs::Jobs;
-use crate::linking::SideModule;
+use crate::linking::{SideModule, TableIndex};
 use crate::log::Log;
 use crate::vfs::FileStat;
 
@@ -26,6 +28,8 @@ pub struct SideCode {
     pub store: Option<Arc<Store>>,
     /// Which files are known without being read.
     pub modules: Modules,
+    /// The program's digest, and the file that says where it has its functions in its table.
+    pub table: Option<(String, Code)>,
     /// Compiles what was not compiled before.
     pub compiler: Arc<Compiler>,
     /// Says where code came from.
@@ -33,64 +37,115 @@ pub struct SideCode {
 }
 
 impl CodeSource for SideCode {
-    fn known(&mut self, file: &FileStat) -> Option<Library> {
-        let digest = self.modules.digest(Identity::of(file))?.to_owned();
-        let (engine, store, log) = (self.engine.clone(), self.store.clone()?, self.log.clone());
-        let loaded = self.jobs.run(move || known(&engine, &store, &digest).map_err(|why| (why, digest)))?;
-        match loaded {
-            Ok(library) => {
-                log.say(2, format_args!("a library's compiled code is loaded, and the library is not read"));
-                Some(library)
+    fn known(&mut self, file: &OwnedFd, stat: &FileStat) -> Option<Library> {
+        let digest = self.modules.digest(Identity::of(stat))?.to_owned();
+        let store = self.store.clone()?;
+        let (side, record) = match known(&store, &digest) {
+            Ok(known) => known,
+            Err(why) => {
+                self.log.say(1, format_args!("a library that was compiled ahead ({digest}) is read: {why}"));
+                return None;
             }
-            Err((why, digest)) => {
-                log.say(1, format_args!("a library that was compiled ahead ({digest}) is read: {why}"));
-                None
-            }
-        }
+        };
+        let (file, size) = (file.try_clone().ok()?, stat.size);
+        Some(Library {
+            side,
+            code: self.bring(move |bring| match load(&bring.engine, &store, &record, &digest) {
+                Ok(module) => {
+                    bring.log.say(2, format_args!("a library's compiled code is loaded, and the library is not read"));
+                    Ok(module)
+                }
+                Err(why) => {
+                    bring.log.say(1, format_args!("a library that was compiled ahead ({digest}) is read: {why}"));
+                    let wasm = read_again(file, size, &digest).map_err(|why| format!("it can't be read: {why}"))?;
+                    bring.get(&wasm)
+                }
+            }),
+        })
     }
 
-    fn module(&mut self, wasm: Vec<u8>) -> Result<Module, String> {
-        let (engine, store, log) = (self.engine.clone(), self.store.clone(), self.log.clone());
-        let compiler = self.compiler.clone();
-        let lost = || "its code can't be loaded".to_owned();
-        let get = move || get(&engine, store.as_deref(), &compiler, &log, &wasm);
-        self.jobs.run(get).unwrap_or_else(|| Err(lost()))
+    fn code(&mut self, wasm: Vec<u8>) -> Coming {
+        self.bring(move |bring| bring.get(&wasm))
+    }
+
+    fn table_index(&mut self) -> Option<TableIndex> {
+        let (digest, code) = self.table.take()?;
+        let bytes = read(self.store.as_ref()?, &digest, Part::Table, &code);
+        let log = |why: &StoreError| self.log.say(1, format_args!("the program's table is looked through: {why}"));
+        TableIndex::try_from(bytes.inspect_err(log).ok()?).ok()
     }
 }
 
-fn known(engine: &Engine, store: &Store, digest: &str) -> Result<Library, StoreError> {
+impl SideCode {
+    /// Has code brought on the thread that may make it executable, while the guest's does other things.
+    fn bring(&self, job: impl FnOnce(Bring) -> Result<Module, String> + Send + 'static) -> Coming {
+        let (engine, store, compiler) = (self.engine.clone(), self.store.clone(), self.compiler.clone());
+        let bring = Bring { engine, store, compiler, log: self.log.clone() };
+        let promise = self.jobs.start(move || job(bring));
+        Box::new(|| promise.wait().unwrap_or_else(|| Err("its code can't be loaded".to_owned())))
+    }
+}
+
+/// What a job needs.
+struct Bring {
+    engine: Engine,
+    store: Option<Arc<Store>>,
+    compiler: Arc<Compiler>,
+    log: Arc<Log>,
+}
+
+impl Bring {
+    /// The code for these bytes, from the store or compiled.
+    fn get(&self, wasm: &[u8]) -> Result<Module, String> {
+        let (engine, store, log) = (&self.engine, self.store.as_deref(), &self.log);
+        let digest = Store::digest(wasm);
+        let kept = |store: &Store| load(engine, store, &store.record(&digest)?, &digest);
+        match store.ok_or(StoreError::Absent).and_then(kept) {
+            Ok(module) => {
+                log.say(2, format_args!("a library's compiled code is loaded ({digest})"));
+                return Ok(module);
+            }
+            Err(why) => log.say(1, format_args!("compiling a library ({digest}): {why}")),
+        }
+        let code = self.compiler.compile(wasm).map_err(|e| e.to_string())?;
+        // SAFETY: these are the bytes that the compiler gave just now.
+        let module = unsafe { engine.take(&code) }.map_err(|e| e.to_string())?;
+        match store.map(|store| store.keep(&digest, &code)) {
+            Some(Ok(true)) => log.say(2, format_args!("the library's compiled code is kept")),
+            Some(Ok(false)) => log.say(1, format_args!("the library's compiled code is not kept: there are too many")),
+            Some(Err(why)) => log.say(1, format_args!("the library's compiled code is not kept: {why}")),
+            None => {}
+        }
+        Ok(module)
+    }
+}
+
+/// What is known of the library with this digest.
+fn known(store: &Store, digest: &str) -> Result<(SideModule, Record), StoreError> {
     let record = store.record(digest)?;
     let kept = record.side.as_ref().ok_or(StoreError::Absent)?;
-    let mut bytes = Vec::new();
-    let read = store.open_part(digest, Part::Side, kept)?.read_to_end(&mut bytes);
-    read.map_err(|error| StoreError::Io(digest.to_owned(), error))?;
+    let bytes = read(store, digest, Part::Side, kept)?;
     let side = SideModule::from_bytes(&bytes).ok_or_else(|| StoreError::Damaged(digest.to_owned()))?;
-    Ok(Library { side, module: load(engine, store, digest)? })
+    Ok((side, record))
 }
 
-fn get(engine: &Engine, store: Option<&Store>, compiler: &Compiler, log: &Log, wasm: &[u8]) -> Result<Module, String> {
-    let digest = Store::digest(wasm);
-    match store.map_or(Err(StoreError::Absent), |store| load(engine, store, &digest)) {
-        Ok(module) => {
-            log.say(2, format_args!("a library's compiled code is loaded ({digest})"));
-            return Ok(module);
-        }
-        Err(why) => log.say(1, format_args!("compiling a library ({digest}): {why}")),
-    }
-    let code = compiler.compile(wasm).map_err(|e| e.to_string())?;
-    // SAFETY: these are the bytes that the compiler gave just now.
-    let module = unsafe { engine.take(&code) }.map_err(|e| e.to_string())?;
-    match store.map(|store| store.keep(&digest, &code)) {
-        Some(Ok(true)) => log.say(2, format_args!("the library's compiled code is kept")),
-        Some(Ok(false)) => log.say(1, format_args!("the library's compiled code is not kept: there are too many")),
-        Some(Err(why)) => log.say(1, format_args!("the library's compiled code is not kept: {why}")),
-        None => {}
-    }
-    Ok(module)
+fn read(store: &Store, digest: &str, part: Part, code: &Code) -> Result<Vec<u8>, StoreError> {
+    let mut bytes = Vec::new();
+    let read = store.open_part(digest, part, code)?.read_to_end(&mut bytes);
+    read.map(|_| bytes).map_err(|error| StoreError::Io(digest.to_owned(), error))
 }
 
-fn load(engine: &Engine, store: &Store, digest: &str) -> Result<Module, StoreError> {
-    let record = store.record(digest)?;
+/// The bytes of a library of which everything but the code is known already: they must still be those.
+fn read_again(file: OwnedFd, size: u64, digest: &str) -> Result<Vec<u8>, io::Error> {
+    let mut bytes = Vec::new();
+    File::from(file).take(size).read_to_end(&mut bytes)?;
+    if Store::digest(&bytes) != digest {
+        return Err(io::Error::other("it has changed"));
+    }
+    Ok(bytes)
+}
+
+fn load(engine: &Engine, store: &Store, record: &Record, digest: &str) -> Result<Module, StoreError> {
     let code = record.code.as_ref().ok_or(StoreError::Absent)?;
     let file = store.open_part(digest, Part::Code, code)?;
     // SAFETY: the store vouches for the bytes, and that only the user and root can change them.

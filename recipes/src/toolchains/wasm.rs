@@ -7,7 +7,8 @@ use super::{WASM, documentation, links, words};
 
 /// The toolchain of `wasm32-wasi`. `/usr/include/wasm32-wasi` is where Debian's wasi-libc has its headers; `-nostdlibinc` keeps clang
 /// from the image's own `/usr/include`, which is for another machine. What wasi-libc emulates has to be asked for by name. The stack
-/// lies first in memory, so that running out of it traps instead of overwriting data.
+/// lies first in memory, so that running out of it traps instead of overwriting data. Functions lose their names: nothing shows them, and
+/// reading them would take its part of each start.
 pub fn wasm() -> Toolchain {
     Toolchain {
         target: Target(WASM.to_owned()),
@@ -22,7 +23,7 @@ pub fn wasm() -> Toolchain {
              -D_WASI_EMULATED_PROCESS_CLOCKS -D_WASI_EMULATED_MMAN -D_WASI_EMULATED_GETPID",
         ),
         standard: "-std=gnu2x".to_owned(),
-        ldflags: words("-Wl,-z,stack-size=8388608 -Wl,--stack-first -Wl,--strip-debug"),
+        ldflags: words("-Wl,-z,stack-size=8388608 -Wl,--stack-first -Wl,--strip-all -Wl,--keep-section=pynbox.snapshot"),
         libraries: words(
             "-L/sysroot/lib -lsandbox_inner -lwasi-emulated-signal -lwasi-emulated-process-clocks -lwasi-emulated-mman \
              -lwasi-emulated-getpid",
@@ -30,10 +31,11 @@ pub fn wasm() -> Toolchain {
         // Without the second, clang hides every symbol of a WebAssembly object.
         pic: words("-fPIC -fvisibility=default"),
         // The linker itself: clang would add a start file and the C library, which only the program has.
-        // With the feature, addresses of a library's own hidden data are initialised; without it, a start function would do that, which the
+        // A library's own functions are bound to it: their calls are anyway, and each of their addresses would be a symbol to be looked for at
+        // each load. With the feature, addresses of a library's own hidden data are initialised; without it, a start function would do that, which the
         // loader refuses.
         link_shared: words(
-            "wasm-ld-19 --experimental-pic -shared --export-dynamic --unresolved-symbols=import-dynamic --strip-debug \
+            "wasm-ld-19 --experimental-pic -shared -Bsymbolic --export-dynamic --unresolved-symbols=import-dynamic --strip-all \
              --extra-features=extended-const",
         ),
         shared_libraries: Vec::new(),

@@ -13,6 +13,7 @@
 //!
 //! - `DIGEST-ENGINE.cwasm`: the module's code (a program's, a library's); `DIGEST-ENGINE.warm.cwasm`: that of its snapshot;
 //! - `DIGEST-ENGINE.side`: what a library's bytes say ([`crate::linking::SideModule`]), so that loading it need not read them;
+//! - `DIGEST-ENGINE.table`: where a program has its functions in its table ([`crate::linking::TableIndex`]);
 //! - `DIGEST-ENGINE.record`: text, see [`Record`];
 //! - `modules`: text, one line a module file that was compiled: its [`Identity`], digest and guest path, so that neither a start nor the loading of a
 //!   library need hash the module.

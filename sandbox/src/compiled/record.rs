@@ -111,7 +111,7 @@ pub fn leads_to_cold(rules: &[Rule], args: &[Vec<u8>], env: &[Vec<u8>]) -> bool 
 /// What the store knows of one module.
 ///
 /// The text form has one fact a line, the first word saying which: `pynbox-compiled 1`, `code IDENTITY DIGEST`, for a library
-/// `side IDENTITY DIGEST`, and for a snapshot `warm IDENTITY DIGEST`, `root INODE`, the rules, and one line for each path that was seen (its name last; a backslash is doubled, a byte that is not printable ASCII is a backslash and two hexadecimal digits).
+/// `side IDENTITY DIGEST`, for a program `table IDENTITY DIGEST`, and for a snapshot `warm IDENTITY DIGEST`, `root INODE`, the rules, and one line for each path that was seen (its name last; a backslash is doubled, a byte that is not printable ASCII is a backslash and two hexadecimal digits).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     /// The module's code.
@@ -120,6 +120,8 @@ pub struct Record {
     pub warm: Option<Code>,
     /// What a library's bytes say ([`crate::linking::SideModule`]).
     pub side: Option<Code>,
+    /// Where a program has its functions in its table ([`crate::linking::TableIndex`]).
+    pub table: Option<Code>,
     /// When not to use the snapshot.
     pub rules: Vec<Rule>,
     /// What the initialisation saw of the mount at "/".
@@ -137,7 +139,7 @@ impl Record {
     /// The record as text.
     pub fn text(&self) -> String {
         let mut out = format!("{HEADER}\n");
-        for (word, code) in [("code", &self.code), ("warm", &self.warm), ("side", &self.side)] {
+        for (word, code) in [("code", &self.code), ("warm", &self.warm), ("side", &self.side), ("table", &self.table)] {
             if let Some(Code { identity, digest }) = code {
                 let _ = writeln!(out, "{word} {} {digest}", identity.text());
             }
@@ -180,14 +182,15 @@ impl Record {
         let (word, rest) = line.split_once(' ')?;
         let fields = |count| rest.splitn(count, ' ');
         match word {
-            "code" | "warm" | "side" => {
+            "code" | "warm" | "side" | "table" => {
                 let mut words = fields(5);
                 let identity = Identity::parse(&mut words)?;
                 let code = Some(Code { identity, digest: words.next()?.to_owned() });
                 *match word {
                     "code" => &mut self.code,
                     "warm" => &mut self.warm,
-                    _ => &mut self.side,
+                    "side" => &mut self.side,
+                    _ => &mut self.table,
                 } = code;
             }
             "absent" => {
@@ -264,6 +267,7 @@ mod tests {
             code: Some(Code { identity, digest: "ab".into() }),
             warm: Some(Code { identity, digest: "cd".into() }),
             side: Some(Code { identity, digest: "ef".into() }),
+            table: Some(Code { identity, digest: "01".into() }),
             rules: vec![Rule::ColdEnv("PYTHON".into()), Rule::ColdArg("-E".into()), Rule::EndArg("-c".into())],
             seen: BTreeMap::from([
                 (GuestPath::root(), Seen::Directory { ino: 1, mode: 0o40755 }),

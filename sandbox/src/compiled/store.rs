@@ -30,6 +30,8 @@ pub enum Part {
     Snapshot,
     /// What a library's bytes say.
     Side,
+    /// Where a program has its functions in its table.
+    Table,
 }
 
 impl Part {
@@ -38,6 +40,7 @@ impl Part {
             Self::Code => "cwasm",
             Self::Snapshot => "warm.cwasm",
             Self::Side => "side",
+            Self::Table => "table",
         }
     }
 }

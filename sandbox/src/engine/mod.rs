@@ -6,9 +6,12 @@ mod snapshot;
 mod wasmtime;
 
 pub use self::wasmtime::{Engine, Module, Started, THREAD_STACK};
+pub use dl::TABLE;
 pub use snapshot::Frozen;
 
-use crate::linking::SideModule;
+use std::os::fd::OwnedFd;
+
+use crate::linking::{SideModule, TableIndex};
 use crate::vfs::FileStat;
 
 /// A side module: its code, and what its bytes say.
@@ -16,20 +19,22 @@ pub struct Library {
     /// What the bytes say.
     pub side: SideModule,
     /// The code.
-    pub module: Module,
+    pub code: Coming,
 }
 
-/// Where the code of a side module comes from: compiled before, or now.
-pub trait CodeSource {
-    /// The side module in the file that looks so, if that is known without reading the file.
-    fn known(&mut self, file: &FileStat) -> Option<Library>;
+/// Code that is being brought, perhaps by another thread: waits for it, and gives it or says in words why there is none.
+pub type Coming = Box<dyn FnOnce() -> Result<Module, String>>;
 
-    /// The code for these bytes, for the engine that runs the guest.
-    ///
-    /// # Errors
-    ///
-    /// Why there is none, in words.
-    fn module(&mut self, wasm: Vec<u8>) -> Result<Module, String>;
+/// Where the code of a side module comes from: compiled before, or now. All is for the engine that runs the guest.
+pub trait CodeSource {
+    /// The side module in this file, which looks so, if that is known without reading the file.
+    fn known(&mut self, file: &OwnedFd, stat: &FileStat) -> Option<Library>;
+
+    /// The code for these bytes.
+    fn code(&mut self, wasm: Vec<u8>) -> Coming;
+
+    /// Where the program has its functions in its table, if that is known.
+    fn table_index(&mut self) -> Option<TableIndex>;
 }
 
 /// How a guest's run ended.

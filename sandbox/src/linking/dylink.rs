@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
+use super::table_index::{Placed, TableIndex, functions_of};
 use wasmparser::{
     BinaryReaderError, ConstExpr, DataKind, Dylink0Subsection, ElementKind, ExternalKind, Imports, KnownCustom,
     Operator, Parser, Payload, RefType, SymbolFlags, TypeRef, ValType,
@@ -27,7 +28,7 @@ const TYPES_MAX: u32 = 50_000;
 /// Largest alignment, as a power of two: a page of memory.
 const ALIGNMENT_MAX: u32 = 16;
 /// Says how [`SideModule::to_bytes`] writes: a number for each change of the types.
-const FORM: u8 = 1;
+const FORM: u8 = 2;
 /// Most entries of the table that one module may ask for.
 const TABLE_MAX: u32 = 1 << 20;
 
@@ -63,6 +64,16 @@ pub enum Import {
     Host(String, String),
 }
 
+impl Import {
+    /// The name that it is imported by, for those that have one of their own; else nothing.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::GotMemory(name) | Self::GotFunction(name) | Self::Function(name) | Self::Host(_, name) => name,
+            _ => "",
+        }
+    }
+}
+
 /// What the bytes of a side module say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SideModule {
@@ -84,6 +95,10 @@ pub struct SideModule {
     pub relocates: bool,
     /// Whether there are constructors, called by `__wasm_call_ctors`.
     pub constructs: bool,
+    /// Where the module's part of the table has its exported functions.
+    pub entries: TableIndex,
+    /// Whether it exports a function of another module, or has one in its part of the table: no linker does.
+    pub shares: bool,
 }
 
 /// Why bytes are no side module that is loaded.
@@ -133,7 +148,7 @@ impl SideModule {
         for payload in payloads {
             reader.payload(payload?)?;
         }
-        Ok(reader.module)
+        Ok(reader.finish())
     }
 
     /// What was read, as bytes for [`SideModule::from_bytes`].
@@ -166,6 +181,10 @@ struct Reader {
     globals: u32,
     memory_base: Option<u32>,
     table_base: Option<u32>,
+    /// How many functions are imported; those that are exported, by name and number; and those that are in the module's part of the table.
+    imported: u32,
+    exported: Vec<(String, u32)>,
+    placed: Placed,
 }
 
 fn limit(what: &'static str, count: impl Into<u64>, most: impl Into<u64>) -> Result<(), SideError> {
@@ -174,6 +193,13 @@ fn limit(what: &'static str, count: impl Into<u64>, most: impl Into<u64>) -> Res
 }
 
 impl Reader {
+    fn finish(mut self) -> SideModule {
+        let own = |(_, function): &(String, u32)| *function >= self.imported;
+        self.module.shares = self.placed.any_below(self.imported) || !self.exported.iter().all(own);
+        self.module.entries = self.placed.index(self.exported.iter().map(|(name, function)| (name.as_str(), *function)));
+        self.module
+    }
+
     fn dylink(&mut self, section: wasmparser::Dylink0SectionReader<'_>) -> Result<(), SideError> {
         for part in section {
             match part? {
@@ -230,6 +256,7 @@ impl Reader {
                     };
                     let known = self.import(import.module, import.name, import.ty)?;
                     self.module.imports.push(known);
+                    self.imported += u32::from(matches!(import.ty, TypeRef::Func(_) | TypeRef::FuncExact(_)));
                     limit("imports", self.module.imports.len() as u64, IMPORTS_MAX)?;
                 }
             }
@@ -249,6 +276,9 @@ impl Reader {
                 for export in section {
                     let export = export?;
                     let function = export.kind == ExternalKind::Func;
+                    if function {
+                        self.exported.push((export.name.to_owned(), export.index));
+                    }
                     self.module.relocates |= function && export.name == "__wasm_apply_data_relocs";
                     self.module.constructs |= function && export.name == "__wasm_call_ctors";
                 }
@@ -257,15 +287,16 @@ impl Reader {
                 limit("element segments", section.count(), SEGMENTS_MAX)?;
                 for element in section {
                     let element = element?;
-                    let count = match element.items {
+                    let count = match &element.items {
                         wasmparser::ElementItems::Functions(items) => items.count(),
                         wasmparser::ElementItems::Expressions(_, items) => items.count(),
                     };
                     // Those that are not active are kept for as long as the module is.
                     self.items("entries of an element segment", count, TABLE_MAX)?;
                     if let ElementKind::Active { offset_expr, .. } = element.kind {
-                        within(&offset_expr, self.table_base, count.into(), self.module.table.size)
+                        let start = within(&offset_expr, self.table_base, count.into(), self.module.table.size)
                             .ok_or(SideError::Forbidden("fills table entries outside its own"))?;
+                        self.placed.add(start, functions_of(element.items)?);
                     }
                 }
             }
@@ -338,8 +369,8 @@ impl Reader {
     }
 }
 
-/// Whether `length` from the offset lies in the module's area: the offset is the base, or the base and a constant.
-fn within(offset: &ConstExpr<'_>, base: Option<u32>, length: u64, size: u32) -> Option<()> {
+/// Where in the module's area the offset lies, if `length` from there does too: the offset is the base, or the base and a constant.
+fn within(offset: &ConstExpr<'_>, base: Option<u32>, length: u64, size: u32) -> Option<u32> {
     let mut operators = offset.get_operators_reader();
     let (mut saw_base, mut constant) = (false, 0);
     loop {
@@ -351,5 +382,6 @@ fn within(offset: &ConstExpr<'_>, base: Option<u32>, length: u64, size: u32) -> 
             _ => return None,
         }
     }
-    (length == 0 || (saw_base && constant + length <= u64::from(size))).then_some(())
+    let fits = length == 0 || (saw_base && constant + length <= u64::from(size));
+    u32::try_from(constant).ok().filter(|_| fits)
 }

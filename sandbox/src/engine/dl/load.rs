@@ -1,7 +1,8 @@
 //! Loading one module with all that it needs.
 //!
-//! First a [`Plan`] is made: files read, code compiled, every symbol found, every type compared. It changes nothing that the guest sees. Then memory and table
-//! entries are taken, instances made and cells filled; if that fails, everything is given back. Then the modules' own code runs.
+//! First a [`Plan`] is made: files read, and the program's symbols found. It changes nothing that the guest sees. Then memory and table entries are
+//! taken; until here, another thread brings the code. All other symbols are found, instances made, which compares all types, and cells filled; if
+//! anything of this fails, everything is given back. Then the modules' own code runs.
 
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -13,7 +14,7 @@ use wasmtime::{
 use super::scope::{breadth_first, is_reserved, symbol_of};
 use super::slots::lacking;
 use super::{Context, Dl, Failure, LOADS_MAX, Loaded, PROGRAM, Stop, Symbol, dl, slots, words};
-use crate::engine::Library;
+use crate::engine::{Coming, Library};
 use crate::engine::wasmtime::{Guest, host_function};
 use crate::linking::{Import, SideModule, candidates};
 use crate::vfs::{Errno, FileStat};
@@ -32,26 +33,34 @@ struct Pending {
     device: u64,
     inode: u64,
     side: SideModule,
-    code: wasmtime::Module,
+    /// Its code, on its way; then there.
+    coming: Option<Coming>,
+    code: Option<wasmtime::Module>,
     needed: Vec<u32>,
-    targets: Vec<Target>,
+    targets: Vec<Option<Target>>,
 }
 
-/// What an import will be given.
+/// What an import will be given; nothing if it is weak, and nowhere.
 enum Target {
     Memory,
     Table,
     StackPointer,
     MemoryBase,
     TableBase,
-    /// A cell for an address; the symbol is looked for again when it exists.
-    Got(String, Wanted),
-    /// There already.
-    Function(Func),
-    /// Of a module of this plan.
-    Later(u32, String),
-    /// Weak, and nowhere.
-    Missing(String),
+    /// A cell for the address of what was found.
+    Cell(Found),
+    Function(Found),
+}
+
+/// Where a symbol was found.
+#[derive(Clone, Copy)]
+enum Found {
+    /// A function of a module that is there.
+    Function(u32, Func),
+    /// A datum of one that is there.
+    Data(u32),
+    /// Of a module of this plan: its handle.
+    Later(u32),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -86,7 +95,7 @@ pub(super) fn load(store: &mut Context<'_>, path: &[u8], global: bool, no_load: 
     if plan.root >= first {
         plan.add_needed(store)?;
         for index in 0..plan.pending.len() {
-            plan.resolve(store, index)?;
+            plan.resolve_in_program(store, index)?;
         }
         plan.link(store)?;
     }
@@ -106,7 +115,7 @@ pub(super) fn load(store: &mut Context<'_>, path: &[u8], global: bool, no_load: 
     Ok(root)
 }
 
-/// Gets what is in a file, within the limits of a guest: known from before, or read, and compiled if need be.
+/// Gets what is in a file, within the limits of a guest: known from before, or read; its code is on its way then, and compiled if need be.
 fn get(dl: &mut Dl, file: &OwnedFd, stat: &FileStat) -> Result<Library, (Errno, String)> {
     if dl.loads >= LOADS_MAX {
         return Err((Errno::NOMEM, format!("more than {LOADS_MAX} libraries were loaded")));
@@ -117,7 +126,7 @@ fn get(dl: &mut Dl, file: &OwnedFd, stat: &FileStat) -> Result<Library, (Errno, 
     }
     dl.loads += 1;
     let source = dl.source.as_mut().ok_or_else(|| (Errno::NOSYS, "nothing is loaded here".to_owned()))?;
-    if let Some(library) = source.known(stat) {
+    if let Some(library) = source.known(file, stat) {
         dl.weigh(&library.side)?;
         dl.bytes += stat.size;
         return Ok(library);
@@ -137,8 +146,7 @@ fn get(dl: &mut Dl, file: &OwnedFd, stat: &FileStat) -> Result<Library, (Errno, 
     dl.weigh(&side)?;
     dl.bytes += bytes.len() as u64;
     let source = dl.source.as_mut().ok_or_else(|| (Errno::NOSYS, "nothing is loaded here".to_owned()))?;
-    let module = source.module(bytes).map_err(|why| (Errno::NOEXEC, why))?;
-    Ok(Library { side, module })
+    Ok(Library { side, code: source.code(bytes) })
 }
 
 impl Dl {
@@ -187,10 +195,19 @@ impl Plan {
             return Ok(None);
         }
         let refused = |(errno, why): (Errno, String)| Failure::new(errno, format!("`{name}`: {why}"));
-        let Library { side, module } = get(dl, &file, &FileStat::from(stat)).map_err(refused)?;
-        let (needed, targets) = (Vec::new(), Vec::new());
-        let code = module.module;
-        self.pending.push(Pending { name, path: path.to_vec(), file, device, inode, side, code, needed, targets });
+        let Library { side, code } = get(dl, &file, &FileStat::from(stat)).map_err(refused)?;
+        self.pending.push(Pending {
+            name,
+            path: path.to_vec(),
+            file,
+            device,
+            inode,
+            side,
+            coming: Some(code),
+            code: None,
+            needed: Vec::new(),
+            targets: Vec::new(),
+        });
         Ok(Some(self.handle(self.pending.len() - 1)))
     }
 
@@ -234,74 +251,85 @@ impl Plan {
         all
     }
 
-    /// Finds a symbol of the wanted kind; of one in this plan, the type alone.
+    /// Finds a symbol of the wanted kind.
     fn find(&self, store: &mut Context<'_>, scope: &[u32], name: &str, wanted: Wanted) -> Option<Found> {
         if is_reserved(name) {
             return None;
         }
         scope.iter().find_map(|&handle| match self.pending(handle) {
-            Some(pending) => match (pending.code.get_export(name)?, wanted) {
-                (ExternType::Func(ty), Wanted::Function) => Some(Found::Later(handle, ty)),
+            Some(pending) => match (pending.code.as_ref()?.get_export(name)?, wanted) {
+                (ExternType::Func(_), Wanted::Function) => Some(Found::Later(handle)),
                 (ExternType::Global(ty), Wanted::Data)
                     if ty.mutability() == Mutability::Const && ty.content().is_i32() =>
                 {
-                    Some(Found::Data)
+                    Some(Found::Later(handle))
                 }
                 _ => None,
             },
             None => match (symbol_of(store, handle, name)?, wanted) {
-                (Symbol::Function(function), Wanted::Function) => Some(Found::Function(function)),
-                (Symbol::Data(_), Wanted::Data) => Some(Found::Data),
+                (Symbol::Function(function), Wanted::Function) => Some(Found::Function(handle, function)),
+                (Symbol::Data(address), Wanted::Data) => Some(Found::Data(address)),
                 _ => None,
             },
         })
     }
 
-    /// Decides what each import of a module will be given.
-    fn resolve(&mut self, store: &mut Context<'_>, index: usize) -> Result<(), Failure> {
-        let scope = self.scope(store, self.handle(index));
+    /// Decides what the imports of a module will be given that are the loader's or the program's, which is most of them: its code need not be there
+    /// for that.
+    fn resolve_in_program(&mut self, store: &mut Context<'_>, index: usize) -> Result<(), Failure> {
         let this = &self.pending[index];
-        let types: Vec<ExternType> = this.code.imports().map(|i| i.ty()).collect();
-        let refused = |errno, why: String| Failure::new(errno, format!("`{}`: {why}", this.name));
-        let undefined = |name: &str| refused(Errno::NOEXEC, format!("undefined symbol `{name}`"));
-        let mut targets = Vec::with_capacity(types.len());
-        for (import, ty) in this.side.imports.iter().zip(types) {
+        let mut targets = Vec::with_capacity(this.side.imports.len());
+        for import in &this.side.imports {
             targets.push(match import {
-                Import::Memory => Target::Memory,
-                Import::Table => Target::Table,
-                Import::StackPointer => Target::StackPointer,
-                Import::MemoryBase => Target::MemoryBase,
-                Import::TableBase => Target::TableBase,
-                Import::GotMemory(name) | Import::GotFunction(name) => {
-                    let function = matches!(import, Import::GotFunction(_));
-                    let wanted = if function { Wanted::Function } else { Wanted::Data };
-                    if !this.side.is_weak(name) && self.find(store, &scope, name, wanted).is_none() {
-                        return Err(undefined(name));
-                    }
-                    Target::Got(name.clone(), wanted)
-                }
+                Import::Memory => Some(Target::Memory),
+                Import::Table => Some(Target::Table),
+                Import::StackPointer => Some(Target::StackPointer),
+                Import::MemoryBase => Some(Target::MemoryBase),
+                Import::TableBase => Some(Target::TableBase),
+                Import::GotMemory(name) => self.find(store, &[PROGRAM], name, Wanted::Data).map(Target::Cell),
+                Import::GotFunction(name) => self.find(store, &[PROGRAM], name, Wanted::Function).map(Target::Cell),
+                Import::Function(name) => self.find(store, &[PROGRAM], name, Wanted::Function).map(Target::Function),
                 Import::Host(module, name) => {
-                    let function = host_function(&mut *store, module, name).ok_or_else(|| {
-                        refused(Errno::NOEXEC, format!("it imports `{module}.{name}`, which nothing provides"))
-                    })?;
-                    check_type(&function.ty(&*store), &ty)
-                        .map_err(|why| refused(Errno::NOEXEC, format!("`{name}` {why}")))?;
-                    Target::Function(function)
-                }
-                Import::Function(name) => {
-                    let (target, provided) = match self.find(store, &scope, name, Wanted::Function) {
-                        Some(Found::Function(function)) => (Target::Function(function), Some(function.ty(&*store))),
-                        Some(Found::Later(handle, ty)) => (Target::Later(handle, name.clone()), Some(ty)),
-                        _ if this.side.is_weak(name) => (Target::Missing(name.clone()), None),
-                        _ => return Err(undefined(name)),
-                    };
-                    if let Some(provided) = provided {
-                        check_type(&provided, &ty)
-                            .map_err(|why| refused(Errno::NOEXEC, format!("function `{name}` {why}")))?;
-                    }
-                    target
+                    let function = host_function(&mut *store, module, name);
+                    let why = || format!("`{}`: it imports `{module}.{name}`, which nothing provides", this.name);
+                    let function = function.ok_or_else(|| Failure::new(Errno::NOEXEC, why()))?;
+                    Some(Target::Function(Found::Function(PROGRAM, function)))
                 }
             });
+        }
+        self.pending[index].targets = targets;
+        Ok(())
+    }
+
+    /// Waits for the code of all modules.
+    fn receive(&mut self) -> Result<(), Failure> {
+        for pending in &mut self.pending {
+            if let Some(coming) = pending.coming.take() {
+                let refused = |why: String| Failure::new(Errno::NOEXEC, format!("`{}`: {why}", pending.name));
+                pending.code = Some(coming().map_err(refused)?.module);
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides what the other imports of a module will be given.
+    fn resolve(&mut self, store: &mut Context<'_>, index: usize) -> Result<(), Failure> {
+        let scope = self.scope(store, self.handle(index));
+        let mut targets = std::mem::take(&mut self.pending[index].targets);
+        let this = &self.pending[index];
+        for (target, import) in targets.iter_mut().zip(&this.side.imports).filter(|(target, _)| target.is_none()) {
+            let wanted = if matches!(import, Import::GotMemory(_)) { Wanted::Data } else { Wanted::Function };
+            // The program has been asked.
+            let found = self.find(store, &scope[1..], import.name(), wanted);
+            *target = match (import, found) {
+                (Import::Function(_), Some(found)) => Some(Target::Function(found)),
+                (_, Some(found)) => Some(Target::Cell(found)),
+                (_, None) if this.side.is_weak(import.name()) => None,
+                (_, None) => {
+                    let why = format!("`{}`: undefined symbol `{}`", this.name, import.name());
+                    return Err(Failure::new(Errno::NOEXEC, why));
+                }
+            };
         }
         self.pending[index].targets = targets;
         Ok(())
@@ -333,7 +361,7 @@ impl Plan {
         order
     }
 
-    /// Makes the instances. Afterwards the modules are registered, but none of their code has run.
+    /// Takes room and makes the instances. Afterwards the modules are registered, but none of their code has run.
     fn link(&mut self, store: &mut Context<'_>) -> Result<(), Stop> {
         let program = Program::of(store)?;
         let mut rooms = vec![Room::default(); self.pending.len()];
@@ -364,44 +392,56 @@ impl Plan {
             let table = pending.side.table;
             room.table_base = slots::allocate(store, table.size, table.alignment)?;
         }
+        // As late as can be.
+        self.receive()?;
+        for index in 0..self.pending.len() {
+            self.resolve(store, index)?;
+        }
         let mut instances: Vec<Option<Instance>> = vec![None; self.pending.len()];
         let mut cells = Vec::new();
         let mut late = Vec::new();
         for index in self.order() {
             let pending = &self.pending[index];
+            let room = rooms[index];
             let mut imports = Vec::with_capacity(pending.targets.len());
-            for (target, import) in pending.targets.iter().zip(pending.code.imports()) {
+            for (position, (target, import)) in pending.targets.iter().zip(&pending.side.imports).enumerate() {
                 imports.push(match target {
-                    Target::Memory => program.memory.into(),
-                    Target::Table => program.table.into(),
-                    Target::StackPointer => program.stack_pointer.into(),
-                    Target::MemoryBase => cell(store, Mutability::Const, rooms[index].memory_base)?.into(),
-                    Target::TableBase => cell(store, Mutability::Const, rooms[index].table_base)?.into(),
-                    Target::Got(name, wanted) => {
+                    Some(Target::Memory) => program.memory.into(),
+                    Some(Target::Table) => program.table.into(),
+                    Some(Target::StackPointer) => program.stack_pointer.into(),
+                    Some(Target::MemoryBase) => cell(store, Mutability::Const, room.memory_base)?.into(),
+                    Some(Target::TableBase) => cell(store, Mutability::Const, room.table_base)?.into(),
+                    Some(Target::Cell(found)) => {
                         let cell = cell(store, Mutability::Var, 0)?;
-                        cells.push((self.handle(index), cell, name.clone(), *wanted));
+                        cells.push((cell, import, *found));
                         cell.into()
                     }
-                    Target::Function(function) => Extern::Func(*function),
-                    Target::Later(handle, name) => {
+                    Some(Target::Function(Found::Function(_, function))) => Extern::Func(*function),
+                    Some(Target::Function(Found::Later(handle))) => {
                         let instance = instances[(handle - self.first) as usize];
-                        match instance.and_then(|i| i.get_func(&mut *store, name)) {
+                        match instance.and_then(|i| i.get_func(&mut *store, import.name())) {
                             Some(function) => function.into(),
                             None => {
                                 let number = dl(store).late.len();
                                 dl(store).late.push(None);
-                                late.push((number, *handle, name.clone()));
-                                forward(store, import.ty().unwrap_func().clone(), number).into()
+                                let ty = pending.function_type(position)?;
+                                late.push(Late { number, index, import, handle: *handle, ty: ty.clone() });
+                                forward(store, ty, number).into()
                             }
                         }
                     }
-                    Target::Missing(name) => missing(store, import.ty().unwrap_func().clone(), name.clone()).into(),
+                    None if matches!(import, Import::Function(_)) => {
+                        missing(store, pending.function_type(position)?, import.name().to_owned()).into()
+                    }
+                    // A cell for the address of a symbol that is missing.
+                    None | Some(Target::Function(Found::Data(_))) => cell(store, Mutability::Var, 0)?.into(),
                 });
             }
-            let failed =
-                |e: wasmtime::Error| Failure::new(Errno::NOEXEC, format!("`{}` can't be linked: {e:#}", pending.name));
-            instances[index] = Some(Instance::new(&mut *store, &pending.code, &imports).map_err(failed)?);
-            slots::note(store, rooms[index].table_base, pending.side.table.size);
+            let instance = Instance::new(&mut *store, pending.code()?, &imports);
+            instances[index] = Some(instance.map_err(|e| pending.refused(store, &imports, &e))?);
+            if pending.side.shares {
+                slots::share(store, room.table_base, pending.side.table.size)?;
+            }
         }
         for (index, (instance, room)) in instances.into_iter().zip(&*rooms).enumerate() {
             let pending = &self.pending[index];
@@ -409,6 +449,8 @@ impl Plan {
                 name: pending.name.clone(),
                 instance: instance.ok_or(Errno::IO)?,
                 memory_base: room.memory_base,
+                table_base: room.table_base,
+                entries: pending.side.entries.clone(),
                 needed: pending.needed.clone(),
                 opened: 0,
                 device: pending.device,
@@ -417,31 +459,24 @@ impl Plan {
             };
             dl(store).modules.push(loaded);
         }
-        for (number, handle, name) in late {
-            if let Some(Symbol::Function(function)) = symbol_of(store, handle, &name) {
+        for Late { number, index, import, handle, ty } in late {
+            if let Some(Symbol::Function(function)) = symbol_of(store, handle, import.name()) {
+                if !function.ty(&*store).matches(&ty) {
+                    return Err(self.pending[index].mistyped(import.name()).into());
+                }
                 dl(store).late[number] = Some(function);
             }
         }
-        self.fill(store, cells)
-    }
-
-    /// Fills the cells with addresses.
-    fn fill(&self, store: &mut Context<'_>, cells: Vec<(u32, Global, String, Wanted)>) -> Result<(), Stop> {
-        let mut scope = (0, Vec::new());
-        for (handle, cell, name, wanted) in cells {
-            if scope.0 != handle {
-                scope = (handle, self.scope(store, handle));
-            }
-            let found = scope.1.iter().find_map(|&h| match (symbol_of(store, h, &name)?, wanted) {
-                (symbol @ Symbol::Function(_), Wanted::Function) | (symbol @ Symbol::Data(_), Wanted::Data) => {
-                    Some(symbol)
-                }
-                _ => None,
-            });
+        for (cell, import, found) in cells {
+            let found = match found {
+                Found::Later(handle) => (handle, symbol_of(store, handle, import.name())),
+                Found::Function(handle, function) => (handle, Some(Symbol::Function(function))),
+                Found::Data(address) => (PROGRAM, Some(Symbol::Data(address))),
+            };
             let address = match found {
-                Some(Symbol::Function(function)) => slots::of(store, function)?,
-                Some(Symbol::Data(address)) => address,
-                None => 0,
+                (handle, Some(Symbol::Function(function))) => slots::of(store, handle, import.name(), function)?,
+                (_, Some(Symbol::Data(address))) => address,
+                (_, None) => 0,
             };
             cell.set(&mut *store, Val::I32(address.cast_signed()))?;
         }
@@ -470,16 +505,46 @@ impl Plan {
     }
 }
 
-enum Found {
-    Function(Func),
-    Later(u32, FuncType),
-    Data,
+/// A function that a module of a circle gets before it exists.
+struct Late<'a> {
+    /// Which of [`Dl::late`].
+    number: usize,
+    /// Who gets it, and as what.
+    index: usize,
+    import: &'a Import,
+    ty: FuncType,
+    /// Whose it is.
+    handle: u32,
 }
 
-fn check_type(provided: &FuncType, wanted: &ExternType) -> Result<(), String> {
-    match wanted {
-        ExternType::Func(wanted) if provided.matches(wanted) => Ok(()),
-        _ => Err("has another type than the library expects; compile both with the same declarations".to_owned()),
+impl Pending {
+    /// Its code, which [`Plan::receive`] has waited for.
+    fn code(&self) -> Result<&wasmtime::Module, Failure> {
+        self.code.as_ref().ok_or_else(|| Failure::new(Errno::IO, format!("`{}`: its code is not there", self.name)))
+    }
+
+    /// The type that the import at this position has, which is a function.
+    fn function_type(&self, position: usize) -> Result<FuncType, Failure> {
+        let ty = self.code()?.imports().nth(position).and_then(|import| import.ty().func().cloned());
+        ty.ok_or_else(|| Failure::new(Errno::NOEXEC, format!("`{}` is not what it was read as", self.name)))
+    }
+
+    /// Why the engine does not take what a module is given: most often a function has another type than the module declares.
+    fn refused(&self, store: &mut Context<'_>, given: &[Extern], error: &wasmtime::Error) -> Failure {
+        let types = self.code.iter().flat_map(|code| code.imports());
+        for (import, (wanted, given)) in self.side.imports.iter().zip(types.zip(given)) {
+            if let (ExternType::Func(wanted), Extern::Func(given)) = (wanted.ty(), given)
+                && !given.ty(&*store).matches(&wanted)
+            {
+                return self.mistyped(import.name());
+            }
+        }
+        Failure::new(Errno::NOEXEC, format!("`{}` can't be linked: {error:#}", self.name))
+    }
+
+    fn mistyped(&self, function: &str) -> Failure {
+        let why = "has another type than the library expects; compile both with the same declarations";
+        Failure::new(Errno::NOEXEC, format!("`{}`: function `{function}` {why}", self.name))
     }
 }
 

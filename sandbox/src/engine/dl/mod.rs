@@ -29,8 +29,10 @@ use wasmtime::{AsContextMut, Caller, Func, FuncType, Instance, StoreContextMut, 
 use super::CodeSource;
 use super::wasmtime::Guest;
 use crate::abi::{Memory, types};
+use crate::linking::TableIndex;
 use crate::vfs::Errno;
 use slots::Slots;
+pub use slots::TABLE;
 
 /// Most side modules that one guest may load, attempts included.
 pub(super) const LOADS_MAX: usize = 1000;
@@ -72,6 +74,9 @@ struct Loaded {
     name: String,
     instance: Instance,
     memory_base: u32,
+    table_base: u32,
+    /// Where its part of the table has its functions.
+    entries: TableIndex,
     needed: Vec<u32>,
     /// How often it was opened by the guest.
     opened: u32,

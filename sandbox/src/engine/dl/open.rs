@@ -46,7 +46,7 @@ pub(super) fn symbol(store: &mut Context<'_>, raw: &[u32]) -> Outcome {
     for other in dl(store).closure(handle) {
         let address = match symbol_of(store, other, &name) {
             Some(Symbol::Data(address)) => address,
-            Some(Symbol::Function(function)) => slots::of(store, function)?,
+            Some(Symbol::Function(function)) => slots::of(store, other, &name, function)?,
             None => continue,
         };
         return Ok(memory(store, |m| m.write_u32(out, address))?);

@@ -5,7 +5,11 @@ use std::collections::HashMap;
 use wasmtime::{Func, Ref, Table};
 
 use super::{Context, Dl, Failure, dl};
+use crate::linking::TableIndex;
 use crate::vfs::Errno;
+
+/// The name that programs export their table under.
+pub const TABLE: &str = "__indirect_function_table";
 
 /// Entries that the table is scanned to for functions of the program: one that is larger is not a linker's.
 const SCAN_MAX: u64 = 1_000_000;
@@ -17,12 +21,15 @@ pub(super) struct Slots {
     known: HashMap<usize, u32>,
     /// Ranges that nobody has: start and length.
     free: Vec<(u32, u32)>,
+    /// Where the program's functions are, if that is known without looking at each entry; not yet asked for.
+    index: Option<Option<TableIndex>>,
+    /// Whether each entry was looked at.
     scanned: bool,
 }
 
 pub(super) fn table(store: &mut Context<'_>) -> Result<Table, Failure> {
     let program = dl(store).program;
-    program.get_table(store, "__indirect_function_table").ok_or_else(|| lacking("__indirect_function_table"))
+    program.get_table(store, TABLE).ok_or_else(|| lacking(TABLE))
 }
 
 /// The program lacks what loading needs.
@@ -106,23 +113,51 @@ pub(super) fn set(store: &mut Context<'_>, slot: u32, function: Func) -> Result<
 }
 
 /// Notes which functions are in these entries, unless they have one already.
-pub(super) fn note(store: &mut Context<'_>, base: u32, size: u32) {
-    for slot in base..base.saturating_add(size) {
-        if let Some(function) = get(store, slot) {
+fn note(store: &mut Context<'_>, table: Table, entries: std::ops::Range<u32>) {
+    for slot in entries {
+        if let Some(Ref::Func(Some(function))) = table.get(&mut *store, slot.into()) {
             let key = function.to_raw(&mut *store) as usize;
             dl(store).slots.known.entry(key).or_insert(slot);
         }
     }
 }
 
-/// The entry of a function: the one that it has, or a new one.
-pub(super) fn of(store: &mut Context<'_>, function: Func) -> Result<u32, Failure> {
-    if !dl(store).slots.scanned {
-        dl(store).slots.scanned = true;
-        let size = table(store)?.size(&*store).min(SCAN_MAX);
-        note(store, 0, u32::try_from(size).unwrap_or(0));
+/// Notes which functions are in the whole table, once.
+fn scan(store: &mut Context<'_>) -> Result<(), Failure> {
+    if !std::mem::replace(&mut dl(store).slots.scanned, true) {
+        let table = table(store)?;
+        let size = table.size(&*store).min(SCAN_MAX);
+        note(store, table, 0..u32::try_from(size).unwrap_or(0));
     }
+    Ok(())
+}
+
+/// Takes note of a module whose functions may have entries already, in its own part of the table or in another's.
+pub(super) fn share(store: &mut Context<'_>, base: u32, size: u32) -> Result<(), Failure> {
+    scan(store)?;
+    let table = table(store)?;
+    note(store, table, base..base.saturating_add(size));
+    Ok(())
+}
+
+/// The entry of the function that a module exports under this name: the one that it has, or a new one.
+pub(super) fn of(store: &mut Context<'_>, module: u32, name: &str, function: Func) -> Result<u32, Failure> {
     let key = function.to_raw(&mut *store) as usize;
+    if let Some(&slot) = dl(store).slots.known.get(&key) {
+        return Ok(slot);
+    }
+    let entry = match dl(store).module(module) {
+        Some(module) => module.entries.entry(name).map(|entry| module.table_base.saturating_add(entry)),
+        None => program_entry(store, name)?,
+    };
+    if let Some(slot) = entry {
+        if get(store, slot).is_some_and(|there| there.to_raw(&mut *store) as usize == key) {
+            dl(store).slots.known.insert(key, slot);
+            return Ok(slot);
+        }
+        // Somebody has changed the table.
+        scan(store)?;
+    }
     if let Some(&slot) = dl(store).slots.known.get(&key) {
         return Ok(slot);
     }
@@ -130,4 +165,14 @@ pub(super) fn of(store: &mut Context<'_>, function: Func) -> Result<u32, Failure
     set(store, slot, function)?;
     dl(store).slots.known.insert(key, slot);
     Ok(slot)
+}
+
+/// Where the program has the function that it exports under this name, as far as that is known; if nothing is, each entry is looked at.
+fn program_entry(store: &mut Context<'_>, name: &str) -> Result<Option<u32>, Failure> {
+    let Dl { source, slots, .. } = dl(store);
+    let index = slots.index.get_or_insert_with(|| source.as_mut().and_then(|source| source.table_index()));
+    match index {
+        Some(index) => Ok(index.entry(name)),
+        None => scan(store).map(|()| None),
+    }
 }
