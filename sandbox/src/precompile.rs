@@ -141,7 +141,7 @@ fn one(installation: &Installation, compiler: &Compiler, path: &[u8], log: &Log)
     if let Ok(side) = SideModule::parse(&wasm) {
         record.side = Some(store.write_part(&digest, Part::Side, &side.to_bytes()).map_err(kept)?);
     }
-    if let Ok(index) = TableIndex::of(&wasm, TABLE)
+    if let Ok(Some(index)) = TableIndex::of(&wasm, TABLE)
         && record.side.is_none()
     {
         record.table = Some(store.write_part(&digest, Part::Table, index.as_bytes()).map_err(kept)?);

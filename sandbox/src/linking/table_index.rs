@@ -58,12 +58,12 @@ impl TryFrom<Vec<u8>> for TableIndex {
 }
 
 impl TableIndex {
-    /// Reads a program that exports its table under this name. One with no such table has nothing to be found.
+    /// Reads a program that exports its table under this name; `None` if it does not.
     ///
     /// # Errors
     ///
     /// What is wrong with the bytes, if they are no module.
-    pub fn of(wasm: &[u8], table: &str) -> Result<Self, BinaryReaderError> {
+    pub fn of(wasm: &[u8], table: &str) -> Result<Option<Self>, BinaryReaderError> {
         let (mut exported, mut functions, mut segments) = (None, Vec::new(), Vec::new());
         for payload in Parser::new(0).parse_all(wasm) {
             match payload? {
@@ -88,11 +88,12 @@ impl TableIndex {
                 _ => {}
             }
         }
+        let Some(exported) = exported else { return Ok(None) };
         let mut placed = Placed::default();
-        for (_, start, items) in segments.into_iter().filter(|s| Some(s.0) == exported) {
+        for (_, start, items) in segments.into_iter().filter(|s| s.0 == exported) {
             placed.add(start, functions_of(items)?);
         }
-        Ok(placed.index(functions))
+        Ok(Some(placed.index(functions)))
     }
 
     fn write(entries: &[(&str, u32)]) -> Self {
@@ -210,17 +211,16 @@ mod tests {
 
     #[test]
     fn exported_functions_are_found_where_segments_put_them() {
-        let index = TableIndex::of(&wat::parse_str(PROGRAM).unwrap(), "table").unwrap();
+        let index = TableIndex::of(&wat::parse_str(PROGRAM).unwrap(), "table").unwrap().unwrap();
         let index = TableIndex::try_from(index.as_bytes().to_vec()).unwrap();
         let all = ["two", "imported", "one", "alias", "", "three", "tw", "twoo", "zero"].map(|name| index.entry(name));
         assert_eq!(all, [Some(2), Some(3), Some(6), Some(6), Some(2), None, None, None, None]);
-        let none = TableIndex::of(&wat::parse_str(PROGRAM).unwrap(), "nothing").unwrap();
-        assert_eq!(none.entry("two"), None);
+        assert_eq!(TableIndex::of(&wat::parse_str(PROGRAM).unwrap(), "nothing").unwrap(), None);
     }
 
     #[test]
     fn damaged_bytes_have_no_answers_that_are_not_there() {
-        let bytes = TableIndex::of(&wat::parse_str(PROGRAM).unwrap(), "table").unwrap().as_bytes().to_vec();
+        let bytes = TableIndex::of(&wat::parse_str(PROGRAM).unwrap(), "table").unwrap().unwrap().as_bytes().to_vec();
         for length in 0..bytes.len() {
             let Ok(index) = TableIndex::try_from(bytes[..length].to_vec()) else { continue };
             let _ = ["two", "alias", ""].map(|name| index.entry(name));
