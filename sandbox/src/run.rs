@@ -235,13 +235,7 @@ struct Loaded {
     table: Option<Code>,
 }
 
-fn load_compiled(
-    engine: &Engine,
-    store: &Store,
-    digest: &str,
-    host: &Host,
-    log: &Log,
-) -> Result<Loaded, String> {
+fn load_compiled(engine: &Engine, store: &Store, digest: &str, host: &Host, log: &Log) -> Result<Loaded, String> {
     let record = store.record(digest).map_err(|e| e.to_string())?;
     if let Some(warm) = &record.warm {
         let usable = if leads_to_cold(&record.rules, &host.args[1..], &host.env) {

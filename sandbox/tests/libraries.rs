@@ -19,7 +19,12 @@ fn run(libraries: &[(&str, &str)], body: &str) -> common::Ended {
         dest.library(name, text);
     }
     dest.guest("main", &program(DATA, body));
-    dest.run(["/test/main.wasm"])
+    let ended = dest.run(["/test/main.wasm"]);
+    // Compiled ahead, it is known where the program has its functions, which must make no difference.
+    dest.run(["--precompile", "/test/main.wasm"]).assert(0, "");
+    let again = dest.run(["/test/main.wasm"]);
+    assert_eq!((ended.status, &ended.out), (again.status, &again.out), "{again:?}");
+    ended
 }
 
 #[test]
@@ -60,6 +65,43 @@ fn a_library_shares_memory_table_and_stack_with_the_program() {
     );
     // 5 + 9 + 42 + 2000 + 10001 + 100000
     run(&[("a", &side)], &body).assert(0, "112057\n9\n1\n");
+}
+
+/// A library that has a function in the second entry of its part of the table and exports it by two names.
+fn twice_named() -> String {
+    library(
+        "(mem-info (memory 0 0) (table 3 2))",
+        &format!(
+            r#"{IMPORTS}
+            (elem (i32.add (global.get $table_base) (i32.const 1)) func $own)
+            (func $own (export "counter") (export "datum") (param i32) (result i32) (local.get 0))"#
+        ),
+    )
+}
+
+#[test]
+fn a_function_has_one_address_by_whatever_name_it_is_asked_for() {
+    let name = |handle: &str, at: u32, length: u32| {
+        format!("(call $say (call $symbol ({handle}) (i32.const {at}) (i32.const {length})))")
+    };
+    let (library, here) = ("local.get $h", "i32.const 0");
+    let asked =
+        [name(library, 250, 7), name(library, 210, 5), name(here, 230, 13), name(here, 300, 16), name(here, 300, 16)];
+    let body = format!(
+        "(i64.store (i32.const 300) (i64.const 0x5f6d6172676f7270)) (i64.store (i32.const 308) (i64.const 0x64657473696c6e75)) {LOAD_A} {}",
+        asked.concat()
+    );
+    // The library's part begins at 8, which is aligned; what had no entry is put behind it.
+    run(&[("a", &twice_named())], &body).assert(0, "9\n9\n1\n11\n11\n");
+}
+
+#[test]
+fn a_program_that_moves_its_functions_finds_them_where_they_are() {
+    let body = format!(
+        "(table.set (i32.const 5) (ref.func $program_twice)) (table.set (i32.const 1) (ref.func $dispatcher)) {LOAD_A}
+        (call $say (call $symbol (i32.const 0) (i32.const 230) (i32.const 13)))"
+    );
+    run(&[("a", &simple("", 1))], &body).assert(0, "5\n");
 }
 
 /// A library with one function `answer` that adds `add` to its parameter.
@@ -527,6 +569,24 @@ fn a_library_that_was_compiled_ahead_is_known_by_its_file_and_by_nothing_that_a_
     std::fs::write(&kept, b"\x01nonsense").unwrap();
     let ended = log();
     assert!(ended.out == "23\n" && ended.err.contains("is damaged") && !ended.err.contains(KNOWN), "{ended:?}");
+}
+
+/// What was kept of a library or its program and is damaged is done without.
+#[test]
+fn damaged_parts_cost_time_alone() {
+    let body = format!("{LOAD_A} {SAY_ANSWER} (call $say (call $symbol (i32.const 0) (i32.const 230) (i32.const 13)))");
+    for (suffix, text) in [(".cwasm", "is read: "), (".table", "the program's table is looked through: ")] {
+        let dest = Dest::new();
+        dest.library("a", &simple("", 1));
+        dest.guest("main", &program(DATA, &body));
+        let module = if suffix == ".table" { "/test/main.wasm" } else { "/slib/a.so" };
+        dest.run(["--precompile", module]).assert(0, "");
+        let ended = dest.run(["-vv", "/test/main.wasm"]);
+        assert!(ended.out == "22\n1\n" && !ended.err.contains(text), "{ended:?}");
+        std::fs::write(dest.compiled_file(suffix), b"\x01nonsense").unwrap();
+        let ended = dest.run(["-vv", "/test/main.wasm"]);
+        assert!(ended.out == "22\n1\n" && ended.err.contains(text) && ended.err.contains("is damaged"), "{ended:?}");
+    }
 }
 
 /// Who is not root is one whose files are another user's for nobody: the code of libraries is found by him too.

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use serde::{Deserialize, Serialize};
 use super::table_index::{Placed, TableIndex, functions_of};
+use serde::{Deserialize, Serialize};
 use wasmparser::{
     BinaryReaderError, ConstExpr, DataKind, Dylink0Subsection, ElementKind, ExternalKind, Imports, KnownCustom,
     Operator, Parser, Payload, RefType, SymbolFlags, TypeRef, ValType,
@@ -97,8 +97,6 @@ pub struct SideModule {
     pub constructs: bool,
     /// Where the module's part of the table has its exported functions.
     pub entries: TableIndex,
-    /// Whether it exports a function of another module, or has one in its part of the table: no linker does.
-    pub shares: bool,
 }
 
 /// Why bytes are no side module that is loaded.
@@ -181,8 +179,7 @@ struct Reader {
     globals: u32,
     memory_base: Option<u32>,
     table_base: Option<u32>,
-    /// How many functions are imported; those that are exported, by name and number; and those that are in the module's part of the table.
-    imported: u32,
+    /// Functions that are exported, by name and number, and those that are in the module's part of the table.
     exported: Vec<(String, u32)>,
     placed: Placed,
 }
@@ -194,9 +191,8 @@ fn limit(what: &'static str, count: impl Into<u64>, most: impl Into<u64>) -> Res
 
 impl Reader {
     fn finish(mut self) -> SideModule {
-        let own = |(_, function): &(String, u32)| *function >= self.imported;
-        self.module.shares = self.placed.any_below(self.imported) || !self.exported.iter().all(own);
-        self.module.entries = self.placed.index(self.exported.iter().map(|(name, function)| (name.as_str(), *function)));
+        self.module.entries =
+            self.placed.index(self.exported.iter().map(|(name, function)| (name.as_str(), *function)));
         self.module
     }
 
@@ -256,7 +252,6 @@ impl Reader {
                     };
                     let known = self.import(import.module, import.name, import.ty)?;
                     self.module.imports.push(known);
-                    self.imported += u32::from(matches!(import.ty, TypeRef::Func(_) | TypeRef::FuncExact(_)));
                     limit("imports", self.module.imports.len() as u64, IMPORTS_MAX)?;
                 }
             }

@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
-use wasmparser::{
-    BinaryReaderError, ConstExpr, ElementItems, ElementKind, ExternalKind, Operator, Parser, Payload,
-};
+use wasmparser::{BinaryReaderError, ConstExpr, ElementItems, ElementKind, ExternalKind, Operator, Parser, Payload};
 
 /// Says how the bytes are laid out: a number for each change.
 const FORM: u8 = 1;
@@ -176,11 +174,6 @@ impl Placed {
                 self.0.entry(function).or_insert(entry);
             }
         }
-    }
-
-    /// Whether one of the first `count` functions is among them.
-    pub(super) fn any_below(&self, count: u32) -> bool {
-        self.0.keys().any(|&function| function < count)
     }
 
     /// The index of these exported functions: names and numbers.

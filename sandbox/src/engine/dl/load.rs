@@ -14,8 +14,8 @@ use wasmtime::{
 use super::scope::{breadth_first, is_reserved, symbol_of};
 use super::slots::lacking;
 use super::{Context, Dl, Failure, LOADS_MAX, Loaded, PROGRAM, Stop, Symbol, dl, slots, words};
-use crate::engine::{Coming, Library};
 use crate::engine::wasmtime::{Guest, host_function};
+use crate::engine::{Coming, Library};
 use crate::linking::{Import, SideModule, candidates};
 use crate::vfs::{Errno, FileStat};
 
@@ -439,9 +439,6 @@ impl Plan {
             }
             let instance = Instance::new(&mut *store, pending.code()?, &imports);
             instances[index] = Some(instance.map_err(|e| pending.refused(store, &imports, &e))?);
-            if pending.side.shares {
-                slots::share(store, room.table_base, pending.side.table.size)?;
-            }
         }
         for (index, (instance, room)) in instances.into_iter().zip(&*rooms).enumerate() {
             let pending = &self.pending[index];
@@ -531,7 +528,7 @@ impl Pending {
 
     /// Why the engine does not take what a module is given: most often a function has another type than the module declares.
     fn refused(&self, store: &mut Context<'_>, given: &[Extern], error: &wasmtime::Error) -> Failure {
-        let types = self.code.iter().flat_map(|code| code.imports());
+        let types = self.code.iter().flat_map(wasmtime::Module::imports);
         for (import, (wanted, given)) in self.side.imports.iter().zip(types.zip(given)) {
             if let (ExternType::Func(wanted), Extern::Func(given)) = (wanted.ty(), given)
                 && !given.ty(&*store).matches(&wanted)

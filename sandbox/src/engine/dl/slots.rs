@@ -112,31 +112,19 @@ pub(super) fn set(store: &mut Context<'_>, slot: u32, function: Func) -> Result<
         .map_err(|_| Failure::new(Errno::INVAL, format!("the table of functions has no entry {slot}")))
 }
 
-/// Notes which functions are in these entries, unless they have one already.
-fn note(store: &mut Context<'_>, table: Table, entries: std::ops::Range<u32>) {
-    for slot in entries {
+/// Notes which functions are in the table, unless they have an entry already; once.
+fn scan(store: &mut Context<'_>) -> Result<(), Failure> {
+    if std::mem::replace(&mut dl(store).slots.scanned, true) {
+        return Ok(());
+    }
+    let table = table(store)?;
+    let size = table.size(&*store).min(SCAN_MAX);
+    for slot in 0..u32::try_from(size).unwrap_or(0) {
         if let Some(Ref::Func(Some(function))) = table.get(&mut *store, slot.into()) {
             let key = function.to_raw(&mut *store) as usize;
             dl(store).slots.known.entry(key).or_insert(slot);
         }
     }
-}
-
-/// Notes which functions are in the whole table, once.
-fn scan(store: &mut Context<'_>) -> Result<(), Failure> {
-    if !std::mem::replace(&mut dl(store).slots.scanned, true) {
-        let table = table(store)?;
-        let size = table.size(&*store).min(SCAN_MAX);
-        note(store, table, 0..u32::try_from(size).unwrap_or(0));
-    }
-    Ok(())
-}
-
-/// Takes note of a module whose functions may have entries already, in its own part of the table or in another's.
-pub(super) fn share(store: &mut Context<'_>, base: u32, size: u32) -> Result<(), Failure> {
-    scan(store)?;
-    let table = table(store)?;
-    note(store, table, base..base.saturating_add(size));
     Ok(())
 }
 
