@@ -23,7 +23,9 @@ pub fn wasm() -> Toolchain {
              -D_WASI_EMULATED_PROCESS_CLOCKS -D_WASI_EMULATED_MMAN -D_WASI_EMULATED_GETPID",
         ),
         standard: "-std=gnu2x".to_owned(),
-        ldflags: words("-Wl,-z,stack-size=8388608 -Wl,--stack-first -Wl,--strip-all -Wl,--keep-section=pynbox.snapshot"),
+        ldflags: words(
+            "-Wl,-z,stack-size=8388608 -Wl,--stack-first -Wl,--strip-all -Wl,--keep-section=pynbox.snapshot",
+        ),
         libraries: words(
             "-L/sysroot/lib -lsandbox_inner -lwasi-emulated-signal -lwasi-emulated-process-clocks -lwasi-emulated-mman \
              -lwasi-emulated-getpid",
