@@ -1,9 +1,9 @@
-//! The compiler of libraries that a guest brought, in processes of its own.
+//! The compiler of programs that nobody compiled ahead, and of libraries that a guest brought, in processes of its own.
 //!
-//! A compiler is a large program, and the bytes come from the guest. So each library is compiled by a process that does nothing else: it has
-//! no file, can open none, and has limits on memory and time. If it crashes, or goes beyond them, the library is not loaded, and nothing else happens.
+//! A compiler is a large program, and the bytes come from who is not trusted. So each module is compiled by a process that does nothing else: it has
+//! no file, can open none, and has limits on memory and time. If it crashes, or goes beyond them, the module is not loaded, and nothing else happens.
 //!
-//! Behind the wall ([`crate::wall`]) no process can be started. [`Compiler::start`] forks one before, which waits; for every library it forks
+//! Behind the wall ([`crate::wall`]) no process can be started. [`Compiler::start`] forks one before, which waits; for every module it forks
 //! another. What that one gives is run as native code: isolating it keeps the loader alive and the machine's memory free, it does not make the compiler
 //! less trusted.
 
@@ -20,7 +20,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus};
 use crate::engine::Engine;
 use crate::wall;
 
-/// What the compilation of one library may take.
+/// What the compilation of one module may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Bytes of address space.
@@ -30,19 +30,19 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Many times of what the largest known library needs.
+    /// Many times of what the largest known module needs.
     fn default() -> Self {
         Self { memory: 2 << 30, seconds: 120 }
     }
 }
 
-/// Why a library was not compiled.
+/// Why a module was not compiled.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
     /// There is no process that could do it.
     #[error("no compiler could be started: {0}")]
     Absent(io::Error),
-    /// The process for all libraries has ended, or does not speak.
+    /// The process for all modules has ended, or does not speak.
     #[error("the compiler does not answer: {0}")]
     Lost(#[from] io::Error),
     /// The compiler's own words.
@@ -70,12 +70,12 @@ const MESSAGE_MAX: u64 = 1 << 30;
 
 impl Compiler {
     /// Forks the process that will compile. To be called while this process has one thread. If that fails, only compiling fails later: most guests
-    /// bring no library.
+    /// need none.
     pub fn start(limits: Limits) -> Self {
         Self(Mutex::new(Server::start(limits)))
     }
 
-    /// Compiles a library for [`Engine::take`], within the limits.
+    /// Compiles a module for [`Engine::take`], within the limits.
     ///
     /// # Errors
     ///
@@ -175,7 +175,7 @@ fn apart(wasm: &[u8], limits: Limits) -> Result<Vec<u8>, String> {
         }
         (_, signal) => {
             let how = signal.map_or(String::new(), |signal| format!(" by signal {signal}"));
-            Err(format!("the compiler was ended{how}; the library may need more than {} MiB", limits.memory >> 20))
+            Err(format!("the compiler was ended{how}; it may need more than {} MiB", limits.memory >> 20))
         }
     }
 }
@@ -190,7 +190,7 @@ fn wait(child: i32) -> Result<WaitStatus, Errno> {
     }
 }
 
-/// In the process of one library: gives up what it does not need, compiles, leaves code or text in `result`, and ends.
+/// In the process of one module: gives up what it does not need, compiles, leaves code or text in `result`, and ends.
 fn work(wasm: &[u8], mut result: File, limits: Limits) -> ! {
     let compiled = std::panic::catch_unwind(|| {
         confine(limits)?;
@@ -205,7 +205,7 @@ fn work(wasm: &[u8], mut result: File, limits: Limits) -> ! {
     end(if result.write_all(bytes).is_ok() { status } else { 2 })
 }
 
-/// The longest code of a library, in bytes.
+/// The longest code of a module, in bytes.
 const CODE_MAX: u64 = 256 << 20;
 
 fn confine(limits: Limits) -> Result<(), String> {

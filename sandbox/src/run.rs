@@ -11,7 +11,7 @@ use rustix::process::{Resource, Rlimit};
 
 use crate::abi::Host;
 use crate::compiled::{Code, Identity, Modules, Part, Store, leads_to_cold};
-use crate::compiler::{Compiler, Limits};
+use crate::compiler::{CompileError, Compiler, Limits};
 use crate::descriptors::Handed;
 use crate::engine::{Ending, Engine, EngineError, Module, THREAD_STACK};
 use crate::front::{self, ENVIRONMENT_STATUS, FrontError, TRAP_STATUS, USAGE_STATUS};
@@ -39,6 +39,8 @@ pub enum RunError {
     Read(String, std::io::Error),
     #[error("`{0}` can't be run: {1}")]
     Module(String, EngineError),
+    #[error("`{0}` can't be run: {1}")]
+    Compile(String, CompileError),
     #[error("`{0}` can't be run: {1}; free some memory")]
     Start(String, EngineError),
     #[error("the engine: {0}")]
@@ -55,7 +57,7 @@ impl RunError {
     fn status(&self) -> u8 {
         match self {
             Self::Front(error) => error.status(),
-            Self::Program(..) | Self::Module(..) => USAGE_STATUS,
+            Self::Program(..) | Self::Module(..) | Self::Compile(_, CompileError::Refused(_)) => USAGE_STATUS,
             Self::Precompile(error) if error.is_input() => USAGE_STATUS,
             _ => ENVIRONMENT_STATUS,
         }
@@ -117,7 +119,7 @@ fn run(options: &Options, handed: Handed, log: &Arc<Log>, jobs: Jobs, compiler: 
     log.say(1, format_args!("`{}` is `{}`", name.to_string_lossy(), program.path));
 
     let max_memory = usize::try_from(u64::from(options.max_memory) << 20).unwrap_or(usize::MAX);
-    let Ready { engine, module, entry, store, modules, table } = load(&program, &host, &installation, log)?;
+    let Ready { engine, module, entry, store, modules, table } = load(&program, &host, &installation, &compiler, log)?;
     module.prepare().map_err(|e| RunError::Start(program.name.clone(), e))?;
     wall::raise(module.loads_libraries())?;
     log.say(2, format_args!("confined"));
@@ -195,8 +197,14 @@ struct Ready {
     table: Option<(String, Code)>,
 }
 
-/// Loads the program's code, in order of preference: its snapshot, its compiled code, compiled now.
-fn load(program: &Program, host: &Host, installation: &Installation, log: &Log) -> Result<Ready, RunError> {
+/// Loads the program's code, in order of preference: its snapshot, its compiled code, compiled now as a guest's library is.
+fn load(
+    program: &Program,
+    host: &Host,
+    installation: &Installation,
+    compiler: &Compiler,
+    log: &Log,
+) -> Result<Ready, RunError> {
     let engine = Engine::new(false).map_err(RunError::Engine)?;
     let mut bytes = None;
     let store = Store::open(&installation.compiled(), engine.id());
@@ -223,8 +231,9 @@ fn load(program: &Program, host: &Host, installation: &Installation, log: &Log) 
         Some(bytes) => bytes,
         None => program.read()?,
     };
-    let engine = Engine::new(true).map_err(RunError::Engine)?;
-    let module = engine.compile(&bytes).map_err(|e| RunError::Module(program.name.clone(), e))?;
+    let code = compiler.compile(&bytes).map_err(|e| RunError::Compile(program.name.clone(), e))?;
+    // SAFETY: these are the bytes that the compiler gave just now.
+    let module = unsafe { engine.take(&code) }.map_err(|e| RunError::Module(program.name.clone(), e))?;
     Ok(Ready { engine, module, entry: "_start", store, modules, table: None })
 }
 
