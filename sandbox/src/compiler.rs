@@ -171,14 +171,17 @@ fn apart(wasm: &[u8], limits: Limits) -> Result<Vec<u8>, String> {
         (Some(0), _) => Ok(bytes),
         (Some(1), _) => Err(String::from_utf8_lossy(&bytes).into_owned()),
         (_, Some(signal)) if signal == Signal::XCPU.as_raw() || signal == Signal::KILL.as_raw() => {
-            Err(format!("its compilation took more than {} s", limits.seconds))
+            Err(format!("its compilation took more than {} s; {NO_LIMITS}", limits.seconds))
         }
         (_, signal) => {
             let how = signal.map_or(String::new(), |signal| format!(" by signal {signal}"));
-            Err(format!("the compiler was ended{how}; it may need more than {} MiB", limits.memory >> 20))
+            Err(format!("the compiler was ended{how}; it may need more than {} MiB; {NO_LIMITS}", limits.memory >> 20))
         }
     }
 }
+
+/// The next step for who has a module that is larger than the limits, and trusts it.
+const NO_LIMITS: &str = "`run --precompile`, for what is installed, has no such limit";
 
 fn wait(child: i32) -> Result<WaitStatus, Errno> {
     loop {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::compiled::{Code, Identity, Modules, Part, Record, Store, StoreError};
 use crate::compiler::Compiler;
 use crate::engine::{CodeSource, Coming, Engine, Library, Module};
-use crate::jobs::Jobs;
+use crate::jobs::{Jobs, Wanted};
 use crate::linking::{SideModule, TableIndex};
 use crate::log::Log;
 use crate::vfs::FileStat;
@@ -37,7 +37,7 @@ pub struct SideCode {
 }
 
 impl CodeSource for SideCode {
-    fn known(&mut self, file: &OwnedFd, stat: &FileStat) -> Option<Library> {
+    fn known(&mut self, file: &Arc<OwnedFd>, stat: &FileStat) -> Option<Library> {
         let digest = self.modules.digest(Identity::of(stat))?.to_owned();
         let store = self.store.clone()?;
         let (side, record) = match known(&store, &digest) {
@@ -47,7 +47,7 @@ impl CodeSource for SideCode {
                 return None;
             }
         };
-        let (file, size) = (file.try_clone().ok()?, stat.size);
+        let (file, size) = (file.clone(), stat.size);
         Some(Library {
             side,
             code: self.bring(move |bring| match load(&bring.engine, &store, &record, &digest) {
@@ -57,7 +57,7 @@ impl CodeSource for SideCode {
                 }
                 Err(why) => {
                     bring.log.say(1, format_args!("a library that was compiled ahead ({digest}) is read: {why}"));
-                    let wasm = read_again(file, size, &digest).map_err(|why| format!("it can't be read: {why}"))?;
+                    let wasm = read_again(&file, size, &digest).map_err(|why| format!("it can't be read: {why}"))?;
                     bring.get(&wasm)
                 }
             }),
@@ -78,10 +78,13 @@ impl CodeSource for SideCode {
 
 impl SideCode {
     /// Has code brought on the thread that may make it executable, while the guest's does other things.
-    fn bring(&self, job: impl FnOnce(Bring) -> Result<Module, String> + Send + 'static) -> Coming {
+    fn bring(&self, job: impl FnOnce(&Bring) -> Result<Module, String> + Send + 'static) -> Coming {
         let (engine, store, compiler) = (self.engine.clone(), self.store.clone(), self.compiler.clone());
-        let bring = Bring { engine, store, compiler, log: self.log.clone() };
-        let promise = self.jobs.start(move || job(bring));
+        let log = self.log.clone();
+        let promise = self.jobs.start(move |wanted| {
+            let wanted = wanted.clone();
+            job(&Bring { engine, store, compiler, log, wanted })
+        });
         Box::new(|| promise.wait().unwrap_or_else(|| Err("its code can't be loaded".to_owned())))
     }
 }
@@ -92,6 +95,7 @@ struct Bring {
     store: Option<Arc<Store>>,
     compiler: Arc<Compiler>,
     log: Arc<Log>,
+    wanted: Wanted,
 }
 
 impl Bring {
@@ -106,6 +110,10 @@ impl Bring {
                 return Ok(module);
             }
             Err(why) => log.say(1, format_args!("compiling a library ({digest}): {why}")),
+        }
+        // Loading has failed meanwhile, for another reason.
+        if !self.wanted.is() {
+            return Err("nobody waits for it".to_owned());
         }
         let code = self.compiler.compile(wasm).map_err(|e| e.to_string())?;
         // SAFETY: these are the bytes that the compiler gave just now.
@@ -136,9 +144,9 @@ fn read(store: &Store, digest: &str, part: Part, code: &Code) -> Result<Vec<u8>,
 }
 
 /// The bytes of a library of which everything but the code is known already: they must still be those.
-fn read_again(file: OwnedFd, size: u64, digest: &str) -> Result<Vec<u8>, io::Error> {
+fn read_again(file: &OwnedFd, size: u64, digest: &str) -> Result<Vec<u8>, io::Error> {
     let mut bytes = Vec::new();
-    File::from(file).take(size).read_to_end(&mut bytes)?;
+    File::from(file.try_clone()?).take(size).read_to_end(&mut bytes)?;
     if Store::digest(&bytes) != digest {
         return Err(io::Error::other("it has changed"));
     }

@@ -10,6 +10,7 @@ pub use dl::TABLE;
 pub use snapshot::Frozen;
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use crate::linking::{SideModule, TableIndex};
 use crate::vfs::FileStat;
@@ -28,7 +29,7 @@ pub type Coming = Box<dyn FnOnce() -> Result<Module, String>>;
 /// Where the code of a side module comes from: compiled before, or now. All is for the engine that runs the guest.
 pub trait CodeSource {
     /// The side module in this file, which looks so, if that is known without reading the file.
-    fn known(&mut self, file: &OwnedFd, stat: &FileStat) -> Option<Library>;
+    fn known(&mut self, file: &Arc<OwnedFd>, stat: &FileStat) -> Option<Library>;
 
     /// The code for these bytes.
     fn code(&mut self, wasm: Vec<u8>) -> Coming;

@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 
-use super::table_index::{Placed, TableIndex, functions_of};
 use serde::{Deserialize, Serialize};
 use wasmparser::{
     BinaryReaderError, ConstExpr, DataKind, Dylink0Subsection, ElementKind, ExternalKind, Imports, KnownCustom,
     Operator, Parser, Payload, RefType, SymbolFlags, TypeRef, ValType,
 };
+
+use super::table_index::{Placed, TableIndex};
 
 /// Bytes of the largest function body that is compiled at run time: the compiler's time grows faster than a function.
 pub const FUNCTION_BYTES_MAX: usize = 1 << 19;
@@ -179,7 +180,7 @@ struct Reader {
     globals: u32,
     memory_base: Option<u32>,
     table_base: Option<u32>,
-    /// Functions that are exported, by name and number, and those that are in the module's part of the table.
+    /// Functions that are exported, by name and number, and where the module's part of the table has them.
     exported: Vec<(String, u32)>,
     placed: Placed,
 }
@@ -277,6 +278,8 @@ impl Reader {
                     self.module.relocates |= function && export.name == "__wasm_apply_data_relocs";
                     self.module.constructs |= function && export.name == "__wasm_call_ctors";
                 }
+                // They come before the table's segments.
+                self.placed = Placed::of(self.exported.iter().map(|(_, function)| *function));
             }
             Payload::ElementSection(section) => {
                 limit("element segments", section.count(), SEGMENTS_MAX)?;
@@ -291,7 +294,7 @@ impl Reader {
                     if let ElementKind::Active { offset_expr, .. } = element.kind {
                         let start = within(&offset_expr, self.table_base, count.into(), self.module.table.size)
                             .ok_or(SideError::Forbidden("fills table entries outside its own"))?;
-                        self.placed.add(start, functions_of(element.items)?);
+                        self.placed.add(start, element.items)?;
                     }
                 }
             }

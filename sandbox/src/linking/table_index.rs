@@ -87,9 +87,9 @@ impl TableIndex {
             }
         }
         let Some(exported) = exported else { return Ok(None) };
-        let mut placed = Placed::default();
+        let mut placed = Placed::of(functions.iter().map(|(_, function)| *function));
         for (_, start, items) in segments.into_iter().filter(|s| s.0 == exported) {
-            placed.add(start, functions_of(items)?);
+            placed.add(start, items)?;
         }
         Ok(Some(placed.index(functions)))
     }
@@ -138,14 +138,6 @@ impl TableIndex {
     }
 }
 
-/// The functions of a segment, entry by entry.
-pub(super) fn functions_of(items: ElementItems<'_>) -> Result<Vec<Option<u32>>, BinaryReaderError> {
-    match items {
-        ElementItems::Functions(items) => items.into_iter().map(|item| item.map(Some)).collect(),
-        ElementItems::Expressions(_, items) => items.into_iter().map(|item| Ok(reference(&item?))).collect(),
-    }
-}
-
 /// The function that an expression is a reference to.
 fn reference(expression: &ConstExpr<'_>) -> Option<u32> {
     match expression.get_operators_reader().read().ok()? {
@@ -162,23 +154,44 @@ fn constant(expression: &ConstExpr<'_>) -> Option<u32> {
     }
 }
 
-/// Which functions segments put where, the first place of each.
+/// Where segments put some functions, the first place of each.
 #[derive(Default)]
-pub(super) struct Placed(HashMap<u32, u32>);
+pub(super) struct Placed(HashMap<u32, Option<u32>>);
 
 impl Placed {
-    /// Adds a segment's functions, the first of which has the entry `start`.
-    pub(super) fn add(&mut self, start: u32, functions: Vec<Option<u32>>) {
-        for (function, entry) in functions.into_iter().zip(start..) {
-            if let Some(function) = function {
-                self.0.entry(function).or_insert(entry);
+    /// For these functions, which have no place yet. All others are passed over: a hostile segment may name any number of them.
+    pub(super) fn of(functions: impl IntoIterator<Item = u32>) -> Self {
+        Self(functions.into_iter().map(|function| (function, None)).collect())
+    }
+
+    /// Looks through a segment, whose first function has the entry `start`.
+    pub(super) fn add(&mut self, start: u32, items: ElementItems<'_>) -> Result<(), BinaryReaderError> {
+        let mut note = |function: u32, entry: u32| {
+            if let Some(place @ None) = self.0.get_mut(&function) {
+                *place = Some(entry);
+            }
+        };
+        let entries = start..=u32::MAX;
+        match items {
+            ElementItems::Functions(items) => {
+                for (function, entry) in items.into_iter().zip(entries) {
+                    note(function?, entry);
+                }
+            }
+            ElementItems::Expressions(_, items) => {
+                for (expression, entry) in items.into_iter().zip(entries) {
+                    if let Some(function) = reference(&expression?) {
+                        note(function, entry);
+                    }
+                }
             }
         }
+        Ok(())
     }
 
     /// The index of these exported functions: names and numbers.
     pub(super) fn index<'a>(&self, exports: impl IntoIterator<Item = (&'a str, u32)>) -> TableIndex {
-        let found = exports.into_iter().filter_map(|(name, function)| Some((name, *self.0.get(&function)?)));
+        let found = exports.into_iter().filter_map(|(name, function)| Some((name, (*self.0.get(&function)?)?)));
         let mut found: Vec<(&str, u32)> = found.collect();
         found.sort_unstable();
         TableIndex::write(&found)

@@ -2,13 +2,15 @@
 //!
 //! First a [`Plan`] is made: files read, and the program's symbols found. It changes nothing that the guest sees. Then memory and table entries are
 //! taken; until here, another thread brings the code. All other symbols are found, instances made, which compares all types, and cells filled; if
-//! anything of this fails, everything is given back. Then the modules' own code runs.
+//! anything of this fails, everything is given back but the instances, which the engine keeps to its end. Then the modules' own code runs.
 
 use std::io::Read;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use wasmtime::{
-    Caller, Extern, ExternType, Func, FuncType, Global, GlobalType, Instance, Memory, Mutability, Table, Val, ValType,
+    Caller, Extern, ExternType, Func, FuncType, Global, GlobalType, ImportType, Instance, Memory, Mutability, Table,
+    Val, ValType,
 };
 
 use super::scope::{breadth_first, is_reserved, symbol_of};
@@ -29,7 +31,7 @@ const WEIGHT_MAX: u64 = 8_000_000;
 struct Pending {
     name: String,
     path: Vec<u8>,
-    file: OwnedFd,
+    file: Arc<OwnedFd>,
     device: u64,
     inode: u64,
     side: SideModule,
@@ -116,7 +118,7 @@ pub(super) fn load(store: &mut Context<'_>, path: &[u8], global: bool, no_load: 
 }
 
 /// Gets what is in a file, within the limits of a guest: known from before, or read; its code is on its way then, and compiled if need be.
-fn get(dl: &mut Dl, file: &OwnedFd, stat: &FileStat) -> Result<Library, (Errno, String)> {
+fn get(dl: &mut Dl, file: &Arc<OwnedFd>, stat: &FileStat) -> Result<Library, (Errno, String)> {
     if dl.loads >= LOADS_MAX {
         return Err((Errno::NOMEM, format!("more than {LOADS_MAX} libraries were loaded")));
     }
@@ -178,7 +180,7 @@ impl Plan {
         let name = String::from_utf8_lossy(path).into_owned();
         let failed = |errno: Errno| Failure::new(errno, format!("`{name}`: {}", words(errno)));
         let file = match store.data_mut().host.vfs.open_named_file(path) {
-            Ok(file) => file,
+            Ok(file) => Arc::new(file),
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
             Err(errno) => return Err(failed(errno)),
         };
@@ -404,7 +406,8 @@ impl Plan {
             let pending = &self.pending[index];
             let room = rooms[index];
             let mut imports = Vec::with_capacity(pending.targets.len());
-            for (position, (target, import)) in pending.targets.iter().zip(&pending.side.imports).enumerate() {
+            let types = pending.code()?.imports();
+            for ((target, import), ty) in pending.targets.iter().zip(&pending.side.imports).zip(types) {
                 imports.push(match target {
                     Some(Target::Memory) => program.memory.into(),
                     Some(Target::Table) => program.table.into(),
@@ -424,14 +427,14 @@ impl Plan {
                             None => {
                                 let number = dl(store).late.len();
                                 dl(store).late.push(None);
-                                let ty = pending.function_type(position)?;
+                                let ty = pending.function_type(&ty)?;
                                 late.push(Late { number, index, import, handle: *handle, ty: ty.clone() });
                                 forward(store, ty, number).into()
                             }
                         }
                     }
                     None if matches!(import, Import::Function(_)) => {
-                        missing(store, pending.function_type(position)?, import.name().to_owned()).into()
+                        missing(store, pending.function_type(&ty)?, import.name().to_owned()).into()
                     }
                     // A cell for the address of a symbol that is missing.
                     None | Some(Target::Function(Found::Data(_))) => cell(store, Mutability::Var, 0)?.into(),
@@ -452,7 +455,7 @@ impl Plan {
                 opened: 0,
                 device: pending.device,
                 inode: pending.inode,
-                _file: pending.file.try_clone().map_err(|_| Errno::MFILE)?,
+                _file: pending.file.clone(),
             };
             dl(store).modules.push(loaded);
         }
@@ -520,10 +523,10 @@ impl Pending {
         self.code.as_ref().ok_or_else(|| Failure::new(Errno::IO, format!("`{}`: its code is not there", self.name)))
     }
 
-    /// The type that the import at this position has, which is a function.
-    fn function_type(&self, position: usize) -> Result<FuncType, Failure> {
-        let ty = self.code()?.imports().nth(position).and_then(|import| import.ty().func().cloned());
-        ty.ok_or_else(|| Failure::new(Errno::NOEXEC, format!("`{}` is not what it was read as", self.name)))
+    /// The type of an import that is a function.
+    fn function_type(&self, import: &ImportType<'_>) -> Result<FuncType, Failure> {
+        let not = || Failure::new(Errno::NOEXEC, format!("`{}` is not what it was read as", self.name));
+        import.ty().func().cloned().ok_or_else(not)
     }
 
     /// Why the engine does not take what a module is given: most often a function has another type than the module declares.

@@ -23,6 +23,7 @@ mod scope;
 mod slots;
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use wasmtime::{AsContextMut, Caller, Func, FuncType, Instance, StoreContextMut, TypedFunc, Val, ValType};
 
@@ -83,7 +84,7 @@ struct Loaded {
     device: u64,
     inode: u64,
     /// Holds the inode, so that its number is not given to another file meanwhile.
-    _file: OwnedFd,
+    _file: Arc<OwnedFd>,
 }
 
 /// Why a call fails: the guest gets a number, and the text if it asks.

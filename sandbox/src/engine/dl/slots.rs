@@ -21,7 +21,7 @@ pub(super) struct Slots {
     known: HashMap<usize, u32>,
     /// Ranges that nobody has: start and length.
     free: Vec<(u32, u32)>,
-    /// Where the program's functions are, if that is known without looking at each entry; not yet asked for.
+    /// Where the program has its functions: nothing before that is asked for the first time, then nothing inside if it is not known.
     index: Option<Option<TableIndex>>,
     /// Whether each entry was looked at.
     scanned: bool,
