@@ -27,6 +27,11 @@ use crate::{precompile, snapshot, wall};
 /// The short name, and the program that it means.
 const SHORT_NAME: (&[u8], &[u8]) = (b"python", b"/python/bin/python.wasm");
 
+/// Bytes that the C library takes at once for the heap of a thread; memory is only used as it is written. By default the guest's thread would ask the kernel
+/// for each page.
+#[cfg(target_env = "gnu")]
+const HEAP_STEP: i32 = 8 << 20;
+
 /// Why a guest can't be run.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "each variant's text says what it is")]
@@ -67,6 +72,11 @@ impl RunError {
 /// Runs the command with these arguments (without the program's own name) and ends the process.
 pub fn main(args: impl Iterator<Item = OsString>) -> ! {
     let (options, handed, log) = front::begin(args);
+    #[cfg(target_env = "gnu")]
+    // SAFETY: sets a number, while there is one thread.
+    unsafe {
+        libc::mallopt(libc::M_TOP_PAD, HEAP_STEP);
+    }
     // The guest has a stack of its own, whatever the limit for the first thread is. The engine's settings are made there too: the first
     // thread waits, and brings code of libraries to memory if the guest asks for them.
     let name = "guest".to_owned();

@@ -406,8 +406,9 @@ impl Plan {
             let pending = &self.pending[index];
             let room = rooms[index];
             let mut imports = Vec::with_capacity(pending.targets.len());
-            let types = pending.code()?.imports();
-            for ((target, import), ty) in pending.targets.iter().zip(&pending.side.imports).zip(types) {
+            // Few are asked for, each after the one before.
+            let mut types = pending.code()?.imports().enumerate();
+            for (position, (target, import)) in pending.targets.iter().zip(&pending.side.imports).enumerate() {
                 imports.push(match target {
                     Some(Target::Memory) => program.memory.into(),
                     Some(Target::Table) => program.table.into(),
@@ -427,14 +428,14 @@ impl Plan {
                             None => {
                                 let number = dl(store).late.len();
                                 dl(store).late.push(None);
-                                let ty = pending.function_type(&ty)?;
+                                let ty = pending.function_type(&mut types, position)?;
                                 late.push(Late { number, index, import, handle: *handle, ty: ty.clone() });
                                 forward(store, ty, number).into()
                             }
                         }
                     }
                     None if matches!(import, Import::Function(_)) => {
-                        missing(store, pending.function_type(&ty)?, import.name().to_owned()).into()
+                        missing(store, pending.function_type(&mut types, position)?, import.name().to_owned()).into()
                     }
                     // A cell for the address of a symbol that is missing.
                     None | Some(Target::Function(Found::Data(_))) => cell(store, Mutability::Var, 0)?.into(),
@@ -523,10 +524,15 @@ impl Pending {
         self.code.as_ref().ok_or_else(|| Failure::new(Errno::IO, format!("`{}`: its code is not there", self.name)))
     }
 
-    /// The type of an import that is a function.
-    fn function_type(&self, import: &ImportType<'_>) -> Result<FuncType, Failure> {
-        let not = || Failure::new(Errno::NOEXEC, format!("`{}` is not what it was read as", self.name));
-        import.ty().func().cloned().ok_or_else(not)
+    /// The type of the import at this position, which is a function, of those that are left.
+    fn function_type<'m>(
+        &self,
+        left: &mut impl Iterator<Item = (usize, ImportType<'m>)>,
+        position: usize,
+    ) -> Result<FuncType, Failure> {
+        let import = left.find(|(at, _)| *at == position);
+        let ty = import.and_then(|(_, import)| import.ty().func().cloned());
+        ty.ok_or_else(|| Failure::new(Errno::NOEXEC, format!("`{}` is not what it was read as", self.name)))
     }
 
     /// Why the engine does not take what a module is given: most often a function has another type than the module declares.
