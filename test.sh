@@ -19,6 +19,7 @@ cargo clippy --release --locked --manifest-path sandbox/Cargo.toml --all-targets
 
 step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps --quiet
+RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --manifest-path sandbox/Cargo.toml --no-deps --quiet
 
 work=$(mktemp -d)
 stop_docker() { :; }

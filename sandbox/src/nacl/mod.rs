@@ -1,9 +1,9 @@
 //! The command `run` for programs of Native Client: the front of `sel_ldr`.
 //!
 //! `sel_ldr` confines a guest to what its validator allows, and shows it one directory, to read and to write. All that the options
-//! say of files is made by the kernel beforehand: a user, a mount and a process namespace of its own, whose only file system ([`root`]) holds the
+//! say of files is made by the kernel beforehand: a user, a mount and a process namespace of its own, whose only file system (`root`) holds the
 //! mounts, read-only where they are to be, and nothing else of the machine; no network; and a wall around `sel_ldr` itself
-//! ([`wall`]). Whoever breaks out of the guest stands in that. It works the same for root and for anybody else.
+//! (`wall`). Whoever breaks out of the guest stands in that. It works the same for root and for anybody else.
 
 mod messages;
 mod processes;
