@@ -175,7 +175,10 @@ fn apart(wasm: &[u8], limits: Limits) -> Result<Vec<u8>, String> {
         }
         (_, signal) => {
             let how = signal.map_or(String::new(), |signal| format!(" by signal {signal}"));
-            Err(format!("the compiler was ended{how}; it may need more than {} MiB; {NO_LIMITS}", limits.memory >> 20))
+            Err(format!(
+                "the compiler was ended{how}; the module may need more than {} MiB; {NO_LIMITS}",
+                limits.memory >> 20
+            ))
         }
     }
 }

@@ -71,8 +71,9 @@ impl CodeSource for SideCode {
     fn table_index(&mut self) -> Option<TableIndex> {
         let (digest, code) = self.table.take()?;
         let bytes = read(self.store.as_ref()?, &digest, Part::Table, &code);
+        let index = bytes.and_then(|bytes| TableIndex::try_from(bytes).map_err(|_| StoreError::Damaged(digest)));
         let log = |why: &StoreError| self.log.say(1, format_args!("the program's table is looked through: {why}"));
-        TableIndex::try_from(bytes.inspect_err(log).ok()?).ok()
+        index.inspect_err(log).ok()
     }
 }
 

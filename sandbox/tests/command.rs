@@ -56,6 +56,35 @@ fn usage() {
     assert!([2, 3].contains(&ended.status), "{ended:?}");
 }
 
+/// A program that was not compiled ahead is compiled as a guest's library is, with limits: this one is almost nothing but data, and would become a
+/// file of code that is longer than any may be.
+#[test]
+fn a_program_that_nobody_compiled_ahead_has_the_compilers_limits() {
+    let dest = Dest::new();
+    let small =
+        wat::parse_str(r#"(module (memory (export "memory") 4200) (func (export "_start")) (data (i32.const 0) "x"))"#)
+            .unwrap();
+    // The data section is the last: its length and that of its one segment are made larger.
+    let length = 257 << 20;
+    let (before, _) = small.split_at(small.len() - 9);
+    let mut wasm = before.to_vec();
+    wasm.push(11);
+    wasm.extend(leb(length + 10));
+    wasm.extend([1, 0, 0x41, 0, 0x0b]);
+    wasm.extend(leb(length));
+    wasm.resize(wasm.len() + length as usize, b'x');
+    fs::write(dest.root().join("test/data.wasm"), wasm).unwrap();
+    let ended = dest.run(["/test/data.wasm"]);
+    ended.assert_error(2, "`/test/data.wasm` can't be run: the compiler was ended");
+    ended.assert_error(2, "`run --precompile`");
+}
+
+/// A number as WebAssembly writes it, in five bytes.
+fn leb(number: u32) -> [u8; 5] {
+    let seven = |at: u32| u8::try_from(number >> (7 * at) & 0x7f).unwrap();
+    [seven(0) | 0x80, seven(1) | 0x80, seven(2) | 0x80, seven(3) | 0x80, seven(4)]
+}
+
 #[test]
 fn traps_end_the_guest_alone() {
     let dest = Dest::new();

@@ -178,21 +178,27 @@ impl Record {
         Ok(record)
     }
 
+    /// The file that lines with this word describe.
+    fn kept(&mut self, word: &str) -> Option<&mut Option<Code>> {
+        match word {
+            "code" => Some(&mut self.code),
+            "warm" => Some(&mut self.warm),
+            "side" => Some(&mut self.side),
+            "table" => Some(&mut self.table),
+            _ => None,
+        }
+    }
+
     fn take(&mut self, line: &str) -> Option<()> {
         let (word, rest) = line.split_once(' ')?;
         let fields = |count| rest.splitn(count, ' ');
+        if let Some(kept) = self.kept(word) {
+            let mut words = fields(5);
+            let identity = Identity::parse(&mut words)?;
+            *kept = Some(Code { identity, digest: words.next()?.to_owned() });
+            return Some(());
+        }
         match word {
-            "code" | "warm" | "side" | "table" => {
-                let mut words = fields(5);
-                let identity = Identity::parse(&mut words)?;
-                let code = Some(Code { identity, digest: words.next()?.to_owned() });
-                *match word {
-                    "code" => &mut self.code,
-                    "warm" => &mut self.warm,
-                    "side" => &mut self.side,
-                    _ => &mut self.table,
-                } = code;
-            }
             "absent" => {
                 self.seen.insert(unescape(rest)?, Seen::Absent);
             }

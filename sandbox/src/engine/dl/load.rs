@@ -51,7 +51,10 @@ enum Target {
     TableBase,
     /// A cell for the address of what was found.
     Cell(Found),
-    Function(Found),
+    /// A function that is there.
+    Function(Func),
+    /// One of a module of this plan: its handle.
+    Later(u32),
 }
 
 /// Where a symbol was found.
@@ -63,6 +66,17 @@ enum Found {
     Data(u32),
     /// Of a module of this plan: its handle.
     Later(u32),
+}
+
+impl Found {
+    /// What an imported function is given.
+    fn function(self) -> Option<Target> {
+        match self {
+            Self::Function(_, function) => Some(Target::Function(function)),
+            Self::Later(handle) => Some(Target::Later(handle)),
+            Self::Data(_) => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -290,12 +304,14 @@ impl Plan {
                 Import::TableBase => Some(Target::TableBase),
                 Import::GotMemory(name) => self.find(store, &[PROGRAM], name, Wanted::Data).map(Target::Cell),
                 Import::GotFunction(name) => self.find(store, &[PROGRAM], name, Wanted::Function).map(Target::Cell),
-                Import::Function(name) => self.find(store, &[PROGRAM], name, Wanted::Function).map(Target::Function),
+                Import::Function(name) => {
+                    self.find(store, &[PROGRAM], name, Wanted::Function).and_then(Found::function)
+                }
                 Import::Host(module, name) => {
                     let function = host_function(&mut *store, module, name);
                     let why = || format!("`{}`: it imports `{module}.{name}`, which nothing provides", this.name);
                     let function = function.ok_or_else(|| Failure::new(Errno::NOEXEC, why()))?;
-                    Some(Target::Function(Found::Function(PROGRAM, function)))
+                    Some(Target::Function(function))
                 }
             });
         }
@@ -324,7 +340,7 @@ impl Plan {
             // The program has been asked.
             let found = self.find(store, &scope[1..], import.name(), wanted);
             *target = match (import, found) {
-                (Import::Function(_), Some(found)) => Some(Target::Function(found)),
+                (Import::Function(_), Some(found)) => found.function(),
                 (_, Some(found)) => Some(Target::Cell(found)),
                 (_, None) if this.side.is_weak(import.name()) => None,
                 (_, None) => {
@@ -420,8 +436,8 @@ impl Plan {
                         cells.push((cell, import, *found));
                         cell.into()
                     }
-                    Some(Target::Function(Found::Function(_, function))) => Extern::Func(*function),
-                    Some(Target::Function(Found::Later(handle))) => {
+                    Some(Target::Function(function)) => Extern::Func(*function),
+                    Some(Target::Later(handle)) => {
                         let instance = instances[(handle - self.first) as usize];
                         match instance.and_then(|i| i.get_func(&mut *store, import.name())) {
                             Some(function) => function.into(),
@@ -438,7 +454,7 @@ impl Plan {
                         missing(store, pending.function_type(&mut types, position)?, import.name().to_owned()).into()
                     }
                     // A cell for the address of a symbol that is missing.
-                    None | Some(Target::Function(Found::Data(_))) => cell(store, Mutability::Var, 0)?.into(),
+                    None => cell(store, Mutability::Var, 0)?.into(),
                 });
             }
             let instance = Instance::new(&mut *store, pending.code()?, &imports);
