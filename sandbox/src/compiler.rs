@@ -173,6 +173,9 @@ fn apart(wasm: &[u8], limits: Limits) -> Result<Vec<u8>, String> {
         (_, Some(signal)) if signal == Signal::XCPU.as_raw() || signal == Signal::KILL.as_raw() => {
             Err(format!("its compilation took more than {} s; {NO_LIMITS}", limits.seconds))
         }
+        (_, Some(signal)) if signal == Signal::XFSZ.as_raw() => {
+            Err(format!("its code would have more than {} MiB; {NO_LIMITS}", CODE_MAX >> 20))
+        }
         (_, signal) => {
             let how = signal.map_or(String::new(), |signal| format!(" by signal {signal}"));
             Err(format!(

@@ -75,7 +75,7 @@ fn a_program_that_nobody_compiled_ahead_has_the_compilers_limits() {
     wasm.resize(wasm.len() + length as usize, b'x');
     fs::write(dest.root().join("test/data.wasm"), wasm).unwrap();
     let ended = dest.run(["/test/data.wasm"]);
-    ended.assert_error(2, "`/test/data.wasm` can't be run: the compiler was ended");
+    ended.assert_error(2, "`/test/data.wasm` can't be run: its code would have more than 256 MiB");
     ended.assert_error(2, "`run --precompile`");
 }
 
