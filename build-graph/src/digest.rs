@@ -9,9 +9,11 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
+use crate::untrusted::printable;
+
 /// A digest was not written as 64 lower-case hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("`{text}` is no digest: expected 64 lower-case hexadecimal digits")]
+#[error("`{}` is no digest: expected 64 lower-case hexadecimal digits", printable(text))]
 pub struct DigestParseError {
     text: String,
 }

@@ -15,6 +15,7 @@ pub mod node;
 mod path;
 mod select;
 mod tree;
+pub mod untrusted;
 
 pub use digest::{BlobDigest, DigestParseError, NodeKey, Sha256, TreeDigest};
 pub use path::{PathError, RelPath, SandboxPath};

@@ -7,9 +7,11 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
+use crate::untrusted::printable;
+
 /// A text is no path of the kind that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("`{path}` is no valid path: {reason}")]
+#[error("`{}` is no valid path: {reason}", printable(path))]
 pub struct PathError {
     path: String,
     reason: &'static str,
@@ -138,6 +140,12 @@ macro_rules! text_type {
             }
         }
 
+        impl AsRef<[u8]> for $name {
+            fn as_ref(&self) -> &[u8] {
+                self.0.as_bytes()
+            }
+        }
+
         impl AsRef<std::path::Path> for $name {
             fn as_ref(&self) -> &std::path::Path {
                 self.0.as_ref()
@@ -178,6 +186,14 @@ mod tests {
         }
         for good in ["a", "a/b", "...", "a b", ".hidden", "ü"] {
             assert!(RelPath::new(good).is_ok(), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn errors_print_no_control_characters() {
+        let conflict = crate::TreeError::Conflict { path: RelPath::new("a\u{1b}[31m").unwrap() };
+        for message in [RelPath::new("\u{1b}]0;x\u{7}/..").unwrap_err().to_string(), conflict.to_string()] {
+            assert!(message.contains("\\u{1b}") && !message.contains(char::is_control), "{message}");
         }
     }
 

@@ -7,11 +7,12 @@ use std::sync::{Arc, OnceLock};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
+use crate::untrusted::printable;
 use crate::{RelPath, Tree};
 
 /// A text is no glob.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("`{glob}` is no glob: {reason}")]
+#[error("`{}` is no glob: {}", printable(glob), printable(reason))]
 pub struct GlobError {
     glob: String,
     reason: String,
@@ -151,7 +152,7 @@ pub struct Projection {
 
 /// A pattern of a selection found nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("nothing matches `{glob}`")]
+#[error("nothing matches `{}`", printable(glob))]
 pub struct NothingSelected {
     /// The pattern, as written.
     pub glob: String,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::encode::{Encode, Encoder, hash};
+use crate::untrusted::printable;
 use crate::{BlobDigest, RelPath, TreeDigest};
 
 /// What stands at a path of a tree.
@@ -34,13 +35,13 @@ pub enum Entry {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum TreeError {
     /// Both trees have the path, with different entries.
-    #[error("`{path}` comes twice, with different contents")]
+    #[error("`{}` comes twice, with different contents", printable(path))]
     Conflict {
         /// The path.
         path: RelPath,
     },
     /// A path lies below one that is a file or a symbolic link.
-    #[error("`{path}` lies below `{above}`, which is no directory")]
+    #[error("`{}` lies below `{}`, which is no directory", printable(path), printable(above))]
     NotADirectory {
         /// The lower path.
         path: RelPath,
