@@ -12,5 +12,4 @@ fn main() {
     println!("cargo::rerun-if-changed=src/build/host_toolchain.rs");
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=RUSTUP_TOOLCHAIN");
-    println!("cargo::rerun-if-env-changed=PATH");
 }
