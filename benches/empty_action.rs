@@ -3,6 +3,8 @@
 //!
 //!     cargo bench --bench empty_action
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -5,6 +5,8 @@
 //!     pynbox-build checkout x86_64-linux/python-host/build HOST && pynbox-build checkout x86_64-linux/lxml/native HOST-LXML
 //!     PYNBOX_BENCH_DEST=DEST PYNBOX_BENCH_PYTHON=HOST/python PYNBOX_BENCH_LXML=HOST-LXML cargo bench --bench lxml
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;

@@ -3,6 +3,8 @@
 //!
 //!     cargo bench --bench nothing_to_do
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;

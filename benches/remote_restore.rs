@@ -9,6 +9,8 @@
 //!
 //! With a NAME, only the cases whose names hold it are measured. `PYNBOX_BENCH_DIR` says where the files lie; in memory (`/dev/shm`), the disk has no say.
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -3,6 +3,8 @@
 //! `benches/scaling/graph.txt` holds the nodes of a cold build with the times that they took. The simulation runs them on a number of workers
 //! with the costs below; the reference in the same run is one machine with two cores and no network. `docs/scaling.md` says what follows.
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 

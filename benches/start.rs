@@ -4,6 +4,8 @@
 //!     pynbox-build install DEST && pynbox-build checkout x86_64-linux/python-host/build HOST
 //!     PYNBOX_BENCH_DEST=DEST PYNBOX_BENCH_PYTHON=HOST/python PYNBOX_BENCH_PYSTONE=FOLDER-OF-PYSTONE cargo bench --bench start
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};

@@ -5,6 +5,8 @@
 //!
 //!     cargo bench --bench warm_install
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -1,4 +1,4 @@
-//! What has to be done elsewhere before a signal ends this process: containers to be removed, operations to be cancelled.
+//! What has to be done elsewhere before a signal, or a reader who has enough, ends this process: containers to be removed, operations to be cancelled.
 
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -36,17 +36,22 @@ fn listen() -> std::io::Result<(Runtime, Signal, Signal)> {
 }
 
 fn end(runtime: &Runtime, mut interrupt: Signal, mut terminate: Signal) {
-    let number = runtime.block_on(async {
+    let number: u8 = runtime.block_on(async {
         tokio::select! {
             _ = interrupt.recv() => 2,
             _ = terminate.recv() => 15,
         }
     });
+    end_with(128 + number)
+}
+
+/// Does what is registered, and ends the process with this status.
+pub(crate) fn end_with(status: u8) -> ! {
     let all = CLEAN_UPS.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
     let all: Vec<_> = all.into_iter().map(thread::spawn).collect();
     for clean_up in all {
         // One that panics, as its runtime has gone, keeps neither the others nor the end.
         let _ = clean_up.join();
     }
-    std::process::exit(128 + number);
+    std::process::exit(status.into());
 }

@@ -15,6 +15,9 @@
 //! }
 //! ```
 
+#[macro_use]
+mod print;
+
 pub mod archive;
 pub mod build;
 pub mod check;

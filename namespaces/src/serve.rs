@@ -87,7 +87,8 @@ pub fn main() -> u8 {
     match served {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("pynbox-runner: {error}");
+            // Nobody is left who could be told that it can't be said.
+            let _ = writeln!(io::stderr(), "pynbox-runner: {error}");
             1
         }
     }

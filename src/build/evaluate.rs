@@ -45,7 +45,7 @@ pub fn evaluate(means: &Means<'_>, node: &Node, inputs: Vec<Arc<Tree>>) -> Resul
     if let Op::HostProgram(_) = &node.op
         && let Some(engine) = (means.engine)()?
     {
-        println!(
+        outln!(
             "`{}` is built here, not on the engine `{}`: it needs this machine's compilers",
             node.name,
             engine.name()
@@ -68,7 +68,7 @@ fn act(
         match action::run_elsewhere(means.store, &engine, means.out, &run)? {
             Ok(tree) => return Ok((tree, Origin::Engine(engine.name().to_owned()))),
             Err(reason) => {
-                println!("`{}` runs here, not on the engine `{}`: {reason}", node.name, engine.name());
+                outln!("`{}` runs here, not on the engine `{}`: {reason}", node.name, engine.name());
             }
         }
     }

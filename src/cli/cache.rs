@@ -65,19 +65,19 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<(), CommandError> {
     let store = session.store()?;
     match verb {
         Verb::Keygen(_) | Verb::Sign(_) | Verb::Check(_) => {}
-        Verb::Root => println!("{}", store.root().display()),
+        Verb::Root => outln!("{}", store.root().display()),
         Verb::Stats => {
             let stats = store.stats()?;
-            println!("{} results, {} trees, {} checkouts", stats.results, stats.trees, stats.checkouts);
-            println!("{} files, {}", stats.blobs, HumanBytes(stats.bytes));
+            outln!("{} results, {} trees, {} checkouts", stats.results, stats.trees, stats.checkouts);
+            outln!("{} files, {}", stats.blobs, HumanBytes(stats.bytes));
             let cargo: u64 = cargo_places::places(&store)?.iter().map(|place| place.bytes).sum();
-            println!("{} of cargo's, for host programs", HumanBytes(cargo));
+            outln!("{} of cargo's, for host programs", HumanBytes(cargo));
             let compiled: u64 = compiled(&store)?.iter().map(|code| code.bytes).sum();
-            println!("{} of compiled code, for installs", HumanBytes(compiled));
+            outln!("{} of compiled code, for installs", HumanBytes(compiled));
         }
         Verb::Verify(_) => {
             let report = store.verify()?;
-            println!(
+            outln!(
                 "{} files ({}), {} trees, {} results are right",
                 report.blobs,
                 HumanBytes(report.bytes),
@@ -85,13 +85,13 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<(), CommandError> {
                 report.results
             );
             if report.incomplete > 0 {
-                println!("{} results lack files: what they give is made again when it is needed", report.incomplete);
+                outln!("{} results lack files: what they give is made again when it is needed", report.incomplete);
             }
             for damage in &report.damaged {
-                println!("damaged: {damage:?}");
+                outln!("damaged: {damage:?}");
             }
             if !report.damaged.is_empty() {
-                println!("what was damaged is removed and will be made again");
+                outln!("what was damaged is removed and will be made again");
             }
         }
         Verb::Gc(options) => gc(session, &store, options)?,
@@ -112,9 +112,9 @@ fn gc(session: &Session, store: &Store, options: &GcOptions) -> Result<(), Comma
         let project = session.project()?;
         let plan = Plan::open(&session.out(&project))?;
         let reachable = Reachable::of(&plan, store, |_| true)?;
-        println!("the current graph needs {} results", reachable.keys.len());
+        outln!("the current graph needs {} results", reachable.keys.len());
         if let [first, others @ ..] = &reachable.unknown[..] {
-            println!(
+            outln!(
                 "`{first}`{} not built yet, so that what a later build could use of an earlier one may go",
                 if others.is_empty() { " is".to_owned() } else { format!(" and {} others are", others.len()) }
             );
@@ -154,7 +154,7 @@ fn gc(session: &Session, store: &Store, options: &GcOptions) -> Result<(), Comma
     policy.max_size = policy.max_size.map(|size| size.saturating_sub(left + code_left));
     let report = store.gc(&policy)?;
     reapi::collect_memos(store).map_err(BuildError::io("remove from", store.root().join("wire")))?;
-    println!(
+    outln!(
         "removed {} results, {} trees, {} checkouts, {} files ({}), {} of cargo's, {} of compiled code",
         report.results,
         report.trees,
@@ -164,7 +164,7 @@ fn gc(session: &Session, store: &Store, options: &GcOptions) -> Result<(), Comma
         HumanBytes(cargo),
         HumanBytes(code_removed)
     );
-    println!(
+    outln!(
         "{} are left, {} of cargo's, and {} of compiled code",
         HumanBytes(report.bytes_left),
         HumanBytes(left),

@@ -76,9 +76,9 @@ pub(super) struct CheckOptions {
 /// Makes a key.
 pub(super) fn keygen(options: &KeygenOptions) -> Result<(), CommandError> {
     let key = trust::generate(&options.file)?.verifying_key();
-    println!("# pynbox.toml of those who are to believe what it signs (key {})", KeyId::of(&key));
-    println!("[[trust.key]]\nkey = \"{}\"", public_text(&key));
-    eprintln!(
+    outln!("# pynbox.toml of those who are to believe what it signs (key {})", KeyId::of(&key));
+    outln!("[[trust.key]]\nkey = \"{}\"", public_text(&key));
+    errln!(
         "the secret key is in `{}`; name it in `PYNBOX_SIGNING_KEY` where results are written",
         options.file.display()
     );
@@ -112,9 +112,9 @@ pub(super) fn sign(session: &Session, options: &SignOptions) -> Result<(), Comma
     let pushed = if options.anew { caches.push_anew(store, &outgoing) } else { caches.push(store, &outgoing) };
     let (put, refused) = pushed?;
     for (key, why) in &refused {
-        println!("{key} is not signed: {why}");
+        outln!("{key} is not signed: {why}");
     }
-    println!("{put} results put on remotes; {} not signed, {incomplete} not in the store", refused.len());
+    outln!("{put} results put on remotes; {} not signed, {incomplete} not in the store", refused.len());
     if put == 0 && !outgoing.is_empty() && refused.len() < outgoing.len() {
         return Err(CommandError::environment("no remote took anything"));
     }
@@ -129,12 +129,14 @@ pub(super) fn verify(session: &Session, options: &VerifyOptions) -> Result<(), C
     let mut keys: Vec<_> = reachable.keys.into_iter().collect();
     keys.sort_unstable_by_key(|key| *key.as_bytes());
     let checked = workplace.caches.check(name, &keys).map_err(CommandError::environment)?;
-    println!(
+    outln!(
         "remote `{name}`: {} results and {} files are right, {} absent",
-        checked.results, checked.files, checked.absent
+        checked.results,
+        checked.files,
+        checked.absent
     );
     for wrong in &checked.wrong {
-        println!("wrong: {wrong}");
+        outln!("wrong: {wrong}");
     }
     if checked.wrong.is_empty() {
         return Ok(());
@@ -167,14 +169,14 @@ pub(super) fn check(session: &Session, options: &CheckOptions) -> Result<(), Com
             continue;
         }
         wrong += 1;
-        println!("{name}: another run gave other bytes ({})", whence(&store.origin(*key)?.unwrap_or_default()));
+        outln!("{name}: another run gave other bytes ({})", whence(&store.origin(*key)?.unwrap_or_default()));
         if let Some(before) = store.tree(before)? {
             for line in differences(&before, &again).iter().take(SHOWN) {
-                println!("  {line}");
+                outln!("  {line}");
             }
         }
     }
-    println!("check: {chosen} of {actions} actions executed again, {wrong} came out differently (--seed {seed})");
+    outln!("check: {chosen} of {actions} actions executed again, {wrong} came out differently (--seed {seed})");
     if wrong == 0 {
         return Ok(());
     }

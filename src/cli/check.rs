@@ -116,7 +116,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
 
     if options.update {
         let native = native(session, suite, &dest, work.path())?;
-        println!("check: the same natively");
+        outln!("check: the same natively");
         let natively = run_in(suite, &native, &work.path().join("native"), &files, options)?;
         list(options, "natively", &natively);
         for (file, result) in &results {
@@ -136,7 +136,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
         {
             path.parent().map_or(Ok(()), fs::create_dir_all).map_err(BuildError::io("create", path))?;
             fs::write(path, text).map_err(BuildError::io("write", path))?;
-            println!("check: wrote `{}`", path.display());
+            outln!("check: wrote `{}`", path.display());
         }
     }
     compare(suite, &results, &expected, work, &expected_path)
@@ -145,7 +145,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
 fn list(options: &Options, place: &str, results: &BTreeMap<String, FileResult>) {
     if options.list {
         for (file, result) in results {
-            result.others().for_each(|(name, message)| println!("{file} {name} {place}: {message}"));
+            result.others().for_each(|(name, message)| outln!("{file} {name} {place}: {message}"));
         }
     }
 }
@@ -160,13 +160,13 @@ fn compare(
 ) -> Result<(), CommandError> {
     let passed: usize = results.values().map(FileResult::passed).sum();
     let differences: Vec<_> = results.iter().flat_map(|(file, result)| expected.differences(file, result)).collect();
-    println!("check: {} files of {}, {passed} methods passed", results.len(), suite.name);
+    outln!("check: {} files of {}, {passed} methods passed", results.len(), suite.name);
     if differences.is_empty() {
-        println!("check: all as expected");
+        outln!("check: all as expected");
         return Ok(());
     }
     for difference in &differences {
-        println!("{} {}: {}", difference.file, difference.method, difference.what);
+        outln!("{} {}: {}", difference.file, difference.method, difference.what);
     }
     let logs = work.keep().join("sandbox");
     let mut error = CommandError::input(format!(
@@ -220,7 +220,7 @@ fn run_in(
     let jobs = options.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
     let runner = Runner { suite, place, jobs, timeout: Duration::from_secs(options.timeout), work };
     let told = |file: &str, result: &FileResult| {
-        println!("check: {file}: {} passed, {} not", result.passed(), result.others().count());
+        outln!("check: {file}: {} passed, {} not", result.passed(), result.others().count());
     };
     Ok(runner.run(files, &told).map_err(BuildError::io("run tests in", work))?)
 }

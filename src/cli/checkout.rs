@@ -31,7 +31,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let store = &workplace.store;
     let digest = workplace.demand(Stamps::Old).obtain(&options.node)?.tree;
     if options.digest {
-        println!("{digest}");
+        outln!("{digest}");
         return Ok(());
     }
     let tree =
@@ -39,7 +39,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     if options.list {
         for (path, entry) in tree.iter() {
             let line = serde_json::to_string(&(path, entry)).map_err(|error| BuildError::Input(error.to_string()))?;
-            println!("{line}");
+            outln!("{line}");
         }
     }
     if let Some(dir) = &options.dir {

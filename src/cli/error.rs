@@ -99,9 +99,9 @@ fn describe(error: &dyn Error) -> String {
 
 impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "error: {}", self.message)?;
+        write!(f, "error: {}", self.message)?;
         for hint in &self.hints {
-            writeln!(f, "hint: {hint}")?;
+            write!(f, "\nhint: {hint}")?;
         }
         Ok(())
     }

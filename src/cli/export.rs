@@ -39,7 +39,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
             Ok(())
         };
         copy().map_err(BuildError::io("write", &path))?;
-        println!("export: {}", path.display());
+        outln!("export: {}", path.display());
     }
     Ok(())
 }

@@ -67,7 +67,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
             Err(error) => {
                 // The last one ends the command.
                 if let Some(before) = failed.replace(error) {
-                    eprintln!("error: {before}");
+                    errln!("error: {before}");
                 }
             }
         }
@@ -75,7 +75,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     match failed {
         Some(error) => Err(error.into()),
         None => {
-            println!("fetch: all sources are here ({} new)", jobs.len());
+            outln!("fetch: all sources are here ({} new)", jobs.len());
             Ok(())
         }
     }

@@ -78,7 +78,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
         let Fingerprint { nodes, elsewhere, remote, .. } = last;
         let elsewhere = if elsewhere == 0 { String::new() } else { format!(" but {elsewhere} for other targets") };
         let asked = if remote == 0 { String::new() } else { format!("; {remote} are on remotes, not asked again") };
-        println!(
+        outln!(
             "gen: {nodes} nodes, all resolved, none left to run{elsewhere} (program, files, options and store unchanged{asked})"
         );
         return Ok(());
@@ -185,7 +185,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
         notes.push_str(&format!(" ({} refused)", caches.refused()));
     }
     let others = if elsewhere == 0 { String::new() } else { format!(", {elsewhere} of them for other targets") };
-    println!("gen: {all} nodes, {} resolved{notes}, {} left to run{others}", all - left.len(), left.len());
+    outln!("gen: {all} nodes, {} resolved{notes}, {} left to run{others}", all - left.len(), left.len());
     Ok(())
 }
 

@@ -117,7 +117,7 @@ fn install(
             Outcome::Installed => "installed",
             Outcome::Replaced => "replaced",
         };
-        println!("install: {name} {version} {what}");
+        outln!("install: {name} {version} {what}");
     }
     if unprepared.exists() {
         prepare(&destination, code_cache)?;

@@ -19,14 +19,14 @@ pub(super) fn run(session: &Session, _options: &Options) -> Result<(), CommandEr
     let report =
         lock::lock(&project.root.join(LOCKS), &store.root().join("locking"), &fetcher, &*source::for_stderr(0))?;
     if let Signature::NotChecked(why) = &report.signature {
-        println!("lock: the signature of the Debian release was not checked: {why}");
+        outln!("lock: the signature of the Debian release was not checked: {why}");
     }
     for (image, packages, bytes) in &report.images {
-        println!("lock: image {image}: {packages} packages, {}", HumanBytes(*bytes));
+        outln!("lock: image {image}: {packages} packages, {}", HumanBytes(*bytes));
     }
-    println!("lock: sources: {}", report.sources.join(", "));
+    outln!("lock: sources: {}", report.sources.join(", "));
     for file in &report.changed {
-        println!("lock: changed {}", file.display());
+        outln!("lock: changed {}", file.display());
     }
     Ok(())
 }

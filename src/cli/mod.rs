@@ -18,6 +18,7 @@ mod source;
 mod why;
 
 use std::cell::LazyCell;
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +33,7 @@ use crate::build::demand::{Demand, Stamps};
 use crate::build::evaluate::Means;
 use crate::build::plan::{OutDir, Plan};
 use crate::executor::{Ahead, Choice, Executor};
+use crate::print;
 use crate::project::Project;
 use crate::remote::caches::Caches;
 use crate::remote::reapi::ReapiError;
@@ -109,8 +111,10 @@ enum Verb {
 pub fn main(bundle: impl FnOnce() -> Bundle + 'static) -> ExitCode {
     // Folders and files that this program makes are the same for everybody.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    end_quietly_at_a_closed_pipe();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(said) => return ExitCode::from(print::status(say_usage(&said))),
+    };
     let session = Session { bundle: LazyCell::new(Box::new(bundle)), common: cli.common };
     let done = match &cli.verb {
         Verb::Gen(options) => gen_verb::run(&session, options),
@@ -127,29 +131,29 @@ pub fn main(bundle: impl FnOnce() -> Bundle + 'static) -> ExitCode {
         Verb::Clean => clean::run(&session),
         Verb::RunAction(options) => run_action::run(&session, options),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
+    let status = match done {
+        Ok(()) => 0,
         Err(error) => {
-            eprint!("{error}");
-            ExitCode::from(error.kind.exit_code())
+            errln!("{error}");
+            error.kind.exit_code()
         }
+    };
+    ExitCode::from(print::status(status))
+}
+
+/// Prints what clap has to say: help and the version to standard output, what is wrong to standard error.
+fn say_usage(said: &clap::Error) -> u8 {
+    if said.use_stderr() {
+        // It repeats arguments, which may hold anything.
+        errln!("{}", said.render().to_string().trim_end());
+    } else if io::stdout().is_terminal() {
+        print::out(said.render().ansi().to_string().as_bytes());
+    } else {
+        print::out(said.render().to_string().as_bytes());
     }
+    // clap's statuses are ours: 0, or 2 for wrong usage.
+    u8::try_from(said.exit_code()).unwrap_or_else(|_| Kind::Input.exit_code())
 }
-
-/// Whoever reads what is printed may have enough of it (`| head`): then this program ends as a signal would end others, and says nothing.
-fn end_quietly_at_a_closed_pipe() {
-    let panic = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        // The only thing that printing fails with here: this program does not close its own output.
-        if info.payload_as_str().is_some_and(|text| text.starts_with("failed printing to stdout: Broken pipe")) {
-            std::process::exit(CLOSED_PIPE);
-        }
-        panic(info);
-    }));
-}
-
-/// What a shell reports of a program that SIGPIPE ended.
-const CLOSED_PIPE: i32 = 128 + 13;
 
 /// A project with a plan, and what it takes to build nodes of it.
 struct Workplace {
@@ -304,7 +308,7 @@ fn find_engine(section: &EngineSection, root: &Path) -> Result<Option<Arc<Engine
             Err(BuildError::Input(format!("the engine `{}`: {error}", section.name)))
         }
         Err(error) => {
-            println!("actions run here, not on the engine `{}`: {error}", section.name);
+            outln!("actions run here, not on the engine `{}`: {error}", section.name);
             Ok(None)
         }
     }

@@ -77,7 +77,7 @@ pub(super) fn export(session: &Session, options: &Export) -> Result<(), CommandE
     temporary.as_file().set_permissions(mode).map_err(io("write"))?;
     let length = temporary.as_file().metadata().map_err(io("look at"))?.len();
     temporary.persist(&file).map_err(|error| io("write")(error.error))?;
-    println!(
+    outln!(
         "{} results with {} files ({}) are in `{}` ({})",
         amount.results,
         amount.blobs,
@@ -86,7 +86,7 @@ pub(super) fn export(session: &Session, options: &Export) -> Result<(), CommandE
         HumanBytes(length)
     );
     if amount.unsigned > 0 {
-        println!("{} of them are not signed: who imports them has to say `--unsigned`", amount.unsigned);
+        outln!("{} of them are not signed: who imports them has to say `--unsigned`", amount.unsigned);
     }
     Ok(())
 }
@@ -106,14 +106,14 @@ pub(super) fn import(session: &Session, options: &Import) -> Result<(), CommandE
     };
     let (taken, problem) =
         pack::read(&store, file, &mut accept).map_err(|error| failed("read", &options.file, error))?;
-    println!(
+    outln!(
         "{} results with {} files ({}) are in the store",
         taken.amount.results,
         taken.amount.blobs,
         HumanBytes(taken.amount.bytes)
     );
     for (key, here, there) in &taken.contradicted {
-        println!("the result {key} is {here} here and {there} in the pack; the one here stays");
+        outln!("the result {key} is {here} here and {there} in the pack; the one here stays");
     }
     if let Some(problem) = problem {
         return Err(failed("read", &options.file, problem).hint("get it anew; what arrived whole is in the store"));

@@ -20,7 +20,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     workplace.plan.out().write_last_key(&options.node, obtained.key)?;
     workplace.plan.out().write_stamp(&options.node, obtained.tree)?;
     if !obtained.built {
-        println!("{}: another build had made it already, so it was taken from the store", options.node);
+        outln!("{}: another build had made it already, so it was taken from the store", options.node);
     }
     Ok(())
 }

@@ -33,7 +33,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let image = inputs.next().ok_or_else(|| CommandError::input(format!("`{}` has no image", node.name)))?;
     let run = ActionRun { name: &node.name, action, image, inputs: inputs.collect() };
     let view = View::new(store, &run)?;
-    println!("the action's command is: {}", action.command.join(" "));
+    outln!("the action's command is: {}", action.command.join(" "));
     view.shell(action, (workplace.executor.here)()?.as_ref(), &build)?;
     Ok(())
 }

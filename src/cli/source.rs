@@ -29,7 +29,7 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<(), CommandError> {
     match verb {
         Verb::List => {
             for (name, source) in &locks.source {
-                println!("{name}: {} sha256 {}", source.file, source.sha256);
+                outln!("{name}: {} sha256 {}", source.file, source.sha256);
             }
         }
         Verb::Add { files } => {
@@ -47,7 +47,7 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<(), CommandError> {
                 };
                 let entry = store.put_file(file, false)?;
                 fetch::record(&store, &Op::Source(source.clone()), source, entry)?;
-                println!("source: `{}` is `{name}`, and in the store now", file.display());
+                outln!("source: `{}` is `{name}`, and in the store now", file.display());
             }
         }
     }

@@ -25,32 +25,32 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let inputs = KeyInputs::new(&node.op, &digests);
     let key = inputs.key();
     let lines = inputs.explain();
-    println!("node:   {} ({}, recipe {})", node.name, node.op.verb(), node.recipe);
-    println!("key:    {key}");
+    outln!("node:   {} ({}, recipe {})", node.name, node.op.verb(), node.recipe);
+    outln!("key:    {key}");
     match store.result(key)? {
-        Some(tree) => println!("result: {tree}"),
-        None => println!("result: none yet, it has to run"),
+        Some(tree) => outln!("result: {tree}"),
+        None => outln!("result: none yet, it has to run"),
     }
     if options.all {
         for line in &lines {
-            println!("  {line}");
+            outln!("  {line}");
         }
     }
     let last = plan.out().read_last_key(&node.name).filter(|last| *last != key);
     if let Some(last) = last
         && let Some(before) = store.explanation(last)?
     {
-        println!("changed since it was last built (key {last}):");
+        outln!("changed since it was last built (key {last}):");
         for line in before.iter().filter(|line| !lines.contains(line)) {
-            println!("  - {line}");
+            outln!("  - {line}");
         }
         for line in lines.iter().filter(|line| !before.contains(line)) {
-            println!("  + {line}");
+            outln!("  + {line}");
         }
     }
     for selection in node.op.selections() {
         let state = if plan.is_known(&selection.node) { "known" } else { "left" };
-        println!("takes:  {} ({state})", selection.node);
+        outln!("takes:  {} ({state})", selection.node);
     }
     Ok(())
 }

@@ -266,8 +266,8 @@ impl Caches {
     fn speak(&self, remote: &Guarded, what: &str) {
         let name = &remote.settings.name;
         match self.refused.fetch_add(1, Ordering::Relaxed) {
-            ..SPOKEN_OF => eprintln!("warning: remote `{name}`: {what}; it is refused"),
-            SPOKEN_OF => eprintln!("warning: remote `{name}`: more is refused"),
+            ..SPOKEN_OF => errln!("warning: remote `{name}`: {what}; it is refused"),
+            SPOKEN_OF => errln!("warning: remote `{name}`: more is refused"),
             _ => {}
         }
     }
@@ -311,7 +311,7 @@ impl Caches {
             // It may have what somebody has signed, which is worth more.
             if self.trust.signing_key().is_none() && !remote.settings.unsigned {
                 if !signable.is_empty() && !self.keyless.swap(true, Ordering::Relaxed) {
-                    eprintln!(
+                    errln!(
                         "warning: nothing is put on remote `{}`: it holds what is signed, and there is no key to sign with \
                          (`signing-key`, or the variable `{KEY_VARIABLE}`)",
                         remote.settings.name

@@ -117,7 +117,7 @@ impl Guarded {
     }
 
     fn say(&self, doing: &str, error: &RemoteError, then: &str) {
-        eprintln!("warning: remote `{}` can't {doing}: {error}; {then}", self.settings.name);
+        errln!("warning: remote `{}` can't {doing}: {error}; {then}", self.settings.name);
     }
 }
 

@@ -34,11 +34,11 @@ impl Progress for Lines {
     fn at(&self, _name: &str, _bytes: u64, _total: Option<u64>) {}
 
     fn finished(&self, name: &str, bytes: u64, origin: &str) {
-        eprintln!("fetched `{name}` ({bytes} bytes) from {origin}");
+        errln!("fetched `{name}` ({bytes} bytes) from {origin}");
     }
 
     fn failed(&self, name: &str, origin: &str, reason: &str) {
-        eprintln!("`{name}` did not come from {origin}: {reason}");
+        errln!("`{name}` did not come from {origin}: {reason}");
     }
 }
 

@@ -21,6 +21,7 @@ use crate::bench::{Bench, EXECUTOR, on_docker};
 use crate::life::running;
 
 /// Whether there is a daemon; where one is demanded, it is an error that there is none.
+#[expect(clippy::print_stdout, reason = "the test harness shows it")]
 fn there() -> bool {
     let state = tempfile::tempdir().unwrap();
     match DockerExecutor::connect(state.path(), Ahead::Never) {

@@ -29,6 +29,7 @@ impl Drop for Server {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "the test harness shows it")]
 fn given(variable: &str, what: &str) -> Option<PathBuf> {
     let place = std::env::var_os(variable).filter(|value| !value.is_empty());
     if place.is_none() {

@@ -1,7 +1,7 @@
 //! The program that a remote worker starts (see `namespaces::runner`), and with `serve` process 1 of a Docker container (see
 //! `namespaces::serve`).
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -19,9 +19,8 @@ fn main() -> ExitCode {
         // Who does not want the log may close the stream.
         let _ = io::copy(&mut log, &mut io::stdout().lock());
     }
-    match serde_json::to_string(&report) {
-        Ok(report_line) => eprintln!("{report_line}"),
-        Err(error) => eprintln!("can't write the report: {error}"),
-    }
+    let line = serde_json::to_string(&report).unwrap_or_else(|error| format!("can't write the report: {error}"));
+    // Who does not want the report may close the stream; the status says the same.
+    let _ = writeln!(io::stderr(), "{line}");
     ExitCode::from(report.exit_code())
 }
