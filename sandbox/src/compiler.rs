@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus};
+use rustix::process::{DumpableBehavior, Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus};
 
 use crate::engine::Engine;
 use crate::wall;
@@ -139,6 +139,8 @@ fn keep_only(null: &File, kept: [i32; 2]) {
 /// Compiles what is asked for until nobody asks any more.
 fn serve(mut requests: File, mut answers: File, limits: Limits) -> ! {
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    // No process of this user may read or write the memory of this one and its children (prctl(2), PR_SET_DUMPABLE).
+    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
     while let Ok((_, wasm)) = receive(&mut requests) {
         let sent = match apart(&wasm, limits) {
             Ok(code) => send(&mut answers, CODE, &code),

@@ -4,14 +4,13 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use rustix::io::Errno;
-
 use crate::descriptors::{self, DescriptorError, Handed};
 use crate::install::Installation;
 use crate::log::Log;
+use crate::mount_table::{MountTable, path_of};
 use crate::options::{MountOption, Options, Task, USAGE, UsageError};
 use crate::overlap::{self, OverlapError};
-use crate::vfs::{Access, GuestPath, Mount};
+use crate::vfs::{Access, Crossing, GuestPath, Mount, MountError};
 
 /// Exit status for wrong usage, and for a program that is not there or no program.
 pub(crate) const USAGE_STATUS: u8 = 2;
@@ -30,8 +29,8 @@ pub enum FrontError {
     Installation(std::io::Error),
     #[error("the log `{0}` can't be opened: {1}")]
     Log(PathBuf, std::io::Error),
-    #[error("`{0}` can't be mounted at `{1}`: {2}; does the directory exist?")]
-    Mount(PathBuf, GuestPath, Errno),
+    #[error("`{0}` can't be mounted at `{1}`: {2}")]
+    Mount(PathBuf, GuestPath, MountError),
     #[error(transparent)]
     Overlap(#[from] OverlapError),
     #[error(transparent)]
@@ -42,6 +41,7 @@ impl FrontError {
     pub(crate) fn status(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Overlap(_) | Self::Descriptor(_) => USAGE_STATUS,
+            Self::Mount(_, _, MountError::KernelFileSystem(_)) => USAGE_STATUS,
             _ => ENVIRONMENT_STATUS,
         }
     }
@@ -73,19 +73,41 @@ pub(crate) fn begin(args: impl Iterator<Item = OsString>) -> (Options, Handed, L
 }
 
 /// Opens the mounts that the options ask for, or the default one, in the order in which they were named.
-pub(crate) fn mounts(wanted: &[MountOption], installation: &Installation) -> Result<Vec<Mount>, FrontError> {
+pub(crate) fn mounts(
+    wanted: &[MountOption],
+    crossing: Crossing,
+    installation: &Installation,
+    log: &Log,
+) -> Result<Vec<Mount>, FrontError> {
     let default = [MountOption { host: installation.root(), at: GuestPath::root(), access: Access::ReadOnly }];
     let wanted = if wanted.is_empty() { &default } else { wanted };
     let mut mounts = Vec::with_capacity(wanted.len());
     for MountOption { host, at, access } in wanted {
-        let mount =
-            Mount::open(host, at.clone(), *access).map_err(|e| FrontError::Mount(host.clone(), at.clone(), e))?;
+        let mount = Mount::open(host, at.clone(), *access, crossing)
+            .map_err(|e| FrontError::Mount(host.clone(), at.clone(), e))?;
+        if log.says(1) && crossing == Crossing::Refused {
+            say_what_is_not_crossed(&mount, log);
+        }
         if *access == Access::ReadWrite {
             overlap::check(host, &mount.root, &installation.protected())?;
         }
         mounts.push(mount);
     }
     Ok(mounts)
+}
+
+/// Says which file systems of the host a guest will not get to: it meets `EACCES` there.
+fn say_what_is_not_crossed(mount: &Mount, log: &Log) {
+    let (Ok(table), Ok(path)) = (MountTable::read(), path_of(&mount.root)) else { return };
+    for line in table.below(&path).filter(|line| line.at != path) {
+        log.say(
+            1,
+            format_args!(
+                "the guest gets no access to `{}`, where another file system is mounted; `--cross-mounts` would give it",
+                line.at.display()
+            ),
+        );
+    }
 }
 
 /// The guest's environment: this process's if `-p` says so, then `-E`, the last of a name counting.

@@ -22,9 +22,11 @@ pub mod front;
 pub mod install;
 #[cfg(feature = "wasm")]
 pub mod jobs;
+mod kernel_file_systems;
 #[cfg(feature = "wasm")]
 pub mod linking;
 pub mod log;
+mod mount_table;
 #[cfg(feature = "nacl")]
 pub mod nacl;
 pub mod options;

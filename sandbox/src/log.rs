@@ -28,9 +28,14 @@ impl Log {
         Ok(Self { file, verbosity, begun: Instant::now() })
     }
 
+    /// Whether messages of this level are logged.
+    pub fn says(&self, level: u32) -> bool {
+        level <= self.verbosity
+    }
+
     /// Logs what matters at this verbosity.
     pub fn say(&self, level: u32, message: fmt::Arguments<'_>) {
-        if level <= self.verbosity {
+        if self.says(level) {
             self.put(format_args!("run: {:7.3} ms: {message}", self.begun.elapsed().as_secs_f64() * 1e3));
         }
     }

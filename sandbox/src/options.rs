@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use lexopt::Arg;
 
-use crate::vfs::{Access, GuestPath, ROOT_FD};
+use crate::vfs::{Access, Crossing, GuestPath, ROOT_FD};
 
 /// What `run` prints when it is called without arguments, and for `--help`.
 pub const USAGE: &str = "\
@@ -17,6 +17,8 @@ directories and nothing else of this machine.
 
   -m HOST:VIRTUAL:ro|rw   mount the directory HOST at VIRTUAL, read-only or for writing; repeatable.
                           Without any -m: DEST/root:/:ro, where DEST is the installation of this program
+      --cross-mounts      let the guest also into what this machine has mounted below the directories HOST
+                          (never into procfs, sysfs and other file systems that are interfaces of the kernel)
   -h D:d                  hand the open descriptor D to the guest as descriptor d (d is not 3)
   -r D:d                  the same, for reading only
   -w D:d                  the same, for writing only
@@ -78,6 +80,8 @@ pub enum Task {
 pub struct Options {
     /// `-m`.
     pub mounts: Vec<MountOption>,
+    /// `--cross-mounts`.
+    pub crossing: Crossing,
     /// `-h`, `-r`, `-w`.
     pub hands: Vec<HandOption>,
     /// `-E`, in order: name and value joined by `=`.
@@ -132,6 +136,7 @@ impl Options {
     pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Self, UsageError> {
         let mut options = Options {
             mounts: Vec::new(),
+            crossing: Crossing::Refused,
             hands: Vec::new(),
             env: Vec::new(),
             pass_env: false,
@@ -151,6 +156,7 @@ impl Options {
                 Arg::Short('p') => options.pass_env = true,
                 Arg::Short('l') => options.log = Some(parser.value()?.into()),
                 Arg::Short('v') => options.verbosity += 1,
+                Arg::Long("cross-mounts") => options.crossing = Crossing::Allowed,
                 Arg::Long("max-memory") => options.max_memory = max_memory(&parser.value()?)?,
                 Arg::Long("precompile") => {
                     let mut paths = Vec::new();

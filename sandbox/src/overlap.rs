@@ -9,8 +9,10 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+
+use crate::mount_table::{MountLine, MountTable, path_of};
 
 /// Why a mount is refused.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +41,7 @@ pub fn check(source: &Path, root: &OwnedFd, protected: &[PathBuf]) -> Result<(),
     let unknown = |e| OverlapError::Unknown(source.to_owned(), e);
     let table = MountTable::read().map_err(unknown)?;
     let mut reach = vec![table.place(root).map_err(unknown)?];
-    reach.extend(table.below(&table.path_of(root).map_err(unknown)?));
+    reach.extend(table.below(&path_of(root).map_err(unknown)?).map(MountLine::place));
     let above_root = ancestors(root).map_err(unknown)?;
     for path in protected {
         let directory = match open_directory(path) {
@@ -85,107 +87,10 @@ fn ancestors(directory: &OwnedFd) -> Result<Vec<FileId>, Errno> {
     }
 }
 
-/// A directory's place in the file system that holds it, which is the same through every mount.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
-    device: String,
-    path: PathBuf,
-}
-
-impl Place {
-    fn touches(&self, other: &Place) -> bool {
-        self.device == other.device && (self.path.starts_with(&other.path) || other.path.starts_with(&self.path))
-    }
-}
-
-/// One line of `/proc/self/mountinfo`.
-struct MountLine {
-    id: u64,
-    device: String,
-    root: PathBuf,
-    at: PathBuf,
-}
-
-struct MountTable(Vec<MountLine>);
-
-impl MountTable {
-    fn read() -> Result<Self, Errno> {
-        let text = std::fs::read("/proc/self/mountinfo").map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
-        Self::parse(&text).ok_or(Errno::IO)
-    }
-
-    fn parse(text: &[u8]) -> Option<Self> {
-        let lines = text.split(|&b| b == b'\n').filter(|l| !l.is_empty());
-        let line = |line: &[u8]| {
-            let mut words = line.split(|&b| b == b' ');
-            let id = std::str::from_utf8(words.next()?).ok()?.parse().ok()?;
-            let device = String::from_utf8(words.nth(1)?.to_vec()).ok()?;
-            Some(MountLine { id, device, root: unescape(words.next()?), at: unescape(words.next()?) })
-        };
-        lines.map(line).collect::<Option<Vec<_>>>().map(Self)
-    }
-
-    /// The path of an open directory, as this process sees it.
-    fn path_of(&self, directory: &OwnedFd) -> Result<PathBuf, Errno> {
-        use std::os::fd::AsRawFd;
-        std::fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd()))
-            .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))
-    }
-
-    fn place(&self, directory: &OwnedFd) -> Result<Place, Errno> {
-        let id = rustix::fs::statx(directory, c"", AtFlags::EMPTY_PATH, StatxFlags::from_bits_retain(STATX_MNT_ID))?
-            .stx_mnt_id;
-        let line = self.0.iter().find(|l| l.id == id).ok_or(Errno::NOENT)?;
-        let path = self.path_of(directory)?;
-        let below = path.strip_prefix(&line.at).map_err(|_| Errno::NOENT)?;
-        Ok(Place { device: line.device.clone(), path: line.root.join(below) })
-    }
-
-    /// The places of everything that is mounted below `path`.
-    fn below(&self, path: &Path) -> Vec<Place> {
-        self.0
-            .iter()
-            .filter(|l| l.at.starts_with(path))
-            .map(|l| Place { device: l.device.clone(), path: l.root.clone() })
-            .collect()
-    }
-}
-
-const STATX_MNT_ID: u32 = 0x1000;
-
-/// mountinfo writes space, tab, newline and backslash as three octal digits.
-fn unescape(text: &[u8]) -> PathBuf {
-    use std::os::unix::ffi::OsStringExt;
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((&byte, tail)) = rest.split_first() {
-        match tail {
-            [a, b, c, after @ ..] if byte == b'\\' && [a, b, c].iter().all(|d| (b'0'..=b'7').contains(d)) => {
-                out.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
-                rest = after;
-            }
-            _ => {
-                out.push(byte);
-                rest = tail;
-            }
-        }
-    }
-    PathBuf::from(std::ffi::OsString::from_vec(out))
-}
-
 #[cfg(test)]
 mod tests {
     use super::check as check_mount;
     use super::*;
-
-    #[test]
-    fn mountinfo_is_read() {
-        let table =
-            MountTable::parse(b"36 35 98:0 /mnt1 /mnt\\0402 rw,noatime master:1 - ext3 /dev/root rw\n").unwrap();
-        assert_eq!((table.0[0].id, table.0[0].device.as_str()), (36, "98:0"));
-        assert_eq!((table.0[0].root.as_path(), table.0[0].at.as_path()), (Path::new("/mnt1"), Path::new("/mnt 2")));
-        assert!(MountTable::parse(b"nonsense\n").is_none());
-    }
 
     #[test]
     fn directories_overlap_in_both_directions() {

@@ -95,7 +95,7 @@ impl Compiler {
 
 fn one(installation: &Installation, compiler: &Compiler, path: &[u8], log: &Log) -> Result<(), PrecompileError> {
     let engine = &compiler.engine;
-    let mut vfs = Vfs::new(run::mounts(&[], installation)?);
+    let mut vfs = Vfs::new(run::default_mounts(installation, log)?);
     let program = Program::open(&mut vfs, path)?;
     let wasm = program.read()?;
     let rules = snapshot::rules(&wasm).map_err(|line| PrecompileError::Rule(program.name.clone(), line))?;

@@ -18,10 +18,10 @@ use crate::front::{self, ENVIRONMENT_STATUS, FrontError, TRAP_STATUS, USAGE_STAT
 use crate::install::Installation;
 use crate::jobs::{self, Jobs};
 use crate::log::Log;
-use crate::options::{MountOption, Options, Task};
+use crate::options::{Options, Task};
 use crate::precompile::PrecompileError;
 use crate::side_code::SideCode;
-use crate::vfs::{FileStat, GuestPath, Mounts, Vfs};
+use crate::vfs::{Crossing, FileStat, GuestPath, Mounts, Vfs};
 use crate::{precompile, snapshot, wall};
 
 /// The short name, and the program that it means.
@@ -117,7 +117,7 @@ fn run(options: &Options, handed: Handed, log: &Arc<Log>, jobs: Jobs, compiler: 
         }
         Task::Help => return Ok(0),
     };
-    let mounts = mounts(&options.mounts, &installation)?;
+    let mounts = mounts(options, &installation, log)?;
     let mut vfs = Vfs::new(mounts);
     let program = Program::open(&mut vfs, name.as_bytes())?;
     handed.give(&mut vfs).map_err(FrontError::from)?;
@@ -282,8 +282,13 @@ fn load_compiled(engine: &Engine, store: &Store, digest: &str, host: &Host, log:
 }
 
 /// Opens the mounts that the options ask for, or the default one.
-pub(crate) fn mounts(wanted: &[MountOption], installation: &Installation) -> Result<Mounts, RunError> {
-    Ok(Mounts::new(front::mounts(wanted, installation)?))
+fn mounts(options: &Options, installation: &Installation, log: &Log) -> Result<Mounts, RunError> {
+    Ok(Mounts::new(front::mounts(&options.mounts, options.crossing, installation, log)?))
+}
+
+/// The mount that a guest has who asks for none.
+pub(crate) fn default_mounts(installation: &Installation, log: &Log) -> Result<Mounts, RunError> {
+    Ok(Mounts::new(front::mounts(&[], Crossing::Refused, installation, log)?))
 }
 
 /// Lets a guest have as many descriptors as it may, besides the loader's own, if the machine allows.

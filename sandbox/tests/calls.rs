@@ -2,15 +2,16 @@
 
 use proptest::prelude::*;
 use pynbox_run::abi::{CALLS, Host};
-use pynbox_run::vfs::{Access, GuestPath, Mount, Mounts, Vfs};
+use pynbox_run::vfs::{Access, Crossing, GuestPath, Mount, Mounts, Vfs};
 
 const MEMORY: usize = 65536;
 /// The highest errno of WASI.
 const ERRNO_MAX: u32 = 76;
 
 fn host(directory: &std::path::Path) -> Host {
-    let mount =
-        |at: &str, access| Mount::open(directory, GuestPath::parse_absolute(at.as_bytes()).unwrap(), access).unwrap();
+    let mount = |at: &str, access| {
+        Mount::open(directory, GuestPath::parse_absolute(at.as_bytes()).unwrap(), access, Crossing::Refused).unwrap()
+    };
     let mut vfs = Vfs::new(Mounts::new(vec![mount("/", Access::ReadWrite), mount("/ro", Access::ReadOnly)]));
     let devices: [u32; 3] = [0, 1, 2];
     for number in devices {

@@ -116,8 +116,8 @@ fn run(options: &Options, handed: Handed, log: &Log) -> Result<u8, NaclError> {
     let handed = handed.for_engine(&options.hands).map_err(FrontError::from)?;
     let files = engine_files(&installation)?;
     enter_namespaces().map_err(NaclError::Namespaces)?;
-    let mounts = front::mounts(&options.mounts, &installation)?;
-    let guest = root::enter(mounts, &files, options.max_memory)?;
+    let mounts = front::mounts(&options.mounts, options.crossing, &installation, log)?;
+    let guest = root::enter(mounts, &files, options.max_memory, options.crossing)?;
     log.say(2, format_args!("the sandbox's files are mounted"));
 
     let text = name.to_string_lossy().into_owned();

@@ -5,13 +5,17 @@
 //! a writable one the mount point is made, as its guest could have done.
 //!
 //! Names below a mount are opened one by one and links never followed: an earlier guest may have left any.
+//!
+//! What the host has mounted below a mount comes along, because without privileges nobody may uncover what it covers. It is covered itself
+//! (`cover_foreign`), unless `--cross-mounts` lets the guest in; an interface of the kernel, such as procfs, always is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::{CStr, CString};
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, CWD, Dir, FileType, Mode, OFlags};
+use rustix::fs::{self, AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
@@ -20,10 +24,13 @@ use rustix::mount::{
 use rustix::process;
 
 use super::sys::{self, MountAttributes};
-use crate::vfs::{Access, GuestPath, Mount};
+use crate::kernel_file_systems;
+use crate::mount_table::{MountTable, mount_id};
+use crate::vfs::{Access, Crossing, GuestPath, Mount};
 
 /// Where the guest's tree lies.
 pub(super) const GUEST: &CStr = c"/guest";
+const GUEST_PATH: &str = "/guest";
 /// Where the engine lies.
 pub(super) const ENGINE: &str = "/engine";
 
@@ -36,6 +43,11 @@ pub enum RootError {
     /// Its mount point can't be had.
     #[error("there is no place for a mount at `{0}`: {1}; make that directory in what is mounted above it")]
     Point(GuestPath, Errno),
+    /// What the host has mounted below a mount can't be kept from the guest.
+    #[error(
+        "`{0}`, where this machine has another file system mounted, can't be covered: {1}; mount another directory"
+    )]
+    Cover(String, Errno),
     /// A file of the engine can't be shown.
     #[error("`{0}` can't be shown to the engine: {1}")]
     Engine(PathBuf, Errno),
@@ -69,8 +81,15 @@ const DIRECTORY: OFlags = PATH_ONLY.union(OFlags::DIRECTORY);
 /// # Errors
 ///
 /// [`RootError`].
-pub(super) fn enter(mounts: Vec<Mount>, engine: &[EngineFile], max_memory: u32) -> Result<OwnedFd, RootError> {
+pub(super) fn enter(
+    mounts: Vec<Mount>,
+    engine: &[EngineFile],
+    max_memory: u32,
+    crossing: Crossing,
+) -> Result<OwnedFd, RootError> {
     let other = |what| move |error| RootError::Other(what, error);
+    let table = File::open("/proc/self/mountinfo")
+        .map_err(|error| RootError::Other("mounts", Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).map_err(other("private mounts"))?;
     let root = memory(c"0755", c"16m", MountAttrFlags::empty()).map_err(other("tmpfs"))?;
     // Over the old one, which paths from "/" still lead to.
@@ -93,7 +112,10 @@ pub(super) fn enter(mounts: Vec<Mount>, engine: &[EngineFile], max_memory: u32) 
         show(root.as_fd(), file).map_err(|error| RootError::Engine(file.host.clone(), error))?;
     }
     let guest = new_directory(root.as_fd(), b"guest").map_err(other("/guest"))?;
-    Tree::of(mounts).lay(&GuestPath::root(), guest.as_fd(), None)?;
+    let mut view = View { own: HashSet::new(), crossing };
+    Tree::of(mounts).lay(&GuestPath::root(), guest.as_fd(), None, &mut view)?;
+    let table = MountTable::read_from(table).map_err(other("mounts"))?;
+    view.cover_foreign(root.as_fd(), &table)?;
 
     sys::set_mount_attributes(root.as_fd(), &attributes(READ_ONLY & !libc::MOUNT_ATTR_NODEV), false)
         .map_err(other("root"))?;
@@ -145,7 +167,13 @@ impl Tree {
     }
 
     /// Lays this tree, whose place in the guest's is `path`, onto the empty directory `point`, over `under`.
-    fn lay(self, path: &GuestPath, point: BorrowedFd<'_>, under: Option<Layer>) -> Result<(), RootError> {
+    fn lay(
+        self,
+        path: &GuestPath,
+        point: BorrowedFd<'_>,
+        under: Option<Layer>,
+        view: &mut View,
+    ) -> Result<(), RootError> {
         let Self { mount, below } = self;
         let source = mount.as_ref().map_or_else(|| PathBuf::from("/"), |mount| mount.source.clone());
         let failed = |error| RootError::Mount(source.clone(), path.clone(), error);
@@ -155,7 +183,7 @@ impl Tree {
         };
         let Some(layer) = layer else {
             make_places(&BTreeMap::new(), &below, point).map_err(failed)?;
-            return lay_at_places(below, path, point, |_| None);
+            return lay_at_places(below, path, point, |_| None, view);
         };
         if layer.access == Access::ReadWrite {
             make_points(&below, path, layer.directory.as_fd())?;
@@ -165,17 +193,18 @@ impl Tree {
         if layer.access == Access::ReadWrite || as_it_is {
             let flags = if layer.access == Access::ReadWrite { WRITABLE } else { READ_ONLY };
             let mount = bind(layer.directory.as_fd(), c"", flags).map_err(failed)?;
-            move_to(&mount, point).map_err(failed)?;
-            return lay_onto(below, path, mount.as_fd());
+            view.attach(&mount, point).map_err(failed)?;
+            return lay_onto(below, path, mount.as_fd(), view);
         }
         let entries = entries(&layer.directory, &below).map_err(failed)?;
         make_places(&entries, &below, point).map_err(failed)?;
-        show_entries(&layer.directory, &entries, point).map_err(failed)?;
-        lay_at_places(below, path, point, |name| {
+        view.show_entries(&layer.directory, &entries, point).map_err(failed)?;
+        let under = |name: &[u8]| {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let directory = fs::openat(&layer.directory, name, flags, Mode::empty()).ok()?;
             Some(Layer { directory, access: layer.access })
-        })
+        };
+        lay_at_places(below, path, point, under, view)
     }
 }
 
@@ -185,25 +214,31 @@ fn lay_at_places(
     path: &GuestPath,
     point: BorrowedFd<'_>,
     under: impl Fn(&[u8]) -> Option<Layer>,
+    view: &mut View,
 ) -> Result<(), RootError> {
     for (name, tree) in trees {
         let path = path.child(&name);
         let point = fs::openat(point, name.as_slice(), DIRECTORY, Mode::empty())
             .map_err(|error| RootError::Point(path.clone(), error))?;
-        tree.lay(&path, point.as_fd(), under(&name))?;
+        tree.lay(&path, point.as_fd(), under(&name), view)?;
     }
     Ok(())
 }
 
 /// Lays trees into a mount that has their places.
-fn lay_onto(trees: BTreeMap<Vec<u8>, Tree>, path: &GuestPath, directory: BorrowedFd<'_>) -> Result<(), RootError> {
+fn lay_onto(
+    trees: BTreeMap<Vec<u8>, Tree>,
+    path: &GuestPath,
+    directory: BorrowedFd<'_>,
+    view: &mut View,
+) -> Result<(), RootError> {
     for (name, tree) in trees {
         let path = path.child(&name);
         let point = fs::openat(directory, name.as_slice(), DIRECTORY, Mode::empty())
             .map_err(|error| RootError::Point(path.clone(), error))?;
         match tree.mount {
-            Some(_) => tree.lay(&path, point.as_fd(), None)?,
-            None => lay_onto(tree.below, &path, point.as_fd())?,
+            Some(_) => tree.lay(&path, point.as_fd(), None, view)?,
+            None => lay_onto(tree.below, &path, point.as_fd(), view)?,
         }
     }
     Ok(())
@@ -281,20 +316,103 @@ fn make_places(
     Ok(())
 }
 
-/// Shows each of these entries of a read-only directory at the place of its name.
-fn show_entries(directory: &OwnedFd, entries: &BTreeMap<Vec<u8>, Entry>, point: BorrowedFd<'_>) -> Result<(), Errno> {
-    for (name, entry) in entries {
-        if matches!(entry, Entry::Link(_)) {
-            continue;
-        }
-        let place = fs::openat(point, name.as_slice(), PATH_ONLY, Mode::empty())?;
-        match bind_how(directory.as_fd(), name.as_slice(), READ_ONLY, OpenTreeFlags::AT_SYMLINK_NOFOLLOW) {
-            // Gone meanwhile.
-            Err(Errno::NOENT) => {}
-            mount => move_to(&mount?, place.as_fd())?,
-        }
+/// What is laid, and what may show through it.
+struct View {
+    /// The numbers of the mounts that are the options'.
+    own: HashSet<u64>,
+    crossing: Crossing,
+}
+
+impl View {
+    /// Attaches a mount that belongs to the view.
+    fn attach(&mut self, mount: &OwnedFd, point: BorrowedFd<'_>) -> Result<(), Errno> {
+        self.own.insert(mount_id(mount)?);
+        move_to(mount, point)
     }
-    Ok(())
+
+    /// Shows each of these entries of a read-only directory at the place of its name. Where the host has mounted something onto an entry, that is
+    /// not taken for the view's own, so that it is covered as everything of the kind.
+    fn show_entries(
+        &mut self,
+        directory: &OwnedFd,
+        entries: &BTreeMap<Vec<u8>, Entry>,
+        point: BorrowedFd<'_>,
+    ) -> Result<(), Errno> {
+        let above = mount_id(directory)?;
+        for (name, entry) in entries {
+            if matches!(entry, Entry::Link(_)) {
+                continue;
+            }
+            let place = fs::openat(point, name.as_slice(), PATH_ONLY, Mode::empty())?;
+            // One look decides what is bound and whether it is the host's: a mount may come and go meanwhile.
+            let there = match fs::openat(directory, name.as_slice(), PATH_ONLY, Mode::empty()) {
+                Err(Errno::NOENT) => continue,
+                there => there?,
+            };
+            let mount = bind(there.as_fd(), c"", READ_ONLY)?;
+            if mount_id(&there)? == above {
+                self.attach(&mount, place.as_fd())?;
+            } else {
+                move_to(&mount, place.as_fd())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Covers what is mounted below `/guest` in the file system `root` and is not the view's own: with a directory or a file that nobody may read.
+    ///
+    /// # Errors
+    ///
+    /// [`RootError::Cover`]: without it, the guest must not be started.
+    fn cover_foreign(&self, root: BorrowedFd<'_>, table: &MountTable) -> Result<(), RootError> {
+        // The paths of the table are those of the root that is left now, which may have a `/guest` of its own: so mounts are told by what they lie on.
+        let mut waiting = vec![mount_id(root).map_err(|error| RootError::Other("mounts", error))?];
+        while let Some(above) = waiting.pop() {
+            let here = table.iter().filter(|line| line.parent == above && line.at.starts_with(GUEST_PATH));
+            for line in here {
+                if self.own.contains(&line.id) || !self.cover(root, &line.at)? {
+                    waiting.push(line.id);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Covers one mount of the host's at this path in the file system `root`, unless the guest may cross into it. Gives whether it is out of reach.
+    fn cover(&self, root: BorrowedFd<'_>, at: &Path) -> Result<bool, RootError> {
+        let below = at.strip_prefix("/").unwrap_or(at);
+        let failed = |error| RootError::Cover(at.display().to_string(), error);
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+        let there = match fs::openat2(root, below, PATH_ONLY, Mode::empty(), resolve) {
+            // Something else lies over the place.
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(true),
+            there => there.map_err(failed)?,
+        };
+        let kernel = kernel_file_systems::name_of(&there).map_err(failed)?.is_some();
+        if self.crossing == Crossing::Allowed && !kernel {
+            return Ok(false);
+        }
+        let directory = FileType::from_raw_mode(fs::fstat(&there).map_err(failed)?.st_mode) == FileType::Directory;
+        let covered = if directory { cover_directory(there.as_fd()) } else { cover_file(root, there.as_fd()) };
+        covered.map(|()| true).map_err(failed)
+    }
+}
+
+/// Covers a directory with one that nobody may look into.
+fn cover_directory(point: BorrowedFd<'_>) -> Result<(), Errno> {
+    let cover = memory(c"0000", c"4k", MountAttrFlags::empty())?;
+    sys::set_mount_attributes(cover.as_fd(), &attributes(READ_ONLY), false)?;
+    move_to(&cover, point)
+}
+
+/// Covers a file with one that nobody may read. It is made in the directory `root`, and has no name when it is in its place.
+fn cover_file(root: BorrowedFd<'_>, point: BorrowedFd<'_>) -> Result<(), Errno> {
+    const NAME: &CStr = c"covered";
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    drop(fs::openat(root, NAME, flags, Mode::empty())?);
+    let file = fs::openat(root, NAME, PATH_ONLY, Mode::empty())?;
+    move_to(&bind(file.as_fd(), c"", READ_ONLY)?, point)?;
+    fs::unlinkat(root, NAME, AtFlags::empty())
 }
 
 fn attributes(set: u64) -> MountAttributes {
@@ -313,17 +431,11 @@ fn memory(mode: &CStr, size: &CStr, flags: MountAttrFlags) -> Result<OwnedFd, Er
 /// A file or directory of the host as a mount that is not yet attached to anything. Mounts below it come along, with the same attributes:
 /// without privileges, what they cover may not be uncovered.
 fn bind(at: BorrowedFd<'_>, source: impl rustix::path::Arg, flags: u64) -> Result<OwnedFd, Errno> {
-    bind_how(at, source, flags, OpenTreeFlags::AT_EMPTY_PATH)
-}
-
-fn bind_how(
-    at: BorrowedFd<'_>,
-    source: impl rustix::path::Arg,
-    flags: u64,
-    how: OpenTreeFlags,
-) -> Result<OwnedFd, Errno> {
-    let copy = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
-    let mount = open_tree(at, source, copy | how)?;
+    let how = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    let mount = open_tree(at, source, how)?;
     sys::set_mount_attributes(mount.as_fd(), &attributes(flags), true)?;
     Ok(mount)
 }

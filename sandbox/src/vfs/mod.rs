@@ -25,7 +25,7 @@ pub use descriptor::{DESCRIPTORS_MAX, Description, Table};
 pub use device::{Device, fill_random};
 pub use io::{Offset, Ready, Whence};
 pub use listing::Entry;
-pub use mounts::{Access, Mount, Mounts};
+pub use mounts::{Access, Crossing, Mount, MountError, Mounts};
 pub use ops::OpenHow;
 pub use path::GuestPath;
 pub use stat::*;

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 
 use super::GuestPath;
 use super::device;
+use crate::kernel_file_systems;
 
 /// What a guest may do below a mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,27 @@ pub enum Access {
     ReadWrite,
 }
 
+/// Whether a guest may go on where another file system of the host is mounted below a mount.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Crossing {
+    /// Such a place gives `EACCES`.
+    #[default]
+    Refused,
+    /// It may, unless that is an interface of the kernel, such as procfs.
+    Allowed,
+}
+
+/// Why a directory can't be mounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MountError {
+    /// It can't be opened as a directory.
+    #[error("{0}; does the directory exist?")]
+    Open(Errno),
+    /// It lies on an interface of the kernel.
+    #[error("it lies on the kernel's `{0}`, through which a guest could change this machine; mount another directory")]
+    KernelFileSystem(&'static str),
+}
+
 /// A host directory and its place in the guest's tree.
 #[derive(Debug)]
 pub struct Mount {
@@ -25,6 +47,8 @@ pub struct Mount {
     pub at: GuestPath,
     /// What the guest may do there.
     pub access: Access,
+    /// What becomes of the host's mounts below it.
+    pub crossing: Crossing,
     /// The directory, opened once: later renames on the host do not move the mount.
     pub root: OwnedFd,
     /// The name that the user gave, for messages.
@@ -36,10 +60,15 @@ impl Mount {
     ///
     /// # Errors
     ///
-    /// What open(2) says of `source`; `ENOTDIR` if it is no directory.
-    pub fn open(source: &Path, at: GuestPath, access: Access) -> Result<Self, Errno> {
-        let root = rustix::fs::open(source, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(Self { at, access, root, source: source.to_owned() })
+    /// [`MountError`]: what open(2) says of `source` (`ENOTDIR` if it is no directory), or the kernel's file system that it lies on.
+    pub fn open(source: &Path, at: GuestPath, access: Access, crossing: Crossing) -> Result<Self, MountError> {
+        let root = rustix::fs::open(source, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(MountError::Open)?;
+        match kernel_file_systems::name_of(&root) {
+            Ok(None) => Ok(Self { at, access, crossing, root, source: source.to_owned() }),
+            Ok(Some(name)) => Err(MountError::KernelFileSystem(name)),
+            Err(error) => Err(MountError::Open(error)),
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! The kernel is always asked with `openat2`, from the directory that a mount opened at start, with `RESOLVE_BENEATH`,
 //! `RESOLVE_NO_SYMLINKS` and `RESOLVE_NO_MAGICLINKS`, and never with a `..`. So no answer of the kernel can lie outside the mount, whatever
-//! someone renames or links meanwhile. Symbolic links are read and followed here, in the guest's own tree: an absolute one starts at the
+//! someone renames or links meanwhile. `RESOLVE_NO_XDEV` stops at what the host has mounted below; where that may be crossed, what was opened is
+//! looked at, so that no interface of the kernel is reached. Symbolic links are read and followed here, in the guest's own tree: an absolute one starts at the
 //! guest's "/", a relative one may lead into another mount, and `..` stops at "/".
 
 use std::collections::VecDeque;
@@ -12,10 +13,11 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::device::{self, Device};
-use super::mounts::Mount;
+use super::mounts::{Crossing, Mount};
 use super::stat::{FileStat, S_IFDIR, S_IFLNK};
 use super::trace::Seen;
 use super::{GuestPath, Vfs};
+use crate::kernel_file_systems;
 
 /// Longest path that a guest may give, as PATH_MAX; links may expand it to [`EXPANDED_MAX`].
 const PATH_MAX: usize = 4096;
@@ -275,18 +277,34 @@ impl Vfs {
 ///
 /// # Errors
 ///
-/// Those of openat2(2); what it says of an attempt to leave (`EXDEV`) becomes `EACCES`.
+/// Those of openat2(2); what it says of an attempt to leave or to cross (`EXDEV`) becomes `EACCES`, as does a file of the kernel's.
 pub(crate) fn open_beneath(mount: &Mount, below: &[u8], flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
-    const RESOLVE: ResolveFlags =
+    const WITHIN: ResolveFlags =
         ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
     let below = if below.is_empty() { b"." } else { below };
+    if mount.crossing == Crossing::Refused {
+        return open_from(mount, below, flags, mode, WITHIN | ResolveFlags::NO_XDEV);
+    }
+    if flags.contains(OFlags::CREATE) {
+        // A file that was made can't be unmade, so the directory is looked at before.
+        let parent = below.iter().rposition(|&b| b == b'/').map_or(&b"."[..], |slash| &below[..slash]);
+        refuse_kernel(open_from(mount, parent, OFlags::PATH, Mode::empty(), WITHIN)?)?;
+    }
+    refuse_kernel(open_from(mount, below, flags, mode, WITHIN)?)
+}
+
+fn open_from(mount: &Mount, below: &[u8], flags: OFlags, mode: Mode, resolve: ResolveFlags) -> Result<OwnedFd, Errno> {
     loop {
-        match rustix::fs::openat2(mount.root.as_fd(), below, flags | OFlags::CLOEXEC, mode, RESOLVE) {
+        match rustix::fs::openat2(mount.root.as_fd(), below, flags | OFlags::CLOEXEC, mode, resolve) {
             Err(Errno::INTR | Errno::AGAIN) => {}
             Err(Errno::XDEV) => return Err(Errno::ACCESS),
             result => return result,
         }
     }
+}
+
+fn refuse_kernel(file: OwnedFd) -> Result<OwnedFd, Errno> {
+    if kernel_file_systems::name_of(&file)?.is_some() { Err(Errno::ACCESS) } else { Ok(file) }
 }
 
 enum Race {

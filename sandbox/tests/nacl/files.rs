@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use crate::common::{Dest, USERS};
+use crate::common::{Dest, Ended, Run, USERS};
 
 #[test]
 fn by_default_the_installed_root_is_mounted_read_only() {
@@ -185,7 +185,7 @@ fn descriptors_are_handed_in_and_no_others() {
     );
     let mut command = std::process::Command::new("sh");
     command.args(["-c", &script]);
-    let ended = crate::common::Run(command).ended();
+    let ended = Run(command).ended();
     assert_eq!(ended.status, 0, "{ended:?}");
     let number = |option: &str| -> String {
         let line = ended.out.lines().find(|line| line.starts_with(&format!("option {option}"))).unwrap();
@@ -196,12 +196,88 @@ fn descriptors_are_handed_in_and_no_others() {
     let script = script.replace("do:put,7 do:put,8", &format!("do:put,{} do:put,5 do:put,1", number("w")));
     let mut command = std::process::Command::new("sh");
     command.args(["-c", &script]);
-    let ended = crate::common::Run(command).ended();
+    let ended = Run(command).ended();
     let written = fs::read_to_string(&out).unwrap();
     assert_eq!(written, "put\n", "{ended:?}");
     assert!(ended.out.contains("put 5=9\n"), "{ended:?}");
     let script = format!("exec 5</; exec {}/bin/run -r 5:9 {program}", dest.path().display());
     let mut command = std::process::Command::new("sh");
     command.args(["-c", &script]);
-    crate::common::Run(command).ended().assert_error(2, "is a directory");
+    Run(command).ended().assert_error(2, "is a directory");
+}
+
+/// Runs the loader where the host has mounted a procfs, a disk and single files below `job`, and gives what the stand-in saw.
+fn where_the_host_mounts(dest: &Dest, namespaces: &[&str], options: &[&str], deeds: &[&str]) -> Ended {
+    let job = dest.path().join("job");
+    let script = r#"
+        set -e; cd "$JOB"; mkdir -p proc disk; touch status
+        mount --rbind /proc proc; mount --bind /proc/version status
+        mount -t tmpfs none disk; echo disk >disk/file; mkdir disk/proc; mount --rbind /proc disk/proc
+        exec "$@"
+    "#;
+    let mut command = std::process::Command::new("unshare");
+    command.args(namespaces).args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"]);
+    command.arg(dest.path().join("bin/run")).args(options).args(deeds).env("JOB", job);
+    Run(command).ended()
+}
+
+#[test]
+fn what_the_host_mounted_below_a_mount_is_covered() {
+    let dest = Dest::new();
+    let program = dest.program("hello", false);
+    dest.job("job");
+    let deeds = [
+        &program as &str,
+        "do:list,/guest/job/proc",
+        "do:cat,/guest/job/proc/self/status",
+        "do:cat,/guest/job/status",
+        "do:list,/guest/job/disk",
+        "do:cat,/guest/job/disk/file",
+        "do:list,/guest/job/disk/proc",
+        "do:cat,/guest/job/file",
+    ];
+    let root = format!("{}:/:ro", dest.root().display());
+    let job = dest.path().join("job");
+    for access in ["ro", "rw"] {
+        // Beside a mount point that lacks, a read-only directory is shown entry by entry.
+        for extra in [None, Some(format!("{}:/job/more:ro", dest.root().display()))] {
+            if access == "rw" && extra.is_some() {
+                continue;
+            }
+            let mount = format!("{}:/job:{access}", job.display());
+            let mut options = vec!["-m", &root, "-m", &mount];
+            if let Some(extra) = &extra {
+                options.extend(["-m", extra]);
+            }
+            for namespaces in [&["--user", "--map-root-user"][..], &[]] {
+                if namespaces.is_empty() && !rustix::process::geteuid().is_root() {
+                    continue;
+                }
+                let refused = libc::EACCES;
+                let ended = where_the_host_mounts(&dest, namespaces, &options, &deeds);
+                let expected = [
+                    format!("list /guest/job/proc={refused}"),
+                    format!("cat /guest/job/proc/self/status={refused}"),
+                    format!("cat /guest/job/status={refused}"),
+                    format!("list /guest/job/disk={refused}"),
+                    format!("cat /guest/job/disk/file={refused}"),
+                    format!("list /guest/job/disk/proc={refused}"),
+                    "cat /guest/job/file: host".to_owned(),
+                ];
+                assert_eq!(ended.lines(), expected, "{access} {extra:?} {namespaces:?}: {ended:?}");
+                let crossing = [&["--cross-mounts"], &options[..]].concat();
+                let ended = where_the_host_mounts(&dest, namespaces, &crossing, &deeds);
+                let mut expected = expected;
+                expected[3] = "list /guest/job/disk: file proc".to_owned();
+                expected[4] = "cat /guest/job/disk/file: disk\n".to_owned();
+                let lines: Vec<_> = expected.iter().flat_map(|line| line.lines()).collect();
+                assert_eq!(ended.lines().into_iter().filter(|l| !l.is_empty()).collect::<Vec<_>>(), lines, "{ended:?}");
+            }
+        }
+    }
+    // A procfs is no mount at all.
+    for access in ["ro", "rw"] {
+        let mount = format!("/proc:/p:{access}");
+        dest.run(["-m", &root, "-m", &mount, &program]).assert_error(2, "the kernel's `proc`");
+    }
 }
