@@ -17,9 +17,11 @@
 //! does not bind the host's root, and since Linux 6.14 by `kernel.pid_max` of the process namespace, which binds everybody. Before
 //! that, a fork bomb started by root is stopped by its time limit alone.
 
+mod caller;
 mod child;
 mod diagnose;
 mod filter;
+mod niceness;
 mod plan;
 mod report;
 mod sys;
@@ -133,18 +135,21 @@ impl NamespaceExecutor {
         };
         let (report, report_in) =
             pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).map_err(internal("making a pipe"))?;
-        let descriptors = child::Descriptors {
+        let oom_score = caller::OomScore::lowered();
+        let inherited = child::Inherited {
             report: high(&report_in).map_err(internal("copying a descriptor"))?,
             log,
             parent: pidfd_open(getpid(), PidfdFlags::empty()).map_err(internal("opening a process descriptor"))?,
+            oom_score: (oom_score.wish(), oom_score.wish().to_string().into_bytes()),
         };
-        let init = sys::clone_process(NAMESPACES, || child::main(plan, &descriptors)).map_err(|errno| {
+        let init = sys::clone_process(NAMESPACES, || child::main(plan, &inherited)).map_err(|errno| {
             ExecutorError::Environment {
                 doing: "making namespaces".to_owned(),
                 source: errno.into(),
                 hint: diagnose::hint(None, errno),
             }
         })?;
+        drop(oom_score);
         Ok(Container { init, report, deadline: run.timeout.map(|timeout| Instant::now() + timeout), ended: false })
     }
 }
@@ -376,6 +381,7 @@ fn explain(Failure { place: Place { step, index }, errno }: Failure, run: &Run<'
         Step::Watch => "watching this process".to_owned(),
         Step::Session => "starting a session".to_owned(),
         Step::Descriptors => "closing descriptors".to_owned(),
+        Step::Caller => "forgetting how the caller is scheduled".to_owned(),
         Step::UserMap => "becoming user 0 of a user namespace".to_owned(),
         Step::Root => "mounting `/`".to_owned(),
         Step::Devices => "filling `/dev`".to_owned(),

@@ -1,7 +1,9 @@
 //! One action under an executor: its inputs are laid out, its command is run, its outputs are taken into the store.
 
 use std::collections::BTreeMap;
+use std::fs::{DirBuilder, Permissions};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -9,6 +11,7 @@ use std::time::Duration;
 
 use build_graph::node::{Action, NodeName};
 use build_graph::{SandboxPath, Tree, TreeDigest, key};
+use walkdir::WalkDir;
 
 use super::BuildError;
 use super::plan::OutDir;
@@ -220,10 +223,11 @@ fn keep(scratch: &Scratch, place: &Path) -> Result<(), BuildError> {
     if let Some(above) = place.parent() {
         std::fs::create_dir_all(above).map_err(BuildError::io("create", above))?;
     }
+    strip_set_ids(scratch.path());
     match scratch.keep(place) {
         Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::CrossesDevices => {
             // The store is on another file system; only what the action left is worth a copy, not its inputs.
-            std::fs::create_dir(place).map_err(BuildError::io("create", place))?;
+            DirBuilder::new().mode(0o700).create(place).map_err(BuildError::io("create", place))?;
             let status = Command::new("cp")
                 .arg("-a")
                 .args(["build", "log"].map(|name| scratch.path().join(name)))
@@ -232,6 +236,20 @@ fn keep(scratch: &Scratch, place: &Path) -> Result<(), BuildError> {
             status.map(drop).map_err(BuildError::io("write", place))
         }
         kept => Ok(kept?),
+    }
+}
+
+/// Takes the bits that set a user or a group from all that an action left. The executor's filter lets it set none; this is for one that
+/// has no such filter. What can't be read stays behind the folder's own mode.
+fn strip_set_ids(folder: &Path) {
+    const SET_IDS: u32 = 0o6000;
+    for entry in WalkDir::new(folder).into_iter().flatten().filter(|entry| !entry.path_is_symlink()) {
+        if let Ok(metadata) = entry.metadata()
+            && metadata.permissions().mode() & SET_IDS != 0
+        {
+            let mode = metadata.permissions().mode() & 0o7777 & !SET_IDS;
+            let _ = std::fs::set_permissions(entry.path(), Permissions::from_mode(mode));
+        }
     }
 }
 
@@ -247,5 +265,32 @@ fn describe(status: Status) -> String {
         Status::Exited(code) => format!("ended with status {code}"),
         Status::Signalled(signal) => format!("was killed by signal {signal}"),
         Status::TimedOut => "took longer than it may and was killed".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_of_a_failed_action_lends_nobody_its_owners_rights() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        let scratch = store.scratch().unwrap();
+        let build = scratch.path().join("build");
+        std::fs::create_dir_all(build.join("below")).unwrap();
+        for (name, mode) in [("below/user", 0o4755), ("group", 0o2711), ("plain", 0o640)] {
+            std::fs::write(build.join(name), "x").unwrap();
+            std::fs::set_permissions(build.join(name), Permissions::from_mode(mode)).unwrap();
+        }
+        std::os::unix::fs::symlink("/etc/passwd", build.join("link")).unwrap();
+        std::fs::set_permissions(build.join("below"), Permissions::from_mode(0o2755)).unwrap();
+        let place = folder.path().join("failed");
+        keep(&scratch, &place).unwrap();
+        let mode = |name: &str| std::fs::metadata(place.join(name)).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(
+            ["", "build/below", "build/below/user", "build/group", "build/plain"].map(mode),
+            [0o700, 0o755, 0o755, 0o711, 0o640]
+        );
     }
 }

@@ -69,10 +69,10 @@ impl Session {
         self.counter.fetch_add(1, Ordering::Relaxed).to_string()
     }
 
-    /// A new, empty folder.
+    /// A new, empty folder, which other users can't look into: an untrusted action writes there.
     pub(super) fn scratch(self: &Arc<Self>) -> Result<Scratch> {
         let name = self.fresh();
-        mkdirat(&self.dir, &name, Mode::from_raw_mode(0o755))
+        mkdirat(&self.dir, &name, Mode::from_raw_mode(0o700))
             .map_err(|error| StoreError::inside(&self.root, "making a folder in", "tmp", error))?;
         let path = self.root.join("tmp").join(&self.name).join(&name);
         Ok(Scratch { session: self.clone(), name, path })

@@ -117,6 +117,22 @@ fn set_user_bits_give_nothing() {
 }
 
 #[test]
+fn no_action_leaves_a_program_that_runs_as_its_owner() {
+    let found = Bench::new().probe("set-id", "");
+    assert_eq!(
+        other_than(&found, ": EPERM"),
+        [
+            "user by openat2: ENOSYS",
+            "user by mkdir: done",
+            "group by openat2: ENOSYS",
+            "group by mkdir: done",
+            "the rest of the mode: done",
+        ],
+        "{found}"
+    );
+}
+
+#[test]
 fn what_is_written_elsewhere_is_gone_with_the_action() {
     let bench = Bench::new();
     bench.sh("echo x >/tmp/left && echo x >/dev/shm/left && echo x >/build/left");

@@ -5,6 +5,7 @@
 
 mod attack;
 mod bench;
+mod callers;
 mod docker;
 mod life;
 mod ordinary;

@@ -20,6 +20,7 @@ fn entry() {
         "view" => view(),
         "network" => network(&argument),
         "syscalls" => syscalls(),
+        "set-id" => set_id(),
         "files" => files(&argument),
         "processes" => processes(),
         other => panic!("no probe `{other}`"),
@@ -99,12 +100,35 @@ fn view() {
     say(format!("groups: {}", call(libc::SYS_getgroups, [0; 6]).unwrap()));
     // Of this thread: the first one blocks signals for a moment while it starts another.
     for line in read("/proc/thread-self/status").lines() {
-        let wanted = ["Umask", "Uid", "Gid", "SigBlk", "Cap", "NoNewPrivs", "Seccomp:"];
+        let wanted = ["Umask", "Uid", "Gid", "SigPnd", "ShdPnd", "SigBlk", "SigIgn", "Cap", "NoNewPrivs", "Seccomp:"];
         if wanted.iter().any(|name| line.starts_with(name)) {
             say(line.replace('\t', " "));
         }
     }
     say(format!("personality: {:#x}", call(libc::SYS_personality, [0xffff_ffff, 0, 0, 0, 0]).unwrap()));
+    let ask = |option: i32| call(libc::SYS_prctl, [option as usize, 0, 0, 0, 0]).unwrap_or(0);
+    for (name, option) in [
+        ("secure bits", libc::PR_GET_SECUREBITS),
+        ("dumpable", libc::PR_GET_DUMPABLE),
+        ("no huge pages", libc::PR_GET_THP_DISABLE),
+        ("memory faults", libc::PR_MCE_KILL_GET),
+        ("merged memory", libc::PR_GET_MEMORY_MERGE),
+    ] {
+        say(format!("{name}: {:#x}", ask(option)));
+    }
+    for (name, option) in
+        [("signal at the parent's end", libc::PR_GET_PDEATHSIG), ("time stamp counter", libc::PR_GET_TSC)]
+    {
+        let mut value = -1_i32;
+        call(libc::SYS_prctl, [option as usize, &raw mut value as usize, 0, 0, 0]).unwrap();
+        say(format!("{name}: {value}"));
+    }
+    say(format!("OOM score: {}", read("/proc/self/oom_score_adj").trim()));
+    say(format!("core dump filter: {}", read("/proc/self/coredump_filter").trim()));
+    let cgroups = read("/proc/self/cgroup");
+    let cgroups: std::collections::BTreeSet<_> = cgroups.lines().filter_map(|line| line.rsplit(':').next()).collect();
+    say(format!("cgroups: {}", cgroups.into_iter().collect::<Vec<_>>().join(" ")));
+    scheduling();
     say("[names]");
     say(format!("host {}", read("/proc/sys/kernel/hostname").trim()));
     say(format!("domain {}", read("/proc/sys/kernel/domainname").trim()));
@@ -152,6 +176,37 @@ fn view() {
     }
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     outcome("loopback", TcpStream::connect(listener.local_addr().unwrap()));
+}
+
+/// How the calling thread is scheduled, and what it may change of that.
+fn scheduling() {
+    say("[scheduling]");
+    // The call gives 20 less the niceness.
+    let niceness = || 20 - call(libc::SYS_getpriority, [0; 5]).unwrap();
+    let raise = |by: c_long| {
+        let wanted = niceness() + by;
+        outcome(&format!("to niceness {wanted}"), call(libc::SYS_setpriority, [0, 0, wanted as usize, 0, 0]));
+        say(format!("niceness: {}", niceness()));
+    };
+    say(format!("niceness: {}", niceness()));
+    say(format!("policy: {}", call(libc::SYS_sched_getscheduler, [0; 5]).unwrap()));
+    say(format!("I/O priority: {}", call(libc::SYS_ioprio_get, [1, 0, 0, 0, 0]).unwrap()));
+    say(format!("timer slack: {}", call(libc::SYS_prctl, [libc::PR_GET_TIMERSLACK as usize, 0, 0, 0, 0]).unwrap()));
+    // What a `configure` script tries: whether it can be raised twice.
+    raise(1);
+    raise(2);
+    raise(-1);
+    raise(40);
+    outcome("niceness of no process", call(libc::SYS_getpriority, [0, 4_000_000, 0, 0, 0]));
+    outcome("niceness of nothing", call(libc::SYS_getpriority, [9, 0, 0, 0, 0]));
+    // In a thread of its own: it lasts.
+    let batch = std::thread::spawn(|| {
+        let normal = [0_i32; 4];
+        call(libc::SYS_sched_setscheduler, [0, 0, normal.as_ptr() as usize, 0, 0])
+    });
+    outcome("schedule as others", batch.join().unwrap());
+    let real_time = [1_i32; 4];
+    outcome("schedule in real time", call(libc::SYS_sched_setscheduler, [0, 1, real_time.as_ptr() as usize, 0, 0]));
 }
 
 fn list(directory: &Path) {
@@ -262,6 +317,47 @@ fn syscalls() {
     ] {
         outcome(name, call(number, arguments));
     }
+}
+
+/// Tries in every way to leave a program behind that runs with its owner's rights.
+fn set_id() {
+    let mode = |bits: usize| 0o755 | bits;
+    let at = libc::AT_FDCWD as usize;
+    fs::write("/build/plain", "x").unwrap();
+    let plain = fs::File::open("/build/plain").unwrap();
+    let plain_fd = std::os::fd::AsRawFd::as_raw_fd(&plain) as usize;
+    let create = (libc::O_CREAT | libc::O_WRONLY) as usize;
+    let temporary = (libc::O_TMPFILE | libc::O_WRONLY) as usize;
+    for (name, bits) in [("user", 0o4000_usize), ("group", 0o2000)] {
+        let how = [create as u64, mode(bits) as u64, 0];
+        for (by, number, arguments) in [
+            ("chmod", libc::SYS_chmod, [text(c"/build/plain"), mode(bits), 0, 0, 0]),
+            ("fchmod", libc::SYS_fchmod, [plain_fd, mode(bits), 0, 0, 0]),
+            ("fchmodat", libc::SYS_fchmodat, [at, text(c"/build/plain"), mode(bits), 0, 0]),
+            ("fchmodat2", 452, [at, text(c"/build/plain"), mode(bits), 0, 0]),
+            ("creat", libc::SYS_creat, [text(c"/build/a"), mode(bits), 0, 0, 0]),
+            ("open", libc::SYS_open, [text(c"/build/b"), create, mode(bits), 0, 0]),
+            ("openat", libc::SYS_openat, [at, text(c"/build/c"), create, mode(bits), 0]),
+            ("a file without a name", libc::SYS_openat, [at, text(c"/build"), temporary, mode(bits), 0]),
+            ("openat2", libc::SYS_openat2, [at, text(c"/build/d"), how.as_ptr() as usize, size_of_val(&how), 0]),
+            ("mknod", libc::SYS_mknod, [text(c"/build/e"), libc::S_IFREG as usize | mode(bits), 0, 0, 0]),
+            ("mknodat", libc::SYS_mknodat, [at, text(c"/build/f"), libc::S_IFREG as usize | mode(bits), 0, 0]),
+        ] {
+            outcome(&format!("{name} by {by}"), call(number, arguments));
+        }
+        // A folder may ask for it, and does not get it.
+        outcome(
+            &format!("{name} by mkdir"),
+            call(libc::SYS_mkdir, [text(if name == "user" { c"/build/g" } else { c"/build/h" }), mode(bits), 0, 0, 0]),
+        );
+    }
+    for (path, entry) in fs::read_dir("/build").unwrap().map(|entry| entry.map(|e| (e.path(), e)).unwrap()) {
+        let mode = entry.metadata().unwrap().permissions().mode();
+        if mode & 0o6000 != 0 {
+            say(format!("left: {} {mode:o}", path.display()));
+        }
+    }
+    outcome("the rest of the mode", fs::set_permissions("/build/plain", fs::Permissions::from_mode(0o1751)));
 }
 
 /// Tries to change files that are not the action's. The argument is a file of the host.

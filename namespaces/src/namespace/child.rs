@@ -21,6 +21,8 @@ use rustix::mount::{
 use rustix::process::{self, Resource, Rlimit, Signal, WaitOptions};
 use rustix::thread::{self, CapabilitiesSecureBits, CapabilitySet, CapabilitySets, Gid, Uid};
 
+use super::caller;
+use super::niceness::Niceness;
 use super::plan::{Plan, Top};
 use super::report::{Failure, Report, Step, WithStep};
 use super::sys::{self, MountAttributes};
@@ -28,13 +30,15 @@ use super::sys::{self, MountAttributes};
 type Result<T> = std::result::Result<T, Failure>;
 
 /// What the child inherits.
-pub(super) struct Descriptors {
+pub(super) struct Inherited {
     /// Where it reports to.
     pub(super) report: OwnedFd,
     /// Where the action's output goes; `None`: to the caller's own.
     pub(super) log: Option<OwnedFd>,
     /// The parent's process descriptor.
     pub(super) parent: OwnedFd,
+    /// The caller's score for when memory runs out, and the same as text.
+    pub(super) oom_score: (i32, Vec<u8>),
 }
 
 /// Private as all are, so that no later mount of the host shows up.
@@ -92,14 +96,14 @@ pub(super) const MASKED_FILES: [&CStr; 16] = [
 pub(super) const MASKED_DIRECTORIES: [&CStr; 4] = [c"acpi", c"asound", c"scsi", c"tty/driver"];
 
 /// The child from its first instruction on.
-pub(super) fn main(plan: &Plan, descriptors: &Descriptors) {
-    let Err(failure) = container(plan, descriptors);
-    Report::Failed(failure).send(descriptors.report.as_fd());
+pub(super) fn main(plan: &Plan, inherited: &Inherited) {
+    let Err(failure) = container(plan, inherited);
+    Report::Failed(failure).send(inherited.report.as_fd());
 }
 
-fn container(plan: &Plan, descriptors: &Descriptors) -> Result<Infallible> {
+fn container(plan: &Plan, inherited: &Inherited) -> Result<Infallible> {
     process::set_parent_process_death_signal(Some(Signal::KILL)).at(Step::Watch)?;
-    let mut parent = [PollFd::new(&descriptors.parent, PollFlags::IN)];
+    let mut parent = [PollFd::new(&inherited.parent, PollFlags::IN)];
     if poll(&mut parent, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).at(Step::Watch)? != 0 {
         sys::exit(0);
     }
@@ -107,38 +111,47 @@ fn container(plan: &Plan, descriptors: &Descriptors) -> Result<Infallible> {
     if !plan.terminal {
         process::setsid().at(Step::Session)?;
     }
-    standard_streams(descriptors).at(Step::Descriptors)?;
+    standard_streams(inherited).at(Step::Descriptors)?;
+    let oom_score = caller::forget(inherited.oom_score.0).at(Step::Caller)?;
     become_root(plan)?;
     process::umask(Mode::empty());
     view(plan)?;
     identity()?;
     limits(plan)?;
-    give_up_privileges(plan)?;
+    let mut niceness = give_up_privileges(plan)?;
     process::chdir(c"/build").at(Step::WorkingDirectory)?;
     process::umask(Mode::from_raw_mode(contract::UMASK));
 
     let action = sys::clone_process(0, || {
         let Err(failure) = action(plan);
-        Report::Failed(failure).send(descriptors.report.as_fd());
+        Report::Failed(failure).send(inherited.report.as_fd());
     })
     .at(Step::Start)?;
     drop(action);
-    supervise(descriptors)
+    oom_score.restore(&inherited.oom_score.1);
+    supervise(inherited, niceness.as_mut())
 }
 
-/// Waits for process 2, and for whatever loses its parent meanwhile.
-fn supervise(descriptors: &Descriptors) -> Result<Infallible> {
+/// Waits for process 2, and for whatever loses its parent meanwhile; answers meanwhile what the filter hands over.
+fn supervise(inherited: &Inherited, mut niceness: Option<&mut Niceness>) -> Result<Infallible> {
     const ACTION: i32 = 2;
+    let options = if niceness.is_some() { WaitOptions::NOHANG } else { WaitOptions::empty() };
     loop {
-        match process::wait(WaitOptions::empty()) {
+        match process::wait(options) {
             Ok(Some((pid, status))) if pid.as_raw_nonzero().get() == ACTION => {
                 let report = match (status.exit_status(), status.terminating_signal()) {
                     (Some(status), _) => Report::Exited(status),
                     (_, Some(signal)) => Report::Signalled(signal),
                     _ => continue,
                 };
-                report.send(descriptors.report.as_fd());
+                report.send(inherited.report.as_fd());
                 sys::exit(0);
+            }
+            // Nobody has ended.
+            Ok(None) => {
+                if let Some(niceness) = &mut niceness {
+                    niceness.answer_until_a_child_ends().at(Step::Wait)?;
+                }
             }
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno).at(Step::Wait),
@@ -184,13 +197,13 @@ fn take_terminal() -> std::result::Result<(), Errno> {
 
 /// Leaves nothing open but the standard streams and what the container itself needs. (Standard input is replaced once the view has
 /// its `/dev/null`; until then something must hold its number.)
-fn standard_streams(descriptors: &Descriptors) -> std::result::Result<(), Errno> {
-    if let Some(log) = &descriptors.log {
+fn standard_streams(inherited: &Inherited) -> std::result::Result<(), Errno> {
+    if let Some(log) = &inherited.log {
         rustix::stdio::dup2_stdin(log)?;
         rustix::stdio::dup2_stdout(log)?;
         rustix::stdio::dup2_stderr(log)?;
     }
-    let report = descriptors.report.as_raw_fd() as u32;
+    let report = inherited.report.as_raw_fd() as u32;
     sys::close_range(3, report - 1)?;
     sys::close_range(report + 1, u32::MAX)
 }
@@ -401,7 +414,7 @@ fn identity() -> Result<()> {
 }
 
 /// The limits that every action has, soft and hard; `None` is no limit.
-pub(super) const LIMITS: [(Resource, Option<u64>, Option<u64>); 14] = [
+pub(super) const LIMITS: [(Resource, Option<u64>, Option<u64>); 15] = [
     (Resource::Core, Some(0), Some(0)),
     (Resource::Nofile, Some(1024), Some(4096)),
     // gcc raises its own to 64 MiB where it may.
@@ -417,6 +430,7 @@ pub(super) const LIMITS: [(Resource, Option<u64>, Option<u64>); 14] = [
     (Resource::Fsize, None, None),
     (Resource::Locks, None, None),
     (Resource::Rss, None, None),
+    (Resource::Rttime, None, None),
 ];
 
 fn limits(plan: &Plan) -> Result<()> {
@@ -429,8 +443,8 @@ fn limits(plan: &Plan) -> Result<()> {
     process::setrlimit(Resource::Nproc, Rlimit { current: Some(maximum), maximum: Some(maximum) }).at(Step::Limits)
 }
 
-/// Gives up all privileges in the new user namespace, and every way to get one.
-fn give_up_privileges(plan: &Plan) -> Result<()> {
+/// Gives up all privileges in the new user namespace, and every way to get one. Gives what answers calls that the filter hands over.
+fn give_up_privileges(plan: &Plan) -> Result<Option<Niceness>> {
     // Where this is impossible (no quota, no key rings), the filter still keeps the action from the caller's.
     let _ = sys::new_session_keyring();
     let bits = CapabilitiesSecureBits::NO_ROOT
@@ -455,5 +469,10 @@ fn give_up_privileges(plan: &Plan) -> Result<()> {
     // Process 1 holds a copy of the tool's memory; the action must not read it.
     process::set_dumpable_behavior(process::DumpableBehavior::NotDumpable).at(Step::Capabilities)?;
     thread::set_no_new_privs(true).at(Step::Filter)?;
-    sys::set_filter(&plan.filter).at(Step::Filter)
+    let listener = match sys::set_filter(&plan.filter, plan.listens) {
+        // Whoever started the caller listens already, and there can be one alone.
+        Err(Errno::BUSY) if plan.listens => sys::set_filter(&plan.plain_filter, false),
+        result => result,
+    };
+    listener.at(Step::Filter)?.map(Niceness::new).transpose().at(Step::Filter)
 }

@@ -10,6 +10,8 @@
 
 use std::mem::offset_of;
 
+use super::caller::Unusual;
+
 /// A system call that no action may make; it fails with `EPERM`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeniedSyscall {
@@ -125,6 +127,15 @@ const PERSONALITIES: [u32; 5] = [0, 0x8, 0x2_0000, 0x2_0008, u32::MAX];
 /// `ioctl`s that type into a terminal.
 const TERMINAL_IOCTLS: [u32; 2] = [0x5412, 0x541c];
 
+/// The bits of a mode that set a user or a group.
+const SET_ID: u32 = libc::S_ISUID | libc::S_ISGID;
+
+/// The flags of `open` with which it takes a mode: `O_CREAT`, and `O_TMPFILE` without `O_DIRECTORY`. The same on both architectures.
+const MAKES_A_FILE: u32 = (libc::O_CREAT | (libc::O_TMPFILE & !libc::O_DIRECTORY)) as u32;
+
+/// The policies that everybody may choose.
+const FREE_POLICIES: [u32; 3] = [libc::SCHED_OTHER as u32, libc::SCHED_BATCH as u32, libc::SCHED_IDLE as u32];
+
 /// One architecture's numbers of the calls that are judged by more than their number.
 struct Table {
     arch: u32,
@@ -138,6 +149,34 @@ struct Table {
     socketcall: Option<u32>,
     /// Answer that there are no supplementary groups: an ordinary user can't drop the ones it has, and they differ between users.
     getgroups: &'static [u32],
+    /// Take the mode of a file as an argument, and which one.
+    modes: &'static [(u32, usize)],
+    /// Take the mode of a file as an argument if the flags before it say that a file is made, and which one.
+    opens: &'static [(u32, usize)],
+    /// Takes flags and mode behind a pointer.
+    openat2: u32,
+    /// Ask for a niceness or set one.
+    priorities: &'static [(u32, PriorityCall)],
+    sched_setscheduler: u32,
+    sched_getscheduler: u32,
+    ioprio_get: u32,
+}
+
+/// A call that is about a niceness.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PriorityCall {
+    /// `getpriority(which, who)`, which gives 20 less the niceness.
+    Get,
+    /// `setpriority(which, who, niceness)`.
+    Set,
+    /// `nice(step)`.
+    Nice,
+}
+
+/// Which call that is, by its architecture and number.
+pub(super) fn priority_call(arch: u32, number: i32) -> Option<PriorityCall> {
+    let table = TABLES.iter().find(|table| table.arch == arch)?;
+    table.priorities.iter().find(|(one, _)| i64::from(*one) == i64::from(number)).map(|(_, call)| *call)
 }
 
 const TABLES: [Table; 2] = [
@@ -151,6 +190,15 @@ const TABLES: [Table; 2] = [
         socket: 41,
         socketcall: None,
         getgroups: &[115],
+        // chmod, fchmod, fchmodat, fchmodat2, creat, mknod, mknodat
+        modes: &[(90, 1), (91, 1), (268, 2), (452, 2), (85, 1), (133, 1), (259, 2)],
+        // open, openat
+        opens: &[(2, 2), (257, 3)],
+        openat2: 437,
+        priorities: &[(140, PriorityCall::Get), (141, PriorityCall::Set)],
+        sched_setscheduler: 144,
+        sched_getscheduler: 145,
+        ioprio_get: 252,
     },
     Table {
         arch: AUDIT_ARCH_I386,
@@ -162,14 +210,21 @@ const TABLES: [Table; 2] = [
         socket: 359,
         socketcall: Some(102),
         getgroups: &[80, 205],
+        modes: &[(15, 1), (94, 1), (306, 2), (452, 2), (8, 1), (14, 1), (297, 2)],
+        opens: &[(5, 2), (295, 3)],
+        openat2: 437,
+        priorities: &[(96, PriorityCall::Get), (97, PriorityCall::Set), (34, PriorityCall::Nice)],
+        sched_setscheduler: 156,
+        sched_getscheduler: 157,
+        ioprio_get: 290,
     },
 ];
 
-/// The filter, as `seccomp(2)` takes it.
-pub(super) fn program() -> Vec<libc::sock_filter> {
+/// The filter, as `seccomp(2)` takes it. If a caller's niceness is unusual, it needs somebody who listens.
+pub(super) fn program(unusual: Unusual) -> Vec<libc::sock_filter> {
     let mut program = Vec::with_capacity(512);
     for table in &TABLES {
-        let section = section(table);
+        let section = section(table, unusual);
         program.push(load(offset_of!(libc::seccomp_data, arch)));
         program.push(jump(libc::BPF_JEQ, table.arch, 1, 0));
         program.push(skip(section.len()));
@@ -179,7 +234,7 @@ pub(super) fn program() -> Vec<libc::sock_filter> {
     program
 }
 
-fn section(table: &Table) -> Vec<libc::sock_filter> {
+fn section(table: &Table, unusual: Unusual) -> Vec<libc::sock_filter> {
     let mut code = vec![load(offset_of!(libc::seccomp_data, nr))];
     if table.arch == AUDIT_ARCH_X86_64 {
         code.extend([jump(libc::BPF_JGE, X32, 0, 1), answer(errno(libc::ENOSYS))]);
@@ -206,8 +261,36 @@ fn section(table: &Table) -> Vec<libc::sock_filter> {
     for number in table.getgroups {
         number_is(*number, &[answer(errno(0))]);
     }
+    // No file gets a bit that lends its owner's rights to whoever starts it: it lies where others of the machine may reach it.
+    for (number, mode) in table.modes {
+        number_is(*number, &refuse_set_id(*mode));
+    }
+    for (number, mode) in table.opens {
+        // Without these flags the mode is whatever the register holds.
+        let mut then = vec![argument(mode - 1), jump(libc::BPF_JSET, MAKES_A_FILE, 1, 0), answer(ALLOW)];
+        then.extend(refuse_set_id(*mode));
+        number_is(*number, &then);
+    }
+    // Programs fall back to `openat`, as on Linux before 5.6.
+    number_is(table.openat2, &[answer(errno(libc::ENOSYS))]);
+    if unusual.niceness {
+        for (number, _) in table.priorities {
+            number_is(*number, &[answer(libc::SECCOMP_RET_USER_NOTIF)]);
+        }
+    }
+    if unusual.policy {
+        number_is(table.sched_getscheduler, &[answer(errno(libc::SCHED_OTHER))]);
+        number_is(table.sched_setscheduler, &one_of(1, &FREE_POLICIES, errno(0), errno(libc::EPERM)));
+    }
+    if unusual.io_priority {
+        number_is(table.ioprio_get, &[answer(errno(0))]);
+    }
     code.push(answer(ALLOW));
     code
+}
+
+fn refuse_set_id(mode: usize) -> Vec<libc::sock_filter> {
+    vec![argument(mode), jump(libc::BPF_JSET, SET_ID, 0, 1), answer(errno(libc::EPERM)), answer(ALLOW)]
 }
 
 /// Judges by the low half of an argument: the kernel ignores the high half of each that is judged here.
@@ -254,7 +337,11 @@ mod tests {
 
     /// Runs the filter as the kernel does.
     fn judge(arch: u32, number: u32, args: [u64; 6]) -> u32 {
-        let program = program();
+        judge_for(Unusual::default(), arch, number, args)
+    }
+
+    fn judge_for(unusual: Unusual, arch: u32, number: u32, args: [u64; 6]) -> u32 {
+        let program = program(unusual);
         let (mut at, mut accumulator) = (0, 0);
         loop {
             let libc::sock_filter { code, jt, jf, k } = program[at];
@@ -284,7 +371,8 @@ mod tests {
 
     #[test]
     fn it_fits_into_the_kernels_limit() {
-        assert!(program().len() <= 4096, "{}", program().len());
+        let longest = program(Unusual { niceness: true, policy: true, io_priority: true }).len();
+        assert!(longest <= 4096, "{longest}");
     }
 
     #[test]
@@ -339,5 +427,49 @@ mod tests {
         assert_eq!(judge(AUDIT_ARCH_X86_64, 135, [0x4_0000, 0, 0, 0, 0, 0]), EPERM);
         assert_eq!(judge(AUDIT_ARCH_X86_64, 135, [u64::from(u32::MAX), 0, 0, 0, 0, 0]), ALLOW);
         assert_eq!(judge(AUDIT_ARCH_X86_64, 115, [0; 6]), libc::SECCOMP_RET_ERRNO);
+    }
+
+    #[test]
+    fn no_mode_sets_a_user_or_a_group() {
+        let flags = (libc::O_WRONLY | libc::O_CREAT) as u64;
+        let temporary = libc::O_TMPFILE as u64;
+        for (arch, chmod, fchmodat, mknod, open, openat) in
+            [(AUDIT_ARCH_X86_64, 90, 268, 133, 2, 257), (AUDIT_ARCH_I386, 15, 306, 14, 5, 295)]
+        {
+            for bit in [0o4000, 0o2000, 0o6000] {
+                assert_eq!(judge(arch, chmod, [0, 0o755 | bit, 0, 0, 0, 0]), EPERM);
+                assert_eq!(judge(arch, fchmodat, [0, 0, 0o755 | bit, 0, 0, 0]), EPERM);
+                assert_eq!(judge(arch, mknod, [0, 0o100_755 | bit, 0, 0, 0, 0]), EPERM);
+                assert_eq!(judge(arch, open, [0, flags, 0o755 | bit, 0, 0, 0]), EPERM);
+                assert_eq!(judge(arch, openat, [0, 0, flags, 0o755 | bit, 0, 0]), EPERM);
+                assert_eq!(judge(arch, openat, [0, 0, temporary, 0o755 | bit, 0, 0]), EPERM);
+                // What is there is opened whatever lies in that register.
+                assert_eq!(judge(arch, openat, [0, 0, 0, 0o755 | bit, 0, 0]), ALLOW);
+            }
+            assert_eq!(judge(arch, chmod, [0, 0o1777, 0, 0, 0, 0]), ALLOW);
+            assert_eq!(judge(arch, openat, [0, 0, flags, 0o777, 0, 0]), ALLOW);
+            assert_eq!(judge(arch, 437, [0; 6]), ENOSYS);
+        }
+    }
+
+    #[test]
+    fn only_an_unusual_caller_makes_a_difference() {
+        const NOTIFY: u32 = libc::SECCOMP_RET_USER_NOTIF;
+        const ZERO: u32 = libc::SECCOMP_RET_ERRNO;
+        let unusual = Unusual { niceness: true, policy: true, io_priority: true };
+        for (arch, number, args, answer) in [
+            (AUDIT_ARCH_X86_64, libc::SYS_getpriority as u32, [0; 6], NOTIFY),
+            (AUDIT_ARCH_X86_64, libc::SYS_setpriority as u32, [0, 0, 1, 0, 0, 0], NOTIFY),
+            (AUDIT_ARCH_I386, 34, [1, 0, 0, 0, 0, 0], NOTIFY),
+            (AUDIT_ARCH_X86_64, libc::SYS_sched_getscheduler as u32, [0; 6], ZERO),
+            (AUDIT_ARCH_X86_64, libc::SYS_sched_setscheduler as u32, [0, 3, 0, 0, 0, 0], ZERO),
+            (AUDIT_ARCH_X86_64, libc::SYS_sched_setscheduler as u32, [0, 1, 0, 0, 0, 0], EPERM),
+            (AUDIT_ARCH_X86_64, libc::SYS_ioprio_get as u32, [1, 0, 0, 0, 0, 0], ZERO),
+        ] {
+            assert_eq!(judge_for(unusual, arch, number, args), answer, "{number}");
+            assert_eq!(judge(arch, number, args), ALLOW, "{number}");
+        }
+        assert_eq!(priority_call(AUDIT_ARCH_I386, 34), Some(PriorityCall::Nice));
+        assert_eq!(priority_call(AUDIT_ARCH_X86_64, 34), None);
     }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid};
 
+use super::caller::Unusual;
 use super::filter;
 use super::sys::StringList;
 use crate::{ExecutorError, Run};
@@ -54,6 +55,10 @@ pub(super) struct Plan {
     pub(super) uid_map: Vec<u8>,
     pub(super) gid_map: Vec<u8>,
     pub(super) filter: Vec<libc::sock_filter>,
+    /// Whether somebody has to answer what the filter hands over.
+    pub(super) listens: bool,
+    /// The filter for where nobody can: the kernel answers.
+    pub(super) plain_filter: Vec<libc::sock_filter>,
     /// How many processes and threads the action may have at once.
     pub(super) processes: u64,
     /// The same as text, if the kernel can limit a process namespace.
@@ -74,6 +79,7 @@ pub(super) struct Manner {
 impl Plan {
     pub(super) fn new(run: &Run<'_>, manner: Manner, terminal: bool) -> Result<Self, ExecutorError> {
         let Manner { processes, callers_proc } = manner;
+        let unusual = Unusual::of_this_thread();
         let mut arguments = Vec::with_capacity(run.command.len());
         for argument in run.command {
             arguments.push(c_string(argument.as_str(), || format!("the argument `{}`", argument.escape_debug()))?);
@@ -105,7 +111,9 @@ impl Plan {
             environment: StringList::new(environment),
             uid_map: format!("0 {} 1\n", geteuid().as_raw()).into_bytes(),
             gid_map: format!("0 {} 1\n", getegid().as_raw()).into_bytes(),
-            filter: filter::program(),
+            filter: filter::program(unusual),
+            listens: unusual.niceness,
+            plain_filter: filter::program(Unusual { niceness: false, ..unusual }),
             processes: processes.into(),
             pid_max: (!callers_proc && pid_namespaces_have_limits()).then(|| format!("{processes}\n").into_bytes()),
             terminal,

@@ -11,6 +11,7 @@ pub(super) enum Step {
     Watch,
     Session,
     Descriptors,
+    Caller,
     UserMap,
     Root,
     Devices,
@@ -44,10 +45,11 @@ pub(super) enum Step {
     Program,
 }
 
-const STEPS: [Step; 27] = [
+const STEPS: [Step; 28] = [
     Step::Watch,
     Step::Session,
     Step::Descriptors,
+    Step::Caller,
     Step::UserMap,
     Step::Root,
     Step::Devices,

@@ -79,12 +79,14 @@ impl Drop for SignalsBlocked {
 
 /// Gives every signal its default disposition, then lets all of them in.
 pub(super) fn default_signals() {
-    // SAFETY: zeros are a `sigaction` with SIG_DFL, no flags and an empty mask, and an empty `sigset_t`; the pointers are to live
-    // variables. Numbers that may not be changed are refused, which does no harm.
+    /// The kernel's `sigaction`: handler, flags, restorer, mask. Zeros are SIG_DFL with no flags and an empty mask.
+    const DEFAULT: [u64; 4] = [0; 4];
+    const MASK_SIZE: usize = size_of::<u64>();
+    // SAFETY: the kernel reads `DEFAULT`, which has its layout, and an empty `sigset_t`, and writes nothing. Numbers that may not be
+    // changed are refused, which does no harm. (The C library's function refuses two that a caller may have ignored, too.)
     unsafe {
-        let default: libc::sigaction = std::mem::zeroed();
-        for signal in 1..=64 {
-            libc::sigaction(signal, &raw const default, ptr::null_mut());
+        for signal in 1..=64_usize {
+            libc::syscall(libc::SYS_rt_sigaction, signal, DEFAULT.as_ptr(), 0_usize, MASK_SIZE);
         }
         let none: libc::sigset_t = std::mem::zeroed();
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
@@ -178,17 +180,98 @@ pub(super) fn loopback_up(socket: BorrowedFd<'_>) -> Result<()> {
     check(c_long::from(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) })).map(drop)
 }
 
-/// Puts this process, and all that it starts, under a filter. Needs no-new-privileges.
-pub(super) fn set_filter(program: &[libc::sock_filter]) -> Result<()> {
+/// Puts this process, and all that it starts, under a filter. Needs no-new-privileges. With `listen`, gives the descriptor that the calls
+/// come to for which the filter says so.
+pub(super) fn set_filter(program: &[libc::sock_filter], listen: bool) -> Result<Option<OwnedFd>> {
     let program = libc::sock_fprog {
         len: u16::try_from(program.len()).map_err(|_| Errno::INVAL)?,
         filter: program.as_ptr().cast_mut(),
     };
     // A filter must not switch the processor's speculation off: before Linux 5.16 that is its default, and makes programs slower.
-    let flags = libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+    let listener = if listen { libc::SECCOMP_FILTER_FLAG_NEW_LISTENER } else { 0 };
+    let flags = libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW | listener;
     // SAFETY: the structure and the instructions that it points to live until the call is over, and the kernel only reads them.
-    check(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) })
-        .map(drop)
+    let result =
+        check(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) })?;
+    // SAFETY: with that flag the call gives a new descriptor, which nothing else owns.
+    Ok(listen.then(|| unsafe { OwnedFd::from_raw_fd(result as c_int) }))
+}
+
+/// The next call that a filter hands over.
+pub(super) fn receive_call(listener: BorrowedFd<'_>) -> Result<libc::seccomp_notif> {
+    // SAFETY: zeros are a value of the structure, and the kernel wants them; it writes no more than the structure.
+    unsafe {
+        let mut call: libc::seccomp_notif = std::mem::zeroed();
+        check(c_long::from(libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut call)))?;
+        Ok(call)
+    }
+}
+
+/// What a call that was handed over returns.
+pub(super) fn answer_call(listener: BorrowedFd<'_>, id: u64, answer: Result<i64>) -> Result<()> {
+    let (val, error) = match answer {
+        Ok(value) => (value, 0),
+        Err(errno) => (0, -errno.raw_os_error()),
+    };
+    let response = libc::seccomp_notif_resp { id, val, error, flags: 0 };
+    // SAFETY: the structure lives until the call is over, and the kernel only reads it.
+    let result = unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &raw const response) };
+    check(c_long::from(result)).map(drop)
+}
+
+/// Blocks the signal that tells the end of a child, and gives a descriptor that can be read when there is one.
+pub(super) fn ends_of_children() -> Result<OwnedFd> {
+    // SAFETY: `sigset_t` is plain data, for which zeros are a value; the pointers are to a live variable, and the descriptor is new.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigaddset(&raw mut set, libc::SIGCHLD);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut());
+        let fd = libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+        check(c_long::from(fd))?;
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}
+
+/// Takes the signals that such a descriptor has, all that are alike at once.
+pub(super) fn take_signal(signals: BorrowedFd<'_>) -> Result<()> {
+    let mut buffer = [0_u8; size_of::<libc::signalfd_siginfo>()];
+    match rustix::io::read(signals, &mut buffer) {
+        Ok(_) | Err(Errno::AGAIN | Errno::INTR) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// How the calling thread is scheduled: `SCHED_OTHER`, ….
+pub(super) fn scheduling_policy() -> c_int {
+    // SAFETY: no memory is involved.
+    let policy = unsafe { libc::sched_getscheduler(0) };
+    policy & !libc::SCHED_RESET_ON_FORK
+}
+
+/// Has the calling thread scheduled as `SCHED_OTHER`.
+pub(super) fn schedule_normally() -> Result<()> {
+    let normal = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the structure lives until the call is over, and the kernel only reads it.
+    check(c_long::from(unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const normal) })).map(drop)
+}
+
+/// The I/O priority of the calling thread; 0 is none of its own.
+pub(super) fn io_priority() -> Result<c_long> {
+    const IOPRIO_WHO_PROCESS: c_int = 1;
+    // SAFETY: no memory is involved.
+    check(unsafe { libc::syscall(libc::SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0) })
+}
+
+/// Sets the execution domain, in which `setarch` hides the randomising of addresses.
+pub(super) fn set_personality(personality: c_ulong) -> Result<()> {
+    // SAFETY: no memory is involved; what it changes counts from the next program on.
+    check(c_long::from(unsafe { libc::personality(personality) })).map(drop)
+}
+
+/// `prctl(2)` for an option with one number.
+pub(super) fn prctl(option: c_int, value: usize) -> Result<()> {
+    // SAFETY: the callers' options take numbers and no pointers.
+    check(c_long::from(unsafe { libc::prctl(option, value, 0_usize, 0_usize, 0_usize) })).map(drop)
 }
 
 /// A list of C strings in the form that `execve` takes.
