@@ -13,7 +13,7 @@ use crate::abi::Host;
 use crate::compiled::{Code, Identity, Modules, Part, Store, leads_to_cold};
 use crate::compiler::{CompileError, Compiler, Limits};
 use crate::descriptors::Handed;
-use crate::engine::{Ending, Engine, EngineError, Module, THREAD_STACK};
+use crate::engine::{Ending, Engine, EngineError, Module, Start, THREAD_STACK};
 use crate::front::{self, ENVIRONMENT_STATUS, FrontError, TRAP_STATUS, USAGE_STATUS};
 use crate::install::Installation;
 use crate::jobs::{self, Jobs};
@@ -133,13 +133,20 @@ fn run(options: &Options, handed: Handed, log: &Arc<Log>, jobs: Jobs, compiler: 
     module.prepare().map_err(|e| RunError::Start(program.name.clone(), e))?;
     wall::raise(module.loads_libraries())?;
     log.say(2, format_args!("confined"));
-    let mut started = engine.start(&module, host, max_memory).map_err(|e| match e {
+    let start = engine.start(&module, host, max_memory).map_err(|e| match e {
         e @ EngineError::Start(_) => RunError::Start(program.name.clone(), e),
         e => RunError::Module(program.name.clone(), e),
     })?;
-    started.allow_loading(Box::new(SideCode { jobs, engine, store, modules, table, compiler, log: log.clone() }));
-    log.say(2, format_args!("calling `{entry}`"));
-    match started.run(entry).map_err(|e| RunError::Module(program.name.clone(), e))? {
+    let ending = match start {
+        Start::Ended(ending) => ending,
+        Start::Ready(mut started) => {
+            let code = SideCode { jobs, engine, store, modules, table, compiler, log: log.clone() };
+            started.allow_loading(Box::new(code));
+            log.say(2, format_args!("calling `{entry}`"));
+            started.run(entry).map_err(|e| RunError::Module(program.name.clone(), e))?
+        }
+    };
+    match ending {
         Ending::Exit(status) => {
             log.say(1, format_args!("the guest ended with status {status}"));
             // What a parent can see of a status.

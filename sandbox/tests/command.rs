@@ -110,10 +110,30 @@ fn traps_end_the_guest_alone() {
     ] {
         let guest = dest.guest(name, &module("", body));
         let ended = dest.run([&guest]);
-        let status = if name == "start" { 3 } else { 134 };
-        assert!(ended.status == status && ended.err.contains(why), "{name}: {ended:?}");
+        assert!(ended.status == 134 && ended.err.contains(why), "{name}: {ended:?}");
         assert!(ended.err.contains(&guest), "{name}: {ended:?}");
     }
+}
+
+#[test]
+fn a_start_function_ends_the_guest_as_its_entry_does() {
+    let dest = Dest::new();
+    let exits = "(func $s (call $exit (i32.const 7))) (start $s) (func (export \"_start\") unreachable)";
+    dest.run([&dest.guest("exits", &module("", exits))]).assert(7, "");
+    let loops = "(func $s (call $s)) (start $s) (func (export \"_start\"))";
+    dest.run([&dest.guest("loops", &module("", loops))]).assert_error(134, "nest too deeply");
+    let outside = "(data (i32.const 65536) \"x\") (func (export \"_start\"))";
+    dest.run([&dest.guest("outside", &module(outside, ""))]).assert_error(134, "out of bounds");
+}
+
+#[test]
+fn a_module_that_can_not_be_instantiated_is_refused() {
+    let dest = Dest::new();
+    let none = "(func (export \"_start\"))";
+    let table = dest.guest("table", &module("", &format!("(table 20000000 funcref) {none}")));
+    dest.run([&table]).assert_error(2, "can't be instantiated");
+    let typed = module("", none).replace("(func $exit (param i32))", "(func $exit (param i64))");
+    dest.run([&dest.guest("typed", &typed)]).assert_error(2, "proc_exit");
 }
 
 #[test]
@@ -162,7 +182,8 @@ fn memory_ends_at_its_limit() {
     let ended = dest.run([&table]);
     assert!([0, 2].contains(&ended.status), "{ended:?}");
     let large = dest.guest("large", r#"(module (memory (export "memory") 2000) (func (export "_start")))"#);
-    dest.run(["--max-memory", "64", &large]).assert_error(3, "memory");
+    dest.run(["--max-memory", "64", &large]).assert_error(2, "--max-memory 125");
+    dest.run(["--max-memory", "125", &large]).assert(0, "");
 }
 
 #[test]

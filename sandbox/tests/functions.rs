@@ -167,6 +167,35 @@ fn endless_recursion_ends_the_guest() {
     dest.run(["/test/main.wasm"]).assert_error(134, "its calls nest too deeply");
 }
 
+/// Functions of the host that call each other, without code of the guest between them.
+#[test]
+fn endless_recursion_of_the_hosts_functions_ends_the_guest() {
+    // `fn_call` calls itself with its own arguments.
+    let dest = Dest::new();
+    let data = format!(r#"{DATA} {FUNCTIONS} (elem (i32.const 6) $fn_call) (data (i32.const 180) "iiiii>i")"#);
+    let arguments: String = [6, 180, 7, 200, 80]
+        .iter()
+        .enumerate()
+        .map(|(at, value)| format!("(i64.store (i32.const {}) (i64.const {value}))", 200 + 8 * at))
+        .collect();
+    let body = format!(
+        "{arguments} (drop (call $fn_call (i32.const 6) (i32.const 180) (i32.const 7) (i32.const 200) (i32.const 80)))"
+    );
+    dest.guest("main", &program(&data, &body));
+    dest.run(["/test/main.wasm"]).assert_error(134, "its calls nest too deeply");
+
+    // A closure lies at the entry of its own dispatcher.
+    let data = format!(r#"{DATA} {FUNCTIONS} (data (i32.const 180) "iii>")"#);
+    let body = format!(
+        "(drop (memory.grow (i32.const 1000))) (global.set $stack (i32.const 60000000)) {}
+         (table.set (i32.const 2) (table.get (local.get $f)))
+         (drop (call $fn_call (local.get $f) (i32.const 180) (i32.const 4) (i32.const 40) (i32.const 80)))",
+        closure(180, 4, 2, 7)
+    );
+    dest.guest("main", &program(&data, &body));
+    dest.run(["/test/main.wasm"]).assert_error(134, "its calls nest too deeply");
+}
+
 #[test]
 fn closures_are_counted() {
     let many = |then: &str| {

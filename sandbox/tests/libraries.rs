@@ -173,6 +173,19 @@ fn symbols_come_from_the_program_then_global_libraries_then_the_needed_ones() {
 }
 
 #[test]
+fn functions_that_stand_for_each_other_end_the_guest() {
+    // Each of the two exports what it imports of the other.
+    let passes_on = |needed: &str, from: &str, to: &str| {
+        let import = format!(
+            r#"{IMPORTS} (import "env" "{from}" (func $f (param i32) (result i32))) (export "{to}" (func $f))"#
+        );
+        library(&format!(r#"(mem-info (memory 0 0) (table 0 0)) (needed "{needed}")"#), &import)
+    };
+    let (a, b) = (passes_on("b.so", "twice", "answer"), passes_on("a.so", "answer", "twice"));
+    run(&[("a", &a), ("b", &b)], &format!("{LOAD_A} {SAY_ANSWER}")).assert_error(134, "its calls nest too deeply");
+}
+
+#[test]
 fn needed_libraries_may_form_a_circle() {
     let side = |own: &str, other: &str, needed: &str, base: u32| {
         library(

@@ -3,9 +3,10 @@
 mod dl;
 mod limits;
 mod snapshot;
+mod stack;
 mod wasmtime;
 
-pub use self::wasmtime::{Engine, Module, Started, THREAD_STACK};
+pub use self::wasmtime::{Engine, Module, Start, Started, THREAD_STACK};
 pub use dl::TABLE;
 pub use snapshot::Frozen;
 
@@ -65,7 +66,18 @@ pub enum EngineError {
     /// An export that is needed.
     #[error("it does not export {0}")]
     Export(&'static str),
-    /// There is no room for its memory or tables.
+    /// Its memory does not fit what the guest may have.
+    #[error("it begins with {needed} MiB of memory, and may have {allowed}; give it more with `--max-memory {needed}`")]
+    Memory {
+        /// What it begins with, in MiB.
+        needed: u64,
+        /// What it may have, in MiB.
+        allowed: u64,
+    },
+    /// Its imports or tables are not what the engine gives.
+    #[error("it can't be instantiated: {0}")]
+    Instantiate(String),
+    /// The machine has no room for its memory or tables.
     #[error("it can't be started: {0}")]
     Start(String),
     /// Its state can't be frozen.

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use wasmtime::{Extern, Val};
 use wasmtime_wizer::{InstanceState, SnapshotVal, ValType, Wizer};
 
-use super::wasmtime::{Engine, Module, Started};
+use super::wasmtime::{Engine, Module, Start, Started};
 use super::{Ending, EngineError};
 use crate::abi::Host;
 
@@ -40,14 +40,19 @@ impl Engine {
         wizer.init_func(init);
         let (context, instrumented) = wizer.instrument(wasm).map_err(failed)?;
         let module = compile(&instrumented)?;
-        let mut started = self.start(&module, host, max_memory)?;
+        let ended = |what: &str, ending| {
+            EngineError::Snapshot(match ending {
+                Ending::Exit(status) => format!("{what} ended the program with status {status}"),
+                Ending::Trap(why) => format!("{what} failed: {why}"),
+            })
+        };
+        let mut started = match self.start(&module, host, max_memory)? {
+            Start::Ready(started) => started,
+            Start::Ended(ending) => return Err(ended("its start function", ending)),
+        };
         // The start function, if there was one, has run: what the snapshot begins with must not run it again, and doesn't.
-        match started.call(init)? {
-            None => {}
-            Some(Ending::Exit(status)) => {
-                return Err(EngineError::Snapshot(format!("`{init}` ended the program with status {status}")));
-            }
-            Some(Ending::Trap(why)) => return Err(EngineError::Snapshot(format!("`{init}` failed: {why}"))),
+        if let Some(ending) = started.call(init)? {
+            return Err(ended(&format!("`{init}`"), ending));
         }
         let seen = look(started.host())?;
         let wasm = at_once(wizer.snapshot(&context, &mut State::of(&mut started))).map_err(failed)?;

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 
+use rustix::io::Errno;
 use wasmtime::{
     AsContextMut, Caller, Config, Extern, ExternType, Func, FuncType, Instance, Memory, OptLevel, Store,
     StoreContextMut, Trap, Val, ValType,
@@ -9,6 +10,7 @@ use wasmtime::{
 
 use super::dl::{self, Dl};
 use super::limits::Limits;
+use super::stack::Stack;
 use super::{CodeSource, Ending, EngineError};
 use crate::abi::{CALLS, Call, Exit, Host, PROC_EXIT};
 
@@ -38,11 +40,20 @@ pub struct Started {
     pub(super) instance: Instance,
 }
 
+/// What became of a module that was given memory and a host.
+pub enum Start {
+    /// Its code can be called.
+    Ready(Started),
+    /// Its start function ended it.
+    Ended(Ending),
+}
+
 /// What an engine keeps for a guest.
 pub(super) struct Guest {
     pub(super) host: Host,
     limits: Limits,
     pub(super) memory: Option<Memory>,
+    pub(super) stack: Stack,
     /// What run-time loading needs of the guest; it has none while its start function runs.
     pub(super) dl: Option<Box<Dl>>,
 }
@@ -153,18 +164,28 @@ impl Engine {
         }
     }
 
-    /// Gives the module its memory and `host`. No code of the guest runs yet, unless the module has a start function; then it runs here.
+    /// Gives the module its memory and `host`. No code of the guest runs yet, unless the module has a start function; then it runs here. The
+    /// calling thread has to be the one that runs the guest, with a stack of [`THREAD_STACK`].
     ///
     /// # Errors
     ///
-    /// [`EngineError::Import`], [`EngineError::Export`], [`EngineError::Start`].
-    pub fn start(&self, module: &Module, host: Host, max_memory: usize) -> Result<Started, EngineError> {
+    /// [`EngineError::Import`], [`EngineError::Export`], [`EngineError::Memory`], [`EngineError::Instantiate`],
+    /// [`EngineError::Start`].
+    pub fn start(&self, module: &Module, host: Host, max_memory: usize) -> Result<Start, EngineError> {
         let module = &module.module;
-        let guest = Guest { host, limits: Limits { memory: max_memory }, memory: None, dl: None };
+        let stack = Stack::of_this_thread(THREAD_STACK);
+        let guest = Guest { host, limits: Limits { memory: max_memory }, memory: None, stack, dl: None };
         let mut store = Store::new(&self.engine, guest);
         store.limiter(|guest| &mut guest.limits);
-        if !matches!(module.get_export("memory"), Some(ExternType::Memory(m)) if !m.is_shared() && !m.is_64()) {
+        let Some(ExternType::Memory(memory)) = module.get_export("memory").filter(|export| match export {
+            ExternType::Memory(memory) => !memory.is_shared() && !memory.is_64(),
+            _ => false,
+        }) else {
             return Err(EngineError::Export("a 32-bit memory named `memory`"));
+        };
+        let needed = memory.minimum().saturating_mul(memory.page_size());
+        if needed > max_memory as u64 {
+            return Err(EngineError::Memory { needed: needed.div_ceil(1 << 20), allowed: max_memory as u64 >> 20 });
         }
         let mut imports = Vec::new();
         for import in module.imports() {
@@ -172,11 +193,19 @@ impl Engine {
                 .ok_or_else(|| EngineError::Import(import.module().to_owned(), import.name().to_owned()))?;
             imports.push(Extern::Func(function));
         }
-        let instance = Instance::new(&mut store, module, &imports).map_err(|e| EngineError::Start(format!("{e:#}")))?;
+        let instance = match Instance::new(&mut store, module, &imports) {
+            Ok(instance) => instance,
+            Err(error) if error.is::<GuestExit>() || error.is::<Trap>() => return Ok(Start::Ended(ending(&error))),
+            // What the system says is the machine's; all else is the module's.
+            Err(error) if error.chain().any(|cause| cause.is::<std::io::Error>() || cause.is::<Errno>()) => {
+                return Err(EngineError::Start(format!("{error:#}")));
+            }
+            Err(error) => return Err(EngineError::Instantiate(format!("{error:#}"))),
+        };
         let memory = instance.get_memory(&mut store, "memory");
         store.data_mut().memory = memory;
         store.data_mut().dl = Some(Box::new(Dl::new(instance)));
-        Ok(Started { store, instance })
+        Ok(Start::Ready(Started { store, instance }))
     }
 }
 
@@ -219,20 +248,24 @@ impl Started {
             .instance
             .get_typed_func::<(), ()>(&mut self.store, entry)
             .map_err(|_| EngineError::Start(format!("there is no function `{entry}` without parameters")))?;
-        let Err(error) = function.call(&mut self.store, ()) else { return Ok(None) };
-        if let Some(Exit(status)) = error.downcast_ref::<GuestExit>().map(|e| e.0) {
-            return Ok(Some(Ending::Exit(status)));
-        }
-        Ok(Some(Ending::Trap(match error.downcast_ref::<Trap>() {
-            Some(trap) => describe(*trap),
-            None => format!("{error:#}"),
-        })))
+        Ok(function.call(&mut self.store, ()).err().map(|error| ending(&error)))
     }
 
     /// The host that the guest works on.
     pub fn host(&mut self) -> &mut Host {
         &mut self.store.data_mut().host
     }
+}
+
+/// How a guest ended whose code gave this error.
+fn ending(error: &wasmtime::Error) -> Ending {
+    if let Some(GuestExit(Exit(status))) = error.downcast_ref::<GuestExit>() {
+        return Ending::Exit(*status);
+    }
+    Ending::Trap(match error.downcast_ref::<Trap>() {
+        Some(trap) => describe(*trap),
+        None => format!("{error:#}"),
+    })
 }
 
 /// Carries `proc_exit` through the engine.

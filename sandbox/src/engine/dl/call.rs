@@ -180,6 +180,7 @@ impl Dl {
 
 /// What a closure does: the arguments and room for the result go to the guest's stack, and the dispatcher is called.
 fn dispatch(store: &mut Context<'_>, index: usize, params: &[Val], results: &mut [Val]) -> wasmtime::Result<()> {
+    store.data().stack.check()?;
     let Closure { dispatcher, user, .. } = dl(store).closures.all[index];
     let signature = dl(store).closures.all[index].signature.clone();
     let ends = |why: &str| wasmtime::Error::msg(format!("a closure can't be called: {why}"));

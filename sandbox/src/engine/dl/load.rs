@@ -622,6 +622,7 @@ fn cell(store: &mut Context<'_>, mutability: Mutability, value: u32) -> Result<G
 /// A function that stands for one of a module that does not exist yet.
 fn forward(store: &mut Context<'_>, ty: FuncType, number: usize) -> Func {
     Func::new(&mut *store, ty, move |mut caller: Caller<'_, Guest>, params, results| {
+        caller.data().stack.check()?;
         let function = caller.data().dl.as_ref().and_then(|dl| dl.late.get(number).copied().flatten());
         function.ok_or_else(|| wasmtime::Error::msg("a library was called before it was there"))?.call(
             &mut caller,

@@ -154,6 +154,7 @@ pub(super) fn function(mut store: impl AsContextMut<Data = Guest>, module: &str,
     Some(Func::new(&mut store, ty, move |mut caller: Caller<'_, Guest>, params, results| {
         let raw: Vec<u32> = params.iter().map(|v| v.i32().unwrap_or(0).cast_unsigned()).collect();
         let mut store = caller.as_context_mut();
+        store.data().stack.check()?;
         let outcome = if store.data().dl.is_some() { body(&mut store, &raw) } else { Err(Errno::NOSYS.into()) };
         let errno = match outcome {
             Ok(()) => 0,
