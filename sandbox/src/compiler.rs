@@ -18,6 +18,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{DumpableBehavior, Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus};
 
 use crate::engine::Engine;
+use crate::reach::Reach;
 use crate::wall;
 
 /// What the compilation of one module may take.
@@ -141,8 +142,9 @@ fn serve(mut requests: File, mut answers: File, limits: Limits) -> ! {
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     // No process of this user may read or write the memory of this one and its children (prctl(2), PR_SET_DUMPABLE).
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    let confined = wall::confine_thread(Reach::of([])).map_err(|error| error.to_string());
     while let Ok((_, wasm)) = receive(&mut requests) {
-        let sent = match apart(&wasm, limits) {
+        let sent = match confined.clone().and_then(|()| apart(&wasm, limits)) {
             Ok(code) => send(&mut answers, CODE, &code),
             Err(why) => send(&mut answers, REFUSAL, why.as_bytes()),
         };

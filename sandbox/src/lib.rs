@@ -4,7 +4,7 @@
 //! With WebAssembly (the feature `wasm`), from the guest outwards: [`engine`] runs the guest's code; each call that it makes is one of [`abi`],
 //! which checks every address and works on [`vfs`], the guest's files in Linux's terms. [`run`] is the command; [`compiled`] and [`snapshot`] make
 //! its start fast, [`precompile`] fills them; [`linking`], [`side_code`], [`compiler`] and [`jobs`] load libraries while
-//! the guest runs; [`overlap`] and [`wall`] are what stands behind the first wall. Only `engine` knows an engine.
+//! the guest runs; [`overlap`], [`wall`] and [`reach`] are what stands behind the first wall. Only `engine` knows an engine.
 //!
 //! With Native Client (the feature `nacl`), the engine is a program of its own, `sel_ldr`, and [`nacl`] the command that starts it, in a view of the
 //! machine that holds the mounts alone. Both commands have one command line: [`options`], and what [`front`] does with it.
@@ -33,6 +33,8 @@ pub mod options;
 pub mod overlap;
 #[cfg(feature = "wasm")]
 pub mod precompile;
+#[cfg(feature = "wasm")]
+pub mod reach;
 #[cfg(feature = "wasm")]
 pub mod run;
 #[cfg(feature = "wasm")]

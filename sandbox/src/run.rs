@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::Arc;
 
@@ -20,8 +20,9 @@ use crate::jobs::{self, Jobs};
 use crate::log::Log;
 use crate::options::{Options, Task};
 use crate::precompile::PrecompileError;
+use crate::reach::Reach;
 use crate::side_code::SideCode;
-use crate::vfs::{Crossing, FileStat, GuestPath, Mounts, Vfs};
+use crate::vfs::{Access, Crossing, FileStat, GuestPath, Mounts, Vfs};
 use crate::{precompile, snapshot, wall};
 
 /// The short name, and the program that it means.
@@ -131,7 +132,14 @@ fn run(options: &Options, handed: Handed, log: &Arc<Log>, jobs: Jobs, compiler: 
     let max_memory = usize::try_from(u64::from(options.max_memory) << 20).unwrap_or(usize::MAX);
     let Ready { engine, module, entry, store, modules, table } = load(&program, &host, &installation, &compiler, log)?;
     module.prepare().map_err(|e| RunError::Start(program.name.clone(), e))?;
-    wall::raise(module.loads_libraries())?;
+    let compiled = |access| store.iter().map(move |store| (store.directory(), access));
+    let mounted = host.vfs.mounts().iter().map(|mount| (mount.root.as_fd(), mount.access));
+    // The first thread keeps what was compiled for the next start; the guest's only reads that.
+    let keeping = Reach::of(compiled(Access::ReadWrite));
+    let first = jobs.start(move |_| wall::confine_thread(keeping));
+    let reach = Reach::of(mounted.chain(compiled(Access::ReadOnly)));
+    first.wait().ok_or_else(|| RunError::Thread(std::io::ErrorKind::Other.into()))??;
+    wall::raise(module.loads_libraries(), reach)?;
     log.say(2, format_args!("confined"));
     let start = engine.start(&module, host, max_memory).map_err(|e| match e {
         e @ EngineError::Start(_) => RunError::Start(program.name.clone(), e),

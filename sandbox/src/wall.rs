@@ -2,6 +2,8 @@
 //! calls' implementation is not at once a fault in the machine.
 //!
 //! - no new privileges: no set-user program gives any;
+//! - no capabilities, whoever starts it;
+//! - no file outside the mounts, no TCP port, no signal to another process ([`crate::reach`]);
 //! - resource limits: no core dump, no further process;
 //! - a seccomp filter for all threads: the calls that the file system, the clocks and the engine's memory need, and no other. In
 //!   particular no exec, no new process or thread, no socket, no signal to another process, no memory that becomes executable,
@@ -13,9 +15,12 @@
 use std::collections::BTreeMap;
 
 use rustix::process::{Resource, Rlimit};
+use rustix::thread::{CapabilitySet, CapabilitySets};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
 };
+
+use crate::reach::Reach;
 
 /// Why the wall can't be built.
 #[derive(Debug, thiserror::Error)]
@@ -140,6 +145,19 @@ pub fn compile_only() -> Result<(), WallError> {
     seccompiler::apply_filter(&program).map_err(|e| WallError::new("seccomp", &e))
 }
 
+/// For the calling thread: no capabilities, no new privileges, and no files but those within reach.
+///
+/// # Errors
+///
+/// [`WallError`]; nothing of the guest's must run then.
+pub fn confine_thread(reach: Reach) -> Result<(), WallError> {
+    let none = CapabilitySet::empty();
+    let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
+    rustix::thread::set_capabilities(None, sets).map_err(|e| WallError::new("capabilities", &e))?;
+    rustix::thread::set_no_new_privs(true).map_err(|e| WallError::new("no new privileges", &e))?;
+    reach.confine().map_err(|e| WallError::new("Landlock", &e))
+}
+
 /// No core dump, no further process.
 fn give_up() -> Result<(), WallError> {
     for (resource, name) in [(Resource::Core, "RLIMIT_CORE"), (Resource::Nproc, "RLIMIT_NPROC")] {
@@ -150,12 +168,13 @@ fn give_up() -> Result<(), WallError> {
 }
 
 /// Builds the wall around this process, all of its threads included. It can't be taken down. With `libraries`, other threads than this one
-/// may make memory executable.
+/// may make memory executable. `reach` is this thread's; the others have to [confine](confine_thread) themselves before.
 ///
 /// # Errors
 ///
 /// [`WallError`]; the guest must not be started then.
-pub fn raise(libraries: bool) -> Result<(), WallError> {
+pub fn raise(libraries: bool, reach: Reach) -> Result<(), WallError> {
+    confine_thread(reach)?;
     give_up()?;
     let program = filter(libraries).map_err(|e| WallError::new("seccomp filter", &e))?;
     // This sets no-new-privileges too.

@@ -1,7 +1,16 @@
 //! The second wall, seen from inside: a process that raised it tries what a broken-out guest would.
 
 use std::io::Error;
+use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Command;
+
+use pynbox_run::reach::{self, Reach};
+use pynbox_run::vfs::Access;
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
 
 const CHILD: &str = "PYNBOX_WALL_CHILD";
 
@@ -18,6 +27,83 @@ fn who_loads_libraries_gets_no_more() {
 #[test]
 fn who_compiles_gets_less() {
     in_child("who_compiles_gets_less", compiling);
+}
+
+#[test]
+fn only_the_mounts_are_within_reach() {
+    in_child("only_the_mounts_are_within_reach", native_code);
+}
+
+/// What native code in the guest's thread tries that the filter lets pass: opening files of the machine by `openat2`.
+fn native_code() -> ! {
+    assert!(reach::is_enforced(), "this kernel has no Landlock that can be tested");
+    let memory = format!("/proc/{}/mem", rustix::process::getppid().unwrap().as_raw_nonzero());
+    let folder = tempfile::tempdir().unwrap();
+    let (read, write) = (folder.path().join("read"), folder.path().join("write"));
+    for mount in [&read, &write] {
+        std::fs::create_dir_all(mount.join("sub")).unwrap();
+        std::fs::write(mount.join("file"), "host").unwrap();
+    }
+    // What only a capability would open.
+    let root = rustix::process::geteuid().is_root();
+    if root {
+        std::fs::write(write.join("theirs"), "secret").unwrap();
+        std::fs::set_permissions(write.join("theirs"), std::fs::Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::chown(write.join("theirs"), Some(65534), Some(65534)).unwrap();
+    }
+    let open = |path: &Path| std::fs::File::open(path).unwrap();
+    let (r, w) = (open(&read), open(&write));
+    let reach = Reach::of([(r.as_fd(), Access::ReadOnly), (w.as_fd(), Access::ReadWrite)]);
+    pynbox_run::wall::raise(false, reach).unwrap();
+    let at = |path: &Path, flags: OFlags| {
+        let made = Mode::from_raw_mode(if flags.contains(OFlags::CREATE) { 0o600 } else { 0 });
+        rustix::fs::openat2(rustix::fs::CWD, path.as_os_str().as_bytes(), flags, made, ResolveFlags::empty()).map(drop)
+    };
+    let outside = [
+        (Path::new("/etc/passwd"), OFlags::RDONLY),
+        (Path::new("/etc"), OFlags::RDONLY | OFlags::DIRECTORY),
+        (Path::new(&memory), OFlags::RDWR),
+        (Path::new("/proc/self/mem"), OFlags::RDWR),
+        (Path::new("/proc/self/environ"), OFlags::RDONLY),
+        (&folder.path().join("new"), OFlags::CREATE | OFlags::WRONLY),
+        (&read.join("file"), OFlags::RDWR),
+        (&read.join("file"), OFlags::RDONLY | OFlags::TRUNC),
+        (&read.join("new"), OFlags::CREATE | OFlags::WRONLY),
+    ];
+    let within = [
+        (read.join("file"), OFlags::RDONLY),
+        (read.clone(), OFlags::RDONLY | OFlags::DIRECTORY),
+        (write.join("file"), OFlags::RDWR | OFlags::TRUNC),
+        (write.join("new"), OFlags::CREATE | OFlags::WRONLY),
+    ];
+    let mut right = true;
+    let mut expect = |what: String, is: Result<(), Errno>, should: Result<(), Errno>| {
+        if is != should {
+            println!("{what}: {is:?} in place of {should:?}");
+            right = false;
+        }
+    };
+    for (path, flags) in outside {
+        expect(format!("{} {flags:?}", path.display()), at(path, flags), Err(Errno::ACCESS));
+    }
+    for (path, flags) in within {
+        expect(format!("{} {flags:?}", path.display()), at(&path, flags), Ok(()));
+    }
+    let cwd = rustix::fs::CWD;
+    let moved = rustix::fs::renameat(cwd, write.join("new"), cwd, write.join("sub/new"));
+    expect("move within".to_owned(), moved, Ok(()));
+    for (name, from, to) in
+        [("out", write.join("file"), read.join("moved")), ("in", read.join("file"), write.join("x"))]
+    {
+        let moved = rustix::fs::renameat(cwd, &from, cwd, &to);
+        expect(format!("move {name}"), moved.map_err(|_| Errno::ACCESS), Err(Errno::ACCESS));
+    }
+    let link = rustix::fs::linkat(cwd, "/etc/passwd", cwd, write.join("link"), rustix::fs::AtFlags::empty());
+    expect("link".to_owned(), link.map_err(|_| Errno::ACCESS), Err(Errno::ACCESS));
+    if root {
+        expect("another user's file".to_owned(), at(&write.join("theirs"), OFlags::RDONLY), Err(Errno::ACCESS));
+    }
+    end(right)
 }
 
 fn in_child(test: &str, child: fn() -> !) {
@@ -48,7 +134,7 @@ fn child(libraries: bool) -> ! {
         let mapped = refused("mmap of another thread", || mmap(libc::PROT_READ | libc::PROT_EXEC));
         answer.send(right && mapped && refused("openat of another thread", open)).unwrap();
     });
-    pynbox_run::wall::raise(libraries).unwrap();
+    pynbox_run::wall::raise(libraries, Reach::of([])).unwrap();
     ask.send(()).unwrap();
     let own = answered.recv().unwrap();
     end(own & outside())

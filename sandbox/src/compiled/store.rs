@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, ResolveFlags};
@@ -100,6 +100,11 @@ impl Store {
         check_owner(&name, stat.st_uid, stat.st_mode)?;
         debug_assert_eq!(FileStat::from(stat).kind(), S_IFDIR);
         Ok(Self { directory, engine })
+    }
+
+    /// The store's directory.
+    pub(crate) fn directory(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
     }
 
     /// The digest of a module's bytes, as the store names it.
