@@ -3,10 +3,10 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use build_graph::dsl::SourcesDigest;
+use build_graph::files::is_leaving;
 
 /// Folders whose files recipes use, from the project's root.
 const FILES: [&str; 3] = ["patches", "recipes/files", "sandbox"];
@@ -16,14 +16,11 @@ const SOURCES: [&str; 2] = ["build-graph/src", "recipes/src"];
 fn main() {
     let manifest = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).expect("cargo sets it");
     let root = manifest.parent().expect("the crate lies in the project").to_path_buf();
-    let mut text = String::from(
-        "/// Path, bytes, whether it can be executed.\npub(crate) static FILES: &[(&str, &[u8], bool)] = &[\n",
-    );
+    let mut text = String::from("/// Path, bytes.\npub(crate) static FILES: &[(&str, &[u8])] = &[\n");
     for folder in FILES {
         for path in files(&root, folder) {
             let host = root.join(&path);
-            let executable = fs::metadata(&host).is_ok_and(|metadata| metadata.permissions().mode() & 0o100 != 0);
-            writeln!(text, "({path:?}, include_bytes!({host:?}), {executable}),").expect("writing to a string");
+            writeln!(text, "({path:?}, include_bytes!({host:?})),").expect("writing to a string");
         }
     }
     text.push_str("];\n");
@@ -50,7 +47,7 @@ fn files(root: &Path, folder: &str) -> Vec<String> {
     println!("cargo::rerun-if-changed={}", top.display());
     let walk = walkdir::WalkDir::new(&top).sort_by_file_name().into_iter().filter_entry(|entry| {
         let name = entry.file_name().to_string_lossy();
-        !(name.starts_with('.') || name.ends_with('~') || (name == "target" && entry.file_type().is_dir()))
+        !(name.starts_with('.') || is_leaving(&name) || (name == "target" && entry.file_type().is_dir()))
     });
     walk.filter_map(Result::ok)
         .filter(|entry| entry.file_type().is_file())

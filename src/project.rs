@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use build_graph::dsl::{Bundle, Locks, Materials, Override, ProjectFile, SourcesDigest};
+use build_graph::files::{is_leaving, with_unix_line_ends};
 use build_graph::node::Target;
 use build_graph::{Entry, RelPath, Tree};
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,14 @@ pub enum ProjectError {
     /// The program is older than the recipes that it was compiled from.
     #[error("the recipes in `{}` have changed since this program was compiled from them; build it again: `cargo build --release`", .0.display())]
     Stale(PathBuf),
+    /// A file of the project is the program's own but for its line ends.
+    #[error(
+        "`{}` has the line ends of Windows, as git gives them to files where `core.autocrlf` says so, and they would be part of \
+         what is built; commit or stash what you changed, and check the files out again: \
+         `git config core.autocrlf false && git rm -rq --cached . && git reset --hard`",
+        .0.display()
+    )]
+    LineEnds(PathBuf),
     /// An option names a source wrongly.
     #[error("`--override-source {option}`: {problem}")]
     Override {
@@ -192,7 +201,7 @@ impl Project {
                 // The project is where the recipes come from: what it has is all there is.
                 materials.files.remove_below(folder);
             }
-            self.read_files(folder, &mut materials, &mut seen)?;
+            self.read_files(folder, bundle, &mut materials, &mut seen)?;
         }
         let locks = self.root.join(LOCKS);
         seen.push(Seen::now(locks.clone()));
@@ -225,22 +234,43 @@ impl Project {
         }
         files.sort();
         let digest = SourcesDigest::of(files.iter().map(|(path, bytes)| (path.as_str(), &**bytes)));
-        if digest == sources.digest { Ok(true) } else { Err(ProjectError::Stale(self.root.clone())) }
+        if digest == sources.digest {
+            return Ok(true);
+        }
+        // The program's sources but for their line ends: compiling it again would not help.
+        let unix: Vec<_> = files.iter().map(|(_, bytes)| with_unix_line_ends(bytes)).collect();
+        let texts = files
+            .iter()
+            .zip(&unix)
+            .map(|((path, bytes), unix)| (path.as_str(), unix.as_ref().unwrap_or(bytes).as_slice()));
+        if SourcesDigest::of(texts) == sources.digest
+            && let Some(((path, _), _)) = files.iter().zip(&unix).find(|(_, unix)| unix.is_some())
+        {
+            return Err(ProjectError::LineEnds(self.root.join(path)));
+        }
+        Err(ProjectError::Stale(self.root.clone()))
     }
 
-    fn read_files(&self, folder: &str, materials: &mut Materials, seen: &mut Vec<Seen>) -> Result<(), ProjectError> {
+    fn read_files(
+        &self,
+        folder: &str,
+        bundle: &Bundle,
+        materials: &mut Materials,
+        seen: &mut Vec<Seen>,
+    ) -> Result<(), ProjectError> {
         if !self.root.join(folder).is_dir() {
             seen.push(Seen::now(self.root.join(folder)));
             return Ok(());
         }
         for path in self.walk(folder, seen)? {
             let host = self.root.join(&path);
-            let read = || -> io::Result<ProjectFile> {
-                let executable = fs::metadata(&host)?.permissions().mode() & 0o100 != 0;
-                Ok(ProjectFile { bytes: fs::read(&host)?.into(), executable })
-            };
-            let file = read().map_err(|source| ProjectError::Read { path: host.clone(), source })?;
-            materials.files.insert(path, file);
+            let bytes = fs::read(&host).map_err(|source| ProjectError::Read { path: host.clone(), source })?;
+            if let Some(ours) = bundle.files.bytes(&path)
+                && with_unix_line_ends(&bytes).is_some_and(|bytes| bytes == ours)
+            {
+                return Err(ProjectError::LineEnds(host));
+            }
+            materials.files.insert(path, ProjectFile { bytes: bytes.into() });
         }
         Ok(())
     }
@@ -250,7 +280,7 @@ impl Project {
         let mut paths = Vec::new();
         let walk = WalkDir::new(self.root.join(folder)).sort_by_file_name().into_iter().filter_entry(|entry| {
             let name = entry.file_name().to_string_lossy();
-            !(name.starts_with('.') || name.ends_with('~') || (name == "target" && entry.file_type().is_dir()))
+            !(name.starts_with('.') || is_leaving(&name) || (name == "target" && entry.file_type().is_dir()))
         });
         for entry in walk {
             let entry = entry.map_err(|error| ProjectError::Read {
@@ -311,10 +341,13 @@ impl Project {
         seen.push(Seen::now(path.to_path_buf()));
         let path = path.canonicalize().map_err(|cause| error(format!("`{}`: {cause}", path.display())))?;
         if path.is_dir() {
-            for entry in WalkDir::new(&path).sort_by_file_name().into_iter().filter_map(Result::ok) {
+            let walk = WalkDir::new(&path).sort_by_file_name().into_iter();
+            let sources =
+                walk.filter_entry(|entry| entry.depth() == 0 || !is_leaving(&entry.file_name().to_string_lossy()));
+            for entry in sources.filter_map(Result::ok) {
                 seen.push(Seen::now(entry.into_path()));
             }
-            return Ok((name.to_owned(), Override::Folder(store.ingest(&path, Taking::Copy)?)));
+            return Ok((name.to_owned(), Override::Folder(store.ingest(&path, Taking::Sources)?)));
         }
         seen.push(Seen::now(path.clone()));
         let entry: Entry = store.put_file(&path, false)?;

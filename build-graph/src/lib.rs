@@ -8,6 +8,7 @@ pub mod contract;
 mod digest;
 pub mod dsl;
 pub mod encode;
+pub mod files;
 pub mod graph;
 pub mod key;
 pub mod ninja;

@@ -42,9 +42,9 @@ pub fn bundle() -> Bundle {
     let images = toml::from_str(IMAGES).expect("the lock files of this crate are well-formed");
     locks.add_images(images).expect("the lock files of this crate pin all that they list");
     let mut files = ProjectFiles::default();
-    for (path, bytes, executable) in FILES {
+    for (path, bytes) in FILES {
         if let Ok(path) = RelPath::new(*path) {
-            files.insert(path, ProjectFile { bytes: (*bytes).into(), executable: *executable });
+            files.insert(path, ProjectFile { bytes: (*bytes).into() });
         }
     }
     let sources = SourcesDigest { folders: SOURCE_FOLDERS, digest: SOURCES_DIGEST };

@@ -10,6 +10,7 @@ use std::io::Seek;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
+use build_graph::files::is_leaving;
 use build_graph::{Entry, RelPath, Tree};
 use rayon::prelude::*;
 use rustix::fs::{
@@ -35,6 +36,8 @@ const MAX_PROBLEMS: usize = 10;
 pub enum Taking {
     /// They stay.
     Copy,
+    /// They stay, and only sources are taken: nothing that version control or an editor left (see [`is_leaving`]).
+    Sources,
     /// They may go: what can be renamed into the store is not copied, and folders that can't be read are made readable. Only for
     /// folders that no other process writes to any more.
     Move,
@@ -183,6 +186,9 @@ impl<'a> Walk<'a> {
             if name == c"." || name == c".." {
                 continue;
             }
+            if self.taking == Taking::Sources && name.to_str().is_ok_and(is_leaving) {
+                continue;
+            }
             count += 1;
             if self.problems.len() >= MAX_PROBLEMS {
                 return Ok(count);
@@ -248,7 +254,7 @@ impl<'a> Walk<'a> {
     fn open_dir_at(&self, path: &str) -> Result<OwnedFd, Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let opened = open_beneath(&self.top, path, flags);
-        if self.taking == Taking::Copy {
+        if self.taking != Taking::Move {
             return opened;
         }
         match opened {

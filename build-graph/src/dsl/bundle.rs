@@ -98,7 +98,7 @@ impl Bundle {
     #[must_use]
     pub fn with_file(mut self, path: &str, bytes: &[u8]) -> Self {
         if let Ok(path) = RelPath::new(path) {
-            self.files.insert(path, ProjectFile { bytes: bytes.into(), executable: false });
+            self.files.insert(path, ProjectFile { bytes: bytes.into() });
         }
         self
     }

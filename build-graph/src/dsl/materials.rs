@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Locks;
+use crate::files::is_program;
 use crate::{BlobDigest, Entry, RelPath, Tree};
 
-/// A file of the project.
+/// A file of the project. Whether it can be executed, its beginning says (see [`is_program`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProjectFile {
     /// Its bytes.
     pub bytes: Arc<[u8]>,
-    /// Whether it can be executed.
-    pub executable: bool,
 }
 
 /// Files of the project by their paths in it: `patches/…`, `recipes/files/…`, `sandbox/…`.
@@ -27,7 +26,7 @@ impl ProjectFiles {
         let entry = Entry::File {
             digest: BlobDigest::of(&file.bytes),
             size: file.bytes.len() as u64,
-            executable: file.executable,
+            executable: is_program(&file.bytes),
         };
         self.files.insert(path, (entry, file.bytes));
     }
@@ -36,6 +35,11 @@ impl ProjectFiles {
     pub fn remove_below(&mut self, directory: &str) {
         let prefix = format!("{directory}/");
         self.files.retain(|path, _| !path.as_str().starts_with(&prefix));
+    }
+
+    /// The bytes of a file.
+    pub fn bytes(&self, path: &RelPath) -> Option<&[u8]> {
+        self.files.get(path).map(|(_, bytes)| &**bytes)
     }
 
     /// The files below a directory, seen from it.

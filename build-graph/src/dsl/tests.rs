@@ -49,7 +49,7 @@ fn materials() -> Arc<Materials> {
     let mut materials = Materials::default();
     materials.locks.source.insert("lib".into(), source);
     materials.locks.image.insert("tools".into(), Vec::new());
-    let patch = ProjectFile { bytes: b"--- a/x\n".as_slice().into(), executable: false };
+    let patch = ProjectFile { bytes: b"--- a/x\n".as_slice().into() };
     materials.files.insert(RelPath::new("patches/lib-1.0/two/0001-x.patch").unwrap(), patch);
     Arc::new(materials)
 }

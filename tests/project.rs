@@ -1,0 +1,183 @@
+//! What is taken of a project and of a folder that a user puts in a source's place: sources, and nothing that other programs do to them.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use build_graph::dsl::{Materials, Override};
+use build_graph::{Entry, Tree};
+use pynbox_build::project::{Project, ProjectError};
+use pynbox_build::recipes;
+use pynbox_build::store::Store;
+use tempfile::TempDir;
+
+struct Space {
+    folder: TempDir,
+    store: Store,
+}
+
+impl Space {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        write(&folder.path().join("project/pynbox.toml"), b"");
+        Self { folder, store }
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
+    }
+
+    fn load(&self, overrides: &[String]) -> Result<Materials, ProjectError> {
+        let project = Project::find(&self.at("project"))?;
+        Ok(project.load(&recipes::bundle(), overrides, &self.store)?.materials)
+    }
+
+    /// The tree of a folder in zlib's place.
+    fn override_tree(&self, folder: &str) -> Tree {
+        let option = format!("zlib={}", self.at(folder).display());
+        match self.load(&[option]).unwrap().overrides.remove("zlib") {
+            Some(Override::Folder(tree)) => tree,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A copy of this project's own recipes and files.
+    fn copy_of_ours(&self) {
+        for folder in ["build-graph/src", "recipes/src", "recipes/files/tests", "patches"] {
+            let to = self.at("project").join(folder);
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            let from = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+            assert!(Command::new("cp").arg("-r").args([from, to]).status().unwrap().success());
+        }
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn version_control_and_editors_are_no_part_of_an_override() {
+    let space = Space::new();
+    for (name, text) in [("zlib.h", "h"), ("contrib/x.c", "c"), (".gitignore", "*.o"), (".github/build.yml", "y")] {
+        write(&space.at("z").join(name), text.as_bytes());
+    }
+    let before = space.override_tree("z");
+    assert_eq!(before.len(), 4);
+    for name in [
+        ".git/config",
+        ".git/objects/aa/b",
+        ".hg/store",
+        "contrib/.svn/entries",
+        "zlib.h~",
+        ".zlib.h.swp",
+        "contrib/4913",
+        "contrib/#x.c#",
+        "contrib/.x.c.un~",
+        "CVS/Root",
+        ".DS_Store",
+        "contrib/.jj/repo/store",
+    ] {
+        write(&space.at("z").join(name), b"https://user:TOKEN@example.invalid/");
+    }
+    // What Emacs makes: a link to nowhere. Vim's file and a checkout's folder can be such things, too.
+    symlink("somebody@here.1234", space.at("z/.#zlib.h")).unwrap();
+    write(&space.at("z/contrib/.git"), b"gitdir: ../.git/modules/contrib\n");
+    assert_eq!(space.override_tree("z").digest(), before.digest());
+    // And everything else is.
+    write(&space.at("z/new.c"), b"n");
+    assert_ne!(space.override_tree("z").digest(), before.digest());
+}
+
+#[test]
+fn modes_that_a_file_system_makes_up_do_not_matter() {
+    let space = Space::new();
+    let project = space.at("project");
+    write(&project.join("recipes/files/a.py"), b"import os\n");
+    write(&project.join("recipes/files/bin/b"), b"#!/bin/sh\n");
+    write(&project.join("patches/zlib-1.2.13/wasm32-wasi/0001-a.patch"), b"--- a/x\n");
+    let look = |mode: u32| -> Vec<(String, Entry)> {
+        for name in ["recipes/files/a.py", "recipes/files/bin/b", "patches/zlib-1.2.13/wasm32-wasi/0001-a.patch"] {
+            fs::set_permissions(project.join(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let files = space.load(&[]).unwrap().files;
+        let below = |folder: &str| {
+            files.below(folder).map(|(path, entry, _)| (path.to_string(), entry.clone())).collect::<Vec<_>>()
+        };
+        [below("recipes/files"), below("patches")].concat()
+    };
+    let usual = look(0o644);
+    assert_eq!(look(0o755), usual);
+    assert_eq!(look(0o600), usual);
+    let executable = |name: &str| {
+        usual.iter().any(|(path, entry)| path == name && matches!(entry, Entry::File { executable: true, .. }))
+    };
+    assert!(executable("bin/b") && !executable("a.py"));
+}
+
+#[test]
+fn our_own_files_have_the_modes_of_their_beginnings() {
+    let tracked = Command::new("git")
+        .args(["ls-files", "-s", "recipes/files", "patches", "sandbox"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output();
+    let Ok(tracked) = tracked else { panic!("git has to be there") };
+    for line in String::from_utf8(tracked.stdout).unwrap().lines() {
+        let (mode, path) = (line.split(' ').next().unwrap(), line.split('\t').nth(1).unwrap());
+        let Ok(bytes) = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)) else { continue };
+        assert_eq!(mode == "100755", build_graph::files::is_program(&bytes), "{path}");
+    }
+}
+
+/// Gives a file the line ends of Windows.
+fn to_windows(path: &Path) {
+    let text = fs::read_to_string(path).unwrap();
+    fs::write(path, text.replace('\n', "\r\n")).unwrap();
+}
+
+#[test]
+fn line_ends_that_git_changed_are_named_with_what_mends_them() {
+    let space = Space::new();
+    space.copy_of_ours();
+    space.load(&[]).unwrap();
+    let expect = |name: &str| {
+        let path = space.at("project").join(name);
+        let before = fs::read(&path).unwrap();
+        to_windows(&path);
+        let error = space.load(&[]).err().unwrap();
+        assert!(matches!(&error, ProjectError::LineEnds(named) if *named == path), "{error}");
+        assert!(error.to_string().contains("git config core.autocrlf false"), "{error}");
+        fs::write(&path, before).unwrap();
+    };
+    expect("recipes/src/zlib.rs");
+    expect("recipes/files/tests/bin/test_pynbox");
+    let patch = fs::read_dir(space.at("project/patches"))
+        .unwrap()
+        .flat_map(|recipe| walk(&recipe.unwrap().path()))
+        .find(|path| path.extension().is_some_and(|end| end == "patch"))
+        .unwrap();
+    expect(patch.strip_prefix(space.at("project")).unwrap().to_str().unwrap());
+    // A change is a change, whatever its line ends.
+    let zlib = space.at("project/recipes/src/zlib.rs");
+    fs::write(&zlib, fs::read_to_string(&zlib).unwrap() + "// more\n").unwrap();
+    to_windows(&zlib);
+    assert!(matches!(space.load(&[]), Err(ProjectError::Stale(_))));
+}
+
+fn walk(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(walk(&path)) } else { found.push(path) }
+    }
+    found
+}
+
+#[test]
+fn git_leaves_the_line_ends_of_this_repository() {
+    let attributes = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(".gitattributes")).unwrap();
+    assert!(attributes.lines().any(|line| line == "* -text"));
+}
