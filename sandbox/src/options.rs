@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use lexopt::Arg;
 
-use crate::vfs::{Access, Crossing, GuestPath, ROOT_FD};
+use crate::vfs::{Access, Crossing, GuestPath};
 
 /// What `run` prints when it is called without arguments, and for `--help`.
 pub const USAGE: &str = "\
@@ -19,7 +19,7 @@ directories and nothing else of this machine.
                           Without any -m: DEST/root:/:ro, where DEST is the installation of this program
       --cross-mounts      let the guest also into what this machine has mounted below the directories HOST
                           (never into procfs, sysfs and other file systems that are interfaces of the kernel)
-  -h D:d                  hand the open descriptor D to the guest as descriptor d (d is not 3)
+  -h D:d                  hand the open descriptor D to the guest as descriptor d
   -r D:d                  the same, for reading only
   -w D:d                  the same, for writing only
   -E NAME=VALUE           set a variable of the guest's environment, which is otherwise empty; repeatable
@@ -212,9 +212,6 @@ fn hand(option: &'static str, value: &OsStr, read: bool, write: bool) -> Result<
         _ => Err(wrong("that is no number of a descriptor")),
     };
     let (host, guest) = (i32::from(number(host)?), u32::from(number(guest)?));
-    if guest == ROOT_FD {
-        return Err(wrong("the guest's descriptor 3 is its \"/\"; choose another number"));
-    }
     if guest >= 1024 {
         return Err(wrong("the guest's descriptors end at 1023"));
     }
@@ -271,7 +268,7 @@ mod tests {
         let options = parse("-h5:5 -r 0:7 -w 1:8 /x").unwrap();
         let all: Vec<_> = options.hands.iter().map(|h| (h.host, h.guest, h.read, h.write)).collect();
         assert_eq!(all, [(5, 5, true, true), (0, 7, true, false), (1, 8, false, true)]);
-        for wrong in ["5", "5:", ":5", "-1:5", "5:3", "5:1024", "5:99999", "+5:5"] {
+        for wrong in ["5", "5:", ":5", "-1:5", "5:1024", "5:99999", "+5:5"] {
             assert!(parse(&format!("-h {wrong} /x")).is_err(), "{wrong}");
         }
     }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pynbox_run::vfs::{
-    Access, Crossing, DESCRIPTORS_MAX, Errno, GuestPath, Last, Mount, Mounts, Offset, OpenHow, ROOT_FD, S_IFCHR,
-    S_IFDIR, Vfs, Whence,
+    Access, Crossing, DESCRIPTORS_MAX, Errno, GuestPath, Last, Mount, Mounts, Offset, OpenHow, ROOT_BASE, ROOT_FD,
+    S_IFCHR, S_IFDIR, Vfs, Whence,
 };
 use rustix::fs::OFlags;
 use std::io::{IoSlice, IoSliceMut};
@@ -436,7 +436,16 @@ fn handed_in_descriptors_keep_to_what_was_said() {
     assert_eq!(vfs.read(1, &mut [IoSliceMut::new(&mut buffer)], Offset::Current), Err(Errno::BADF));
     assert_eq!(vfs.write(1, &[IoSlice::new(b"x")], Offset::Current), Ok(1));
     assert_eq!(vfs.chmod(0, 0o777), Err(Errno::PERM));
-    assert_eq!(vfs.hand_in(3, file(), true, true), Err(Errno::BADF));
+    // Where the descriptor of "/" is otherwise: paths begin at "/" all the same.
+    vfs.hand_in(ROOT_FD, file(), true, false).unwrap();
+    assert_eq!(vfs.read(ROOT_FD, &mut [IoSliceMut::new(&mut buffer)], Offset::Current), Ok(4));
+    for base in [ROOT_FD, ROOT_BASE] {
+        assert_eq!(vfs.stat_at(base, b"dev", Last::Follow).unwrap().kind(), S_IFDIR);
+    }
+    vfs.close(ROOT_FD).unwrap();
+    assert_eq!(vfs.stat_at(ROOT_FD, b"dev", Last::Follow).unwrap().kind(), S_IFDIR);
+    assert_eq!(vfs.stat_at(ROOT_FD + 1, b"dev", Last::Follow).map(drop), Err(Errno::BADF));
+    assert_eq!(vfs.close(ROOT_BASE), Err(Errno::BADF));
     assert_eq!(vfs.hand_in(5, fs::File::open("/").unwrap().into(), true, true), Err(Errno::ISDIR));
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o111, 0);
 }

@@ -34,8 +34,12 @@ pub use walk::Last;
 
 use descriptor::Object;
 
-/// The descriptor of the guest's "/", the only directory that it starts with.
+/// The descriptor of the guest's "/", the only directory that it starts with: where the C library of WASI looks for one. A caller may hand in another
+/// file under this number, and the guest may close it.
 pub const ROOT_FD: u32 = 3;
+
+/// A number that as the base of a path means "/", and is never a descriptor: so no descriptor of the guest's decides where its paths begin.
+pub const ROOT_BASE: u32 = 1 << 30;
 
 /// A guest's files and descriptors.
 #[derive(Debug)]
@@ -61,11 +65,8 @@ impl Vfs {
     ///
     /// # Errors
     ///
-    /// `EBADF` if the number is that of "/" or lies outside the table; `EISDIR` for a directory, which has to be mounted instead.
+    /// `EBADF` if the number lies outside the table; `EISDIR` for a directory, which has to be mounted instead.
     pub fn hand_in(&mut self, number: u32, fd: OwnedFd, readable: bool, writable: bool) -> Result<(), Errno> {
-        if number == ROOT_FD {
-            return Err(Errno::BADF);
-        }
         let stat = FileStat::from(rustix::fs::fstat(&fd)?);
         if stat.kind() == S_IFDIR {
             return Err(Errno::ISDIR);
@@ -160,11 +161,14 @@ impl Vfs {
         &self.table
     }
 
-    /// The path of the directory behind `fd`.
+    /// The path of the directory behind `fd`, which is the base of a path. A C library that only knows WASI begins all paths at [`ROOT_FD`], also when
+    /// that is another file, or closed.
     fn directory(&self, fd: u32) -> Result<GuestPath, Errno> {
-        match &self.table.get(fd)?.object {
-            Object::Directory { path, .. } => Ok(path.clone()),
-            _ => Err(Errno::NOTDIR),
+        match self.table.get(fd).map(|description| &description.object) {
+            Ok(Object::Directory { path, .. }) => Ok(path.clone()),
+            _ if fd == ROOT_FD || fd == ROOT_BASE => Ok(GuestPath::root()),
+            Ok(_) => Err(Errno::NOTDIR),
+            Err(error) => Err(error),
         }
     }
 }
