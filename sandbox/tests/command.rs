@@ -127,8 +127,8 @@ fn descriptor_3_can_be_handed_in() {
     let guest = dest.guest("copies", &module(r#"(data (i32.const 64) "test")"#, body));
     let mut command = dest.command(["-r", "0:3", &guest]);
     let input = dest.path().join("input");
-    std::fs::write(&input, "from outside").unwrap();
-    command.0.stdin(std::fs::File::open(&input).unwrap());
+    fs::write(&input, "from outside").unwrap();
+    command.0.stdin(fs::File::open(&input).unwrap());
     command.ended().assert(0, "from outside");
 }
 
