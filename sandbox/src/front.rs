@@ -4,12 +4,15 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use rustix::io::Errno;
+
 use crate::descriptors::{self, DescriptorError, Handed};
 use crate::install::Installation;
 use crate::log::Log;
 use crate::mount_table::{MountTable, path_of};
 use crate::options::{MountOption, Options, Task, USAGE, UsageError};
 use crate::overlap::{self, OverlapError};
+use crate::print;
 use crate::vfs::{Access, Crossing, GuestPath, Mount, MountError};
 
 /// Exit status for wrong usage, and for a program that is not there or no program.
@@ -18,6 +21,8 @@ pub(crate) const USAGE_STATUS: u8 = 2;
 pub(crate) const ENVIRONMENT_STATUS: u8 = 3;
 /// Exit status of a guest that trapped, as of a native program that aborts.
 pub(crate) const TRAP_STATUS: u8 = 134;
+/// Exit status when nobody reads the help any more: what a shell reports of a program that SIGPIPE ended.
+const CLOSED_PIPE: u8 = 128 + 13;
 
 /// Why no guest can be run, before it is looked at.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +36,8 @@ pub enum FrontError {
     Log(PathBuf, std::io::Error),
     #[error("`{0}` can't be mounted at `{1}`: {2}")]
     Mount(PathBuf, GuestPath, MountError),
+    #[error("standard output can't be written: {0}")]
+    Output(Errno),
     #[error(transparent)]
     Overlap(#[from] OverlapError),
     #[error(transparent)]
@@ -51,20 +58,24 @@ impl FrontError {
 /// all that was asked for. To be called before this process opens anything that it needs.
 pub(crate) fn begin(args: impl Iterator<Item = OsString>) -> (Options, Handed, Log) {
     let failed = |error: FrontError| -> ! {
-        eprintln!("run: {error}");
+        print::error(format_args!("{error}"));
         std::process::exit(error.status().into())
     };
     let options = match Options::parse(args) {
         Ok(options) => options,
         Err(UsageError::Empty) => {
-            eprint!("{USAGE}");
+            print::err(USAGE);
             std::process::exit(USAGE_STATUS.into());
         }
         Err(error) => failed(error.into()),
     };
     if options.task == Task::Help {
-        print!("{USAGE}");
-        std::process::exit(0);
+        match print::out(USAGE) {
+            Ok(()) => std::process::exit(0),
+            // As quietly as SIGPIPE would end it.
+            Err(Errno::PIPE) => std::process::exit(CLOSED_PIPE.into()),
+            Err(error) => failed(FrontError::Output(error)),
+        }
     }
     let handed = descriptors::take(&options.hands).unwrap_or_else(|error| failed(error.into()));
     let log = Log::open(options.log.as_deref(), options.verbosity)

@@ -33,6 +33,7 @@ pub mod options;
 pub mod overlap;
 #[cfg(feature = "wasm")]
 pub mod precompile;
+mod print;
 #[cfg(feature = "wasm")]
 pub mod reach;
 #[cfg(feature = "wasm")]

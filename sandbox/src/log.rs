@@ -6,6 +6,8 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
+use crate::print;
+
 /// Where the log goes and how much of it.
 #[derive(Debug)]
 pub struct Log {
@@ -36,24 +38,25 @@ impl Log {
     /// Logs what matters at this verbosity.
     pub fn say(&self, level: u32, message: fmt::Arguments<'_>) {
         if self.says(level) {
-            self.put(format_args!("run: {:7.3} ms: {message}", self.begun.elapsed().as_secs_f64() * 1e3));
+            let line = print::line(format_args!("{:7.3} ms: {message}", self.begun.elapsed().as_secs_f64() * 1e3));
+            match &self.file {
+                Some(file) => append(file, &line),
+                None => print::err(&line),
+            }
         }
     }
 
     /// Logs an error, to standard error in any case.
     pub fn error(&self, message: fmt::Arguments<'_>) {
-        eprintln!("run: {message}");
-        if self.file.is_some() {
-            self.put(format_args!("run: {message}"));
+        let line = print::line(message);
+        print::err(&line);
+        if let Some(file) = &self.file {
+            append(file, &line);
         }
     }
+}
 
-    fn put(&self, line: fmt::Arguments<'_>) {
-        // One write a line: others may append to the same file. Nobody can be told that the log itself fails.
-        let line = format!("{line}\n");
-        let _ = match &self.file {
-            Some(file) => Write::write_all(&mut &*file, line.as_bytes()),
-            None => std::io::stderr().write_all(line.as_bytes()),
-        };
-    }
+fn append(mut file: &File, line: &str) {
+    // One write a line: others may append to the same file. Nobody can be told that the log itself fails.
+    let _ = file.write_all(line.as_bytes());
 }

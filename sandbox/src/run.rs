@@ -23,7 +23,7 @@ use crate::precompile::PrecompileError;
 use crate::reach::Reach;
 use crate::side_code::SideCode;
 use crate::vfs::{Access, Crossing, FileStat, GuestPath, Mounts, Vfs};
-use crate::{precompile, snapshot, wall};
+use crate::{precompile, print, snapshot, wall};
 
 /// The short name, and the program that it means.
 const SHORT_NAME: (&[u8], &[u8]) = (b"python", b"/python/bin/python.wasm");
@@ -95,7 +95,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ! {
     };
     match std::thread::Builder::new().name(name).stack_size(THREAD_STACK).spawn(work) {
         Err(error) => {
-            eprintln!("run: {}", RunError::Thread(error));
+            print::error(format_args!("{}", RunError::Thread(error)));
             std::process::exit(ENVIRONMENT_STATUS.into());
         }
         Ok(guest) => {

@@ -1,6 +1,6 @@
 //! The second wall, seen from inside: a process that raised it tries what a broken-out guest would.
 
-use std::io::Error;
+use std::io::{Error, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -205,7 +205,7 @@ fn refused(what: &str, call: impl FnOnce() -> i32) -> bool {
     let error = Error::last_os_error();
     let refused = result == -1 && error.raw_os_error() == Some(libc::EPERM);
     if !refused {
-        eprintln!("{what} gave {result}, {error}");
+        let _ = writeln!(std::io::stderr(), "{what} gave {result}, {error}");
     }
     refused
 }

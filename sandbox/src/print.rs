@@ -1,0 +1,84 @@
+//! The one way to print, which can't panic, and which sends a terminal nothing that it obeys.
+
+use std::fmt::{self, Write as _};
+use std::os::fd::BorrowedFd;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+
+/// More characters than this are not shown of one message; an ellipsis stands for the rest.
+const MAX_SHOWN: usize = 2000;
+
+/// Writes a text of our own to standard output.
+///
+/// # Errors
+///
+/// That of writing: [`Errno::PIPE`] if the reader has closed it.
+pub(crate) fn out(text: &str) -> Result<(), Errno> {
+    write_all(rustix::stdio::stdout(), text.as_bytes())
+}
+
+/// Writes a text of our own to standard error, as far as it takes it: nobody is left who could be
+/// told that it does not, and the exit status is about something else.
+pub(crate) fn err(text: &str) {
+    let _ = write_all(rustix::stdio::stderr(), text.as_bytes());
+}
+
+/// Writes a message to standard error, as one line.
+pub(crate) fn error(message: fmt::Arguments<'_>) {
+    err(&line(message));
+}
+
+/// The message as one line, named by who says it.
+pub(crate) fn line(message: fmt::Arguments<'_>) -> String {
+    format!("run: {}\n", OneLine(&message.to_string()))
+}
+
+/// Text as one line of printable characters. Names come from modules, files and guests: a line feed
+/// would forge a line of the log, an escape sequence would be obeyed, a bidirectional override would
+/// reorder what is read.
+struct OneLine<'a>(&'a str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, c) in self.0.chars().enumerate() {
+            match c {
+                _ if index == MAX_SHOWN => return f.write_char('…'),
+                // The standard library escapes these, too, and they are no danger.
+                '\'' | '"' | '\\' => f.write_char(c)?,
+                c => write!(f, "{}", c.escape_debug())?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes everything, with one call if the stream takes it; waits for one that somebody made
+/// non-blocking.
+fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        match rustix::io::write(to, bytes) {
+            Ok(written) => bytes = &bytes[written..],
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => match poll(&mut [PollFd::from_borrowed_fd(to, PollFlags::OUT)], None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error),
+            },
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::line;
+
+    #[test]
+    fn a_name_forges_no_line_and_moves_no_cursor() {
+        let name = "x`\nrun: FORGED \u{1b}[31mred\u{7}\u{202e}\\ 'é'";
+        let shown = "run: `x`\\nrun: FORGED \\u{1b}[31mred\\u{7}\\u{202e}\\ 'é'` is missing\n";
+        assert_eq!(line(format_args!("`{name}` is missing")), shown);
+        assert!(line(format_args!("{}", "é".repeat(3000))).chars().count() < 2010);
+    }
+}

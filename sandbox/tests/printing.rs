@@ -1,0 +1,96 @@
+//! What the loader prints, where nobody takes it, and where a name in it is hostile.
+
+mod common;
+
+use std::fs::{self, File};
+use std::os::fd::OwnedFd;
+use std::process::Stdio;
+
+use common::{Dest, module};
+
+/// A name that, printed as it is, forges a line of the log and is obeyed by a terminal.
+const HOSTILE: &str =
+    "x`\nrun:   9.999 ms: the guest ended with status 0\nrun: \u{1b}[31mred\u{1b}[0m \u{9b}2J\u{202e}\u{7}";
+
+fn full() -> Stdio {
+    File::options().write(true).open("/dev/full").unwrap().into()
+}
+
+fn closed() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    OwnedFd::from(writer).into()
+}
+
+#[test]
+fn help_that_nobody_can_read() {
+    let dest = Dest::new();
+    let help = |out: Stdio| dest.command(["--help"]).0.stdout(out).output().unwrap();
+    let output = help(full());
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{err}");
+    assert!(err.starts_with("run: standard output can't be written: No space left on device"), "{err}");
+    let output = help(closed());
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(128 + 13), &b""[..]));
+    for err in [full(), closed()] {
+        let status = dest.command(["--help"]).0.stdout(full()).stderr(err).status().unwrap();
+        assert_eq!(status.code(), Some(3));
+    }
+}
+
+#[test]
+fn what_standard_error_takes_changes_no_status() {
+    let dest = Dest::new();
+    let trap = dest.guest("trap", &module("", "(func (export \"_start\") unreachable)"));
+    let seven = dest.guest("seven", &module("", r#"(func (export "_start") (call $exit (i32.const 7)))"#));
+    let cases: [(&[&str], i32); 7] = [
+        (&[], 2),
+        (&["--no-such-option"], 2),
+        (&["no-such-program"], 2),
+        (&["-l", "/nowhere/log", &seven], 3),
+        (&["-m", "/nowhere:/:ro", &seven], 3),
+        (&[&trap], 134),
+        (&["-v", "-v", &seven], 7),
+    ];
+    for (arguments, status) in cases {
+        for err in [full(), closed()] {
+            let ended = dest.command(arguments).0.stderr(err).status().unwrap();
+            assert_eq!(ended.code(), Some(status), "{arguments:?}");
+        }
+        let ended = dest.run(arguments);
+        assert!(ended.status == status && !ended.err.is_empty(), "{arguments:?}: {ended:?}");
+    }
+    let ended = dest.run(["-v", "-l", "/dev/full", &trap]);
+    ended.assert_error(134, "was ended");
+}
+
+#[test]
+fn names_forge_no_line_and_command_no_terminal() {
+    let dest = Dest::new();
+    let text = HOSTILE.bytes().map(|byte| format!("\\{byte:02x}")).collect::<String>();
+    let foreign =
+        format!(r#"(module (import "env" "{text}" (func)) (memory (export "memory") 1) (func (export "_start")))"#);
+    let foreign = dest.guest("foreign", &foreign);
+    fs::write(dest.root().join("test").join(HOSTILE.replace('/', "")), "no module").unwrap();
+    let log = dest.path().join("log");
+    for arguments in [
+        vec!["-v", "-v", &foreign],
+        vec!["-v", HOSTILE],
+        vec!["-v", &format!("/test/{HOSTILE}")],
+        vec![&format!("--{HOSTILE}")],
+        vec!["-m", HOSTILE, "/p"],
+        vec!["-m", &format!("/{HOSTILE}:/:ro"), "/p"],
+        vec!["-E", HOSTILE, "/p"],
+        vec!["-r", HOSTILE, "/p"],
+        vec!["-v", "-l", log.to_str().unwrap(), &foreign],
+    ] {
+        let ended = dest.run(&arguments);
+        assert_eq!(ended.status, if arguments[0] == "-m" && arguments[1] != HOSTILE { 3 } else { 2 }, "{ended:?}");
+        let logged = fs::read_to_string(&log).unwrap_or_default();
+        for text in [ended.err, logged] {
+            assert!(text.lines().all(|line| line.starts_with("run: ")), "{text}");
+            assert!(!text.contains("\nrun:   9.999 ms: the guest") && !text.contains("\nrun: \\u{1b}"), "{text}");
+            assert!(!text.contains(|c: char| c != '\n' && (c.is_control() || c == '\u{202e}')), "{text:?}");
+        }
+    }
+}
