@@ -23,6 +23,7 @@ pub mod build;
 pub mod check;
 pub mod cli;
 mod ending;
+mod environment;
 pub mod executor;
 pub mod image;
 pub mod install;

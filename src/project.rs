@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use build_graph::dsl::{Bundle, Locks, Materials, Override, ProjectFile, SourcesDigest};
 use build_graph::files::{is_leaving, with_unix_line_ends};
 use build_graph::node::Target;
+use build_graph::untrusted::printable_path;
 use build_graph::{Entry, RelPath, Tree};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -30,10 +31,13 @@ pub const LOCKS: &str = "recipes/locks";
 #[derive(Debug, Error)]
 pub enum ProjectError {
     /// No settings file in the folder or above.
-    #[error("there is no `{SETTINGS_FILE}` in `{}` or above it; go to a project, or make one with an empty `{SETTINGS_FILE}`", .0.display())]
+    #[error("there is no `{SETTINGS_FILE}` in `{}` or above it; go to a project, or make one with an empty `{SETTINGS_FILE}`", printable_path(.0))]
     NoProject(PathBuf),
+    /// Ninja's file is text.
+    #[error("the path of the project, `{}`, is no UTF-8, and ninja can't be told it; move the project to one that is", printable_path(.0))]
+    NotText(PathBuf),
     /// A settings or lock file is malformed.
-    #[error("`{}` is malformed: {problem}", .path.display())]
+    #[error("`{}` is malformed: {problem}", printable_path(.path))]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -41,7 +45,7 @@ pub enum ProjectError {
         problem: String,
     },
     /// A file can't be read.
-    #[error("can't read `{}`: {source}", .path.display())]
+    #[error("can't read `{}`: {source}", printable_path(.path))]
     Read {
         /// The file.
         path: PathBuf,
@@ -49,7 +53,7 @@ pub enum ProjectError {
         source: io::Error,
     },
     /// The program is older than the recipes that it was compiled from.
-    #[error("the recipes in `{}` have changed since this program was compiled from them; build it again: `cargo build --release`", .0.display())]
+    #[error("the recipes in `{}` have changed since this program was compiled from them; build it again: `cargo build --release`", printable_path(.0))]
     Stale(PathBuf),
     /// A file of the project is the program's own but for its line ends.
     #[error(
@@ -174,6 +178,9 @@ impl Project {
         let Some(root) = from.ancestors().find(|folder| folder.join(SETTINGS_FILE).is_file()) else {
             return Err(ProjectError::NoProject(from));
         };
+        if root.to_str().is_none() {
+            return Err(ProjectError::NotText(root.to_path_buf()));
+        }
         let settings = read_toml(&root.join(SETTINGS_FILE))?;
         Ok(Self { root: root.to_path_buf(), settings })
     }
@@ -290,10 +297,9 @@ impl Project {
             seen.push(Seen::now(entry.path().to_path_buf()));
             if entry.file_type().is_file() {
                 let relative = entry.path().strip_prefix(&self.root).unwrap_or(entry.path());
-                let path = RelPath::new(relative.to_string_lossy()).map_err(|error| ProjectError::Malformed {
-                    path: entry.path().to_path_buf(),
-                    problem: error.to_string(),
-                })?;
+                let malformed = |problem: String| ProjectError::Malformed { path: entry.path().to_path_buf(), problem };
+                let text = relative.to_str().ok_or_else(|| malformed("its name is no UTF-8; rename it".to_owned()))?;
+                let path = RelPath::new(text).map_err(|error| malformed(error.to_string()))?;
                 paths.push(path);
             }
         }
@@ -339,7 +345,7 @@ impl Project {
         let path = Path::new(path);
         // A link may lead elsewhere next time.
         seen.push(Seen::now(path.to_path_buf()));
-        let path = path.canonicalize().map_err(|cause| error(format!("`{}`: {cause}", path.display())))?;
+        let path = path.canonicalize().map_err(|cause| error(format!("`{}`: {cause}", printable_path(&path))))?;
         if path.is_dir() {
             let walk = WalkDir::new(&path).sort_by_file_name().into_iter();
             let sources =

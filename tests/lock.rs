@@ -125,5 +125,5 @@ fn what_cannot_be_locked_says_why() {
     };
     assert!(locked("x = 1").contains("wanted.toml`: "));
     let message = locked("[debian]\nsuite = \"sid\"\ncomponent = \"main\"\narchitecture = \"amd64\"\n");
-    assert!(message.contains("`dists/sid/InRelease` can't be had") && message.contains("debian_mirror"), "{message}");
+    assert!(message.contains("`dists/sid/InRelease` can't be had") && message.contains("`debian-mirror`"), "{message}");
 }

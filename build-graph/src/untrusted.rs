@@ -18,18 +18,20 @@ pub const MAX_SHOWN: usize = 300;
 /// UTF-8 is shown as `\xff`. Quotes and backslashes stay as they are, so printing what was printed
 /// already changes nothing. What is longer than [`MAX_SHOWN`] characters is cut.
 pub fn printable<B: AsRef<[u8]> + ?Sized>(bytes: &B) -> Printable<'_> {
-    Printable { bytes: bytes.as_ref(), lines: false }
+    Printable { bytes: bytes.as_ref(), limit: MAX_SHOWN, lines: false }
 }
 
-/// Shows a path as [`printable`] does; one that is not UTF-8 keeps its bytes legible.
+/// Shows a path of this machine as [`printable`] does, but whole: the kernel bounds it. One that is not
+/// UTF-8 keeps its bytes legible.
 pub fn printable_path<P: AsRef<Path> + ?Sized>(path: &P) -> Printable<'_> {
-    printable(path.as_ref().as_os_str().as_encoded_bytes())
+    Printable { limit: usize::MAX, ..printable(path.as_ref().as_os_str().as_encoded_bytes()) }
 }
 
 /// Untrusted bytes that are safe to print; see [`printable`].
 #[derive(Debug, Clone, Copy)]
 pub struct Printable<'a> {
     bytes: &'a [u8],
+    limit: usize,
     lines: bool,
 }
 
@@ -45,7 +47,7 @@ impl Printable<'_> {
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.lines {
-            return one_line(self.bytes, MAX_SHOWN, f);
+            return one_line(self.bytes, self.limit, f);
         }
         for (index, line) in self.bytes.split(|byte| *byte == b'\n').enumerate() {
             if index > 0 {

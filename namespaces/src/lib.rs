@@ -13,6 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use build_graph::untrusted::printable_path;
 use build_graph::{SandboxPath, TreeDigest};
 use thiserror::Error;
 
@@ -138,7 +139,7 @@ pub enum ExecutorError {
         reason: &'static str,
     },
     /// A file or directory of the host can't be used.
-    #[error("can't {doing} `{}`: {source}{hint}", path.display())]
+    #[error("can't {doing} `{}`: {source}{hint}", printable_path(&path))]
     Host {
         /// What was tried.
         doing: &'static str,

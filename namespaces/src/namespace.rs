@@ -33,6 +33,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use build_graph::contract;
+use build_graph::untrusted::printable_path;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -168,7 +169,7 @@ impl Executor for NamespaceExecutor {
         check_directories(run)?;
         let mut rest = fs::read_dir(run.build_dir).map_err(|source| host("read", run.build_dir, source))?;
         if rest.next().is_some() {
-            let path = run.build_dir.display();
+            let path = printable_path(&run.build_dir);
             return Err(ExecutorError::Internal(format!("the build directory `{path}` is not empty")));
         }
         let plan = Plan::new(run, self.manner, false)?;

@@ -79,7 +79,7 @@ fn native_code() -> ! {
     let mut right = true;
     let mut expect = |what: String, is: Result<(), Errno>, should: Result<(), Errno>| {
         if is != should {
-            println!("{what}: {is:?} in place of {should:?}");
+            let _ = writeln!(std::io::stderr(), "{what}: {is:?} in place of {should:?}");
             right = false;
         }
     };

@@ -9,6 +9,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use super::BuildError;
+use build_graph::untrusted::printable_path;
 
 /// Tables of cargo's settings that say how crates are had, and nothing of how they are compiled.
 const KEPT_TABLES: [&str; 6] = ["source", "registries", "registry", "net", "http", "credential-alias"];
@@ -48,7 +49,7 @@ pub(super) fn prepare(place: &Path) -> Result<PathBuf, BuildError> {
             Err(error) => return Err(BuildError::io("read", path)(error)),
         };
         let settings = filtered(&text).map_err(|problem| {
-            BuildError::HostProgram(format!("cargo's settings in `{}` are malformed: {problem}", path.display()))
+            BuildError::HostProgram(format!("cargo's settings in `{}` are malformed: {problem}", printable_path(&path)))
         })?;
         fs::write(ours.join("config.toml"), settings).map_err(BuildError::io("write", ours.join("config.toml")))?;
         break;

@@ -4,6 +4,7 @@
 //! whose environment is not made by an executor. Its key holds the sources with their lock file, the versions of the compilers and of the
 //! C library, the features and the flags; paths of the machine are remapped, so that they are in no output.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -55,7 +56,12 @@ pub fn build(store: &Store, node: &NodeName, program: &HostProgram, sources: &Tr
     }
     store.materialise(sources, &workspace, Materialise::Copy)?;
     touch(sources, &workspace)?;
-    let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
+    let remap = |from: &Path, to: &str| {
+        let mut flag = OsString::from("--remap-path-prefix=");
+        flag.push(from);
+        flag.push(format!("={to}"));
+        flag
+    };
     let home = cargo_home::prepare(&place.path)?;
     let flags = [remap(&workspace, "/src"), remap(&target, "/target"), remap(&home, "/cargo")];
     let mut command = Command::new("cargo");
@@ -78,7 +84,7 @@ pub fn build(store: &Store, node: &NodeName, program: &HostProgram, sources: &Tr
     }
     command.env("CARGO_HOME", &home).env("CARGO_TARGET_DIR", &target).env("CARGO_INCREMENTAL", "0");
     // The separator allows paths with spaces.
-    command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
+    command.env("CARGO_ENCODED_RUSTFLAGS", flags.join(OsStr::new("\u{1f}")));
     command.env("SOURCE_DATE_EPOCH", build_graph::SOURCE_DATE_EPOCH.to_string());
     let done = command
         .output()

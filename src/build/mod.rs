@@ -27,6 +27,7 @@ use std::path::PathBuf;
 
 use build_graph::NothingSelected;
 use build_graph::node::NodeName;
+use build_graph::untrusted::printable_path;
 use thiserror::Error;
 
 use crate::executor::ExecutorError;
@@ -79,8 +80,11 @@ pub enum BuildError {
     /// An input has an unexpected shape.
     #[error("{0}")]
     Input(String),
+    /// The settings ask for what can't be.
+    #[error("{0}")]
+    Settings(String),
     /// Something in `out/` is missing or not what `gen` wrote.
-    #[error("`{}` {problem}; run `pynbox-build gen` again", .path.display())]
+    #[error("`{}` {problem}; run `pynbox-build gen` again", printable_path(.path))]
     Plan {
         /// The file.
         path: PathBuf,
@@ -88,7 +92,7 @@ pub enum BuildError {
         problem: String,
     },
     /// A file of the host can't be read or written.
-    #[error("can't {doing} `{}`: {source}", .path.display())]
+    #[error("can't {doing} `{}`: {source}", printable_path(.path))]
     Io {
         /// What was tried: `read`, `write`.
         doing: &'static str,

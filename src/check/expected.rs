@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
+use build_graph::untrusted::printable_path;
 use serde::Deserialize;
 
 use super::reasons::{NATIVE, Reasons, UNEXPLAINED};
@@ -60,13 +61,16 @@ impl Expected {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => return Err(format!("can't read `{}`: {error}", path.display())),
+            Err(error) => return Err(format!("can't read `{}`: {error}", printable_path(&path))),
         };
         let files: BTreeMap<String, Expectation> =
-            toml::from_str(&text).map_err(|error| format!("`{}` is malformed: {error}", path.display()))?;
+            toml::from_str(&text).map_err(|error| format!("`{}` is malformed: {error}", printable_path(&path)))?;
         for (file, expectation) in &files {
             if let Some(unknown) = expectation.fails.keys().find(|name| *name != UNEXPLAINED && !reasons.has(name)) {
-                return Err(format!("`{}` names a reason `{unknown}` for `{file}` that is none", path.display()));
+                return Err(format!(
+                    "`{}` names a reason `{unknown}` for `{file}` that is none",
+                    printable_path(&path)
+                ));
             }
         }
         Ok(Self { files })

@@ -75,7 +75,9 @@ impl Place {
                     (folders.temporary.as_path(), "/tmp", "rw"),
                     (folders.results.as_path(), "/results", "rw"),
                 ] {
-                    command.arg("-m").arg(format!("{}:{guest}:{access}", host.display()));
+                    let mut mount = host.as_os_str().to_owned();
+                    mount.push(format!(":{guest}:{access}"));
+                    command.arg("-m").arg(mount);
                 }
                 for variable in ["HOME=/tmp", "TMPDIR=/tmp", "LANG=C.UTF-8", "PATH=/python/bin"] {
                     command.args(["-E", variable]);

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use build_graph::untrusted::printable_path;
 use serde::Deserialize;
 
 /// The reason of what does not pass natively either.
@@ -36,9 +37,9 @@ impl Reasons {
     /// # Errors
     /// What is wrong with the file, as text.
     pub fn read(path: &Path) -> Result<Self, String> {
-        let text =
-            std::fs::read_to_string(path).map_err(|error| format!("can't read `{}`: {error}", path.display()))?;
-        toml::from_str(&text).map_err(|error| format!("`{}` is malformed: {error}", path.display()))
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("can't read `{}`: {error}", printable_path(&path)))?;
+        toml::from_str(&text).map_err(|error| format!("`{}` is malformed: {error}", printable_path(&path)))
     }
 
     /// The name of the reason of a method that did not pass.

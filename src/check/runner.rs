@@ -55,7 +55,7 @@ impl Runner<'_> {
                 }
                 Ok(())
             };
-            let workers: Vec<_> = (0..self.jobs.max(1)).map(|_| scope.spawn(work)).collect();
+            let workers: Vec<_> = (0..self.jobs.clamp(1, files.len().max(1))).map(|_| scope.spawn(work)).collect();
             workers.into_iter().filter_map(|worker| worker.join().ok()?.err()).next()
         });
         match failed {

@@ -1,5 +1,6 @@
 //! `pynbox-build cache …`: looks after the store.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::build::plan::Plan;
 use crate::build::reachable::Reachable;
 use crate::build::{BuildError, cargo_places};
 use crate::install::code_cache::{self, Code};
+use crate::print;
 use crate::remote::reapi;
 use crate::store::{GcPolicy, Store};
 
@@ -45,7 +47,7 @@ pub(super) struct GcOptions {
     max_size: Option<Size>,
     /// Remove what was not used for so many days
     #[arg(long, value_name = "DAYS")]
-    max_age: Option<u64>,
+    max_age: Option<Days>,
     /// Keep all that the current graph needs; without a limit, remove everything else
     #[arg(long)]
     keep_reachable: bool,
@@ -65,7 +67,11 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<(), CommandError> {
     let store = session.store()?;
     match verb {
         Verb::Keygen(_) | Verb::Sign(_) | Verb::Check(_) => {}
-        Verb::Root => outln!("{}", store.root().display()),
+        Verb::Root => {
+            // As it is: whoever asks wants to go there.
+            print::out(store.root().as_os_str().as_bytes());
+            outln!("");
+        }
         Verb::Stats => {
             let stats = store.stats()?;
             outln!("{} results, {} trees, {} checkouts", stats.results, stats.trees, stats.checkouts);
@@ -75,7 +81,8 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<(), CommandError> {
             let compiled: u64 = compiled(&store)?.iter().map(|code| code.bytes).sum();
             outln!("{} of compiled code, for installs", HumanBytes(compiled));
         }
-        Verb::Verify(_) => {
+        Verb::Verify(options) => {
+            options.demand_remote()?;
             let report = store.verify()?;
             outln!(
                 "{} files ({}), {} trees, {} results are right",
@@ -88,10 +95,11 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<(), CommandError> {
                 outln!("{} results lack files: what they give is made again when it is needed", report.incomplete);
             }
             for damage in &report.damaged {
-                outln!("damaged: {damage:?}");
+                outln!("damaged: {damage}");
             }
             if !report.damaged.is_empty() {
-                outln!("what was damaged is removed and will be made again");
+                return Err(CommandError::build(format!("{} things in the store were damaged", report.damaged.len()))
+                    .hint("they are removed, and made again when they are needed"));
             }
         }
         Verb::Gc(options) => gc(session, &store, options)?,
@@ -104,7 +112,7 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<(), CommandError> {
 fn gc(session: &Session, store: &Store, options: &GcOptions) -> Result<(), CommandError> {
     let mut policy = GcPolicy {
         max_size: options.max_size.map(|size| size.0),
-        max_age: options.max_age.map(|days| Duration::from_secs(days * 24 * 60 * 60)),
+        max_age: options.max_age.map(|days| days.0),
         spare: SPARE,
         ..GcPolicy::default()
     };
@@ -175,6 +183,19 @@ fn gc(session: &Session, store: &Store, options: &GcOptions) -> Result<(), Comma
 
 fn compiled(store: &Store) -> Result<Vec<Code>, CommandError> {
     Ok(code_cache::list(store).map_err(BuildError::io("read", code_cache::folder(store)))?)
+}
+
+/// A number of days.
+#[derive(Debug, Clone, Copy)]
+struct Days(Duration);
+
+impl FromStr for Days {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let days = text.parse::<u32>().map_err(|error| error.to_string())?;
+        Ok(Self(Duration::from_secs(u64::from(days) * 24 * 60 * 60)))
+    }
 }
 
 /// A number of bytes, with a unit if it is not bytes: `500MB`, `2GiB`.

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use build_graph::node::Op;
+use build_graph::untrusted::printable_path;
 use build_graph::{NodeKey, Tree};
 use clap::Args;
 
-use super::{CommandError, Session};
+use super::{CommandError, Session, Workplace};
 use crate::build::demand::Stamps;
 use crate::build::evaluate::is_carried;
+use crate::build::plan::Plan;
 use crate::build::reachable::Reachable;
 use crate::remote::caches::Outgoing;
 use crate::remote::envelope::KeyId;
@@ -38,6 +40,21 @@ impl Nodes {
     fn has(&self, name: &str) -> bool {
         self.nodes.is_empty() || self.nodes.iter().any(|begin| name.starts_with(begin.as_str()))
     }
+
+    /// What the plan has of them needs.
+    fn reachable(&self, workplace: &Workplace) -> Result<Reachable, CommandError> {
+        demand_known(&workplace.plan, &self.nodes)?;
+        Ok(Reachable::of(&workplace.plan, &workplace.store, |name| self.has(name))?)
+    }
+}
+
+/// An error if no node's name begins with one of these.
+pub(super) fn demand_known(plan: &Plan, begins: &[String]) -> Result<(), CommandError> {
+    match begins.iter().find(|begin| !plan.names().any(|name| name.starts_with(begin.as_str()))) {
+        None => Ok(()),
+        Some(none) => Err(CommandError::input(format!("no node's name begins with `{none}`"))
+            .hint("names are those that ninja prints, such as `wasm32-wasi/zlib`")),
+    }
 }
 
 /// Options of `cache sign`.
@@ -60,6 +77,17 @@ pub(super) struct VerifyOptions {
     nodes: Nodes,
 }
 
+impl VerifyOptions {
+    /// Nodes are chosen of what a remote has; of a store, all is read.
+    pub(super) fn demand_remote(&self) -> Result<(), CommandError> {
+        match &self.nodes.nodes[..] {
+            [] => Ok(()),
+            [node, ..] => Err(CommandError::input(format!("`{node}` chooses of what a remote has, and none is named"))
+                .hint("name the remote, `--remote-name NAME`; without nodes, the whole store is verified")),
+        }
+    }
+}
+
 /// Options of `cache check`.
 #[derive(Debug, Args)]
 pub(super) struct CheckOptions {
@@ -80,7 +108,7 @@ pub(super) fn keygen(options: &KeygenOptions) -> Result<(), CommandError> {
     outln!("[[trust.key]]\nkey = \"{}\"", public_text(&key));
     errln!(
         "the secret key is in `{}`; name it in `PYNBOX_SIGNING_KEY` where results are written",
-        options.file.display()
+        printable_path(&options.file)
     );
     Ok(())
 }
@@ -93,7 +121,7 @@ pub(super) fn sign(session: &Session, options: &SignOptions) -> Result<(), Comma
             .hint("set `role = \"read-write\"` for one, or name one: `--remote NAME:rw=URL`"));
     }
     let store = &workplace.store;
-    let reachable = Reachable::of(&workplace.plan, store, |name| options.nodes.has(name))?;
+    let reachable = options.nodes.reachable(&workplace)?;
     let mut outgoing = Vec::new();
     let mut incomplete = 0;
     for (name, key) in &reachable.nodes {
@@ -125,9 +153,14 @@ pub(super) fn sign(session: &Session, options: &SignOptions) -> Result<(), Comma
 pub(super) fn verify(session: &Session, options: &VerifyOptions) -> Result<(), CommandError> {
     let workplace = session.workplace()?;
     let name = options.remote_name.as_deref().unwrap_or_default();
-    let reachable = Reachable::of(&workplace.plan, &workplace.store, |name| options.nodes.has(name))?;
+    let reachable = options.nodes.reachable(&workplace)?;
     let mut keys: Vec<_> = reachable.keys.into_iter().collect();
     keys.sort_unstable_by_key(|key| *key.as_bytes());
+    if !workplace.caches.names().any(|known| known == name) {
+        let known: Vec<_> = workplace.caches.names().collect();
+        return Err(CommandError::input(format!("there is no remote `{name}`"))
+            .hint(format!("there are: {}", if known.is_empty() { "none".to_owned() } else { known.join(", ") })));
+    }
     let checked = workplace.caches.check(name, &keys).map_err(CommandError::environment)?;
     outln!(
         "remote `{name}`: {} results and {} files are right, {} absent",
@@ -151,32 +184,36 @@ pub(super) fn check(session: &Session, options: &CheckOptions) -> Result<(), Com
     let demand = workplace.demand(Stamps::Old);
     let store = &workplace.store;
     let seed = options.seed.unwrap_or_else(seed);
-    let reachable = Reachable::of(&workplace.plan, store, |name| options.nodes.has(name))?;
-    let (mut chosen, mut actions, mut wrong) = (0, 0, 0);
+    let reachable = options.nodes.reachable(&workplace)?;
+    let mut actions = Vec::new();
     for (name, key) in &reachable.nodes {
         let node = workplace.plan.node(name)?;
         if !matches!(node.op, Op::Action(_)) || !workplace.plan.is_known(name) {
             continue;
         }
         let Some(before) = store.result(*key)? else { continue };
-        actions += 1;
-        if !options.share.chooses(*key, seed) {
-            continue;
-        }
-        chosen += 1;
+        actions.push((name, *key, before));
+    }
+    let chosen = options.share.choose(&actions, |(_, key, _)| *key, seed);
+    let mut wrong = 0;
+    for (name, key, before) in &chosen {
         let again = demand.again(name)?;
-        if again.digest() == before {
+        if again.digest() == *before {
             continue;
         }
         wrong += 1;
         outln!("{name}: another run gave other bytes ({})", whence(&store.origin(*key)?.unwrap_or_default()));
-        if let Some(before) = store.tree(before)? {
+        if let Some(before) = store.tree(*before)? {
             for line in differences(&before, &again).iter().take(SHOWN) {
                 outln!("  {line}");
             }
         }
     }
-    outln!("check: {chosen} of {actions} actions executed again, {wrong} came out differently (--seed {seed})");
+    outln!(
+        "check: {} of {} actions executed again, {wrong} came out differently (--seed {seed})",
+        chosen.len(),
+        actions.len()
+    );
     if wrong == 0 {
         return Ok(());
     }
@@ -224,12 +261,21 @@ fn seed() -> u64 {
 struct Share(f64);
 
 impl Share {
-    fn chooses(self, key: NodeKey, seed: u64) -> bool {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&seed.to_le_bytes()).update(key.as_bytes());
-        let mut number = [0; 4];
-        hasher.finalize_xof().fill(&mut number);
-        f64::from(u32::from_le_bytes(number)) < self.0 / 100.0 * (f64::from(u32::MAX) + 1.0)
+    /// Chooses so many of all, by chance, as the seed says; at least one if any is asked for.
+    fn choose<T>(self, all: &[T], key: impl Fn(&T) -> NodeKey, seed: u64) -> Vec<&T> {
+        let number = |item: &&T| {
+            let mut hasher = blake3::Hasher::new();
+            hasher.update(&seed.to_le_bytes()).update(key(item).as_bytes());
+            let mut number = [0; 4];
+            hasher.finalize_xof().fill(&mut number);
+            u32::from_le_bytes(number)
+        };
+        let limit = self.0 / 100.0 * (f64::from(u32::MAX) + 1.0);
+        let mut chosen: Vec<_> = all.iter().filter(|item| f64::from(number(item)) < limit).collect();
+        if chosen.is_empty() && self.0 > 0.0 {
+            chosen.extend(all.iter().min_by_key(number));
+        }
+        chosen
     }
 }
 
@@ -240,5 +286,36 @@ impl FromStr for Share {
         let number = text.strip_suffix('%').and_then(|number| number.parse().ok());
         let number = number.filter(|number| (0.0..=100.0).contains(number));
         number.map(Self).ok_or_else(|| format!("`{text}` is no share: expected a percentage such as `5%`"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(count: u8) -> Vec<NodeKey> {
+        (0..count).map(|at| format!("{at:064x}").parse().unwrap()).collect()
+    }
+
+    fn chosen(share: &str, count: u8, seed: u64) -> usize {
+        share.parse::<Share>().unwrap().choose(&keys(count), |key| *key, seed).len()
+    }
+
+    #[test]
+    fn a_share_of_some_actions_is_at_least_one() {
+        for seed in 0..100 {
+            assert!(chosen("1%", 20, seed) >= 1);
+            assert_eq!(chosen("0.0001%", 1, seed), 1);
+            assert_eq!(chosen("100%", 20, seed), 20);
+            assert_eq!(chosen("0%", 20, seed), 0);
+            assert_eq!(chosen("5%", 0, seed), 0);
+        }
+    }
+
+    #[test]
+    fn what_is_no_share_is_refused() {
+        for text in ["5", "-1%", "101%", "NaN%", "%", ""] {
+            assert!(text.parse::<Share>().is_err(), "{text}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use build_graph::dsl::Suite;
+use build_graph::untrusted::printable_path;
 use clap::Args;
 use tempfile::TempDir;
 
@@ -93,7 +94,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     };
     let project = session.project()?;
     // What is expected of the default target lies at the top, of another one, whose sandbox has other limits, in a folder of its name.
-    let target = session.target(&project, options.target.as_deref());
+    let target = session.target(&project, options.target.as_deref())?;
     let other = Some(target.as_str()).filter(|_| target != session.bundle.default_target);
     let expected_folder = project.root.join(EXPECTED).join(other.unwrap_or_default());
     let reasons = Reasons::read(&expected_folder.join("reasons.toml")).map_err(CommandError::input)?;
@@ -102,7 +103,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
 
     let work = Work::new()?;
     let dest = match &options.dest {
-        Some(dest) => dest.canonicalize().map_err(BuildError::io("open", dest))?,
+        Some(dest) => dest.canonicalize().map_err(CommandError::named("open", dest))?,
         None => {
             let dest = work.path().join("dest");
             install::run(session, &install::Options::of(dest.clone(), &[&suite.package], options.target.clone()))?;
@@ -136,7 +137,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
         {
             path.parent().map_or(Ok(()), fs::create_dir_all).map_err(BuildError::io("create", path))?;
             fs::write(path, text).map_err(BuildError::io("write", path))?;
-            outln!("check: wrote `{}`", path.display());
+            outln!("check: wrote `{}`", printable_path(&path));
         }
     }
     compare(suite, &results, &expected, work, &expected_path)
@@ -172,9 +173,9 @@ fn compare(
     let mut error = CommandError::input(format!(
         "{} results differ from `{}`",
         differences.len(),
-        expected_path.display()
+        printable_path(&expected_path)
     ))
-    .hint(format!("what the files printed is in `{}/FILE/log`", logs.display()))
+    .hint(format!("what the files printed is in `{}/FILE/log`", printable_path(&logs)))
     .hint("if the new results are right, give those that do not pass a reason in reasons.toml, and use `--update`");
     error.kind = Kind::Build;
     Err(error)
@@ -184,13 +185,11 @@ fn compare(
 fn choose(suite: &Suite, options: &Options, dest: &Path) -> Result<Vec<String>, CommandError> {
     let folder = dest.join(&suite.library).join(&suite.folder);
     let mut there = BTreeSet::new();
-    let entries = fs::read_dir(&folder).map_err(|error| {
-        CommandError::input(format!("can't read the tests in `{}`: {error}", folder.display())).hint(format!(
-            "install them: `pynbox-build install {} {}`",
-            dest.display(),
-            suite.package
-        ))
-    })?;
+    let entries =
+        fs::read_dir(&folder).map_err(|error| {
+            CommandError::input(format!("can't read the tests in `{}`: {error}", printable_path(&folder)))
+                .hint(format!("install them: `pynbox-build install {} {}`", printable_path(&dest), suite.package))
+        })?;
     for entry in entries {
         let name = entry.map_err(BuildError::io("read", &folder))?.file_name();
         if let Some(name) = name.to_str().and_then(|name| name.strip_suffix(".py"))
@@ -204,7 +203,10 @@ fn choose(suite: &Suite, options: &Options, dest: &Path) -> Result<Vec<String>, 
         return Ok(there.into_iter().collect());
     }
     if let Some(missing) = options.files.iter().find(|file| !there.contains(*file)) {
-        return Err(CommandError::input(format!("there is no file `{missing}` of tests in `{}`", folder.display())));
+        return Err(CommandError::input(format!(
+            "there is no file `{missing}` of tests in `{}`",
+            printable_path(&folder)
+        )));
     }
     Ok(options.files.clone())
 }
@@ -252,7 +254,7 @@ fn native(session: &Session, suite: &Suite, dest: &Path, work: &Path) -> Result<
     }
     let destination = Destination::open(dest)?;
     let receipt = destination.receipt(&suite.package)?.ok_or_else(|| {
-        CommandError::input(format!("package `{}` is not installed in `{}`", suite.package, dest.display()))
+        CommandError::input(format!("package `{}` is not installed in `{}`", suite.package, printable_path(&dest)))
     })?;
     let library = prefix.join(&suite.native_library);
     for (path, _) in receipt.content.iter() {

@@ -8,7 +8,7 @@ use clap::Args;
 use super::{CommandError, Session};
 use crate::build::BuildError;
 use crate::build::demand::Stamps;
-use crate::store::Materialise;
+use crate::store::{Materialise, StoreError};
 
 /// Options of `checkout`.
 #[derive(Debug, Args)]
@@ -43,7 +43,13 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
         }
     }
     if let Some(dir) = &options.dir {
-        store.materialise(&tree, dir, Materialise::Copy)?;
+        store.materialise(&tree, dir, Materialise::Copy).map_err(|error| match error {
+            StoreError::Exists { .. } => {
+                CommandError::input(error.to_string()).hint("name a folder that is not there yet")
+            }
+            StoreError::Io { doing, path, source } if path == *dir => CommandError::named(doing, path)(source),
+            error => error.into(),
+        })?;
     }
     Ok(())
 }

@@ -2,11 +2,21 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
+use std::path::PathBuf;
 
+use build_graph::untrusted::printable_path;
+use rustix::io::Errno;
+
+use crate::archive::ArchiveError;
 use crate::build::BuildError;
+use crate::environment::NotText;
 use crate::executor::Fault;
+use crate::image::ImageError;
 use crate::install::InstallError;
+use crate::install::package::PackageError;
 use crate::lock::LockError;
+use crate::patch::PatchError;
 use crate::project::ProjectError;
 use crate::remote::settings::SettingsError;
 use crate::source::FetchError;
@@ -36,11 +46,35 @@ impl Kind {
         }
     }
 
-    fn of_exit_code(code: u8) -> Self {
+    /// The kind of error that a program of ours, which ended with this status, had.
+    pub(super) fn of_exit_code(code: u8) -> Self {
         match code {
             2 => Self::Input,
             3 => Self::Environment,
+            101 => Self::Bug,
             _ => Self::Build,
+        }
+    }
+
+    /// The kind of a failure on a path that the caller named. What is not there, is there already, or
+    /// is of another kind was named wrongly; forbidden access and disks are the environment's.
+    fn of_named(error: &io::Error) -> Self {
+        use io::ErrorKind as E;
+        match error.kind() {
+            E::NotFound
+            | E::AlreadyExists
+            | E::NotADirectory
+            | E::IsADirectory
+            | E::DirectoryNotEmpty
+            | E::InvalidFilename
+            | E::InvalidInput
+            | E::InvalidData
+            // What is in a file, as a decoder says it.
+            | E::UnexpectedEof
+            | E::Other => Self::Input,
+            // What is no name at all: too many links.
+            _ if Errno::from_io_error(error) == Some(Errno::LOOP) => Self::Input,
+            _ => Self::Environment,
         }
     }
 }
@@ -57,17 +91,28 @@ pub struct CommandError {
 impl CommandError {
     /// Bad input or usage.
     pub fn input(message: impl Into<String>) -> Self {
-        Self { kind: Kind::Input, message: message.into(), hints: Vec::new() }
+        Self::new(Kind::Input, message)
+    }
+
+    /// An error of this kind.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hints: Vec::new() }
     }
 
     /// A build that gave what it should not.
     pub fn build(message: impl Into<String>) -> Self {
-        Self { kind: Kind::Build, message: message.into(), hints: Vec::new() }
+        Self::new(Kind::Build, message)
     }
 
     /// Something outside that does not do what it should.
     pub fn environment(message: impl Into<String>) -> Self {
-        Self { kind: Kind::Environment, message: message.into(), hints: Vec::new() }
+        Self::new(Kind::Environment, message)
+    }
+
+    /// A call on a path that the caller named failed.
+    pub fn named(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::of(Kind::of_named(&source), &BuildError::Io { doing, path, source })
     }
 
     /// Adds what to do next.
@@ -78,7 +123,7 @@ impl CommandError {
     }
 
     fn of(kind: Kind, error: &dyn Error) -> Self {
-        Self { kind, message: describe(error), hints: Vec::new() }
+        Self::new(kind, describe(error))
     }
 }
 
@@ -117,6 +162,7 @@ impl From<ProjectError> for CommandError {
     fn from(error: ProjectError) -> Self {
         match error {
             ProjectError::Store(error) => error.into(),
+            ProjectError::Read { ref source, .. } => Self::of(Kind::of_named(source), &error),
             error => Self::of(Kind::Input, &error),
         }
     }
@@ -124,13 +170,30 @@ impl From<ProjectError> for CommandError {
 
 impl From<InstallError> for CommandError {
     fn from(error: InstallError) -> Self {
-        let kind = if matches!(error, InstallError::Io { .. }) { Kind::Environment } else { Kind::Input };
+        let kind = match &error {
+            // All of it lies in folders that the caller named.
+            InstallError::Io { source, .. } | InstallError::Package { source: PackageError::Io(source), .. } => {
+                Kind::of_named(source)
+            }
+            InstallError::Package { source: PackageError::Store(error), .. } => Kind::of_exit_code(error.exit_code()),
+            _ => Kind::Input,
+        };
         Self::of(kind, &error)
     }
 }
 
 impl From<SettingsError> for CommandError {
     fn from(error: SettingsError) -> Self {
+        let kind = match &error {
+            SettingsError::KeyFile { source, .. } => Kind::of_named(source),
+            _ => Kind::Input,
+        };
+        Self::of(kind, &error)
+    }
+}
+
+impl From<NotText> for CommandError {
+    fn from(error: NotText) -> Self {
         Self::of(Kind::Input, &error)
     }
 }
@@ -159,7 +222,15 @@ impl From<BuildError> for CommandError {
                 Fault::Internal => Kind::Bug,
             },
             BuildError::Io { .. } | BuildError::Fetch(_) => Kind::Environment,
-            BuildError::Plan { .. } => Kind::Input,
+            // The store's part in an operation on an archive, a patch, or a package.
+            BuildError::Archive(ArchiveError::Store { .. })
+            | BuildError::Image(
+                ImageError::Package { error: ArchiveError::Store { .. }, .. } | ImageError::Store { .. },
+            )
+            | BuildError::Patch(PatchError::Store { .. })
+            | BuildError::Package(PackageError::Io(_)) => Kind::Environment,
+            BuildError::Package(PackageError::Store(error)) => Kind::of_exit_code(error.exit_code()),
+            BuildError::Plan { .. } | BuildError::Settings(_) => Kind::Input,
             _ => Kind::Build,
         };
         let kept = match inner {
@@ -175,7 +246,7 @@ impl From<BuildError> for CommandError {
                 command.message.push_str(&format!("\n{}", tail.join("\n")));
             }
             command = command
-                .hint(format!("its directory and its whole log are in `{}`", kept.display()))
+                .hint(format!("its directory and its whole log are in `{}`", printable_path(&kept)))
                 .hint(format!("`pynbox-build shell {node}` opens a shell there, in the view of the action"));
         }
         command
@@ -190,9 +261,15 @@ impl From<build_graph::dsl::AssembleError> for CommandError {
 
 impl From<LockError> for CommandError {
     fn from(error: LockError) -> Self {
-        let kind = match error {
-            LockError::File { .. } | LockError::Unavailable { .. } | LockError::Fetch(_) => Kind::Environment,
-            _ => Kind::Input,
+        let kind = match &error {
+            LockError::File { error, .. } => Kind::of_named(error),
+            LockError::Wanted { .. } | LockError::Unsatisfiable { .. } | LockError::Source { .. } => Kind::Input,
+            // What a mirror gives, or does not.
+            LockError::Unavailable { .. }
+            | LockError::Fetch(_)
+            | LockError::Signature { .. }
+            | LockError::Index { .. }
+            | LockError::Path(_) => Kind::Environment,
         };
         Self::of(kind, &error)
     }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use build_graph::untrusted::printable_path;
 use clap::Args;
 
 use super::{CommandError, Session};
@@ -23,9 +24,9 @@ pub(super) struct Options {
 
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
     let workplace = session.workplace()?;
-    let target = session.target(&workplace.project, options.target.as_deref());
+    let target = session.target(&workplace.project, options.target.as_deref())?;
     let (store, demand) = (&workplace.store, workplace.demand(Stamps::Old));
-    fs::create_dir_all(&options.dir).map_err(BuildError::io("create", &options.dir))?;
+    fs::create_dir_all(&options.dir).map_err(CommandError::named("create", &options.dir))?;
     for (node, description) in super::install::local_packages(&workplace.plan, &target)? {
         let digest = demand.obtain(&node)?.tree;
         let tree = store.tree(digest)?.ok_or_else(|| BuildError::Input(format!("the store has lost `{node}`")))?;
@@ -39,7 +40,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
             Ok(())
         };
         copy().map_err(BuildError::io("write", &path))?;
-        outln!("export: {}", path.display());
+        outln!("export: {}", printable_path(&path));
     }
     Ok(())
 }

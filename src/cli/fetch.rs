@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use build_graph::dsl::assemble;
 use build_graph::key::KeyInputs;
-use build_graph::node::{Op, Source, Target};
+use build_graph::node::{Op, Source};
 use build_graph::{Entry, Tree};
 use clap::Args;
 
@@ -28,7 +28,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let project = session.project()?;
     let store = session.store()?;
     let loaded = project.load(&session.bundle, &[], &store)?;
-    let target = options.target.clone().map_or_else(|| project.default_target(&session.bundle), Target);
+    let target = session.target(&project, options.target.as_deref())?;
     let assembled = assemble(&session.bundle.set, &Arc::new(loaded.materials), &target)?;
     let Some(packages) = assembled.graph.aliases().get(target.as_str()) else {
         return Err(CommandError::input(format!("there is no target `{target}`")));
@@ -56,24 +56,20 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     }
     let fetcher = session.fetcher(&project, &store);
     let only_jobs: Vec<_> = jobs.iter().map(|(_, job)| job.clone()).collect();
-    let results = fetcher.fetch_all(&only_jobs, &*source::for_stderr(jobs.len()));
-    let mut failed = None;
-    for ((op, job), result) in jobs.iter().zip(results) {
-        match result {
-            Ok(fetched) => {
-                let entry = store.put_file(&fetched.path, false)?;
-                record(&store, op, job.source, entry)?;
-            }
-            Err(error) => {
-                // The last one ends the command.
-                if let Some(before) = failed.replace(error) {
-                    errln!("error: {before}");
-                }
-            }
+    let results = fetcher.fetch_all(&only_jobs, &*source::for_stderr(jobs.len()), |at, result| {
+        let (op, job) = &jobs[at];
+        let entry = store.put_file(&result?.path, false)?;
+        record(&store, op, job.source, entry)
+    });
+    let mut failed: Option<CommandError> = None;
+    for error in results.into_iter().filter_map(Result::err) {
+        // The last one ends the command.
+        if let Some(before) = failed.replace(error) {
+            errln!("{before}");
         }
     }
     match failed {
-        Some(error) => Err(error.into()),
+        Some(error) => Err(error),
         None => {
             outln!("fetch: all sources are here ({} new)", jobs.len());
             Ok(())

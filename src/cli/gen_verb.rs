@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use build_graph::dsl::assemble;
 use build_graph::graph::Graph;
 use build_graph::ninja::{NinjaSettings, Pool, ninja_text};
-use build_graph::node::Target;
+use build_graph::untrusted::{printable, printable_path};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +67,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let build_file = project.root.join(BUILD_FILE);
     let fingerprint_file = out.path().join("gen.json");
     let program = std::env::current_exe().map_err(BuildError::io("find", "this program"))?;
+    let program_text = program.to_str().ok_or_else(|| no_text("this program", &program))?.to_owned();
     // Paths are the caller's; the same text means another one where ninja starts gen.
     let overrides = options.override_source.iter().map(|option| absolute(option)).collect::<Result<Vec<_>, _>>()?;
     let options = &Options { override_source: overrides, ..options.clone() };
@@ -85,17 +86,13 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     }
     // Read before the store is asked, so that what gets lost meanwhile is noticed next time.
     let generation = store.generation()?;
-    let target = options.target.clone().map_or_else(|| project.default_target(&session.bundle), Target);
-    if !session.bundle.set.toolchains.iter().any(|toolchain| toolchain.target == target) {
-        let known: Vec<_> = session.bundle.set.toolchains.iter().map(|toolchain| toolchain.target.as_str()).collect();
-        return Err(CommandError::input(format!("there is no target `{target}`; there are {}", known.join(", "))));
-    }
+    let target = session.target(&project, options.target.as_deref())?;
     let mut loaded = project.load(&session.bundle, &options.override_source, &store)?;
     loaded.seen.push(Seen::now(program.clone()));
     let assembled = assemble(&session.bundle.set, &Arc::new(loaded.materials), &target)?;
     let graph = &assembled.graph;
     let fetch = session.fetcher(&project, &store);
-    let executor = session.find_executor(&project, &store, Ahead::Own);
+    let executor = session.find_executor(&project, &store, Ahead::Own)?;
     let caches = session.caches(&project, &store)?;
     let means = means(&store, &fetch, &executor, &out, &caches);
     let resolution = resolve(graph, &assembled.contents, &means, &plan::last_trees(&out))
@@ -119,7 +116,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     write_stamps(&out, graph.nodes(), &resolution.states, &left)?;
 
     let relative = |path: &Path| path.strip_prefix(&project.root).unwrap_or(path).to_string_lossy().into_owned();
-    let quoted = quote(&program.to_string_lossy());
+    let quoted = quote(&program_text);
     let mut global = if session.common.offline { " --offline" } else { "" }.to_owned();
     if session.common.no_remote {
         global.push_str(" --no-remote");
@@ -201,35 +198,49 @@ fn unchanged(file: &Path, build_file: &Path, options: &[String], remotes: &str, 
     same.then_some(last)
 }
 
-/// A recipe's patterns are right for the pinned source: that nothing matches is the fault of what somebody put in its place.
+/// The pinned source can be unpacked, has what a recipe's patterns name, and takes our patches: that it is
+/// otherwise is the fault of what somebody put in its place.
 fn blame_override(error: BuildError, graph: &Graph, overrides: &[String]) -> CommandError {
-    if let BuildError::Node { node, source } = &error
-        && let BuildError::Selection(nothing) = source.as_ref()
-        && let Some(at) = graph.index_of(node)
-    {
-        let inputs: Vec<_> = graph.inputs(at).iter().map(|input| graph.nodes()[*input].name.as_str()).collect();
-        let overriding = overrides.iter().find(|option| {
-            let name = option.split_once('=').map_or(option.as_str(), |(name, _)| name);
-            inputs.contains(&format!("source/{name}/tree").as_str())
-        });
-        if let Some(option) = overriding {
-            return CommandError::input(format!(
-                "`--override-source {option}`: it has nothing that matches `{}`, which `{node}` takes of it",
-                nothing.glob
-            ))
-            .hint("give a folder or an archive that is laid out as the pinned one is (a folder: without the folder at its top)");
+    let BuildError::Node { node, source } = &error else { return error.into() };
+    let Some(at) = graph.index_of(node) else { return error.into() };
+    let inputs = graph.inputs(at).iter().map(|input| graph.nodes()[*input].name.as_str());
+    let names: Vec<_> = inputs.chain([node.as_str()]).collect();
+    let Some(option) = overrides.iter().find(|option| {
+        let name = option.split_once('=').map_or(option.as_str(), |(name, _)| name);
+        names.contains(&format!("source/{name}/tree").as_str())
+    }) else {
+        return error.into();
+    };
+    let problem = match source.as_ref() {
+        BuildError::Selection(nothing) => {
+            format!("it has nothing that matches `{}`, which `{node}` takes of it", printable(&nothing.glob))
         }
-    }
-    error.into()
+        BuildError::Archive(problem) => problem.to_string(),
+        BuildError::Patch(problem) => format!("`{node}` can't be made of it: {problem}"),
+        _ => return error.into(),
+    };
+    CommandError::input(format!("`--override-source {}`: {problem}", printable(option))).hint(
+        "give a folder or an archive that is laid out as the pinned one is (a folder: without the folder at its top)",
+    )
+}
+
+/// A path that ninja is to be told, whose file is text.
+fn no_text(what: &str, path: &Path) -> CommandError {
+    CommandError::input(format!(
+        "the path of {what}, `{}`, is no UTF-8, and ninja can't be told it",
+        printable_path(path)
+    ))
+    .hint("move it to a path that is")
 }
 
 /// An override with its path made absolute. What is no override is left for who reads it to complain of.
-fn absolute(option: &str) -> Result<String, BuildError> {
+fn absolute(option: &str) -> Result<String, CommandError> {
     let Some((name, path)) = option.split_once('=').filter(|(_, path)| !path.is_empty()) else {
         return Ok(option.to_owned());
     };
     let absolute = std::path::absolute(path).map_err(BuildError::io("find", path))?;
-    Ok(format!("{name}={}", absolute.display()))
+    let text = absolute.to_str().ok_or_else(|| no_text("the override", &absolute))?;
+    Ok(format!("{name}={text}"))
 }
 
 fn option_list(session: &Session, options: &Options) -> Vec<String> {

@@ -9,9 +9,10 @@ use std::process::Command;
 use build_graph::Entry;
 use build_graph::dsl::Packages;
 use build_graph::node::{Op, Package, Target};
+use build_graph::untrusted::printable_path;
 use clap::Args;
 
-use super::{CommandError, Session};
+use super::{CommandError, Kind, Session};
 use crate::build::BuildError;
 use crate::build::demand::{Demand, Stamps};
 use crate::build::evaluate::open_single;
@@ -60,11 +61,12 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
                     .project()
                     .map_or_else(|_| session.bundle.default_target.clone(), |p| p.default_target(&session.bundle)),
             };
+            let target = session.known(target)?;
             install(&Folder { path: repo.clone(), target }, &session.bundle.packages, options, None)
         }
         None => {
             let workplace = session.workplace()?;
-            let target = session.target(&workplace.project, options.target.as_deref());
+            let target = session.target(&workplace.project, options.target.as_deref())?;
             let demand = workplace.demand(Stamps::Old);
             let mut packages = BTreeMap::new();
             for (name, package) in local_packages(&workplace.plan, &target)? {
@@ -189,13 +191,20 @@ fn prepare(destination: &Destination, code_cache: Option<&Path>) -> Result<(), C
         if let Some(folder) = code_cache {
             command.arg("--code-cache").arg(folder);
         }
-        let failed = match command.args(some).status() {
+        let (kind, failed) = match command.args(some).status() {
             Ok(status) if status.success() => continue,
-            Ok(status) => status.to_string(),
-            Err(error) => error.to_string(),
+            // A signal is the machine's: it came from outside, or memory ran out.
+            Ok(status) => {
+                let code = status.code().and_then(|code| u8::try_from(code).ok());
+                (code.map_or(Kind::Environment, Kind::of_exit_code), status.to_string())
+            }
+            Err(error) => (Kind::Environment, error.to_string()),
         };
-        return Err(CommandError::input(format!("`{}` can't compile what is installed ({failed})", loader.display()))
-            .hint("the packages are installed; programs start slowly until this succeeds: install again"));
+        return Err(CommandError::new(
+            kind,
+            format!("`{}` can't compile what is installed ({failed})", printable_path(&loader)),
+        )
+        .hint("the packages are installed; programs start slowly until this succeeds: install again"));
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! `pynbox-build lock`: writes the pins.
 
+use build_graph::untrusted::printable_path;
 use clap::Args;
 use indicatif::HumanBytes;
 
@@ -26,7 +27,7 @@ pub(super) fn run(session: &Session, _options: &Options) -> Result<(), CommandEr
     }
     outln!("lock: sources: {}", report.sources.join(", "));
     for file in &report.changed {
-        outln!("lock: changed {}", file.display());
+        outln!("lock: changed {}", printable_path(&file));
     }
     Ok(())
 }

@@ -19,12 +19,14 @@ mod why;
 
 use std::cell::LazyCell;
 use std::io::{self, IsTerminal as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use build_graph::dsl::Bundle;
 use build_graph::node::Target;
+use build_graph::untrusted::printable;
 use clap::{Args, Parser, Subcommand};
 pub use error::{CommandError, Kind};
 
@@ -32,6 +34,7 @@ use crate::build::BuildError;
 use crate::build::demand::{Demand, Stamps};
 use crate::build::evaluate::Means;
 use crate::build::plan::{OutDir, Plan};
+use crate::environment;
 use crate::executor::{Ahead, Choice, Executor};
 use crate::print;
 use crate::project::Project;
@@ -144,8 +147,16 @@ pub fn main(bundle: impl FnOnce() -> Bundle + 'static) -> ExitCode {
 /// Prints what clap has to say: help and the version to standard output, what is wrong to standard error.
 fn say_usage(said: &clap::Error) -> u8 {
     if said.use_stderr() {
-        // It repeats arguments, which may hold anything.
-        errln!("{}", said.render().to_string().trim_end());
+        // It repeats arguments, which may hold anything; what is no UTF-8 in them as something else.
+        let mut text = said.render().to_string();
+        for argument in std::env::args_os().filter(|argument| argument.to_str().is_none()) {
+            for part in
+                [argument.as_bytes(), argument.as_bytes().rsplit(|byte| *byte == b'=').next().unwrap_or_default()]
+            {
+                text = text.replace(&*String::from_utf8_lossy(part), &printable(part).to_string());
+            }
+        }
+        errln!("{}", text.trim_end());
     } else if io::stdout().is_terminal() {
         print::out(said.render().ansi().to_string().as_bytes());
     } else {
@@ -225,28 +236,32 @@ impl Session {
         let store = self.store()?;
         let plan = Plan::open(&self.out(&project))?;
         let fetcher = self.fetcher(&project, &store);
-        let executor = self.find_executor(&project, &store, ahead);
+        let executor = self.find_executor(&project, &store, ahead)?;
         let caches = self.caches(&project, &store)?;
         Ok(Workplace { project, store, plan, fetcher, executor, caches })
     }
 
     /// How the executor is had that the options or else the project's settings name.
-    fn find_executor(&self, project: &Project, store: &Store, ahead: Ahead) -> FindExecutor {
+    fn find_executor(&self, project: &Project, store: &Store, ahead: Ahead) -> Result<FindExecutor, CommandError> {
         let choice = self.common.executor.unwrap_or(project.settings.build.executor);
         let state = store.root().join("executors");
-        let section = (choice == Choice::Reapi).then(|| project.settings.engine.clone());
+        let section = match &project.settings.engine {
+            _ if choice != Choice::Reapi => None,
+            None => {
+                return Err(CommandError::input(
+                    "the executor `reapi` needs the section [engine] of `pynbox.toml`, with at least `name` and `url`",
+                ));
+            }
+            section => section.clone(),
+        };
         let root = project.root.clone();
-        FindExecutor {
+        Ok(FindExecutor {
             here: once(move || Ok(choice.executor(&state, ahead)?)),
             engine: once(move || match &section {
                 None => Ok(None),
-                Some(None) => Err(BuildError::Input(
-                    "the executor `reapi` needs the section [engine] of `pynbox.toml`, with at least `name` and `url`"
-                        .to_owned(),
-                )),
-                Some(Some(section)) => find_engine(section, &root),
+                Some(section) => find_engine(section, &root),
             }),
-        }
+        })
     }
 
     /// The remotes that options, the environment and the settings name, in this order.
@@ -254,10 +269,16 @@ impl Session {
         if self.common.no_remote {
             return Ok(Vec::new());
         }
-        let variable = std::env::var(settings::REMOTES_VARIABLE).ok();
+        let variable = environment::text(settings::REMOTES_VARIABLE)?;
         let mut remotes = settings::all(&self.common.remote, variable.as_deref(), &project.settings.remote)?;
         if self.common.offline || project.settings.source.offline {
-            remotes.retain(|remote| matches!(remote.place(&project.root), Ok(Place::Folder(_))));
+            let mut folders = Vec::new();
+            for remote in remotes {
+                if let Place::Folder(_) = remote.place(&project.root)? {
+                    folders.push(remote);
+                }
+            }
+            remotes = folders;
         }
         Ok(remotes)
     }
@@ -282,8 +303,19 @@ impl Session {
     }
 
     /// The target that was asked for, or the project's default.
-    fn target(&self, project: &Project, asked: Option<&str>) -> Target {
-        asked.map_or_else(|| project.default_target(&self.bundle), |target| Target(target.to_owned()))
+    fn target(&self, project: &Project, asked: Option<&str>) -> Result<Target, CommandError> {
+        let default = || project.default_target(&self.bundle);
+        self.known(asked.map_or_else(default, |target| Target(target.to_owned())))
+    }
+
+    /// The target, if there is one of this name.
+    fn known(&self, target: Target) -> Result<Target, CommandError> {
+        let mut known = self.bundle.set.toolchains.iter().map(|toolchain| &toolchain.target);
+        if known.any(|one| *one == target) {
+            return Ok(target);
+        }
+        let known: Vec<_> = self.bundle.set.toolchains.iter().map(|toolchain| toolchain.target.as_str()).collect();
+        Err(CommandError::input(format!("there is no target `{target}`; there are {}", known.join(", "))))
     }
 
     fn fetcher(&self, project: &Project, store: &Store) -> Fetcher {
@@ -305,7 +337,7 @@ fn find_engine(section: &EngineSection, root: &Path) -> Result<Option<Arc<Engine
             Ok(Some(Arc::new(engine)))
         }
         Err(error @ (ReapiError::Settings(_) | ReapiError::Io { .. })) => {
-            Err(BuildError::Input(format!("the engine `{}`: {error}", section.name)))
+            Err(BuildError::Settings(format!("the engine `{}`: {error}", section.name)))
         }
         Err(error) => {
             outln!("actions run here, not on the engine `{}`: {error}", section.name);

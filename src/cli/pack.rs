@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use build_graph::NodeKey;
+use build_graph::untrusted::printable_path;
 use clap::Args;
 use indicatif::HumanBytes;
 
+use super::cache_remote::demand_known;
 use super::{CommandError, Session};
 use crate::build::BuildError;
 use crate::build::demand::Stamps;
@@ -44,12 +46,9 @@ pub(super) struct Import {
 pub(super) fn export(session: &Session, options: &Export) -> Result<(), CommandError> {
     let workplace = session.workplace()?;
     let (project, store, plan) = (&workplace.project, &workplace.store, &workplace.plan);
-    let target = session.target(project, options.target.as_deref());
+    let target = session.target(project, options.target.as_deref())?;
     let begins = if options.nodes.is_empty() { vec![format!("{target}/")] } else { options.nodes.clone() };
-    if let Some(none) = begins.iter().find(|begin| !plan.names().any(|name| name.starts_with(begin.as_str()))) {
-        return Err(CommandError::input(format!("no node's name begins with `{none}`"))
-            .hint("names are those that ninja prints, such as `wasm32-wasi/zlib`"));
-    }
+    demand_known(plan, &begins)?;
     let reachable = Reachable::of(plan, store, |name| begins.iter().any(|begin| name.starts_with(begin.as_str())))?;
     if let [first, ..] = &reachable.unknown[..] {
         let count = reachable.unknown.len();
@@ -66,7 +65,7 @@ pub(super) fn export(session: &Session, options: &Export) -> Result<(), CommandE
     let keys: BTreeSet<NodeKey> = reachable.keys.into_iter().collect();
     let file = std::path::absolute(&options.file).map_err(BuildError::io("find", &options.file))?;
     let folder = file.parent().unwrap_or(Path::new("/"));
-    let io = |doing| BuildError::io(doing, &options.file);
+    let io = |doing| CommandError::named(doing, &options.file);
     let temporary = tempfile::Builder::new().prefix(".new-").tempfile_in(folder).map_err(io("write"))?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let whole = temporary.as_file().try_clone().map_err(io("write"))?;
@@ -82,7 +81,7 @@ pub(super) fn export(session: &Session, options: &Export) -> Result<(), CommandE
         amount.results,
         amount.blobs,
         HumanBytes(amount.bytes),
-        options.file.display(),
+        printable_path(&options.file),
         HumanBytes(length)
     );
     if amount.unsigned > 0 {
@@ -93,7 +92,7 @@ pub(super) fn export(session: &Session, options: &Export) -> Result<(), CommandE
 
 pub(super) fn import(session: &Session, options: &Import) -> Result<(), CommandError> {
     let store = session.store()?;
-    let file = File::open(&options.file).map_err(BuildError::io("open", &options.file))?;
+    let file = File::open(&options.file).map_err(CommandError::named("open", &options.file))?;
     let trust = Trust::new(&session.project()?.settings.trust, None)?;
     let mut accept = |signed: &SignedEnvelope| {
         let judged =
@@ -122,7 +121,7 @@ pub(super) fn import(session: &Session, options: &Import) -> Result<(), CommandE
         return Err(CommandError::input(format!(
             "{} results of `{}` are not whole, such as {key}: files of them are not in it",
             taken.incomplete.len(),
-            options.file.display()
+            printable_path(&options.file)
         ))
         .hint("get it anew; what is whole is in the store"));
     }
@@ -130,7 +129,7 @@ pub(super) fn import(session: &Session, options: &Import) -> Result<(), CommandE
         return Err(CommandError::input(format!(
             "{} results of `{}` are not believed; the first is {key}: {why}",
             taken.refused.len(),
-            options.file.display()
+            printable_path(&options.file)
         ))
         .hint("say `--unsigned` if nobody else could have written this file"));
     }
@@ -140,7 +139,7 @@ pub(super) fn import(session: &Session, options: &Import) -> Result<(), CommandE
 fn failed(doing: &'static str, file: &Path, error: PackError) -> CommandError {
     match error {
         PackError::Store(error) => error.into(),
-        PackError::Io(error) if doing == "write" => BuildError::io("write", file)(error).into(),
-        error => CommandError::input(format!("`{}`: {error}", file.display())),
+        PackError::Io(error) => CommandError::named(doing, file)(error),
+        error => CommandError::input(format!("`{}`: {error}", printable_path(&file))),
     }
 }

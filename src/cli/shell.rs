@@ -1,6 +1,7 @@
 //! `pynbox-build shell NODE`: a shell in the view of an action that failed.
 
 use build_graph::node::{NodeName, Op};
+use build_graph::untrusted::printable_path;
 use clap::Args;
 
 use super::{CommandError, Session};
@@ -27,7 +28,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let build = plan.out().failed(&node.name).join("build");
     if !build.is_dir() {
         return Err(CommandError::input(format!("`{}` has not failed", node.name))
-            .hint(format!("build it first: `ninja {}`", plan.out().stamp(&node.name).display())));
+            .hint(format!("build it first: `ninja {}`", printable_path(&plan.out().stamp(&node.name)))));
     }
     let mut inputs = workplace.demand(Stamps::Old).inputs(&node)?.into_iter();
     let image = inputs.next().ok_or_else(|| CommandError::input(format!("`{}` has no image", node.name)))?;

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use build_graph::node::Op;
+use build_graph::untrusted::printable_path;
 use clap::Subcommand;
 
 use super::{CommandError, Session, fetch};
-use crate::build::BuildError;
 use crate::source::sha256_of;
 
 /// What to do with sources.
@@ -36,18 +36,22 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<(), CommandError> {
             let debian = locks.image.values().flatten().map(|package| (&package.name, package.source()));
             let pins: Vec<_> = locks.source.iter().map(|(name, source)| (name, source.clone())).chain(debian).collect();
             for file in files {
-                let (sha256, _) = sha256_of(file).map_err(BuildError::io("read", file))?;
+                let there = file.metadata().map_err(CommandError::named("read", file))?;
+                if !there.is_file() {
+                    return Err(CommandError::input(format!("`{}` is no file", printable_path(&file))));
+                }
+                let (sha256, _) = sha256_of(file).map_err(CommandError::named("read", file))?;
                 let Some((name, source)) = pins.iter().find(|(_, source)| source.sha256 == sha256) else {
                     return Err(CommandError::input(format!(
                         "`{}` is no pinned source: its sha256 is {sha256}",
-                        file.display()
+                        printable_path(&file)
                     ))
                     .hint("`pynbox-build source list` lists the pins")
                     .hint("to build from another file, use `gen --override-source NAME=PATH`"));
                 };
                 let entry = store.put_file(file, false)?;
                 fetch::record(&store, &Op::Source(source.clone()), source, entry)?;
-                outln!("source: `{}` is `{name}`, and in the store now", file.display());
+                outln!("source: `{}` is `{name}`, and in the store now", printable_path(&file));
             }
         }
     }

@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use build_graph::contract;
+use build_graph::untrusted::printable_path;
 use namespaces::serve::Request;
 use rustix::io::Errno;
 use tokio::runtime::Runtime;
@@ -201,7 +202,7 @@ impl Executor for DockerExecutor {
         check_directories(run)?;
         let mut rest = fs::read_dir(run.build_dir).map_err(|source| host("read", run.build_dir, source))?;
         if rest.next().is_some() {
-            let path = run.build_dir.display();
+            let path = printable_path(&run.build_dir);
             return Err(ExecutorError::Internal(format!("the build directory `{path}` is not empty")));
         }
         let log = File::create(run.log).map_err(|source| host("write", run.log, source))?;

@@ -14,6 +14,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
+use build_graph::untrusted::printable_path;
 use build_graph::{Entry, RelPath, SOURCE_DATE_EPOCH, Tree};
 use package::{Manifest, PackageError};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
@@ -44,7 +45,7 @@ pub enum InstallError {
         path: RelPath,
     },
     /// Something of the user's, or of another package, is where a file should go.
-    #[error("package `{name}`: `{}` is in the way: {why}; move it away, or install into another folder", .path.display())]
+    #[error("package `{name}`: `{}` is in the way: {why}; move it away, or install into another folder", printable_path(.path))]
     InTheWay {
         /// The package.
         name: String,
@@ -54,7 +55,7 @@ pub enum InstallError {
         why: String,
     },
     /// The package is for another target than what is installed.
-    #[error("`{}` holds packages for {installed}, and `{name}` is for {target}; install into another folder", .dest.display())]
+    #[error("`{}` holds packages for {installed}, and `{name}` is for {target}; install into another folder", printable_path(.dest))]
     OtherTarget {
         /// The folder.
         dest: PathBuf,
@@ -66,7 +67,7 @@ pub enum InstallError {
         installed: String,
     },
     /// A file can't be read or written.
-    #[error("can't {doing} `{}`: {source}", .path.display())]
+    #[error("can't {doing} `{}`: {source}", printable_path(.path))]
     Io {
         /// What was tried.
         doing: &'static str,

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 pub use build_graph::dsl::{ImagesLock, LockedImage, LockedPackage, LockedRelease, LockedSource, SourcesLock};
 use build_graph::node::{Origin, Source};
+use build_graph::untrusted::printable_path;
 use build_graph::{PathError, RelPath, Sha256};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -114,7 +115,7 @@ pub struct Fixed {
 #[derive(Debug, Error)]
 pub enum LockError {
     /// A file of the project can't be read or written.
-    #[error("`{}`: {error}", path.display())]
+    #[error("`{}`: {error}", printable_path(&path))]
     File {
         /// The file.
         path: PathBuf,
@@ -122,7 +123,7 @@ pub enum LockError {
         error: std::io::Error,
     },
     /// `wanted.toml` makes no sense.
-    #[error("`{}`: {error}", path.display())]
+    #[error("`{}`: {error}", printable_path(&path))]
     Wanted {
         /// The file.
         path: PathBuf,
@@ -131,8 +132,8 @@ pub enum LockError {
     },
     /// A file of the release was not found on any mirror.
     #[error(
-        "`{what}` can't be had:{tried}\ncheck apt's mirrors (`apt-get indextargets`) or pip's index, or set `debian_mirror` or \
-         `pypi_index` in pynbox.toml"
+        "`{what}` can't be had:{tried}\ncheck apt's mirrors (`apt-get indextargets`) or pip's index, or set `debian-mirror` or \
+         `pypi-index` in pynbox.toml"
     )]
     Unavailable {
         /// The file or project.

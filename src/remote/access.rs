@@ -1,10 +1,12 @@
 //! How a server is known, and what it is shown: certificates, tokens and headers, the same for every protocol.
 
 use std::collections::BTreeMap;
+use std::env::VarError;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use build_graph::untrusted::printable_path;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use ureq::tls::{PemItem, parse_pem};
@@ -25,7 +27,7 @@ pub struct TlsSettings {
 #[derive(Debug, Error)]
 pub enum AccessError {
     /// A file can't be read.
-    #[error("can't read `{}`: {source}", .path.display())]
+    #[error("can't read `{}`: {source}", printable_path(.path))]
     Read {
         /// The file.
         path: PathBuf,
@@ -33,7 +35,7 @@ pub enum AccessError {
         source: io::Error,
     },
     /// A file does not hold what it should.
-    #[error("`{}` holds no {what} in PEM", .path.display())]
+    #[error("`{}` holds no {what} in PEM", printable_path(.path))]
     Pem {
         /// The file.
         path: PathBuf,
@@ -90,6 +92,7 @@ impl Access {
                     }
                     access.headers.push((name, value));
                 }
+                Err(VarError::NotUnicode(_)) => return Err(AccessError::Header(name.to_owned())),
                 _ => access.unset.push(variable.to_owned()),
             }
         }

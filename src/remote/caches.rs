@@ -387,10 +387,15 @@ impl Caches {
         Ok(put.unwrap_or(0))
     }
 
+    /// The names of all remotes.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.remotes.iter().map(|remote| remote.settings.name.as_str())
+    }
+
     /// Reads what the remote of this name has under these keys, all bytes of it.
     ///
     /// # Errors
-    /// A text if there is no such remote, or it can't be asked.
+    /// A text if there is no such remote (see [`Caches::names`]), or it can't be asked.
     pub fn check(&self, name: &str, keys: &[NodeKey]) -> Result<Checked, String> {
         let at = self.remotes.iter().position(|remote| remote.settings.name == name);
         let at = at.ok_or_else(|| format!("there is no remote `{name}`"))?;

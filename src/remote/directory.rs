@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::RemoteError;
 use super::layout::Objects;
+use build_graph::untrusted::printable_path;
 
 /// A folder with objects, `NAME/XX/DIGEST`, where `XX` begins the digest.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ impl Directory {
 
     fn failed(&self, doing: &str, error: &io::Error) -> RemoteError {
         use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-        let text = format!("can't {doing} in `{}`: {error}", self.path.display());
+        let text = format!("can't {doing} in `{}`: {error}", printable_path(&self.path));
         match error.kind() {
             PermissionDenied | ReadOnlyFilesystem | StorageFull | QuotaExceeded => RemoteError::Refused(text),
             _ => RemoteError::Unavailable(text),
@@ -53,7 +54,7 @@ impl Directory {
 
 impl Objects for Directory {
     fn place(&self) -> String {
-        self.path.display().to_string()
+        printable_path(&self.path).to_string()
     }
 
     fn width(&self) -> usize {
@@ -65,7 +66,7 @@ impl Objects for Directory {
         let opened = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(self.file(name));
         match opened.and_then(|file| Ok((file.metadata()?.is_file(), file))) {
             Ok((true, file)) => Ok(Some(Box::new(file))),
-            Ok((false, _)) => Err(RemoteError::Wrong(format!("`{}` is no file", self.file(name).display()))),
+            Ok((false, _)) => Err(RemoteError::Wrong(format!("`{}` is no file", printable_path(&self.file(name))))),
             // A folder that is gone as a whole (not mounted) is no empty remote.
             Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::metadata(&self.path) {
                 Ok(_) => Ok(None),

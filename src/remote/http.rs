@@ -12,6 +12,7 @@ use url::Url;
 use super::access::Access;
 use super::layout::Objects;
 use super::{RemoteError, settings};
+use crate::environment;
 use crate::source::{Netrc, take_login, without_password};
 
 /// A transfer that is slower than this is broken off, after the time that every answer has.
@@ -28,6 +29,7 @@ pub(super) struct Http {
 
 impl Http {
     pub(super) fn new(mut base: Url, settings: &settings::RemoteSettings, access: Access) -> Result<Self, String> {
+        environment::check_proxies().map_err(|error| error.to_string())?;
         let deadline = settings.deadline();
         let roots = match &access.ca {
             Some(pem) => RootCerts::new_with_certs(&certificates(pem)),

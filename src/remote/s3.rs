@@ -24,6 +24,7 @@ use super::access::Access;
 use super::layout::{Objects, Take, at_once};
 use super::settings::RemoteSettings;
 use super::takers::take_all;
+use crate::environment;
 use crate::source::take_login;
 
 /// What is longer is put in several parts.
@@ -60,6 +61,8 @@ impl S3 {
                     .to_owned(),
             );
         }
+        environment::check_all("AWS_").map_err(|error| error.to_string())?;
+        environment::check_proxies().map_err(|error| error.to_string())?;
         // Whoever was first has done it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut url = url.clone();
@@ -119,7 +122,7 @@ impl S3 {
                 Err(RemoteError::Refused(format!("`{}`: {error}", self.place)))
             }
             Ok(Err(error)) => Err(RemoteError::Unavailable(format!("`{}`: {error}", self.place))),
-            Err(_) => Err(RemoteError::Unavailable(format!("`{}` took longer than {time:?}", self.place))),
+            Err(_) => Err(RemoteError::Unavailable(format!("`{}` took longer than {} s", self.place, time.as_secs()))),
         }
     }
 }

@@ -10,6 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use build_graph::NodeKey;
+use build_graph::untrusted::printable_path;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _};
 use ed25519_dalek::{SigningKey, VerifyingKey};
@@ -215,17 +216,25 @@ pub fn generate(path: &Path) -> Result<SigningKey, SettingsError> {
     let mut seed = [0; 32];
     File::open("/dev/urandom")
         .and_then(|mut random| io::Read::read_exact(&mut random, &mut seed))
-        .map_err(|error| failed(format!("no random bytes can be had ({error})")))?;
+        .map_err(key_file("find random bytes for", path))?;
     let key = SigningKey::from_bytes(&seed);
     let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(|error| failed(error.to_string()))?;
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(path).map_err(|error| {
-        failed(match error.kind() {
-            io::ErrorKind::AlreadyExists => "the file is there already; name another one".to_owned(),
-            _ => format!("it can't be made ({error})"),
-        })
+    let made = File::options().write(true).create_new(true).mode(0o600).open(path);
+    let mut file = made.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => failed("the file is there already; name another one".to_owned()),
+        _ => key_file("make", path)(error),
     })?;
-    file.write_all(pem.as_bytes()).map_err(|error| failed(format!("it can't be written ({error})")))?;
+    file.write_all(pem.as_bytes()).map_err(|error| {
+        // Half a key is none, and would be in the way of the next one.
+        let _ = fs::remove_file(path);
+        key_file("write", path)(error)
+    })?;
     Ok(key)
+}
+
+fn key_file(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SettingsError {
+    let path = path.to_path_buf();
+    move |source| SettingsError::KeyFile { doing, path, source }
 }
 
 /// Reads a key from its file (PKCS #8, PEM).
@@ -239,9 +248,9 @@ pub fn read_signing_key(path: &Path) -> Result<SigningKey, SettingsError> {
         let metadata = file.metadata()?;
         Ok((metadata, io::read_to_string(file)?))
     };
-    let (metadata, text) = read().map_err(|error| failed(format!("it can't be read ({error})")))?;
+    let (metadata, text) = read().map_err(key_file("read", path))?;
     if metadata.mode() & 0o077 != 0 {
-        return Err(failed(format!("others may read it; run `chmod 600 {}`", path.display())));
+        return Err(failed(format!("others may read it; run `chmod 600 {}`", printable_path(&path))));
     }
     SigningKey::from_pkcs8_pem(&text).map_err(|_| {
         failed("it is no Ed25519 key in PKCS #8 and PEM; `pynbox-build cache keygen` makes one".to_owned())
@@ -390,7 +399,8 @@ mod tests {
         }
         for wrong in ["", "0123456789ABCDEF", "key"] {
             let settings = TrustSettings { revoked: vec![wrong.to_owned()], ..TrustSettings::default() };
-            assert_eq!(Trust::new(&settings, None).unwrap_err(), SettingsError::Revoked(wrong.to_owned()));
+            let refused = Trust::new(&settings, None).unwrap_err();
+            assert!(matches!(refused, SettingsError::Revoked(text) if text == *wrong));
         }
     }
 }

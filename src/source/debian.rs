@@ -44,7 +44,7 @@ impl Apt {
         });
         if settings.mirrors.is_empty() {
             return Err(Failure::NoPlace(
-                "apt names no Debian mirror; set `debian_mirror` in pynbox.toml to the root of one".into(),
+                "apt names no Debian mirror; set `debian-mirror` in pynbox.toml to the root of one".into(),
             ));
         }
         Ok(settings.mirrors.iter().map(|root| settings.place(&format!("{root}{}", encoded(path)))).collect())

@@ -13,6 +13,7 @@ use url::Url;
 use super::netrc::{self, Login};
 use super::transfer::Failure;
 use super::{FetchSettings, netrc::Netrc};
+use crate::environment;
 
 /// How many redirects are followed.
 const REDIRECTS: u32 = 8;
@@ -92,6 +93,7 @@ impl Client {
     }
 
     fn request(&self, place: &Place, start: u64, accept: &str) -> Result<Answer, Failure> {
+        environment::check_proxies().map_err(|error| Failure::NoPlace(error.to_string()))?;
         let mut url = Url::parse(&place.url).map_err(|error| Failure::NoPlace(format!("this is no URL: {error}")))?;
         let login = netrc::take_login(&mut url).or_else(|| place.login.clone()).or_else(|| self.netrc.find(&url));
         let mut request = self.agent.get(url.as_str()).header(header::ACCEPT, accept);

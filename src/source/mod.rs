@@ -20,6 +20,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use build_graph::node::{Origin, Source};
+use build_graph::untrusted::printable_path;
 use build_graph::{RelPath, Sha256};
 use thiserror::Error;
 
@@ -137,7 +138,7 @@ pub enum FetchError {
         tried: Attempts,
     },
     /// This machine is in the way: a full disk, or a directory that can't be written.
-    #[error("source `{name}`: `{}`: {error}; make room or correct the permissions, then run the same again", path.display())]
+    #[error("source `{name}`: `{}`: {error}; make room or correct the permissions, then run the same again", printable_path(&path))]
     Local {
         /// The source's name.
         name: String,
@@ -254,8 +255,15 @@ impl Fetcher {
         Err(FetchError::Unavailable { name: job.name.clone(), sha256: source.sha256, tried: Attempts(tried) })
     }
 
-    /// Gets several sources at the same time. The results are in the order of the jobs; one that fails does not stop the others.
-    pub fn fetch_all(&self, jobs: &[Job<'_>], progress: &dyn Progress) -> Vec<Result<Fetched, FetchError>> {
+    /// Gets several sources at the same time. `then` is called as each one arrives or fails, so that what
+    /// arrived is kept even if this process ends before the others are there. What it gives is in the order
+    /// of the jobs; one that fails does not stop the others.
+    pub fn fetch_all<T: Send>(
+        &self,
+        jobs: &[Job<'_>],
+        progress: &dyn Progress,
+        then: impl Fn(usize, Result<Fetched, FetchError>) -> T + Sync,
+    ) -> Vec<T> {
         let next = AtomicUsize::new(0);
         let results = Mutex::new(Vec::with_capacity(jobs.len()));
         std::thread::scope(|scope| {
@@ -264,7 +272,7 @@ impl Fetcher {
                     loop {
                         let index = next.fetch_add(1, Ordering::Relaxed);
                         let Some(job) = jobs.get(index) else { break };
-                        let result = self.fetch(job, progress);
+                        let result = then(index, self.fetch(job, progress));
                         results.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
                     }
                 });

@@ -37,7 +37,8 @@ impl Netrc {
     pub(crate) fn of_files(files: &[PathBuf]) -> Self {
         let mut netrc = Self::default();
         for file in files {
-            netrc.add(&fs::read_to_string(file).unwrap_or_default());
+            // One login that is no UTF-8 does not hide the others.
+            netrc.add(&String::from_utf8_lossy(&fs::read(file).unwrap_or_default()));
         }
         netrc
     }

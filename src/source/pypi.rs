@@ -9,6 +9,7 @@ use url::Url;
 use super::debian::output;
 use super::http::{Client, Place};
 use super::transfer::{Failure, read_bounded};
+use crate::environment::{self, NotText};
 
 const JSON: &str = "application/vnd.pypi.simple.v1+json";
 const ACCEPT: &str = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.5, text/html;q=0.1";
@@ -19,7 +20,7 @@ const PAGE: u64 = 64 << 20;
 /// pip's settings, asked once.
 pub(super) struct Pip {
     given: Option<String>,
-    answer: OnceLock<Option<String>>,
+    answer: OnceLock<Result<Option<String>, NotText>>,
 }
 
 #[derive(Deserialize)]
@@ -41,10 +42,14 @@ impl Pip {
     }
 
     fn index(&self) -> Result<&str, Failure> {
-        let answer = self.answer.get_or_init(|| self.given.clone().or_else(ask_pip));
+        let answer = self.answer.get_or_init(|| match &self.given {
+            Some(given) => Ok(Some(given.clone())),
+            None => ask_pip(),
+        });
+        let answer = answer.as_ref().map_err(|error| Failure::NoPlace(error.to_string()))?;
         answer.as_deref().ok_or_else(|| {
             Failure::NoPlace(
-                "pip can't be asked for its index (`python3 -m pip` does not work); install python3-pip, or set `pypi_index` in \
+                "pip can't be asked for its index (`python3 -m pip` does not work); install python3-pip, or set `pypi-index` in \
                  pynbox.toml"
                     .into(),
             )
@@ -88,20 +93,18 @@ impl Pip {
 }
 
 /// pip's index, by its own order: environment, the user's files, what it was built with.
-fn ask_pip() -> Option<String> {
-    if let Ok(url) = std::env::var("PIP_INDEX_URL")
-        && !url.is_empty()
-    {
-        return Some(url);
+fn ask_pip() -> Result<Option<String>, NotText> {
+    if let Some(url) = environment::text("PIP_INDEX_URL")? {
+        return Ok(Some(url));
     }
     for name in ["download.index-url", "install.index-url", "global.index-url"] {
         if let Some(url) = output("python3", &["-m", "pip", "config", "get", name]) {
-            return Some(url.trim().to_owned());
+            return Ok(Some(url.trim().to_owned()));
         }
     }
     // pip prints its default nowhere; its own module knows.
     let program = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)";
-    output("python3", &["-c", program]).map(|url| url.trim().to_owned()).filter(|url| !url.is_empty())
+    Ok(output("python3", &["-c", program]).map(|url| url.trim().to_owned()).filter(|url| !url.is_empty()))
 }
 
 /// A project's name as it stands in the index's URLs (PEP 503).

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::time::{Duration, Instant};
 
+use build_graph::untrusted::printable_path;
 use thiserror::Error;
 
 use super::http::{self, Client, Place};
@@ -38,7 +39,7 @@ pub(super) enum Failure {
     /// The settings of apt or pip don't lead anywhere, or the index does not have the file.
     #[error("{0}")]
     NoPlace(String),
-    #[error("`{}`: {}", .0.path.display(), .0.error)]
+    #[error("`{}`: {}", printable_path(&.0.path), .0.error)]
     Local(LocalError),
     #[error("`{0}` can't be fetched: only `https`, `http` and `file` are known")]
     Scheme(String),

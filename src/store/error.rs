@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use build_graph::untrusted::printable_path;
 use build_graph::{BlobDigest, RelPath, TreeDigest};
 use rustix::io::Errno;
 use thiserror::Error;
@@ -13,8 +14,14 @@ pub enum StoreError {
     /// No environment variable says where the store is.
     #[error("no place for the store: set `PYNBOX_CACHE`, `XDG_CACHE_HOME` or `HOME`")]
     NoRoot,
+    /// What is told its path, cargo and programs that read text, can't be told it.
+    #[error("the path of the store, `{}`, is no UTF-8; set `PYNBOX_CACHE` to one that is", printable_path(root))]
+    NotText {
+        /// The folder.
+        root: PathBuf,
+    },
     /// The folder holds something, but no store.
-    #[error("`{}` is no store: it holds other files; name an empty folder in `PYNBOX_CACHE`", root.display())]
+    #[error("`{}` is no store: it holds other files; name an empty folder in `PYNBOX_CACHE`", printable_path(&root))]
     NotAStore {
         /// The folder.
         root: PathBuf,
@@ -23,7 +30,7 @@ pub enum StoreError {
     #[error(
         "the store `{}` has format {found}, this program knows up to {known}; use the newer program, or set `PYNBOX_CACHE` to \
          another folder",
-        root.display()
+        printable_path(&root)
     )]
     NewerFormat {
         /// The store.
@@ -34,7 +41,7 @@ pub enum StoreError {
         known: u64,
     },
     /// The store belongs to somebody else, who could change what is built from it.
-    #[error("the store `{}` belongs to user {owner}, you are {user}; set `PYNBOX_CACHE` to a folder of your own", root.display())]
+    #[error("the store `{}` belongs to user {owner}, you are {user}; set `PYNBOX_CACHE` to a folder of your own", printable_path(&root))]
     ForeignOwner {
         /// The store.
         root: PathBuf,
@@ -44,7 +51,7 @@ pub enum StoreError {
         user: u32,
     },
     /// Others may write to the store, so that they could change what is built from it.
-    #[error("others may write to the store `{0}`; run `chmod go-w {0}`, or set `PYNBOX_CACHE` to another folder", root.display())]
+    #[error("others may write to the store `{0}`; run `chmod go-w {0}`, or set `PYNBOX_CACHE` to another folder", printable_path(&root))]
     WritableByOthers {
         /// The store.
         root: PathBuf,
@@ -52,8 +59,8 @@ pub enum StoreError {
     /// The disk is full, or the user's share of it.
     #[error(
         "no space left for the store `{}` ({doing} `{}`); free some, for example with `pynbox-build cache gc`",
-        root.display(),
-        path.display()
+        printable_path(&root),
+        printable_path(&path)
     )]
     Full {
         /// The store.
@@ -68,8 +75,8 @@ pub enum StoreError {
     /// The store can't be written to.
     #[error(
         "the store `{}` can't be written to ({doing} `{}`); make it writable, or set `PYNBOX_CACHE` to another folder",
-        root.display(),
-        path.display()
+        printable_path(&root),
+        printable_path(&path)
     )]
     NotWritable {
         /// The store.
@@ -82,7 +89,7 @@ pub enum StoreError {
         source: io::Error,
     },
     /// A system call failed.
-    #[error("{doing} `{}` failed", path.display())]
+    #[error("{doing} `{}` failed", printable_path(&path))]
     Io {
         /// What was being done.
         doing: &'static str,
@@ -121,7 +128,7 @@ pub enum StoreError {
         outputs: Vec<RelPath>,
     },
     /// A folder holds what a tree can't.
-    #[error("`{}` holds what can't be stored: {}", dir.display(), problems.join("; "))]
+    #[error("`{}` holds what can't be stored: {}", printable_path(&dir), problems.join("; "))]
     Unfit {
         /// The folder.
         dir: PathBuf,
@@ -129,7 +136,7 @@ pub enum StoreError {
         problems: Vec<String>,
     },
     /// The place where a tree should stand is taken.
-    #[error("`{}` is there already", path.display())]
+    #[error("`{}` is there already", printable_path(&path))]
     Exists {
         /// The place.
         path: PathBuf,
@@ -140,10 +147,11 @@ pub enum StoreError {
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 impl StoreError {
-    /// The exit code of a program that ends for this reason: 1 a build's own fault, 3 the environment's.
+    /// The exit code of a program that ends for this reason: 1 a build's own fault, 2 a wrong path, 3 the environment's.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::MissingOutputs { .. } | Self::Unfit { .. } => 1,
+            Self::NotText { .. } | Self::Exists { .. } => 2,
             _ => 3,
         }
     }

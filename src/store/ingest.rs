@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use build_graph::files::is_leaving;
+use build_graph::untrusted::printable;
 use build_graph::{Entry, RelPath, Tree};
 use rayon::prelude::*;
 use rustix::fs::{
@@ -197,11 +198,11 @@ impl<'a> Walk<'a> {
             let full = match name.to_str().map(|name| RelPath::new(format!("{above}{name}"))) {
                 Ok(Ok(full)) => full,
                 Ok(Err(_)) => {
-                    self.problem(&format!("{above}{}", name.to_string_lossy()), "has a line feed in its name");
+                    self.problem(&format!("{above}{}", printable(name.to_bytes())), "has a line feed in its name");
                     continue;
                 }
                 Err(_) => {
-                    self.problem(&format!("{above}{}", name.to_string_lossy()), "is no UTF-8");
+                    self.problem(&format!("{above}{}", printable(name.to_bytes())), "is no UTF-8");
                     continue;
                 }
             };

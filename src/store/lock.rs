@@ -116,7 +116,7 @@ impl Drop for LockFile {
 }
 
 /// Whether the open file is the one that stands at the name.
-pub(super) fn is_at(file: impl AsFd, dir: impl AsFd, name: &str) -> Result<bool, Errno> {
+pub(super) fn is_at(file: impl AsFd, dir: impl AsFd, name: impl rustix::path::Arg) -> Result<bool, Errno> {
     let open = fstat(file)?;
     match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(there) => Ok((there.st_dev, there.st_ino) == (open.st_dev, open.st_ino)),

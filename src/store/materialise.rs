@@ -1,6 +1,7 @@
 //! Trees as files.
 
 use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -36,13 +37,16 @@ impl Store {
     /// [`Store::missing`] for all of them), [`StoreError`] if something can't be made.
     pub fn materialise(&self, tree: &Tree, dest: &Path, mode: Materialise) -> Result<()> {
         let outside = |error| StoreError::outside("making", dest, error);
-        let (Some(parent), Some(name)) = (dest.parent(), dest.file_name().and_then(|name| name.to_str())) else {
-            return Err(outside(Errno::INVAL));
+        // A path that ends in no name, such as `.`, is that of a folder that is there.
+        let (Some(parent), Some(name)) = (dest.parent(), dest.file_name()) else {
+            return Err(StoreError::Exists { path: dest.to_owned() });
         };
         let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
         let parent = openat(CWD, parent, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .map_err(outside)?;
-        let partial = format!(".{name}.partial");
+        let mut partial = OsString::from(".");
+        partial.push(name);
+        partial.push(".partial");
         let top = begin_partial(&parent, &partial).map_err(outside)?;
         let made = self.fill(tree, &top, dest, mode).and_then(|()| {
             match renameat_with(&parent, &partial, &parent, name, RenameFlags::NOREPLACE) {
@@ -71,7 +75,7 @@ impl Store {
 }
 
 /// The folder that a tree is built in beside its destination: locked, empty; what a dead process left in it is removed.
-fn begin_partial(parent: &OwnedFd, partial: &str) -> Result<OwnedFd, Errno> {
+fn begin_partial(parent: &OwnedFd, partial: &OsStr) -> Result<OwnedFd, Errno> {
     loop {
         match mkdirat(parent, partial, Mode::from_raw_mode(0o700)) {
             Ok(()) | Err(Errno::EXIST) => {}

@@ -112,14 +112,15 @@ impl Store {
     pub fn default_root() -> Result<PathBuf> {
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let absolute = |path: &PathBuf| path.is_absolute();
-        if let Some(root) = variable("PYNBOX_CACHE") {
-            return std::path::absolute(&root).map_err(|error| StoreError::outside("finding", &root, error));
-        }
-        variable("XDG_CACHE_HOME")
-            .filter(absolute)
-            .or_else(|| variable("HOME").filter(absolute).map(|home| home.join(".cache")))
-            .map(|cache| cache.join("pynbox-build"))
-            .ok_or(StoreError::NoRoot)
+        let root = match variable("PYNBOX_CACHE") {
+            Some(root) => std::path::absolute(&root).map_err(|error| StoreError::outside("finding", &root, error))?,
+            None => variable("XDG_CACHE_HOME")
+                .filter(absolute)
+                .or_else(|| variable("HOME").filter(absolute).map(|home| home.join(".cache")))
+                .map(|cache| cache.join("pynbox-build"))
+                .ok_or(StoreError::NoRoot)?,
+        };
+        if root.to_str().is_none() { Err(StoreError::NotText { root }) } else { Ok(root) }
     }
 
     /// Opens the store at `root`; makes it if there is nothing or an empty folder. Removes what dead processes left.

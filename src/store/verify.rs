@@ -1,7 +1,9 @@
 //! Looking a whole store through.
 
+use std::fmt;
 use std::fs::File;
 
+use build_graph::untrusted::printable;
 use build_graph::{BlobDigest, NodeKey, TreeDigest};
 use rayon::prelude::*;
 use rustix::fs::{AtFlags, statat};
@@ -23,6 +25,17 @@ pub enum Damage {
     Result(NodeKey),
     /// A file that no store of this format holds; left alone.
     Stray(String),
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Blob(digest) => write!(f, "file {digest}"),
+            Self::Tree(digest) => write!(f, "tree {digest}"),
+            Self::Result(key) => write!(f, "result {key}"),
+            Self::Stray(path) => write!(f, "`{}`, which no store has (it is left alone)", printable(path)),
+        }
+    }
 }
 
 /// What [`Store::verify`] looked at.

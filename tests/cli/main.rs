@@ -1,4 +1,6 @@
 //! The command line as a caller sees it: what each verb prints where, and with which status it ends.
 
+mod exit_codes;
+mod not_utf8;
 mod printing;
 mod space;

@@ -3,9 +3,11 @@
 //! Without a daemon these tests say so and pass, unless `PYNBOX_TEST_DOCKER` demands one, as `test.sh` does.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
@@ -278,7 +280,7 @@ fn pass(client: TcpStream, daemon: UnixStream, stop: &Arc<AtomicBool>) {
 }
 
 /// Runs one test of this program with another `DOCKER_HOST`.
-fn with_host(test: &str, address: &str) -> Output {
+fn with_host(test: &str, address: impl AsRef<OsStr>) -> Output {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--nocapture"]).env("DOCKER_HOST", address).env("EXECUTOR_HOST", "1");
     command.output().unwrap()
@@ -377,4 +379,9 @@ fn a_daemon_that_is_absent_or_too_old_is_the_environments_fault() {
         let said = text(&output);
         assert!(output.status.success() && said.contains("told: ") && said.contains(told), "{address}: {said}");
     }
+    // Not the default one in its place.
+    let address = OsStr::from_bytes(b"unix:///nowhere/\xff");
+    let output = with_host("docker::a_daemon_that_is_absent_or_too_old_is_the_environments_fault", address);
+    let said = text(&output);
+    assert!(output.status.success() && said.contains("the variable `DOCKER_HOST` is no UTF-8"), "{said}");
 }

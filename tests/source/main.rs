@@ -377,7 +377,7 @@ fn many_at_once_and_each_with_its_own_result() {
         .enumerate()
         .map(|(i, source)| Job { name: format!("s{i}"), source, dest: dir.path().join(format!("dest{i}")) })
         .collect();
-    let results = Fetcher::new(FetchSettings::new(dir.path().join("p"))).fetch_all(&jobs, &Quiet);
+    let results = Fetcher::new(FetchSettings::new(dir.path().join("p"))).fetch_all(&jobs, &Quiet, |_, result| result);
     for (i, result) in results.iter().enumerate() {
         match result {
             Ok(fetched) => assert_eq!(fs::read_to_string(&fetched.path).unwrap(), format!("/{i}")),

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use build_graph::untrusted::printable_path;
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid};
 
@@ -127,7 +128,7 @@ fn c_string(text: impl Into<Vec<u8>>, what: impl Fn() -> String) -> Result<CStri
 }
 
 fn path(path: &Path) -> Result<CString, ExecutorError> {
-    c_string(path.as_os_str().as_bytes(), || format!("the path `{}`", path.display()))
+    c_string(path.as_os_str().as_bytes(), || format!("the path `{}`", printable_path(&path)))
 }
 
 /// The places to look for the program.

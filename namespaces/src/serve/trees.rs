@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use build_graph::untrusted::printable_path;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 use tar::{Builder, EntryType, Header};
 
@@ -171,7 +172,7 @@ fn inside(path: &Path) -> io::Result<PathBuf> {
 }
 
 fn named(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("`{}`: {error}", path.display()))
+    io::Error::new(error.kind(), format!("`{}`: {error}", printable_path(&path)))
 }
 
 #[cfg(test)]

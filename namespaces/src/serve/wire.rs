@@ -3,6 +3,7 @@
 use std::io;
 
 use build_graph::SandboxPath;
+use build_graph::untrusted::printable_path;
 use serde::{Deserialize, Serialize};
 
 use crate::{ExecutorError, Status};
@@ -49,7 +50,7 @@ impl Report {
             Err(ExecutorError::MountPoint { at, source }) => Ending::MountPoint { at, errno: number(&source) },
             Err(ExecutorError::Description { what, reason }) => Ending::Description { what, reason: reason.to_owned() },
             Err(ExecutorError::Host { doing, path, source, hint }) => Ending::Environment {
-                doing: format!("{doing} `{}` in it", path.display()),
+                doing: format!("{doing} `{}` in it", printable_path(&path)),
                 errno: number(&source),
                 hint: hint.trim_start_matches("; ").to_owned(),
             },

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::errors::Error;
 
+use crate::environment;
 use crate::executor::ExecutorError;
 
 /// Docker 19.03: the first whose containers can do without masked paths, and the oldest that anybody keeps up.
@@ -28,7 +29,11 @@ pub(super) struct Daemon {
 
 impl Daemon {
     pub(super) async fn connect() -> Result<Self, ExecutorError> {
-        let address = std::env::var("DOCKER_HOST").ok().filter(|value| !value.is_empty());
+        let address = environment::text("DOCKER_HOST").map_err(|error| ExecutorError::Environment {
+            doing: "reaching the Docker daemon".to_owned(),
+            source: io::Error::other(error),
+            hint: "its form is `unix://PATH` or `tcp://HOST:PORT`".to_owned(),
+        })?;
         let address = address.unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned());
         let absent = |error| failed(&address, "reaching the Docker daemon", error);
         let docker = Docker::connect_with_host(&address).map_err(absent)?.with_timeout(LONGEST_REQUEST);

@@ -23,6 +23,7 @@ use super::merkle::{Node, Received};
 use super::{Endpoint, ReapiError, digest};
 use crate::executor::runner_program;
 use crate::remote::access::{Access, TlsSettings};
+use crate::remote::settings::LONGEST_TIMEOUT;
 use crate::remote::{DigestFunction, WireDigest};
 use crate::store::Store;
 
@@ -84,7 +85,7 @@ impl EngineSection {
             let problem = format!("the variable `{variable}`, which the settings name, is not set");
             return Err(ReapiError::Settings(problem));
         }
-        let patience = Duration::from_secs(self.patience);
+        let patience = Duration::from_secs(self.patience.min(LONGEST_TIMEOUT));
         Ok(EngineSettings { name: self.name.clone(), endpoint, platform: self.platform.clone(), patience })
     }
 }

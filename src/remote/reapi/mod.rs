@@ -24,6 +24,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use build_graph::untrusted::printable_path;
 use thiserror::Error;
 use url::Url;
 
@@ -112,7 +113,7 @@ pub enum ReapiError {
         digest: WireDigest,
     },
     /// A file of this machine can't be read or written.
-    #[error("can't {doing} `{}`: {source}", .path.display())]
+    #[error("can't {doing} `{}`: {source}", printable_path(.path))]
     Io {
         /// What was tried: `read`, `write`.
         doing: &'static str,
