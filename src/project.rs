@@ -60,7 +60,7 @@ pub enum ProjectError {
         "`{}` has the line ends of Windows, as git gives them to files where `core.autocrlf` says so, and they would be part of \
          what is built; commit or stash what you changed, and check the files out again: \
          `git config core.autocrlf false && git rm -rq --cached . && git reset --hard`",
-        .0.display()
+        printable_path(.0)
     )]
     LineEnds(PathBuf),
     /// An option names a source wrongly.
