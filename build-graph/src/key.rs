@@ -16,7 +16,7 @@
 //! | image | `pynbox-image-v1` | list of packages' digests, sorted; list of links: text path, text target; projection |
 //! | action | `pynbox-action-v1` | number contract; text target; digest of the image; list of the command's texts; list of the whole environment, sorted: text name, text value; list of inputs, sorted: text path, digest; list of outputs, sorted: text |
 //! | package | `pynbox-package-v1` | text compressor; number its level; text name; text version; text target; list of texts required; parts as in merge |
-//! | host program | `pynbox-host-program-v1` | text binary; text toolchain; list of the flags' texts; digest of the sources |
+//! | host program | `pynbox-host-program-v3` | text binary; list of the features' texts; text toolchain; list of the flags' texts; digest of the sources |
 //!
 //! The number in a domain is the version of what the operation does with the same parts: a change in how this program unpacks, patches or
 //! puts together an image is a new number here.
@@ -86,7 +86,7 @@ impl Encode for KeyInputs<'_> {
             Op::Image(_) => "pynbox-image-v1",
             Op::Action(_) => "pynbox-action-v1",
             Op::Package(_) => "pynbox-package-v1",
-            Op::HostProgram(_) => "pynbox-host-program-v2",
+            Op::HostProgram(_) => "pynbox-host-program-v3",
         }
     }
 

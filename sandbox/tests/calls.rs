@@ -1,5 +1,7 @@
 //! Every call with arguments that a hostile guest might give: the host answers with an errno, and never panics, hangs or writes elsewhere.
 
+#![cfg(feature = "wasm")]
+
 use proptest::prelude::*;
 use pynbox_run::abi::{CALLS, Host};
 use pynbox_run::vfs::{Access, Crossing, GuestPath, Mount, Mounts, Vfs};

@@ -1,5 +1,7 @@
 //! The command `run` with whole guests: exit statuses, messages, descriptors, mounts, and guests that misbehave.
 
+#![cfg(feature = "wasm")]
+
 mod common;
 
 use std::fs;

@@ -1,5 +1,7 @@
 //! Compiled code and snapshots: used when they are what they should be, and never otherwise.
 
+#![cfg(feature = "wasm")]
+
 mod common;
 
 use std::fs;

@@ -2,6 +2,8 @@
 //!
 //! A test of its own, and one alone: processes are forked while no other test runs.
 
+#![cfg(feature = "wasm")]
+
 mod common;
 
 use common::libraries::{IMPORTS, library};

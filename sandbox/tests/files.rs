@@ -1,5 +1,7 @@
 //! The guest's files: what Linux would say, and that nothing leads out of a mount.
 
+#![cfg(feature = "wasm")]
+
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;

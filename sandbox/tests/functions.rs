@@ -1,5 +1,7 @@
 //! Calling functions, and making them, by signatures known at run time alone.
 
+#![cfg(feature = "wasm")]
+
 mod common;
 
 use common::Dest;

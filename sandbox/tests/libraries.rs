@@ -1,5 +1,7 @@
 //! Loading libraries while a guest runs.
 
+#![cfg(feature = "wasm")]
+
 mod common;
 
 use common::Dest;

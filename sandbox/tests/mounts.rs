@@ -2,6 +2,8 @@
 //!
 //! Through a procfs, `/proc/PID/mem` of any process of the same user is a regular file: a guest that may write it runs code on the host.
 
+#![cfg(feature = "wasm")]
+
 mod common;
 
 use std::fs;

@@ -1,5 +1,7 @@
 //! What the loader prints, where nobody takes it, and where a name in it is hostile.
 
+#![cfg(feature = "wasm")]
+
 mod common;
 
 use std::fs::{self, File};

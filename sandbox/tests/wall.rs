@@ -1,5 +1,7 @@
 //! The second wall, seen from inside: a process that raised it tries what a broken-out guest would.
 
+#![cfg(feature = "wasm")]
+
 use std::io::{Error, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;

@@ -6,6 +6,7 @@
 //! | `workspace/` | the sources |
 //! | `target/` | what cargo keeps |
 //! | `home/` | cargo's home as the build sees it |
+//! | `crates/` | the crates that cargo unpacked |
 //!
 //! Nothing of it is a result: it may be removed at any time when no build holds the lock.
 
@@ -16,7 +17,7 @@ use std::time::{Duration, SystemTime};
 use build_graph::node::NodeName;
 use walkdir::WalkDir;
 
-use super::BuildError;
+use super::{BuildError, cargo_home};
 use crate::store::Store;
 
 /// The place of one node, held by this process.
@@ -94,7 +95,7 @@ impl Place {
         if file.try_lock().is_err() {
             return Ok(false);
         }
-        for part in ["target", "workspace", "home"] {
+        for part in ["target", "workspace", "home", cargo_home::CRATES] {
             let path = self.path.join(part);
             match fs::remove_dir_all(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

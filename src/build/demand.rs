@@ -7,10 +7,10 @@ use build_graph::key::KeyInputs;
 use build_graph::node::{Node, NodeName, Op};
 use build_graph::{NodeKey, Tree, TreeDigest};
 
-use super::BuildError;
 use super::evaluate::{Means, evaluate, is_carried};
 use super::plan::Plan;
 use super::selections::{SelectionFault, Selections};
+use super::{BuildError, host_program};
 use crate::remote::caches::{Hit, Outgoing};
 use crate::store::{MissingBlob, Origin};
 
@@ -62,7 +62,10 @@ impl<'a> Demand<'a> {
         {
             return Ok(*obtained);
         }
-        let node = self.plan.node(name)?;
+        let mut node = self.plan.node(name)?;
+        if matches!(node.op, Op::HostProgram(_)) {
+            node = host_program::for_these_compilers(self.means.store, &node);
+        }
         let obtained = self.obtain_described(&node).map_err(|error| error.at(name))?;
         locked().insert(name.clone(), obtained);
         Ok(obtained)

@@ -120,7 +120,9 @@ fn evaluate_here(means: &Means<'_>, node: &Node, inputs: Vec<Arc<Tree>>) -> Resu
                 RelPath::new(package::file_name(description)).map_err(|error| BuildError::Input(error.to_string()))?;
             Ok(single(name, entry))
         }
-        Op::HostProgram(program) => host_program::build(store, &node.name, program, &inputs[0]),
+        Op::HostProgram(program) => {
+            host_program::build(store, &node.name, program, &inputs[0], means.fetch.is_offline())
+        }
     }
 }
 

@@ -14,6 +14,8 @@ pub mod action;
 mod blobs;
 mod cargo_home;
 pub mod cargo_places;
+mod cargo_start;
+pub mod compilers;
 pub mod demand;
 pub mod evaluate;
 pub mod host_program;

@@ -169,6 +169,11 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
+    /// Whether it may use no network.
+    pub fn is_offline(&self) -> bool {
+        self.settings.offline
+    }
+
     /// Nothing is asked or opened before the first fetch.
     pub fn new(settings: FetchSettings) -> Self {
         let client = http::Client::new(&settings);

@@ -410,9 +410,16 @@ impl<'a> Context<'a> {
         self.node("package", Op::Package(package))
     }
 
-    /// A program that cargo builds for the host from a cargo workspace of the project's files, with these features of its crate and no other.
-    pub fn host_program(&mut self, step: &str, sources: &Handle, binary: &str, features: &[&str]) -> Handle {
-        let sources = Selection { node: sources.name().clone(), part: Projection::all() };
+    /// A program that cargo builds for the host from a cargo workspace of the project's files, with these features of its crate and no
+    /// other. All of the sources are in its key: take what cargo reads for it, and no tests.
+    pub fn host_program(&mut self, step: &str, sources: impl Into<Take>, binary: &str, features: &[&str]) -> Handle {
+        let sources = match sources.into().check() {
+            Ok(selection) => selection,
+            Err(message) => {
+                self.mistake(message);
+                return self.nothing();
+            }
+        };
         let toolchain = self.assembly.materials.host_toolchain.clone();
         let features = features.iter().map(|feature| (*feature).to_owned()).collect();
         let program = HostProgram { sources, binary: binary.to_owned(), features, toolchain };

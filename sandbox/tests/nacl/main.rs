@@ -4,6 +4,7 @@
 //! With `PYNBOX_TEST_NACL_SDK=DIR`, an SDK in pepper layout, the tests of `guests` run a program of Native Client on `sel_ldr` itself, and those of
 //! `real` run, which need code that only it can run.
 
+#![cfg(feature = "nacl")]
 #![allow(unreachable_pub, reason = "shared by the modules of one test program")]
 
 mod attacks;
