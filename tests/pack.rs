@@ -199,7 +199,7 @@ fn wrong_bytes_wrong_keys_and_wrong_members_are_refused() {
     assert_eq!(attempt(&inject("etc/passwd"), "that no pack has"), 2);
     assert_eq!(attempt(&inject("blobs/short"), "that no pack has"), 2);
     assert_eq!(attempt(&|members| members.swap(1, 2), "out of order"), 0);
-    assert_eq!(attempt(&|members| drop(members.remove(0)), "its first member"), 0);
+    assert_eq!(attempt(&|members| drop(members.remove(0)), "is its first member"), 0);
     let first_blob = place(&whole, "blobs/");
     assert!(attempt(&|members| members.swap(first_blob, first_blob + 1), "out of order") < 2);
     assert_eq!(attempt(&|members| members[1].1.truncate(60), "is damaged"), 0);

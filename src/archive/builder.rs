@@ -3,9 +3,13 @@
 use std::collections::HashMap;
 use std::io::{self, Read};
 
+use build_graph::untrusted::printable;
 use build_graph::{Entry, RelPath, Tree, TreeError};
 
-use super::{ArchiveError, BlobSink, Options};
+use super::{ArchiveError, BlobSink, Options, damage};
+
+/// What to do about an archive with more than one thing at its top.
+const PACK_AGAIN: &str = "pack it again with one folder at its top, or take the recipe's source with `strip` 0";
 
 /// The tree that an archive's members make.
 pub(super) struct Builder<'a> {
@@ -15,13 +19,29 @@ pub(super) struct Builder<'a> {
     /// What was there before paths were stripped and placed: hard links name it so. `None`: left out.
     seen: HashMap<String, Option<Entry>>,
     members: u64,
+    /// Bytes of all their paths.
+    names: u64,
+    /// The components that are stripped of all paths.
+    top: Option<String>,
+    /// A file of which stripping would leave nothing.
+    stripped: Option<String>,
     /// The member at hand, for messages.
     pub(super) member: String,
 }
 
 impl<'a> Builder<'a> {
     pub(super) fn new(options: &'a Options<'a>, sink: &'a dyn BlobSink) -> Self {
-        Self { options, sink, tree: Tree::new(), seen: HashMap::new(), members: 0, member: "(none)".into() }
+        Self {
+            options,
+            sink,
+            tree: Tree::new(),
+            seen: HashMap::new(),
+            members: 0,
+            names: 0,
+            top: None,
+            stripped: None,
+            member: "(none)".into(),
+        }
     }
 
     pub(super) fn limits(&self) -> &super::Limits {
@@ -30,8 +50,12 @@ impl<'a> Builder<'a> {
 
     /// Takes up the next member and counts it.
     pub(super) fn begin(&mut self, name: &[u8]) -> Result<(), ArchiveError> {
-        self.member = escape(name);
+        self.member = printable(name).to_string();
         self.members += 1;
+        self.names += name.len() as u64;
+        if self.names > self.options.limits.names {
+            return Err(self.too_large(self.options.limits.names, "bytes of paths"));
+        }
         if self.members > self.options.limits.members {
             return Err(self.too_large(self.options.limits.members, "members"));
         }
@@ -50,14 +74,14 @@ impl<'a> Builder<'a> {
     /// A regular file. Errors of the reader come back as they are, for the format to tell apart from the sink's.
     pub(super) fn file(&mut self, name: &[u8], executable: bool, content: &mut dyn Read) -> Result<(), ArchiveError> {
         let full = self.path(name)?.ok_or_else(|| self.refuse("it is a file without a name"))?;
-        let Some(place) = self.place(&full) else {
+        let Some(place) = self.place(&full, false)? else {
             self.seen.insert(full, None);
             return Ok(());
         };
         let mut watched = Watched { inner: content, failed: false };
         let entry = match self.sink.put_reader(&mut watched, executable) {
             Ok(entry) => entry,
-            Err(error) if watched.failed => return Err(ArchiveError::Damaged { after: self.member.clone(), error }),
+            Err(error) if watched.failed => return Err(damage(&self.member, error)),
             Err(error) => return Err(ArchiveError::Store { member: self.member.clone(), error }),
         };
         self.insert(full, place, entry)
@@ -70,9 +94,9 @@ impl<'a> Builder<'a> {
             return Err(self.refuse("the target of the link is empty, too long, or holds a NUL"));
         }
         let Ok(target) = std::str::from_utf8(target) else {
-            return Err(self.refuse(format!("the target of the link, `{}`, is not UTF-8", target.escape_ascii())));
+            return Err(self.refuse(format!("the target of the link, `{}`, is not UTF-8", printable(target))));
         };
-        match self.place(&full) {
+        match self.place(&full, false)? {
             Some(place) => self.insert(full, place, Entry::Symlink { target: target.to_owned() }),
             None => {
                 self.seen.insert(full, None);
@@ -86,28 +110,42 @@ impl<'a> Builder<'a> {
         let full = self.path(name)?.ok_or_else(|| self.refuse("it is a link without a name"))?;
         let target = self.path(target)?.unwrap_or_default();
         let entry = self.seen.get(&target).cloned();
-        let Some(place) = self.place(&full) else {
+        let Some(place) = self.place(&full, false)? else {
             self.seen.insert(full, entry.flatten());
             return Ok(());
         };
         match entry {
             Some(Some(entry)) => self.insert(full, place, entry),
-            Some(None) => Err(self.refuse(format!("it is a hard link to `{target}`, which was left out"))),
-            None => Err(self.refuse(format!("it is a hard link to `{target}`, which is no earlier member"))),
+            Some(None) => {
+                Err(self.refuse(format!("it is a hard link to `{}`, which was left out", printable(&target))))
+            }
+            None => {
+                Err(self.refuse(format!("it is a hard link to `{}`, which is no earlier member", printable(&target))))
+            }
         }
     }
 
     /// A directory; it counts only if nothing stands in it.
     pub(super) fn directory(&mut self, name: &[u8]) -> Result<(), ArchiveError> {
         let Some(full) = self.path(name)? else { return Ok(()) };
-        match self.place(&full) {
+        match self.place(&full, true)? {
             Some(place) => self.insert_entry(place, Entry::EmptyDirectory),
             None => Ok(()),
         }
     }
 
-    pub(super) fn finish(self) -> Tree {
-        self.tree
+    /// The tree of all members.
+    pub(super) fn finish(mut self) -> Result<Tree, ArchiveError> {
+        match self.stripped.take() {
+            Some(file) => {
+                self.member = printable(&file).to_string();
+                Err(self.refuse(format!(
+                    "it is not in a folder, and the recipe strips {} of every path; {PACK_AGAIN}",
+                    self.components()
+                )))
+            }
+            None => Ok(self.tree),
+        }
     }
 
     /// The member's path, without `.` components; `None` for the top itself.
@@ -116,14 +154,14 @@ impl<'a> Builder<'a> {
             return Err(self.refuse(format!("its path is longer than {} bytes", self.options.limits.path)));
         }
         let Ok(name) = std::str::from_utf8(name) else {
-            return Err(self.refuse(format!("the path `{}` is not UTF-8", name.escape_ascii())));
+            return Err(self.refuse(format!("the path `{}` is not UTF-8", printable(name))));
         };
         if name.starts_with('/') {
-            return Err(self.refuse(format!("the path `{name}` is absolute")));
+            return Err(self.refuse(format!("the path `{}` is absolute", printable(name))));
         }
         let components: Vec<&str> = name.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
         if components.contains(&"..") {
-            return Err(self.refuse(format!("the path `{name}` has a `..` component")));
+            return Err(self.refuse(format!("the path `{}` has a `..` component", printable(name))));
         }
         if components.is_empty() {
             return Ok(None);
@@ -133,16 +171,60 @@ impl<'a> Builder<'a> {
         Ok(Some(full))
     }
 
-    fn place(&self, full: &str) -> Option<RelPath> {
-        let mut rest = full;
-        for _ in 0..self.options.strip {
-            rest = rest.split_once('/')?.1;
-        }
+    /// Where a member goes; `None` if it is left out.
+    fn place(&mut self, full: &str, directory: bool) -> Result<Option<RelPath>, ArchiveError> {
         // The end of a valid path is a valid path.
-        let path = RelPath::new(rest).ok()?;
-        match self.options.place {
+        let Some(path) = self.stripped(full, directory)?.and_then(|rest| RelPath::new(rest).ok()) else {
+            return Ok(None);
+        };
+        Ok(match self.options.place {
             None => Some(path),
             Some(place) => place(path),
+        })
+    }
+
+    /// The path without its leading components, which all members must share: otherwise what comes from two folders would stand in
+    /// one. A file of which nothing would be left is no less of an error than two folders.
+    fn stripped<'p>(&mut self, full: &'p str, directory: bool) -> Result<Option<&'p str>, ArchiveError> {
+        let Some(last) = (self.options.strip as usize).checked_sub(1) else { return Ok(Some(full)) };
+        let (top, rest) = match full.match_indices('/').nth(last) {
+            Some((end, _)) => (&full[..end], Some(&full[end + 1..])),
+            None => (full, None),
+        };
+        if rest.is_none() && !directory {
+            self.stripped.get_or_insert_with(|| full.to_owned());
+        }
+        let is_below =
+            |low: &str, high: &str| low.strip_prefix(high).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        match &self.top {
+            _ if rest.is_none() && !directory => {}
+            Some(there) if is_below(there, top) => {}
+            Some(there) if !is_below(top, there) => {
+                return Err(self.refuse(format!(
+                    "`{}` and `{}` are both at the top, and the recipe strips {} of every path; {PACK_AGAIN}",
+                    printable(there),
+                    printable(top),
+                    self.components()
+                )));
+            }
+            _ => self.top = Some(top.to_owned()),
+        }
+        match (&self.top, &self.stripped) {
+            (Some(top), Some(file)) => Err(self.refuse(format!(
+                "`{}` stands beside the folder `{}`, and the recipe strips {} of every path, which leaves nothing of it; \
+                 {PACK_AGAIN}",
+                printable(file),
+                printable(top),
+                self.components()
+            ))),
+            _ => Ok(rest),
+        }
+    }
+
+    fn components(&self) -> String {
+        match self.options.strip {
+            1 => "the first component".to_owned(),
+            strip => format!("the first {strip} components"),
         }
     }
 
@@ -156,19 +238,11 @@ impl<'a> Builder<'a> {
         self.tree.insert(place, entry).map_err(|error| {
             self.refuse(match error {
                 TreeError::Conflict { path } => {
-                    format!("an earlier member has the path `{path}` with another content")
+                    format!("an earlier member has the path `{}` with another content", printable(&path))
                 }
                 other => other.to_string(),
             })
         })
-    }
-}
-
-/// A member's name for a message.
-pub(super) fn escape(name: &[u8]) -> String {
-    match std::str::from_utf8(name) {
-        Ok(text) if !text.chars().any(char::is_control) => text.chars().take(300).collect(),
-        _ => name[..name.len().min(300)].escape_ascii().to_string(),
     }
 }
 

@@ -8,11 +8,13 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 
 use build_graph::node::{Package, Target};
+use build_graph::untrusted::printable;
 use build_graph::{Entry, RelPath, SOURCE_DATE_EPOCH, Tree, key};
 use serde::{Deserialize, Serialize};
 use tar::{EntryType, Header};
 use thiserror::Error;
 
+use crate::archive::{ArchiveError, Bounds, Compression, Member, each_member};
 use crate::store::{Store, StoreError};
 
 /// The version of the format.
@@ -21,10 +23,10 @@ const FORMAT: u32 = 1;
 const MANIFEST: &str = "package.json";
 /// Where what is installed lies in the archive.
 const CONTENT: &str = "content/";
-/// More than the zeros that end an archive.
-const MAX_PADDING: u64 = 1 << 20;
+/// What is read of a package: nobody vouches for it, and a few kilobytes decompress to anything.
+const BOUNDS: Bounds = Bounds { bytes: 16 << 30, header: 64 << 10, padding: 1 << 20 };
 /// The largest description that is read.
-const MAX_MANIFEST: u64 = 64 << 20;
+const MAX_MANIFEST: u64 = 16 << 20;
 
 /// What a package says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,8 +55,11 @@ pub enum PackageError {
     /// The file can't be read or written.
     #[error("the archive can't be read or written: {0}")]
     Io(#[from] io::Error),
+    /// The archive is damaged, or larger than any package.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     /// The archive is no package, or not a sound one.
-    #[error("it is no sound package: {0}")]
+    #[error("it is no sound package: {}", printable(.0).lines())]
     Invalid(String),
 }
 
@@ -137,55 +142,69 @@ pub fn read<E: From<PackageError>>(
     begin: impl FnOnce(&Manifest) -> Result<(), E>,
     mut accept: impl FnMut(&RelPath, &Entry, &mut dyn Read) -> Result<(), E>,
 ) -> Result<Manifest, E> {
-    let decoder = zstd::Decoder::new(archive).map_err(PackageError::from)?;
-    let mut archive = tar::Archive::new(decoder);
-    let mut entries = archive.entries().map_err(PackageError::from)?;
-    let members = &mut entries;
-    let first = members.next().ok_or_else(|| invalid("it is empty"))?.map_err(PackageError::from)?;
-    if &*first.path_bytes() != MANIFEST.as_bytes() || first.size() > MAX_MANIFEST {
-        return Err(invalid(format!("its first member is not `{MANIFEST}`")).into());
+    /// Errors of both kinds on their way through the reader of members.
+    struct Through<E>(E);
+    impl<E: From<PackageError>> From<ArchiveError> for Through<E> {
+        fn from(error: ArchiveError) -> Self {
+            Self(PackageError::from(error).into())
+        }
     }
-    let manifest: Manifest =
-        serde_json::from_reader(first).map_err(|error| invalid(format!("`{MANIFEST}` does not read ({error})")))?;
-    if manifest.format != FORMAT {
-        return Err(invalid(format!("its format is {}, this program reads {FORMAT}", manifest.format)).into());
-    }
-    check_name(&manifest.name)?;
-    let checked = rebuilt(&manifest.content)?;
-    begin(&manifest)?;
+    let mut begin = Some(begin);
+    let mut described: Option<(Manifest, std::vec::IntoIter<(RelPath, Entry)>)> = None;
     let mut seen = 0;
-    let mut expected = checked.iter();
-    for member in members {
-        let mut member = member.map_err(PackageError::from)?;
-        let name = String::from_utf8_lossy(&member.path_bytes()).into_owned();
-        // Written in the order of the description, so read in it: nothing twice, nothing beside it.
-        let Some((path, entry)) =
-            expected.next().filter(|(path, _)| name.trim_end_matches('/') == format!("{CONTENT}{path}"))
-        else {
-            return Err(invalid(format!("`{name}` is not what its description lists next")).into());
+    let stream = Compression::Zstd.decode(archive).map_err(PackageError::from)?;
+    each_member(stream, BOUNDS, |member| {
+        let Some((_, expected)) = &mut described else {
+            let manifest = read_manifest(member).map_err(|error| Through(error.into()))?;
+            let content = rebuilt(&manifest.content).map_err(|error| Through(error.into()))?;
+            if let Some(begin) = begin.take() {
+                begin(&manifest).map_err(Through)?;
+            }
+            let content: Vec<_> = content.iter().map(|(path, entry)| (path.clone(), entry.clone())).collect();
+            described = Some((manifest, content.into_iter()));
+            return Ok(());
         };
-        let kind = member.header().entry_type();
-        let fits = match entry {
+        let name = member.name().to_vec();
+        let invalid = |problem: &str| Through(invalid(format!("`{}` is {problem}", printable(&name))).into());
+        // Written in the order of the description, so read in it: nothing twice, nothing beside it.
+        let listed = |path: &RelPath| name.strip_suffix(b"/").unwrap_or(&name) == format!("{CONTENT}{path}").as_bytes();
+        let Some((path, entry)) = expected.next().filter(|(path, _)| listed(path)) else {
+            return Err(invalid("not what its description lists next"));
+        };
+        let kind = member.kind();
+        let fits = match &entry {
             Entry::File { size, .. } => kind.is_file() && member.size() == *size,
             Entry::Symlink { .. } => kind.is_symlink(),
             Entry::EmptyDirectory => kind.is_dir(),
         };
         if !fits {
-            return Err(
-                invalid(format!("`{name}` is not the kind or the size of file that its description lists")).into()
-            );
+            return Err(invalid("not the kind or the size of file that its description lists"));
         }
-        accept(path, entry, &mut member)?;
         seen += 1;
-    }
+        accept(&path, &entry, member).map_err(Through)
+    })
+    .map_err(|Through(error)| error)?;
+    let (manifest, _) = described.ok_or_else(|| invalid("it is empty"))?;
     if seen != manifest.content.len() {
         return Err(invalid(format!("it ends after {seen} of {} files", manifest.content.len())).into());
     }
-    // Only at the end does the decoder compare its checksum.
-    let padding = io::copy(&mut archive.into_inner().take(MAX_PADDING), &mut io::sink()).map_err(PackageError::from)?;
-    if padding == MAX_PADDING {
-        return Err(invalid("something follows its last file").into());
+    Ok(manifest)
+}
+
+/// The first member.
+fn read_manifest(member: &mut Member<'_, impl Read>) -> Result<Manifest, PackageError> {
+    if member.name() != MANIFEST.as_bytes() || !member.kind().is_file() {
+        return Err(invalid(format!("its first member is not `{MANIFEST}`")));
     }
+    if member.size() > MAX_MANIFEST {
+        return Err(invalid(format!("`{MANIFEST}` has more than {MAX_MANIFEST} bytes")));
+    }
+    let manifest: Manifest = serde_json::from_reader(io::BufReader::new(member))
+        .map_err(|error| invalid(format!("`{MANIFEST}` does not read ({error})")))?;
+    if manifest.format != FORMAT {
+        return Err(invalid(format!("its format is {}, this program reads {FORMAT}", manifest.format)));
+    }
+    check_name(&manifest.name)?;
     Ok(manifest)
 }
 
@@ -215,7 +234,7 @@ fn check_name(name: &str) -> Result<(), PackageError> {
     let fine = !name.is_empty()
         && !name.starts_with('.')
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-._".contains(&byte));
-    if fine { Ok(()) } else { Err(invalid(format!("`{name}` can't name a package"))) }
+    if fine { Ok(()) } else { Err(invalid(format!("`{}` can't name a package", printable(name)))) }
 }
 
 /// The same tree, put together anew, so that a file below a link or a file is found out.

@@ -2,11 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use build_graph::node::{Origin, Source};
+use build_graph::untrusted::printable;
 use build_graph::{RelPath, Sha256};
 
 use super::deb822::{Paragraph, checksums, paragraphs};
@@ -14,6 +15,7 @@ use super::relation::relations;
 use super::resolve::{Package, Packages};
 use super::version;
 use super::{DebianRelease, LockError};
+use crate::archive::{Compression, Metered};
 use crate::source::{Fetcher, Job, Progress, sha256_of};
 
 /// Where Debian's packages of keys put them.
@@ -22,6 +24,9 @@ const KEYRINGS: [&str; 2] =
 
 /// A release file is 150 KB long.
 const RELEASE_SIZE: u64 = 4 << 20;
+
+/// The longest index that is read: the largest of Debian's has 60 MB.
+const MAX_INDEX: u64 = 512 << 20;
 
 /// Whether the release file is known to be Debian's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,10 +91,9 @@ impl Release {
             if !sha256_of(&dest).is_ok_and(|(there, _)| there == sha256) {
                 fetcher.fetch(&Job { name: file.clone(), source: &source, dest: dest.clone() }, progress)?;
             }
-            let mut text = String::new();
-            fs::File::open(&dest)
-                .and_then(|packed| liblzma::read::XzDecoder::new(packed).read_to_string(&mut text))
-                .map_err(|error| LockError::Index { file, reason: error.to_string() })?;
+            let text = fs::File::open(&dest)
+                .and_then(unpacked)
+                .map_err(|error| LockError::Index { file, reason: printable(&error.to_string()).to_string() })?;
             texts.push(text);
         }
         let [sources, packages, foreign @ ..] = texts.as_slice() else {
@@ -192,6 +196,16 @@ fn package(paragraph: &HashMap<String, String>) -> Result<Package, String> {
     })
 }
 
+/// An index, which has to be held in memory whole.
+fn unpacked(packed: fs::File) -> io::Result<String> {
+    let mut text = String::new();
+    let mut index = Metered::new(Compression::Xz.decode(packed)?, MAX_INDEX);
+    match index.read_to_string(&mut text) {
+        Err(_) if index.is_exceeded() => Err(io::Error::other(format!("it has more than {MAX_INDEX} bytes"))),
+        read => read.map(|_| text),
+    }
+}
+
 /// What was signed, and whether the signature could be checked. Only the signed part counts, not what stands around it.
 fn verified(signed: &[u8], suite: &str, scratch: &Path) -> Result<(String, Signature), LockError> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -219,7 +233,7 @@ fn verified(signed: &[u8], suite: &str, scratch: &Path) -> Result<(String, Signa
         }
         Ok(output) if output.status.success() => Ok((text(&output.stdout), Signature::Good)),
         Ok(output) => {
-            let reason = text(&output.stderr).lines().collect::<Vec<_>>().join("; ");
+            let reason = printable(&text(&output.stderr).lines().collect::<Vec<_>>().join("; ")).to_string();
             Err(LockError::Signature { suite: suite.to_owned(), reason })
         }
     }

@@ -15,11 +15,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read, Write as _};
 
+use build_graph::untrusted::printable;
 use build_graph::{BlobDigest, Entry, NodeKey, SOURCE_DATE_EPOCH, TreeDigest};
 use tar::{EntryType, Header};
 use thiserror::Error;
 
-use crate::archive::{Meter, Metered};
+use crate::archive::{ArchiveError, Bounds, Compression, Member, each_member};
 
 use super::envelope::{Envelope, SignedEnvelope, WireBlob};
 use super::trust::Trust;
@@ -29,10 +30,10 @@ use crate::store::{Origin, Store, StoreError};
 const HEAD: &str = "pynbox-pack-1";
 const RESULTS: &str = "results/";
 const BLOBS: &str = "blobs/";
-/// What the headers of one member may take, with the padding of the one before it.
-const HEADERS: u64 = 64 << 10;
-/// The longest envelope that is read.
-const MAX_ENVELOPE: u64 = 256 << 20;
+/// What is read of a pack, which may hold a whole store.
+const BOUNDS: Bounds = Bounds { bytes: u64::MAX, header: 64 << 10, padding: 1 << 20 };
+/// The longest envelope that is read: it is held in memory.
+const MAX_ENVELOPE: u64 = 64 << 20;
 /// A pack is read in little time again and again, and written once.
 const LEVEL: i32 = 3;
 
@@ -48,8 +49,11 @@ pub enum PackError {
     /// The file can't be written, or is damaged where tar or zstd notice it.
     #[error("it can't be read or written whole: {0}")]
     Io(#[from] io::Error),
+    /// The file is damaged as an archive.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     /// The file is no pack, or not a sound one.
-    #[error("it is no sound pack: {0}")]
+    #[error("it is no sound pack: {}", printable(.0))]
     Unsound(String),
 }
 
@@ -197,54 +201,40 @@ impl Reading<'_> {
         pack: impl Read,
         accept: &mut dyn FnMut(&SignedEnvelope) -> Result<Origin, String>,
     ) -> Result<(), PackError> {
-        let meter = Meter::new(u64::MAX);
-        let mut archive = tar::Archive::new(Metered::new(zstd::Decoder::new(pack)?, meter.clone()));
         let mut last = String::new();
-        let mut members = archive.entries()?;
-        loop {
-            // What stands before a member is held in memory, however long it is.
-            meter.header(HEADERS);
-            let member = members.next();
-            if meter.exceeded().is_some() {
-                return Err(unsound(format!(
-                    "what stands before the member after `{last}` has more than {HEADERS} bytes"
-                )));
-            }
-            meter.body();
-            let Some(member) = member else { break };
-            let mut member = member?;
-            let name = String::from_utf8_lossy(&member.path_bytes()).into_owned();
-            if !member.header().entry_type().is_file() {
-                return Err(unsound(format!("`{name}` is no regular file")));
+        each_member(Compression::Zstd.decode(pack)?, BOUNDS, |member| {
+            let name = String::from_utf8_lossy(member.name()).into_owned();
+            let unsound = |problem: &str| unsound(format!("`{}` {problem}", printable(&name)));
+            if !member.kind().is_file() {
+                return Err(unsound("is no regular file"));
             }
             if last.is_empty() {
                 if name != HEAD {
-                    return Err(unsound(format!("its first member is not `{HEAD}`")));
+                    return Err(unsound(&format!("is its first member, not `{HEAD}`")));
                 }
             } else if let Some(key) = name.strip_prefix(RESULTS).and_then(|key| key.parse::<NodeKey>().ok()) {
                 if last.starts_with(BLOBS) || (last.starts_with(RESULTS) && last >= name) {
-                    return Err(unsound(format!("`{name}` is out of order")));
+                    return Err(unsound("is out of order"));
                 }
-                self.result(key, &mut member, accept)?;
+                self.result(key, member, accept)?;
             } else if let Some(digest) = name.strip_prefix(BLOBS).and_then(|digest| digest.parse().ok()) {
                 if last.starts_with(BLOBS) && last >= name {
-                    return Err(unsound(format!("`{name}` is out of order")));
+                    return Err(unsound("is out of order"));
                 }
-                self.blob(digest, &mut member)?;
+                self.blob(digest, member)?;
             } else {
-                return Err(unsound(format!("it has a member `{name}` that no pack has")));
+                return Err(unsound("is a member that no pack has"));
             }
-            // Of what nobody wants, the bytes are no header of the next.
-            io::copy(&mut member, &mut io::sink())?;
             last = name;
-        }
+            Ok(())
+        })?;
         if last.is_empty() { Err(unsound("it is empty")) } else { Ok(()) }
     }
 
     fn result(
         &mut self,
         key: NodeKey,
-        member: &mut tar::Entry<'_, impl Read>,
+        member: &mut Member<'_, impl Read>,
         accept: &mut dyn FnMut(&SignedEnvelope) -> Result<Origin, String>,
     ) -> Result<(), PackError> {
         let size = member.size();
@@ -276,7 +266,7 @@ impl Reading<'_> {
         Ok(())
     }
 
-    fn blob(&mut self, digest: BlobDigest, member: &mut tar::Entry<'_, impl Read>) -> Result<(), PackError> {
+    fn blob(&mut self, digest: BlobDigest, member: &mut Member<'_, impl Read>) -> Result<(), PackError> {
         // Of refused results nothing is taken.
         let Some(entries) = self.wanted.get(digest.as_bytes()) else { return Ok(()) };
         let mut missing = Vec::new();
