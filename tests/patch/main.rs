@@ -1,5 +1,10 @@
 //! Patches that fit, and patches that must not be made to fit.
 
+#[path = "../generated/mod.rs"]
+mod generated;
+mod git;
+mod property;
+
 use build_graph::{Entry, RelPath, Tree};
 use pynbox_build::archive::{BlobSink, BlobSource, MemoryBlobs};
 use pynbox_build::patch::{PatchError, apply};
@@ -107,6 +112,114 @@ fn symbolic_links_are_not_patched() {
     assert!(error.to_string().contains("symbolic link"), "{error}");
 }
 
+/// What other programs write about changes stands outside of hunks, and must not be passed over.
+#[test]
+fn what_a_patch_only_speaks_of_is_refused_with_its_line() {
+    let change = "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n";
+    for (said, reason) in [
+        ("Binary files a/y and b/y differ", "does not say how"),
+        ("Files a/y and b/y differ", "does not say how"),
+        ("Binary file y has changed", "does not say how"),
+        ("Only in b: y", "does not hold that file"),
+        ("Only in a/sub: y z", "does not hold that file"),
+        ("Symbolic links a/y and b/y differ", "can say it"),
+        ("File a/y is a regular file while file b/y is a directory", "can say it"),
+        ("Common subdirectories: a/y and b/y", "not compared"),
+        ("*** a/y\t2020\n--- b/y\t2020\n***************\n*** 1 ****", "context diff"),
+        ("***************", "context diff"),
+        ("1c1\n< a\n---\n> b", "without context"),
+        ("3,4d2\n< a", "without context"),
+        ("diff --cc y\nindex 1,2..3", "merge"),
+        ("@@@ -1,1 -1,1 +1,2 @@@", "merge"),
+        ("Property changes on: y", "properties"),
+        ("old mode 100644\nnew mode 100755", "no line `diff --git"),
+        ("deleted file mode 100644", "no line `diff --git"),
+        ("--- a/y\n@@ -1 +1 @@\n-a\n+b", "follow each other"),
+        ("+++ b/y", "follow each other"),
+    ] {
+        for (patch, line) in [(format!("{said}\n{change}"), 1), (format!("{change}diff -Nru a/y b/y\n{said}\n"), 7)] {
+            let message = patched(&[("x", b"a\n")], &[patch.as_bytes()]).unwrap_err().to_string();
+            assert!(
+                message.contains(reason) && message.contains(&format!("`0000.patch`, line {line}:")),
+                "{patch}\n{message}"
+            );
+        }
+    }
+    let given = include_bytes!("../data/patches/binary-differ.patch");
+    let message = patched(&[], &[given]).unwrap_err().to_string();
+    assert!(message.contains("line 1: `Binary files a/zlib.3.pdf and b/zlib.3.pdf differ`"), "{message}");
+}
+
+#[test]
+fn prose_is_prose() {
+    let change = "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n";
+    for prose in [
+        "Only in some cases, this helps.",
+        "- a list\n+ of things",
+        "diff -Nru a/x b/x",
+        "Index: x\n=====",
+        "Files are different.",
+        "From here on: things",
+        "commit messages",
+        "---\n x | 1 +",
+        "1a2",
+        "    Only in b: y",
+        "rename things to others",
+    ] {
+        let patch = format!("{prose}\n{change}");
+        assert_eq!(patched(&[("x", b"a\n")], &[patch.as_bytes()]).unwrap()[0].1, b"b\n", "{prose}");
+    }
+}
+
+#[test]
+fn files_that_diff_adds_and_removes() {
+    let given = include_bytes!("../data/patches/diff-n-new-file.patch");
+    assert_eq!(patched(&[], &[given]).unwrap(), [("x/new.txt".into(), b"new\n".to_vec())]);
+    assert!(patched(&[("x/new.txt", b"")], &[given]).unwrap_err().to_string().contains("there already"));
+    let gone = b"--- p.orig/x\t2020-01-01 00:00:00.0 +0100\n+++ p/x\t1970-01-01 01:00:00.0 +0100\n@@ -1 +0,0 @@\n-a\n";
+    assert_eq!(patched(&[("x", b"a\n")], &[gone]).unwrap(), []);
+    assert!(patched(&[("x", b"a\nb\n")], &[gone]).unwrap_err().to_string().contains("holds more"));
+    // A file that becomes empty stays.
+    let emptied = b"--- a/x\t2020-01-01 00:00:00.0 +0100\n+++ b/x\t2020-01-01 01:00:00.0 +0100\n@@ -1 +0,0 @@\n-a\n";
+    assert_eq!(patched(&[("x", b"a\n")], &[emptied]).unwrap(), [("x".into(), vec![])]);
+    // Without times, a hunk at the beginning makes a file or changes one.
+    let begun = b"--- a/x\n+++ b/x\n@@ -0,0 +1 @@\n+new\n";
+    assert_eq!(patched(&[], &[begun]).unwrap()[0].1, b"new\n");
+    assert_eq!(patched(&[("x", b"")], &[begun]).unwrap()[0].1, b"new\n");
+    // An old time is no sign that a file is new if it has lines.
+    let old = b"--- a/x\t1970-01-01 00:00:00 +0000\n+++ b/x\t1970-01-01 00:00:00 +0000\n@@ -1 +1 @@\n-a\n+b\n";
+    assert_eq!(patched(&[("x", b"a\n")], &[old]).unwrap()[0].1, b"b\n");
+}
+
+#[test]
+fn line_ends_of_windows_are_named() {
+    let patch =
+        PATCH.iter().flat_map(|byte| if *byte == b'\n' { vec![b'\r', b'\n'] } else { vec![*byte] }).collect::<Vec<_>>();
+    let message = patched(&[("spam.c", SPAM)], &[&patch]).unwrap_err().to_string();
+    assert!(message.contains("`two\\r`") && message.contains("CRLF"), "{message}");
+}
+
+#[test]
+fn nothing_of_a_patch_reaches_a_terminal_as_it_is() {
+    for patch in [
+        "--- a/\x1b[31mx\n+++ b/\x1b[31mx\n@@ -1 +1 @@\n-a\n+b\n",
+        "--- \"a/\\033x\"\n+++ \"b/\\033x\"\n@@ -1 +1 @@\n-a\n+b\n",
+        "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-\x1b]0;t\x07\u{9b}\n+b\n",
+        "Only in b: \x1b[2J\n",
+        "--- a/x\n+++ b/\x1by\n@@ -1 +1 @@\n-a\n+b\n",
+        "diff --git a/\x1b b/\x1b\nGIT binary patch\n",
+        "diff --git a/x b/x\nnew file mode \x1b\n",
+        "diff --git \x1b\u{202e}\n",
+    ] {
+        let message = patched(&[("x", b"a\n")], &[patch.as_bytes()]).unwrap_err().to_string();
+        assert!(
+            !message.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}'),
+            "{}",
+            message.escape_debug()
+        );
+    }
+}
+
 #[test]
 fn nothing_malformed_passes() {
     let head = "--- a/spam.c\n+++ b/spam.c\n";
@@ -121,6 +234,13 @@ fn nothing_malformed_passes() {
         ("@@ -0,2 +1 @@\n-a\n", "expected `@@"),
         ("", "expected a hunk"),
         ("@@ -1 +1 @@\n\\ No newline\n", "`\\` follows"),
+        ("@@ -1 +1 @@\n-one\n+1\n\n\n+lost\n", "belongs to no hunk"),
+        ("@@ -1 +1 @@\n-one\n+1\n-- \n more\n", "belongs to no hunk"),
+        ("@@ -1 +1 @@\n-one\n+1\n-- \n2.39.5\n-two\n", "belongs to no hunk"),
+        ("@@ -1 +1 @@\n-one\n+1\nprose\n@@ -3 +3 @@\n-three\n+3\n", "a hunk without the lines"),
+        ("@@ -1,2 +1,2 @@\n-one\n\\ No newline\n-two\n+1\n+2\n", "ends the file without a line feed"),
+        ("@@ -1 +1 @@\n one\n", "changes nothing"),
+        ("@@ -1,0 +1,0 @@\n", "changes nothing"),
     ] {
         let patch = format!("{head}{body}");
         match patched(&[("spam.c", SPAM)], &[patch.as_bytes()]) {
@@ -137,9 +257,13 @@ fn nothing_malformed_passes() {
         ("@@ -1 +1 @@\n-a\n+b\n", "without the lines"),
         ("--- a/../x\n+++ b/../x\n@@ -1 +1 @@\n-a\n+b\n", "no valid path"),
         ("--- /etc/passwd\n+++ /etc/passwd\n@@ -1 +1 @@\n-a\n+b\n", "expected `a/PATH`"),
-        ("--- a/x\n+++ b/y\n@@ -1 +1 @@\n-a\n+b\n", "renames"),
-        ("diff --git a/x b/y\nrename from x\nrename to y\n", "`rename from x`: only"),
-        ("diff --git a/x b/x\nGIT binary patch\n", "`GIT binary patch`: only"),
+        ("--- a/x\n+++ b/y\n@@ -1 +1 @@\n-a\n+b\n", "they are two files"),
+        ("--- x\n+++ x\n@@ -1 +1 @@\n-a\n+b\n", "`git diff --src-prefix=a/ --dst-prefix=b/`"),
+        ("--- src/x\n+++ src/x\n@@ -1 +1 @@\n-a\n+b\n", "`git diff --src-prefix=a/ --dst-prefix=b/`"),
+        ("--- /dev/null\n+++ x\n@@ -0,0 +1 @@\n+b\n", "`git diff --src-prefix=a/ --dst-prefix=b/`"),
+        ("--- /dev/null\n+++ /dev/null\n@@ -1 +1 @@\n-a\n+b\n", "both files"),
+        ("--- \"a/\\377\"\n+++ \"b/\\377\"\n@@ -1 +1 @@\n-a\n+b\n", r"`a/\xff` is not UTF-8"),
+        ("--- \"a/x\n+++ \"b/x\n@@ -1 +1 @@\n-a\n+b\n", "no quoted name"),
     ] {
         let message = patched(&[("x", b"a\n")], &[patch.as_bytes()]).unwrap_err().to_string();
         assert!(message.contains(reason), "{patch}\n{message}");

@@ -1,0 +1,71 @@
+//! What diff programs write about changes that a unified diff does not hold, and other formats of changes.
+
+use super::parse::shown;
+
+/// Why a line outside of any file can't be passed over as prose. `next` is the line after it.
+pub(super) fn refusal(line: &[u8], next: Option<&[u8]>) -> Option<String> {
+    let begins = |mark: &[u8]| line.starts_with(mark);
+    let between = |from: &[u8], to: &[u8]| begins(from) && line.ends_with(to);
+    let told = |what: &str, advice: &str| Some(format!("{}: {what}; {advice}", shown(line)));
+    if between(b"Binary files ", b" differ")
+        || between(b"Files ", b" differ")
+        || between(b"Binary file ", b" has changed")
+        || line == b"GIT binary patch"
+        || begins(b"Cannot display: file marked as a binary type")
+    {
+        return told("the patch does not say how", BINARY);
+    }
+    if between(b"Symbolic links ", b" differ") || (begins(b"File ") && contains(line, b" while file ")) {
+        return told("the patch does not say how", "make it again with `git diff`, which can say it");
+    }
+    if let Some(rest) = line.strip_prefix(b"Only in ")
+        && let Some(colon) = rest.windows(2).position(|two| two == b": ")
+        && !rest[..colon].contains(&b' ')
+    {
+        let advice = "make it again with `diff -Nru a b`, and indent the line if it is prose";
+        return told("the patch does not hold that file", advice);
+    }
+    if begins(b"Common subdirectories: ") {
+        return told("they were not compared", "make it again with `diff -Nru a b`");
+    }
+    if begins(b"***************") || (begins(b"*** ") && next.is_some_and(|next| next.starts_with(b"--- "))) {
+        return told("this is a context diff", UNIFIED);
+    }
+    if is_normal(line) && next.is_some_and(|next| next.starts_with(b"< ") || next.starts_with(b"> ")) {
+        return told("this is a diff without context", UNIFIED);
+    }
+    if begins(b"diff --cc ") || begins(b"diff --combined ") || begins(b"@@@ ") {
+        return told("this is the diff of a merge", "make it again against one parent: `git diff PARENT MERGE`");
+    }
+    if begins(b"Property changes on: ") {
+        return told("properties are not in the patch", "make it again with `git diff`, or cut them off");
+    }
+    let mode = |mark: &[u8]| line.strip_prefix(mark).is_some_and(|mode| mode.iter().all(u8::is_ascii_digit));
+    if mode(b"old mode ") || mode(b"new mode ") || mode(b"new file mode ") || mode(b"deleted file mode ") {
+        return told("there is no line `diff --git a/FILE b/FILE` before it", "make it again with `git diff`");
+    }
+    let half = begins(b"--- a/") || begins(b"--- /dev/null") || begins(b"+++ b/") || begins(b"+++ /dev/null");
+    if half {
+        return told("the lines `--- a/FILE` and `+++ b/FILE` follow each other", UNIFIED);
+    }
+    None
+}
+
+/// What to do about a file that is no text.
+pub(super) const BINARY: &str = "only text can be patched: leave the file out of the patch (`git diff -- . ':!FILE'`, \
+                                 `diff -x FILE`), and let the recipe bring it if it is needed";
+
+const UNIFIED: &str = "make it again with `git diff` or, from the folder above, with `diff -Nru a b`";
+
+fn contains(line: &[u8], part: &[u8]) -> bool {
+    line.windows(part.len()).any(|window| window == part)
+}
+
+/// Whether this is a command of POSIX's default format, such as `3,4c5`.
+fn is_normal(line: &[u8]) -> bool {
+    let Some(at) = line.iter().position(|byte| matches!(byte, b'a' | b'c' | b'd')) else { return false };
+    let range = |text: &[u8]| {
+        text.first().is_some_and(u8::is_ascii_digit) && text.iter().all(|byte| byte.is_ascii_digit() || *byte == b',')
+    };
+    range(&line[..at]) && range(&line[at + 1..])
+}
