@@ -24,7 +24,11 @@ use crate::store::{Store, StoreError, Taking};
 /// The file that marks a project's root and holds its settings.
 pub const SETTINGS_FILE: &str = "pynbox.toml";
 /// Folders of a project whose files recipes may use.
-const FILE_FOLDERS: [&str; 3] = ["patches", "recipes/files", "sandbox"];
+const FILE_FOLDERS: [&str; 3] = [PATCHES, "recipes/files", "sandbox"];
+/// The folder of the patches, each of which must be some recipe's.
+const PATCHES: &str = "patches";
+/// What is wanted, from which the lock files are written.
+const WANTED: &str = "wanted.toml";
 /// The folder of the lock files.
 pub const LOCKS: &str = "recipes/locks";
 
@@ -52,6 +56,14 @@ pub enum ProjectError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// Something among the project's files is none.
+    #[error("`{}` is not read: {why}", printable_path(.path))]
+    NotRead {
+        /// Where it stands.
+        path: PathBuf,
+        /// Why, and what to do.
+        why: String,
     },
     /// The program is older than the recipes that it was compiled from.
     #[error("the recipes in `{}` have changed since this program was compiled from them; build it again: `cargo build --release`", printable_path(.0))]
@@ -201,6 +213,7 @@ impl Project {
         let mut materials = Materials {
             locks: bundle.locks.clone(),
             files: bundle.files.clone(),
+            patches: Vec::new(),
             overrides: BTreeMap::new(),
             host_toolchain: match Compilers::known(store) {
                 Ok(compilers) => {
@@ -216,7 +229,10 @@ impl Project {
                 // The project is where the recipes come from: what it has is all there is.
                 materials.files.remove_below(folder);
             }
-            self.read_files(folder, bundle, &mut materials, &mut seen)?;
+            let paths = self.read_files(folder, bundle, &mut materials, &mut seen)?;
+            if folder == PATCHES {
+                materials.patches = paths;
+            }
         }
         let locks = self.root.join(LOCKS);
         seen.push(Seen::now(locks.clone()));
@@ -266,36 +282,42 @@ impl Project {
         Err(ProjectError::Stale(self.root.clone()))
     }
 
+    /// Reads the files of a folder, and gives their paths.
     fn read_files(
         &self,
         folder: &str,
         bundle: &Bundle,
         materials: &mut Materials,
         seen: &mut Vec<Seen>,
-    ) -> Result<(), ProjectError> {
-        if !self.root.join(folder).is_dir() {
-            seen.push(Seen::now(self.root.join(folder)));
-            return Ok(());
+    ) -> Result<Vec<RelPath>, ProjectError> {
+        let root = self.root.join(folder);
+        if !root.is_dir() {
+            seen.push(Seen::now(root.clone()));
+            return match fs::symlink_metadata(&root) {
+                Ok(_) => Err(ProjectError::NotRead { path: root, why: "it is no folder".to_owned() }),
+                Err(_) => Ok(Vec::new()),
+            };
         }
-        for path in self.walk(folder, seen)? {
-            let host = self.root.join(&path);
+        let paths = self.walk(folder, seen)?;
+        for path in &paths {
+            let host = self.root.join(path);
             let bytes = fs::read(&host).map_err(|source| ProjectError::Read { path: host.clone(), source })?;
-            if let Some(ours) = bundle.files.bytes(&path)
+            if let Some(ours) = bundle.files.bytes(path)
                 && with_unix_line_ends(&bytes).is_some_and(|bytes| bytes == ours)
             {
                 return Err(ProjectError::LineEnds(host));
             }
-            materials.files.insert(path, ProjectFile { bytes: bytes.into() });
+            materials.files.insert(path.clone(), ProjectFile { bytes: bytes.into() });
         }
-        Ok(())
+        Ok(paths)
     }
 
-    /// The files below a folder of the project, sorted; cargo's and editors' leavings are no files of the project.
+    /// The files below a folder of the project, sorted; cargo's and editors' leavings are no files of the project. Everything else
+    /// is: what can't be read as one is an error, because nobody would miss it.
     fn walk(&self, folder: &str, seen: &mut Vec<Seen>) -> Result<Vec<RelPath>, ProjectError> {
         let mut paths = Vec::new();
         let walk = WalkDir::new(self.root.join(folder)).sort_by_file_name().into_iter().filter_entry(|entry| {
-            let name = entry.file_name().to_string_lossy();
-            !(name.starts_with('.') || is_leaving(&name) || (name == "target" && entry.file_type().is_dir()))
+            entry.depth() == 0 || !is_passed_over(&entry.file_name().to_string_lossy(), entry.file_type())
         });
         for entry in walk {
             let entry = entry.map_err(|error| ProjectError::Read {
@@ -303,12 +325,22 @@ impl Project {
                 source: error.into_io_error().unwrap_or_else(|| io::ErrorKind::Other.into()),
             })?;
             seen.push(Seen::now(entry.path().to_path_buf()));
-            if entry.file_type().is_file() {
+            let not_read = |why: &str| ProjectError::NotRead { path: entry.path().to_path_buf(), why: why.to_owned() };
+            let kind = entry.file_type();
+            if kind.is_symlink() && entry.depth() > 0 {
+                return Err(not_read("symbolic links are not followed: put what it leads to in its place"));
+            }
+            if entry.file_name().to_string_lossy().starts_with('.') && entry.depth() > 0 {
+                return Err(not_read("names that begin with a dot are hidden: give it another, or remove it"));
+            }
+            if kind.is_file() {
                 let relative = entry.path().strip_prefix(&self.root).unwrap_or(entry.path());
-                let malformed = |problem: String| ProjectError::Malformed { path: entry.path().to_path_buf(), problem };
-                let text = relative.to_str().ok_or_else(|| malformed("its name is no UTF-8; rename it".to_owned()))?;
-                let path = RelPath::new(text).map_err(|error| malformed(error.to_string()))?;
-                paths.push(path);
+                let Some(name) = relative.to_str() else {
+                    return Err(not_read("its name is not UTF-8: give it another, or remove it"));
+                };
+                paths.push(RelPath::new(name).map_err(|error| not_read(&error.to_string()))?);
+            } else if !kind.is_dir() && entry.depth() > 0 {
+                return Err(not_read("it is neither a file nor a folder; remove it"));
             }
         }
         Ok(paths)
@@ -324,6 +356,24 @@ impl Project {
         let mut locks = if own { Locks::default() } else { bundle.locks.clone() };
         let (sources, images) = (folder.join("sources.toml"), folder.join("images.toml"));
         seen.extend([Seen::now(sources.clone()), Seen::now(images.clone())]);
+        let known = [Path::new(WANTED), &sources, &images].map(|path| path.file_name().map(ToOwned::to_owned));
+        for entry in fs::read_dir(folder).map_err(|source| ProjectError::Read { path: folder.to_path_buf(), source })? {
+            let entry = entry.map_err(|source| ProjectError::Read { path: folder.to_path_buf(), source })?;
+            let (name, path) = (entry.file_name(), entry.path());
+            let is_known = known.contains(&Some(name.clone()));
+            if is_known && !path.is_file() {
+                return Err(ProjectError::NotRead { path, why: "it is no file, or a link to nothing".to_owned() });
+            }
+            if !is_known
+                && path.extension().is_some_and(|extension| extension == "toml")
+                && !name.to_string_lossy().starts_with('.')
+            {
+                let why = format!(
+                    "pins are in `sources.toml` and `images.toml`, which `pynbox-build lock` writes from `{WANTED}`"
+                );
+                return Err(ProjectError::NotRead { path, why });
+            }
+        }
         if sources.is_file() {
             locks.add_sources(read_toml(&sources)?);
         }
@@ -370,6 +420,13 @@ impl Project {
         let _ = tree.insert(pin.file.clone(), entry);
         Ok((name.to_owned(), Override::Archive(tree)))
     }
+}
+
+/// Whether a name is one that cargo and editors leave behind. A patch whose name begins with a dot is none: somebody hid it, and
+/// expects it to be applied or not.
+fn is_passed_over(name: &str, kind: fs::FileType) -> bool {
+    let is_hidden_patch = (name.ends_with(".patch") || name.ends_with(".diff")) && !name.starts_with(".#");
+    (name.starts_with('.') && !is_hidden_patch) || is_leaving(name) || (name == "target" && !kind.is_file())
 }
 
 fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ProjectError> {

@@ -126,7 +126,7 @@ enum State<R: Read> {
         reader: Peeked<R>,
         first: bool,
     },
-    In(Stream<R>),
+    In(Box<Stream<R>>),
     Ended,
 }
 
@@ -177,7 +177,7 @@ impl<R: Read> Read for Concatenated<R> {
                 State::Ended => return Ok(0),
                 State::Between { mut reader, first } => {
                     if first || self.another(&mut reader)? {
-                        self.state = State::In(self.compression.start(reader)?);
+                        self.state = State::In(Box::new(self.compression.start(reader)?));
                     }
                 }
                 State::In(mut stream) => {

@@ -77,7 +77,7 @@ mod tests {
         assert_eq!(records(b"17 path=a=b\nc=\n\xff\n").unwrap().path.unwrap(), b"a=b\nc=\n\xff");
         for bad in [
             &b"9 path=xy\n"[..],
-            b"10 path=x\n",
+            b"11 path=x\n",
             b"path=x\n",
             b"9 path=x",
             b"9 path=x\n\0",

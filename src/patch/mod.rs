@@ -36,7 +36,7 @@ pub enum PatchError {
     /// A hunk's old lines are not what the file has there.
     #[error(
         "patch `{}` does not fit `{}`: hunk {hunk} (line {patch_line} of the patch) expects at line {line} of the file\n  \
-         {expected}\nbut the file has\n  {found}\n{hint}make the patch again against these sources; hunks are not moved, and no \
+         {expected}\nbut the file has\n  {found}\nmake the patch again against these sources; hunks are not moved, and no \
          context is ignored",
         printable(patch),
         printable(file)
@@ -54,10 +54,8 @@ pub enum PatchError {
         line: usize,
         /// The line that the patch expects.
         expected: String,
-        /// The line that the file has.
+        /// The line that the file has, and perhaps why it is another.
         found: String,
-        /// A likely cause, as a sentence with its end; mostly empty.
-        hint: &'static str,
     },
     /// The patch and the tree disagree about whether the file is there, or what it is.
     #[error(
@@ -296,7 +294,7 @@ fn rewrite(patch: &RelPath, file: &RelPath, hunks: &[Hunk<'_>], content: &[u8]) 
     let mut result = Vec::with_capacity(content.len());
     let mut at = 0;
     for (index, hunk) in hunks.iter().enumerate() {
-        let mismatch = |line: usize, expected: String, found: String, hint: &'static str| PatchError::Mismatch {
+        let mismatch = |line: usize, expected: String, found: String| PatchError::Mismatch {
             patch: patch.clone(),
             file: file.clone(),
             hunk: index + 1,
@@ -304,12 +302,11 @@ fn rewrite(patch: &RelPath, file: &RelPath, hunks: &[Hunk<'_>], content: &[u8]) 
             line: line + 1,
             expected,
             found,
-            hint,
         };
         if hunk.old_start > old.len() {
             let found = format!("(its end, after {} lines)", old.len());
             let expected = hunk.lines.iter().find_map(Line::before).map_or("(a line)".into(), |line| show(&line));
-            return Err(mismatch(hunk.old_start, expected, found, ""));
+            return Err(mismatch(hunk.old_start, expected, found));
         }
         result.extend(old[at..hunk.old_start].iter().copied().flatten());
         at = hunk.old_start;
@@ -317,8 +314,10 @@ fn rewrite(patch: &RelPath, file: &RelPath, hunks: &[Hunk<'_>], content: &[u8]) 
             if let Some(expected) = line.before() {
                 match old.get(at) {
                     Some(found) if **found == *expected => {}
-                    Some(found) => return Err(mismatch(at, show(&expected), show(found), line_ends(&expected, found))),
-                    None => return Err(mismatch(at, show(&expected), format!("(its end, after {at} lines)"), "")),
+                    Some(found) => {
+                        return Err(mismatch(at, show(&expected), show(found) + line_ends(&expected, found)));
+                    }
+                    None => return Err(mismatch(at, show(&expected), format!("(its end, after {at} lines)"))),
                 }
                 at += 1;
             }
@@ -335,10 +334,10 @@ fn rewrite(patch: &RelPath, file: &RelPath, hunks: &[Hunk<'_>], content: &[u8]) 
 fn line_ends(expected: &[u8], found: &[u8]) -> &'static str {
     match (expected.strip_suffix(b"\r\n"), found.strip_suffix(b"\r\n")) {
         (Some(expected), None) if found.strip_suffix(b"\n") == Some(expected) => {
-            "the patch has line ends of Windows (CRLF), which the file has not: `git config core.autocrlf` may have made them\n"
+            "\nthe patch has line ends of Windows (CRLF), which the file has not: `git config core.autocrlf` may have made them"
         }
         (None, Some(found)) if expected.strip_suffix(b"\n") == Some(found) => {
-            "the file has line ends of Windows (CRLF), which the patch has not\n"
+            "\nthe file has line ends of Windows (CRLF), which the patch has not"
         }
         _ => "",
     }

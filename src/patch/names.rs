@@ -134,19 +134,23 @@ fn clock_minutes(clock: &str) -> Option<i32> {
     let (hours, rest) = whole.split_once(':')?;
     let (minutes, seconds) = rest.split_once(':')?;
     let zero = |digits: &str| digits.bytes().all(|byte| byte == b'0');
-    (zero(seconds) && zero(fraction)).then_some(hours.parse::<i32>().ok()? * 60 + minutes.parse::<i32>().ok()?)
+    (zero(seconds) && zero(fraction)).then_some(sixties(hours, minutes)?)
 }
 
 /// Minutes of `+HHMM` or `+HH:MM`.
 fn zone_minutes(zone: &str) -> Option<i32> {
-    let digits = zone[1..].replace(':', "");
+    let (sign, digits) = match zone.split_at_checked(1)? {
+        ("+", digits) => (1, digits),
+        ("-", digits) => (-1, digits),
+        _ => return None,
+    };
+    let digits = digits.replace(':', "");
     let (hours, minutes) = digits.split_at_checked(2)?;
-    let offset = hours.parse::<i32>().ok()? * 60 + minutes.parse::<i32>().ok()?;
-    match zone.as_bytes()[0] {
-        b'+' => Some(offset),
-        b'-' => Some(-offset),
-        _ => None,
-    }
+    Some(sign * sixties(hours, minutes)?)
+}
+
+fn sixties(hours: &str, minutes: &str) -> Option<i32> {
+    Some(i32::from(hours.parse::<u8>().ok()?) * 60 + i32::from(minutes.parse::<u8>().ok()?))
 }
 
 #[cfg(test)]

@@ -209,6 +209,7 @@ impl<'a> Context<'a> {
     /// A tree with the patches of `patches/RECIPE-VERSION/TARGET` applied; the tree itself if there are none.
     pub fn patched(&mut self, tree: &Handle) -> Handle {
         let directory = format!("patches/{}-{}/{}", self.recipe.name, self.recipe.version, self.target());
+        self.assembly.patch_directories.insert(directory.clone());
         let Some(patches) = self.assembly.project_tree(&directory) else { return tree.clone() };
         let patches = self.node("patches", Op::Local { tree: patches });
         let selection = |handle: &Handle| Selection { node: handle.name().clone(), part: Projection::all() };

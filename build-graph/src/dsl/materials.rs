@@ -61,6 +61,9 @@ pub struct Materials {
     pub locks: Locks,
     /// Files of the project.
     pub files: ProjectFiles,
+    /// Those below `patches` that whoever works on the project put there: every one must be some recipe's. Patches that were
+    /// compiled in belong to recipes that a program may leave out.
+    pub patches: Vec<RelPath>,
     /// Sources that a user replaced: the name, and the tree to take in the source's place.
     pub overrides: BTreeMap<String, Override>,
     /// The versions of the host's compilers and C library.

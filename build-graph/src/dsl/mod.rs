@@ -14,7 +14,7 @@ mod locks;
 mod materials;
 mod toolchain;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -30,6 +30,7 @@ pub use toolchain::{ImageSource, Toolchain};
 
 use crate::graph::{Graph, GraphError};
 use crate::node::{Node, NodeName, Target};
+use crate::untrusted::printable;
 use crate::{BlobDigest, RelPath};
 
 /// A package's description.
@@ -94,6 +95,61 @@ pub enum AssembleError {
     /// Their nodes don't fit together.
     #[error(transparent)]
     Graph(#[from] GraphError),
+    /// No recipe reads some patches.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Patches(Vec<UnreadPatch>),
+}
+
+/// A patch that no recipe reads.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("no recipe reads the patch `{}`: {}", printable(patch), hint(places))]
+pub struct UnreadPatch {
+    /// Its path in the project.
+    patch: RelPath,
+    /// Where patches of this name are looked for.
+    places: Vec<String>,
+}
+
+impl UnreadPatch {
+    /// What is unread of these patches, when patches were looked for in these directories.
+    fn of(patches: &[RelPath], read: &BTreeSet<String>) -> Vec<Self> {
+        let is_read = |path: &RelPath| {
+            let mut above = path.parent();
+            std::iter::from_fn(|| {
+                let directory = above.take()?;
+                above = directory.parent();
+                Some(directory)
+            })
+            .any(|directory| read.contains(directory.as_str()))
+        };
+        let unread = patches.iter().filter(|path| {
+            let is_patch = path.as_str().ends_with(".patch") || path.as_str().ends_with(".diff");
+            // What lies where patches lie is one, whatever its name.
+            (is_patch || path.as_str().split('/').count() > 3) && !is_read(path)
+        });
+        unread.map(|patch| Self { patch: patch.clone(), places: Self::places(patch, read) }).collect()
+    }
+
+    /// The directories of the recipe that the patch seems to be for.
+    fn places(patch: &RelPath, read: &BTreeSet<String>) -> Vec<String> {
+        let recipe = |directory: &str| {
+            let package = directory.split('/').nth(1)?;
+            Some(package.rsplit_once('-').map_or(package, |(name, _)| name).to_owned())
+        };
+        let wanted = recipe(patch.as_str());
+        read.iter().filter(|directory| recipe(directory) == wanted).cloned().collect()
+    }
+}
+
+/// Where a patch is to go.
+fn hint(places: &[String]) -> String {
+    let places: Vec<_> = places.iter().map(|place| format!("`{place}`")).collect();
+    match places.is_empty() {
+        true => "patches lie in `patches/RECIPE-VERSION/TARGET`, and no recipe that takes any has this name; move it to where one \
+                 looks, or remove it"
+            .to_owned(),
+        false => format!("its recipe looks in {}; move it there, or remove it", places.join(" and ")),
+    }
 }
 
 /// A graph with the bytes of the project's files in it.
@@ -140,6 +196,10 @@ pub fn assemble(set: &RecipeSet, materials: &Arc<Materials>, default: &Target) -
             aliases.insert(recipe.clone(), members);
         }
     }
+    let unread = UnreadPatch::of(&materials.patches, &assembly.patch_directories);
+    if !unread.is_empty() {
+        return Err(AssembleError::Patches(unread));
+    }
     let graph = Graph::new(assembly.nodes, aliases)?;
     Ok(Assembled { graph, contents: assembly.contents })
 }
@@ -160,6 +220,8 @@ struct Assembly {
     images: HashMap<(Target, String), Handle>,
     contents: HashMap<BlobDigest, Arc<[u8]>>,
     products: BTreeMap<(String, Target), State>,
+    /// Where patches were looked for.
+    patch_directories: BTreeSet<String>,
     errors: Vec<RecipeError>,
     /// The recipes being described, outermost first.
     open: Vec<(String, Target)>,
@@ -175,6 +237,7 @@ impl Assembly {
             images: HashMap::new(),
             contents: HashMap::new(),
             products: BTreeMap::new(),
+            patch_directories: BTreeSet::new(),
             errors: Vec::new(),
             open: Vec::new(),
         }

@@ -72,6 +72,33 @@ fn set() -> RecipeSet {
 }
 
 #[test]
+fn a_patch_that_no_recipe_reads_is_an_error() {
+    let attempt = |patches: &[&str]| {
+        let patches = patches.iter().map(|path| RelPath::new(*path).unwrap()).collect();
+        let materials = Arc::new(Materials { patches, ..Materials::clone(&materials()) });
+        assemble(&set(), &materials, &Target("one".into())).map_err(|error| error.to_string())
+    };
+    assert!(attempt(&["patches/lib-1.0/two/0001-x.patch", "patches/README.md", "patches/lib-1.0/README"]).is_ok());
+    let places = "its recipe looks in `patches/lib-1.0/one` and `patches/lib-1.0/two`; move it there, or remove it";
+    for (patch, hint) in [
+        ("patches/lib-1.1/two/0001-x.patch", places),
+        ("patches/lib-1.0/three/0001-x.patch", places),
+        ("patches/lib-1.0/0001-x.patch", places),
+        ("patches/lib-1.0/three/0001-x.txt", places),
+        ("patches/other-1.0/two/0001-x.patch", "no recipe that takes any has this name"),
+        ("patches/0001-x.patch", "no recipe that takes any has this name"),
+        ("patches/x.diff", "no recipe that takes any has this name"),
+    ] {
+        let message = attempt(&["patches/lib-1.0/two/0001-x.patch", patch]).err().unwrap();
+        assert!(
+            message.starts_with(&format!("no recipe reads the patch `{patch}`: ")) && message.contains(hint),
+            "{message}"
+        );
+        assert_eq!(message.lines().count(), 1);
+    }
+}
+
+#[test]
 fn a_library_becomes_a_node_a_unit_and_targets_share_what_they_can() {
     let assembled = assemble(&set(), &materials(), &Target("one".into())).unwrap();
     let names: Vec<_> = assembled.graph.nodes().iter().map(|node| node.name.to_string()).collect();
