@@ -17,8 +17,7 @@ esac
 step() { printf '== %s\n' "$*"; }
 
 step "build pynbox-build"
-cargo build --release --locked
-pynbox_build=${CARGO_TARGET_DIR:-target}/release/pynbox-build
+pynbox_build=$(./scripts/built.py --build)
 
 step "fetch pinned sources"
 "$pynbox_build" fetch

@@ -29,8 +29,9 @@ step "the main job, into $work/dest"
 ./quickstart.sh "$work/dest"
 
 step "CPython's own tests in the sandbox"
-"${CARGO_TARGET_DIR:-target}/release/pynbox-build" check python
-"${CARGO_TARGET_DIR:-target}/release/pynbox-build" check lxml
+pynbox_build=$(./scripts/built.py)
+"$pynbox_build" check python
+"$pynbox_build" check lxml
 
 step "every module of the standard library"
 ./scripts/modules.py "$work/dest"

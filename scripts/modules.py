@@ -11,6 +11,8 @@ import subprocess
 import sys
 import tempfile
 
+import built
+
 PROJECT = pathlib.Path(__file__).resolve().parent.parent
 TABLE = PROJECT / "docs/python-support.md"
 REASONS = PROJECT / "tests/expected/modules.txt"
@@ -165,8 +167,7 @@ def main():
     reasons = read_reasons()
     with tempfile.TemporaryDirectory(prefix="pynbox-modules-") as work:
         tree = pathlib.Path(work) / "native"
-        tool = PROJECT / "target/release/pynbox-build"
-        subprocess.run([tool, "checkout", NATIVE, tree], cwd=PROJECT, check=True)
+        subprocess.run([built.find(), "checkout", NATIVE, tree], cwd=PROJECT, check=True)
         native = Place([tree / "python/bin/python2.7"], tree / "python" / LIBRARY)
         sandbox = Place([dest / "bin/run", "python"], dest / "root/python" / LIBRARY)
         names = sandbox.builtin | native.builtin | names_below(sandbox.library) | names_below(native.library)

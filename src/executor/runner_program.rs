@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use super::ExecutorError;
 
@@ -12,13 +13,17 @@ const NAME: &str = "pynbox-runner";
 /// Where `cargo runner` puts it, in cargo's target folder.
 const BUILT: &str = "x86_64-unknown-linux-gnu/release/pynbox-runner";
 
-/// The bytes of `pynbox-runner`: the file that `PYNBOX_RUNNER` names, or the one beside this program, or the one that `cargo runner` made.
+/// The bytes of `pynbox-runner`: the file that `PYNBOX_RUNNER` names, or the one beside this program, or the one that `cargo runner` made
+/// where this program was built, or else where cargo builds in the project that this is called in.
 ///
 /// # Errors
 /// [`ExecutorError::Host`] if there is none, or it is not linked statically.
 pub fn runner_program() -> Result<Vec<u8>, ExecutorError> {
     let places = places();
-    for place in &places {
+    let asks = std::env::var_os(VARIABLE).is_none();
+    // cargo is asked last: it is another program, and takes a while.
+    let asked = std::iter::once_with(|| asks.then(|| built_by_cargo(Path::new("."))).flatten()).flatten();
+    for place in places.iter().cloned().chain(asked) {
         match fs::read(place) {
             Ok(bytes) if is_static(&bytes) => return Ok(bytes),
             Ok(_) | Err(_) => {}
@@ -44,6 +49,14 @@ fn places() -> Vec<PathBuf> {
     places
 }
 
+/// Where cargo puts it with the settings that count here, if there is a cargo and a project of it.
+fn built_by_cargo(project: &Path) -> Option<PathBuf> {
+    let arguments = ["metadata", "--no-deps", "--offline", "--format-version", "1"];
+    let output = Command::new("cargo").args(arguments).current_dir(project).output().ok()?;
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+    Some(Path::new(metadata.get("target_directory")?.as_str()?).join(BUILT))
+}
+
 /// Whether an ELF program of 64 bits names no loader.
 fn is_static(program: &[u8]) -> bool {
     const INTERPRETER: u32 = 3;
@@ -66,6 +79,23 @@ fn is_static(program: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cargo_says_where_it_builds() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| folder.path().join(path);
+        fs::create_dir_all(at("src")).unwrap();
+        fs::create_dir_all(at(".cargo")).unwrap();
+        fs::write(at("src/lib.rs"), "").unwrap();
+        fs::write(at("Cargo.toml"), "[package]\nname = \"a\"\n").unwrap();
+        fs::write(at(".cargo/config.toml"), "[build]\ntarget-dir = \"elsewhere\"\n").unwrap();
+        let expected =
+            if std::env::var_os("CARGO_TARGET_DIR").is_some() { None } else { Some(at("elsewhere").join(BUILT)) };
+        assert!(expected.is_none() || built_by_cargo(folder.path()) == expected);
+        // Where there is no project, it says nothing.
+        fs::remove_file(at("Cargo.toml")).unwrap();
+        assert_eq!(built_by_cargo(folder.path()), None);
+    }
 
     #[test]
     fn a_dynamic_program_is_none() {
