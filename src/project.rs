@@ -220,7 +220,8 @@ impl Project {
                     seen.extend(compilers.seen);
                     compilers.versions
                 }
-                // Without compilers, results of those that compiled this program may be had from elsewhere.
+                // Without compilers, results of those that compiled this program may be had from
+                // elsewhere.
                 Err(_) => env!("PYNBOX_HOST_TOOLCHAIN").to_owned(),
             },
         };
@@ -312,8 +313,9 @@ impl Project {
         Ok(paths)
     }
 
-    /// The files below a folder of the project, sorted; cargo's and editors' leavings are no files of the project. Everything else
-    /// is: what can't be read as one is an error, because nobody would miss it.
+    /// The files below a folder of the project, sorted; cargo's and editors' leavings are no files
+    /// of the project. Everything else is: what can't be read as one is an error, because nobody
+    /// would miss it.
     fn walk(&self, folder: &str, seen: &mut Vec<Seen>) -> Result<Vec<RelPath>, ProjectError> {
         let mut paths = Vec::new();
         let walk = WalkDir::new(self.root.join(folder)).sort_by_file_name().into_iter().filter_entry(|entry| {
@@ -422,8 +424,8 @@ impl Project {
     }
 }
 
-/// Whether a name is one that cargo and editors leave behind. A patch whose name begins with a dot is none: somebody hid it, and
-/// expects it to be applied or not.
+/// Whether a name is one that cargo and editors leave behind. A patch whose name begins with a dot
+/// is none: somebody hid it, and expects it to be applied or not.
 fn is_passed_over(name: &str, kind: fs::FileType) -> bool {
     let is_hidden_patch = (name.ends_with(".patch") || name.ends_with(".diff")) && !name.starts_with(".#");
     (name.starts_with('.') && !is_hidden_patch) || is_leaving(name) || (name == "target" && !kind.is_file())

@@ -274,3 +274,64 @@ fn an_interrupted_install_is_finished_by_the_next() {
     assert_eq!(fs::read_to_string(space.dest().join("root/b")).unwrap(), "new b");
     assert!(!packages.join("p.installing").exists() && !packages.join(".staged-p").exists());
 }
+
+/// Names, links and records of a gigabyte, a description that never ends, and content beyond what
+/// is listed: all well compressed.
+#[test]
+fn what_a_small_package_makes_of_itself_is_bounded() {
+    use std::io::Read as _;
+    let endless = |kind: tar::EntryType, name: &str| {
+        let mut header = tar::Header::new_gnu();
+        header.set_path(name).unwrap();
+        header.set_entry_type(kind);
+        header.set_size(1 << 30);
+        header.set_mode(0o644);
+        header.set_cksum();
+        let mut bytes = header.as_bytes().to_vec();
+        std::io::repeat(b'a').take(32 << 20).read_to_end(&mut bytes).unwrap();
+        zstd::encode_all(bytes.as_slice(), 1).unwrap()
+    };
+    let space = Space::new();
+    for kind in [
+        tar::EntryType::GNULongName,
+        tar::EntryType::GNULongLink,
+        tar::EntryType::XHeader,
+        tar::EntryType::XGlobalHeader,
+    ] {
+        let archive = endless(kind, "x");
+        assert!(archive.len() < 10_000);
+        let message = space.open().install("bomb", &*archive).unwrap_err().to_string();
+        assert!(message.contains("have more than 65536 bytes"), "{message}");
+    }
+    let message =
+        space.open().install("bomb", &*endless(tar::EntryType::Regular, "package.json")).unwrap_err().to_string();
+    assert!(message.contains("has more than 16777216 bytes"), "{message}");
+    // After the end, too.
+    let mut archive = zstd::decode_all(&*forged(
+        tree(&[("root/a", file(b"a"))]),
+        &[("content/root/a", tar::EntryType::Regular, b"a", "")],
+    ))
+    .unwrap();
+    archive.resize(archive.len() + (2 << 20), 0);
+    let archive = zstd::encode_all(archive.as_slice(), 1).unwrap();
+    let message = space.open().install("bomb", &*archive).unwrap_err().to_string();
+    assert!(message.contains("follow the mark that ends the archive"), "{message}");
+    assert!(snapshot(&space.dest()).iter().all(|(path, _)| !path.ends_with("root/a")));
+}
+
+#[test]
+fn names_in_packages_reach_no_terminal_as_they_are() {
+    let space = Space::new();
+    let escape = "root/\u{1b}[31mx\u{202e}";
+    for archive in [
+        forged(tree(&[(escape, file(b"a"))]), &[(&format!("content/{escape}"), tar::EntryType::Regular, b"a", "")]),
+        forged(tree(&[("root/a", file(b"a"))]), &[(&format!("content/{escape}"), tar::EntryType::Regular, b"a", "")]),
+        space.package_for("p", "1\u{1b}[1m", "wasm32-wasi", &[]),
+        space.package_for("p", "1", "wasm32-\u{9b}1m", &[]),
+        space.package_for("p\u{1b}", "1", "wasm32-wasi", &[]),
+        zstd::encode_all(&b"\x1b]0;title\x07"[..], 1).unwrap(),
+    ] {
+        let message = space.open().install("p", &*archive).unwrap_err().to_string();
+        assert!(!message.contains(|c: char| c.is_control() || c == '\u{202e}'), "{}", message.escape_debug());
+    }
+}

@@ -261,3 +261,25 @@ fn only_what_was_built_here_is_signed() {
     pack::read(&space.store("third"), File::open(&path).unwrap(), &mut look).unwrap();
     assert_eq!(signers, [(key(1), true), (key(2), false)]);
 }
+
+#[test]
+fn what_a_small_pack_makes_of_itself_is_bounded() {
+    let space = Space::new();
+    for kind in [tar::EntryType::GNULongName, tar::EntryType::XHeader, tar::EntryType::XGlobalHeader] {
+        let mut header = tar::Header::new_gnu();
+        header.set_path("x").unwrap();
+        header.set_entry_type(kind);
+        header.set_size(1 << 30);
+        header.set_cksum();
+        let mut bytes = header.as_bytes().to_vec();
+        bytes.resize(32 << 20, b'a');
+        let path = space.folder.path().join("bomb");
+        fs::write(&path, zstd::encode_all(bytes.as_slice(), 1).unwrap()).unwrap();
+        let problem = read(&space.store("store"), &path).1.unwrap().to_string();
+        assert!(problem.contains("have more than 65536 bytes"), "{problem}");
+    }
+    let path = space.folder.path().join("names");
+    write_members(&path, &[("\u{1b}[31m\u{9b}".to_owned(), Vec::new())]);
+    let problem = read(&space.store("store"), &path).1.unwrap().to_string();
+    assert!(!problem.contains(char::is_control), "{}", problem.escape_debug());
+}

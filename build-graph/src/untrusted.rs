@@ -1,9 +1,9 @@
 //! Printing text that somebody else wrote: names in archives, packages and patches, answers of
 //! remotes, output of programs.
 //!
-//! A terminal obeys what it is shown: escape sequences recolour, move and retitle, a line feed forges
-//! a line of our own, a bidirectional override reorders what is read. So a message never holds such
-//! text as it is; it holds [`printable`] of it.
+//! A terminal obeys what it is shown: escape sequences recolour, move and retitle, a line feed
+//! forges a line of our own, a bidirectional override reorders what is read. So a message never
+//! holds such text as it is; it holds [`printable`] of it.
 
 use std::fmt::{self, Write as _};
 use std::path::Path;
@@ -13,18 +13,23 @@ pub const MAX_SHOWN: usize = 300;
 
 /// Shows bytes as one line of printable text.
 ///
-/// Whatever Unicode calls control, format (bidirectional overrides, zero-width characters), separator,
-/// private or unassigned is escaped as in a Rust string (`\n`, `\u{1b}`, `\u{202e}`); a byte that is not
-/// UTF-8 is shown as `\xff`. Quotes and backslashes stay as they are, so printing what was printed
-/// already changes nothing. What is longer than [`MAX_SHOWN`] characters is cut.
+/// Whatever Unicode calls control, format (bidirectional overrides, zero-width characters),
+/// separator, private or unassigned is escaped as in a Rust string (`\n`, `\u{1b}`, `\u{202e}`); a
+/// byte that is not UTF-8 is shown as `\xff`. Quotes and backslashes stay as they are, so printing
+/// what was printed already changes nothing. What is longer than [`MAX_SHOWN`] characters is cut.
 pub fn printable<B: AsRef<[u8]> + ?Sized>(bytes: &B) -> Printable<'_> {
     Printable { bytes: bytes.as_ref(), limit: MAX_SHOWN, lines: false }
 }
 
-/// Shows a path of this machine as [`printable`] does, but whole: the kernel bounds it. One that is not
-/// UTF-8 keeps its bytes legible.
+/// Shows a path of this machine as [`printable`] does, but whole: the kernel bounds it. One that is
+/// not UTF-8 keeps its bytes legible.
 pub fn printable_path<P: AsRef<Path> + ?Sized>(path: &P) -> Printable<'_> {
     Printable { limit: usize::MAX, ..printable(path.as_ref().as_os_str().as_encoded_bytes()) }
+}
+
+/// Whether a text is printed as it is, but for its length.
+pub fn is_printable(text: &str) -> bool {
+    !text.contains(['\n', '\t']) && printable(text).lines().to_string() == text
 }
 
 /// Untrusted bytes that are safe to print; see [`printable`].
@@ -36,8 +41,8 @@ pub struct Printable<'a> {
 }
 
 impl Printable<'_> {
-    /// Keeps line feeds and tabs, and cuts nothing: for logs and messages of several lines. A line that
-    /// ends with a carriage return and a line feed ends with the line feed alone.
+    /// Keeps line feeds and tabs, and cuts nothing: for logs and messages of several lines. A line
+    /// that ends with a carriage return and a line feed ends with the line feed alone.
     #[must_use]
     pub fn lines(self) -> Self {
         Self { lines: true, ..self }
@@ -86,8 +91,8 @@ fn one_line(bytes: &[u8], limit: usize, f: &mut fmt::Formatter<'_>) -> fmt::Resu
     Ok(())
 }
 
-/// Escapes what is not printable, by the standard library's tables. Those escape quotes and backslashes,
-/// too, which are no danger.
+/// Escapes what is not printable, by the standard library's tables. Those escape quotes and
+/// backslashes, too, which are no danger.
 fn escape(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for part in text.split_inclusive(['\'', '"', '\\']) {
         let kept = part.trim_end_matches(['\'', '"', '\\']);
@@ -155,6 +160,7 @@ mod tests {
                     c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
                 };
                 prop_assert!(!shown.contains(dangerous), "{}", shown.escape_debug());
+                prop_assert!(is_printable(&printable(bytes).to_string()));
                 let lines = printable(bytes).lines().to_string();
                 prop_assert!(!lines.contains(|c| dangerous(c) && !matches!(c, '\n' | '\t')));
                 prop_assert_eq!(printable(&lines).lines().to_string(), lines);

@@ -183,8 +183,9 @@ impl<'a> Builder<'a> {
         })
     }
 
-    /// The path without its leading components, which all members must share: otherwise what comes from two folders would stand in
-    /// one. A file of which nothing would be left is no less of an error than two folders.
+    /// The path without its leading components, which all members must share: otherwise what comes
+    /// from two folders would stand in one. A file of which nothing would be left is no less of an
+    /// error than two folders.
     fn stripped<'p>(&mut self, full: &'p str, directory: bool) -> Result<Option<&'p str>, ArchiveError> {
         let Some(last) = (self.options.strip as usize).checked_sub(1) else { return Ok(Some(full)) };
         let (top, rest) = match full.match_indices('/').nth(last) {

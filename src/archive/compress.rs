@@ -12,7 +12,8 @@ use build_graph::untrusted::printable;
 /// Memory that an xz stream may ask for: the largest preset needs 65 MiB.
 const MAX_XZ_MEMORY: u64 = 512 << 20;
 
-/// The longest window of a zstd frame that the decoder takes: what every decoder must be able to, times 16.
+/// The longest window of a zstd frame that the decoder takes: what every decoder must be able to,
+/// times 16.
 const MAX_ZSTD_WINDOW: u64 = 128 << 20;
 
 /// Bytes of a stream that are looked at before they are decoded.
@@ -28,7 +29,8 @@ pub(crate) enum Compression {
     Zstd,
 }
 
-/// A compressed stream is sound as far as it was read, and can't be read on. Comes as the source of an [`io::Error`].
+/// A compressed stream is sound as far as it was read, and can't be read on. Comes as the source of
+/// an [`io::Error`].
 #[derive(Debug, Error)]
 pub(crate) enum Unreadable {
     #[error("{what} after the end of the {compression} stream; cut that off, or pack it again")]
@@ -69,8 +71,8 @@ impl Compression {
         }
     }
 
-    /// Whether a stream of this compression begins so. A zstd file may begin with a skippable frame (RFC 8878, 3.1.2), as those
-    /// of parallel compressors do.
+    /// Whether a stream of this compression begins so. A zstd file may begin with a skippable frame
+    /// (RFC 8878, 3.1.2), as those of parallel compressors do.
     fn begins(self, head: &[u8]) -> bool {
         match self {
             Self::None => false,
@@ -81,8 +83,9 @@ impl Compression {
         }
     }
 
-    /// The stream that was compressed. Concatenated streams count as one, as the formats say. Zeros may follow where the
-    /// formats' own programs skip them: after gzip and bzip2 (a tape's padding), and in fours after xz.
+    /// The stream that was compressed. Concatenated streams count as one, as the formats say. Zeros
+    /// may follow where the formats' own programs skip them: after gzip and bzip2 (a tape's
+    /// padding), and in fours after xz.
     pub(crate) fn decode<'a>(self, reader: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
         let reader = Peeked::new(reader);
         Ok(match self {
@@ -215,7 +218,8 @@ impl<R: Read> Concatenated<R> {
         if !self.compression.begins(next) {
             return follows(format!("`{}` stands", printable(next)));
         }
-        // What follows zeros is lost to the format's own program; only in xz they are padding between streams.
+        // What follows zeros is lost to the format's own program; only in xz they are padding
+        // between streams.
         if zeros > 0 && self.compression != Compression::Xz {
             return follows(format!("{zeros} zeros and another stream are"));
         }
@@ -286,7 +290,8 @@ impl<R: Read> Read for Peeked<R> {
     }
 }
 
-/// The window of the frame that begins so (RFC 8878, 3.1.1.1); `None` if it is skippable or cut short.
+/// The window of the frame that begins so (RFC 8878, 3.1.1.1); `None` if it is skippable or cut
+/// short.
 fn zstd_window(head: &[u8]) -> Option<u64> {
     let rest = head.strip_prefix(&[0x28, 0xb5, 0x2f, 0xfd])?;
     let (descriptor, rest) = rest.split_first()?;
@@ -335,8 +340,8 @@ pub(super) fn other_kind(head: &[u8]) -> Option<&'static str> {
     KINDS.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, kind)| *kind)
 }
 
-/// Whether a block is a tar header: its checksum is right (POSIX.1-2017, pax, "ustar Interchange Format"), or the archive is
-/// empty and begins with zeros.
+/// Whether a block is a tar header: its checksum is right (POSIX.1-2017, pax, "ustar Interchange
+/// Format"), or the archive is empty and begins with zeros.
 pub(super) fn is_tar(head: &[u8]) -> bool {
     head.len() >= 512 && (head.iter().all(|byte| *byte == 0) || is_header(head))
 }

@@ -63,8 +63,8 @@ pub fn unpack_deb(
     data.ok_or_else(|| no_package("it has no member `data.tar`".into()))
 }
 
-/// A member of an `ar` archive, as dpkg writes them: with a short name. The formats that keep long names elsewhere let a header ask
-/// for any amount of memory.
+/// A member of an `ar` archive, as dpkg writes them: with a short name. The formats that keep long
+/// names elsewhere let a header ask for any amount of memory.
 struct Member {
     name: Vec<u8>,
     size: u64,

@@ -2,7 +2,8 @@
 
 use std::io::{self, Read};
 
-/// A stream that counts, and fails when more comes than it may hold. A few compressed kilobytes decompress to anything.
+/// A stream that counts, and fails when more comes than it may hold. A few compressed kilobytes
+/// decompress to anything.
 pub(crate) struct Metered<R> {
     inner: R,
     left: u64,

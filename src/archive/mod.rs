@@ -40,7 +40,8 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 16 GiB, a million members, 4096 bytes a path and 64 MiB of paths: far above what any source archive or package holds.
+    /// 16 GiB, a million members, 4096 bytes a path and 64 MiB of paths: far above what any source
+    /// archive or package holds.
     fn default() -> Self {
         Self { bytes: 16 << 30, members: 1_000_000, path: 4096, names: 64 << 20 }
     }
@@ -49,8 +50,8 @@ impl Default for Limits {
 /// How to unpack.
 #[derive(Clone, Copy, Default)]
 pub struct Options<'a> {
-    /// How many leading components are taken off each path. All members must share them, and nothing but directories may have no
-    /// more than these.
+    /// How many leading components are taken off each path. All members must share them, and
+    /// nothing but directories may have no more than these.
     pub strip: u32,
     /// The limits.
     pub limits: Limits,

@@ -21,7 +21,8 @@ impl Records {
     }
 }
 
-/// Reads records `LENGTH KEY=VALUE`, each with a line feed at its end, which its length counts. Times, owners and the like are left.
+/// Reads records `LENGTH KEY=VALUE`, each with a line feed at its end, which its length counts.
+/// Times, owners and the like are left.
 ///
 /// # Errors
 /// What is wrong, if they are malformed or set something twice.

@@ -1,7 +1,8 @@
 //! Members of a tar stream.
 //!
-//! The tar crate reads the fields of a header; what stands between headers is read here. The crate's own iterator believes the sizes
-//! of links, reads extended headers into memory whatever their size, and ends a member's pax records at the first empty line.
+//! The tar crate reads the fields of a header; what stands between headers is read here. The
+//! crate's own iterator believes the sizes of links, reads extended headers into memory whatever
+//! their size, and ends a member's pax records at the first empty line.
 
 use std::io::{self, Read};
 
@@ -97,10 +98,12 @@ impl<R: Read> Read for Member<'_, R> {
     }
 }
 
-/// Calls `take` with every member of the stream, one after the other; the next one follows whether or not it was read.
+/// Calls `take` with every member of the stream, one after the other; the next one follows whether
+/// or not it was read.
 ///
-/// Everything that comes out of the stream is counted, and what has to be held in memory is bounded, so `stream` may be a
-/// decompressor. Members that tar programs read differently are refused.
+/// Everything that comes out of the stream is counted, and what has to be held in memory is
+/// bounded, so `stream` may be a decompressor. Members that tar programs read differently are
+/// refused.
 ///
 /// # Errors
 /// [`ArchiveError::TooLarge`], [`ArchiveError::Refused`], [`ArchiveError::Damaged`] and [`ArchiveError::Unreadable`]; the errors of
@@ -194,7 +197,8 @@ impl<R: Read> Tape<R> {
                 EntryType::XGlobalHeader => {
                     let bytes = self.extension(size, &mut extensions.bytes)?;
                     let records = pax::records(&bytes).map_err(|reason| self.refuse_next(&reason))?;
-                    // They may rename and resize all members after them; git's holds a comment and nothing else.
+                    // They may rename and resize all members after them; git's holds a comment and
+                    // nothing else.
                     if let Some(key) = records.first_key() {
                         let reason = format!("a global header sets `{key}` for all members after it");
                         return Err(self.refuse(reason).into());
@@ -235,7 +239,8 @@ impl<R: Read> Tape<R> {
         Ok(Some(header))
     }
 
-    /// A long name. Its size counts the NUL at its end; where it does not, programs differ in how long the name is.
+    /// A long name. Its size counts the NUL at its end; where it does not, programs differ in how
+    /// long the name is.
     fn long(&mut self, size: u64, bytes: &mut u64) -> Result<Vec<u8>, ArchiveError> {
         let mut name = self.extension(size, bytes)?;
         match name.iter().position(|byte| *byte == 0) {
@@ -325,7 +330,8 @@ impl<R: Read> Tape<R> {
         Ok(())
     }
 
-    /// The size of a sparse file in GNU's old format, and where it has holes. Parts come last to first.
+    /// The size of a sparse file in GNU's old format, and where it has holes. Parts come last to
+    /// first.
     fn sparse(&mut self, header: &Header, stored: u64) -> Result<(u64, Vec<(u64, u64)>), ArchiveError> {
         let Some(gnu) = header.as_gnu() else { return Err(self.malformed("a sparse file in no GNU header")) };
         let malformed = || io::Error::new(io::ErrorKind::InvalidData, "the map of a sparse file makes no sense");
@@ -363,7 +369,8 @@ impl<R: Read> Tape<R> {
         Ok((size, parts))
     }
 
-    /// What follows the end mark: padding, and the checksum of the compression comes after it. Members do not.
+    /// What follows the end mark: padding, and the checksum of the compression comes after it.
+    /// Members do not.
     fn rest(&mut self) -> Result<(), ArchiveError> {
         let mut block = [0; BLOCK];
         let mut left = self.bounds.padding;
@@ -385,7 +392,8 @@ impl<R: Read> Tape<R> {
     }
 }
 
-/// Whether nothing is stored with a member of this type, whatever its size says (POSIX.1-2017, pax, "ustar Interchange Format").
+/// Whether nothing is stored with a member of this type, whatever its size says (POSIX.1-2017, pax,
+/// "ustar Interchange Format").
 fn stores_nothing(kind: EntryType) -> bool {
     use EntryType::{Block, Char, Directory, Fifo, Link, Symlink};
     matches!(kind, Link | Symlink | Directory | Char | Block | Fifo)

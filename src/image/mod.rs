@@ -13,6 +13,7 @@ use std::ops::Bound;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use build_graph::untrusted::printable;
 use build_graph::{Entry, NothingSelected, Projection, RelPath, Tree, TreeError};
 use thiserror::Error;
 
@@ -31,7 +32,7 @@ pub struct PackageFile {
 #[derive(Debug, Error)]
 pub enum ImageError {
     /// A package is damaged or holds what no image may hold.
-    #[error("package `{package}`: {error}")]
+    #[error("package `{}`: {error}", printable(package))]
     Package {
         /// Its name.
         package: String,
@@ -40,8 +41,11 @@ pub enum ImageError {
     },
     /// Two packages want different things at one path.
     #[error(
-        "packages `{first}` and `{second}` both have `{path}`, with different contents; \
-         leave one of them out of the image, or leave out the path"
+        "packages `{}` and `{}` both have `{}`, with different contents; \
+         leave one of them out of the image, or leave out the path",
+        printable(first),
+        printable(second),
+        printable(path)
     )]
     Conflict {
         /// The path.
@@ -52,7 +56,7 @@ pub enum ImageError {
         second: String,
     },
     /// A package puts something below what is no directory in another, or in the links.
-    #[error("`{package}`: {error}; leave the package or the path out of the image")]
+    #[error("`{}`: {error}; leave the package or the path out of the image", printable(package))]
     Structure {
         /// Whose path it is.
         package: String,
@@ -61,7 +65,10 @@ pub enum ImageError {
     },
     /// A link of the image stands where a package has something else.
     #[error(
-        "the image's link `{path}` -> `{target}` is in the way of package `{package}`; drop the link from the image"
+        "the image's link `{}` -> `{}` is in the way of package `{}`; drop the link from the image",
+        printable(path),
+        printable(target),
+        printable(package)
     )]
     Link {
         /// The path.

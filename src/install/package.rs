@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 
 use build_graph::node::{Package, Target};
-use build_graph::untrusted::printable;
+use build_graph::untrusted::{is_printable, printable};
 use build_graph::{Entry, RelPath, SOURCE_DATE_EPOCH, Tree, key};
 use serde::{Deserialize, Serialize};
 use tar::{EntryType, Header};
@@ -205,6 +205,12 @@ fn read_manifest(member: &mut Member<'_, impl Read>) -> Result<Manifest, Package
         return Err(invalid(format!("its format is {}, this program reads {FORMAT}", manifest.format)));
     }
     check_name(&manifest.name)?;
+    // They are printed when something is in the way, and stay in receipts.
+    let paths = manifest.content.iter().map(|(path, _)| path.as_str());
+    let words = [&manifest.version, &manifest.target.0].into_iter().chain(&manifest.requires).map(String::as_str);
+    if let Some(text) = words.chain(paths).find(|text| !is_printable(text)) {
+        return Err(invalid(format!("`{}` holds characters that can't be printed", printable(text))));
+    }
     Ok(manifest)
 }
 

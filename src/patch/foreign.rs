@@ -1,4 +1,5 @@
-//! What diff programs write about changes that a unified diff does not hold, and other formats of changes.
+//! What diff programs write about changes that a unified diff does not hold, and other formats of
+//! changes.
 
 use super::parse::shown;
 

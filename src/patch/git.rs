@@ -15,7 +15,8 @@ pub(super) enum Mode {
     Link,
 }
 
-/// Whether a line begins a commit: the first one of a mail of `git format-patch`, or of an entry of `git log`.
+/// Whether a line begins a commit: the first one of a mail of `git format-patch`, or of an entry of
+/// `git log`.
 pub(super) fn begins_commit(line: &[u8]) -> bool {
     let rest = line.strip_prefix(b"From ").or_else(|| line.strip_prefix(b"commit "));
     rest.and_then(|rest| rest.split_at_checked(40))

@@ -85,10 +85,11 @@ pub enum PatchError {
 
 /// The tree with these patches applied, in this order; a patch sees what those before it did.
 ///
-/// A patch is one or several unified diffs or git's diffs, and between them prose. A file's names are `a/PATH` and `b/PATH`, or have
-/// other prefixes that differ, or are `/dev/null` for a file that is new or goes away; in git's diffs files are also renamed, copied,
-/// made executable, and symbolic links. Commits that `git format-patch` wrote into one file are applied one after the other. Bytes
-/// need not be UTF-8, line ends may be CRLF.
+/// A patch is one or several unified diffs or git's diffs, and between them prose. A file's names
+/// are `a/PATH` and `b/PATH`, or have other prefixes that differ, or are `/dev/null` for a file
+/// that is new or goes away; in git's diffs files are also renamed, copied, made executable, and
+/// symbolic links. Commits that `git format-patch` wrote into one file are applied one after the
+/// other. Bytes need not be UTF-8, line ends may be CRLF.
 ///
 /// # Errors
 /// [`PatchError`]; the first thing that does not fit, or that is not understood, ends it.
@@ -148,8 +149,8 @@ impl At<'_> {
 }
 
 impl<B: BlobSource + BlobSink + ?Sized> Patched<'_, B> {
-    /// Applies the changes of one commit. Renames and copies take files as they were before it: so two can change places, and the
-    /// order of the changes does not matter.
+    /// Applies the changes of one commit. Renames and copies take files as they were before it: so
+    /// two can change places, and the order of the changes does not matter.
     fn commit(&mut self, patch: &RelPath, diffs: &[FileDiff<'_>]) -> Result<(), PatchError> {
         let moves = |diff: &FileDiff<'_>| matches!(diff.change, Change::Rename { .. } | Change::Copy { .. });
         let before = if diffs.iter().any(moves) { self.changed.clone() } else { BTreeMap::new() };

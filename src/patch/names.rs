@@ -10,7 +10,8 @@ use super::parse::shown;
 pub(super) struct Side {
     /// The name; `None` for `/dev/null`.
     pub(super) name: Option<String>,
-    /// Whether the time behind it is 1970-01-01 00:00 UTC, which `diff -N` gives to files that are not there.
+    /// Whether the time behind it is 1970-01-01 00:00 UTC, which `diff -N` gives to files that are
+    /// not there.
     pub(super) is_epoch: bool,
 }
 
@@ -75,7 +76,8 @@ pub(super) fn quoted(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     }
 }
 
-/// The path of a name that stands alone, without its prefix: `a/` for an old file, `b/` for a new one.
+/// The path of a name that stands alone, without its prefix: `a/` for an old file, `b/` for a new
+/// one.
 pub(super) fn with_prefix(name: &str, prefix: &str) -> Result<RelPath, String> {
     let path = name.strip_prefix(prefix).and_then(|name| name.strip_prefix('/'));
     let path =
@@ -83,8 +85,9 @@ pub(super) fn with_prefix(name: &str, prefix: &str) -> Result<RelPath, String> {
     RelPath::new(path).map_err(|error| error.to_string())
 }
 
-/// The path that two names share behind a first component, in which they differ: `a/PATH` and `b/PATH`, `x.orig/PATH` and
-/// `x/PATH`. If they don't differ, nobody can tell whether it is a prefix or a folder.
+/// The path that two names share behind a first component, in which they differ: `a/PATH` and
+/// `b/PATH`, `x.orig/PATH` and `x/PATH`. If they don't differ, nobody can tell whether it is a
+/// prefix or a folder.
 pub(super) fn shared(old: &str, new: &str) -> Result<RelPath, String> {
     let refuse = |why: &str| {
         Err(format!("expected `a/PATH` and `b/PATH`, found `{}` and `{}`: {why}", printable(old), printable(new)))
@@ -107,8 +110,8 @@ pub(super) fn shared(old: &str, new: &str) -> Result<RelPath, String> {
     RelPath::new(new_path).map_err(|error| error.to_string())
 }
 
-/// Whether a time, as diff programs write it, is the one with which Unix's time begins. Without a zone it is local, so it counts in
-/// every zone.
+/// Whether a time, as diff programs write it, is the one with which Unix's time begins. Without a
+/// zone it is local, so it counts in every zone.
 fn is_epoch(time: &str) -> bool {
     let words: Vec<&str> = time.split_whitespace().collect();
     let (day, clock, zone) = match words[..] {

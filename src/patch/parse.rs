@@ -118,15 +118,16 @@ enum After {
     Prose,
     /// A hunk, and perhaps empty lines: what looks like a line of a hunk is one that was lost.
     Hunk,
-    /// The line `-- ` before a mail's signature. It may itself be a lost line, and then more follow at once.
+    /// The line `-- ` before a mail's signature. It may itself be a lost line, and then more follow
+    /// at once.
     Signature,
 }
 
 /// The files that a patch changes, in its order.
 ///
-/// Between files there may be anything that nobody could take for a change: why the patch is needed, for example, or the header of a
-/// mail. What other programs write about changes that a unified diff can't hold is refused, and so is what may be a lost line of a
-/// hunk.
+/// Between files there may be anything that nobody could take for a change: why the patch is
+/// needed, for example, or the header of a mail. What other programs write about changes that a
+/// unified diff can't hold is refused, and so is what may be a lost line of a hunk.
 pub(super) fn parse(patch: &[u8]) -> Result<Vec<FileDiff<'_>>, Malformed> {
     let mut parser =
         Parser { lines: patch.split_inclusive(|byte| *byte == b'\n').collect(), at: 0, commit: 0, files: Vec::new() };

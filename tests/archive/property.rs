@@ -1,4 +1,5 @@
-//! Archives that GNU tar wrote of trees that are made up, whole and changed, against what it makes of them itself.
+//! Archives that GNU tar wrote of trees that are made up, whole and changed, against what it makes
+//! of them itself.
 //!
 //! `PYNBOX_TEST_CASES=10000 cargo test --release --test archive property` tries more.
 
@@ -16,7 +17,8 @@ fn unpack(bytes: &[u8]) -> Result<Tree, ArchiveError> {
     archive::unpack(Cursor::new(bytes), &Options::default(), &MemoryBlobs::new())
 }
 
-/// An archive of these files below `top`, with hard links between those that are the same, if so wished.
+/// An archive of these files below `top`, with hard links between those that are the same, if so
+/// wished.
 fn packed(nodes: &Nodes, format: &str, compress: &str, links: bool) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let top = folder.path().join("top");

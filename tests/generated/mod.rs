@@ -10,7 +10,8 @@ use build_graph::{BlobDigest, Entry, RelPath, Tree};
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 
-/// How many cases are tried: a few in every run, and as many as `PYNBOX_TEST_CASES` says in a long one.
+/// How many cases are tried: a few in every run, and as many as `PYNBOX_TEST_CASES` says in a long
+/// one.
 pub(crate) fn cases(few: u32) -> Config {
     let cases = std::env::var("PYNBOX_TEST_CASES").ok().map_or(few, |cases| cases.parse().unwrap());
     Config { cases, failure_persistence: None, max_shrink_iters: 400, ..Config::default() }
@@ -125,7 +126,8 @@ pub(crate) fn write(nodes: &Nodes, folder: &Path) {
     }
 }
 
-/// What a folder holds, but for `.git`; `None` if that has no place in a tree (a device, a name that is not UTF-8).
+/// What a folder holds, but for `.git`; `None` if that has no place in a tree (a device, a name
+/// that is not UTF-8).
 pub(crate) fn read(folder: &Path) -> Option<Nodes> {
     let mut nodes = Nodes::new();
     read_below(folder, "", &mut nodes)?;

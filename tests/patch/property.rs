@@ -1,5 +1,5 @@
-//! Patches that git and GNU diff make of edits that are made up, whole and changed, against what `git am`, `git apply` and GNU patch
-//! make of them.
+//! Patches that git and GNU diff make of edits that are made up, whole and changed, against what
+//! `git am`, `git apply` and GNU patch make of them.
 //!
 //! `PYNBOX_TEST_CASES=10000 cargo test --release --test patch property` tries more.
 
@@ -330,7 +330,8 @@ proptest! {
         prop_assert_eq!(without_folders(&ours), without_folders(&tree(last)), "{}", shown);
     }
 
-    /// `diff -Nru` gives what GNU patch makes of it: it does not know of modes, links and empty files.
+    /// `diff -Nru` gives what GNU patch makes of it: it does not know of modes, links and empty
+    /// files.
     #[test]
     fn gnu_diff_gives_what_gnu_patch_makes_of_it(trees in history(), context in 0_usize..4, zone in "UTC|CET-1|EST5|NST3:30") {
         let space = tempfile::tempdir().unwrap();

@@ -61,8 +61,8 @@ pub struct Materials {
     pub locks: Locks,
     /// Files of the project.
     pub files: ProjectFiles,
-    /// Those below `patches` that whoever works on the project put there: every one must be some recipe's. Patches that were
-    /// compiled in belong to recipes that a program may leave out.
+    /// Those below `patches` that whoever works on the project put there: every one must be some
+    /// recipe's. Patches that were compiled in belong to recipes that a program may leave out.
     pub patches: Vec<RelPath>,
     /// Sources that a user replaced: the name, and the tree to take in the source's place.
     pub overrides: BTreeMap<String, Override>,
