@@ -70,9 +70,10 @@ fn best(times: usize, mut run: impl FnMut() -> Duration) -> Duration {
 fn main() {
     let settings = NinjaSettings {
         run: "pynbox-build run-action".into(),
+        run_options: String::new(),
         generate: "pynbox-build gen".into(),
         build_file: "build.ninja".into(),
-        generate_inputs: vec!["pynbox.toml".into()],
+        never_made: "out/never".into(),
         stamps: "out/stamps".into(),
         descriptions: "out/nodes".into(),
         default: None,

@@ -29,6 +29,7 @@ pub mod image;
 pub mod install;
 pub mod lock;
 pub mod patch;
+mod program;
 pub mod project;
 pub mod remote;
 pub mod source;

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use build_graph::dsl::{Bundle, Locks, Materials, Override, ProjectFile, SourcesDigest};
 use build_graph::files::{is_leaving, with_unix_line_ends};
@@ -29,6 +30,8 @@ const FILE_FOLDERS: [&str; 3] = [PATCHES, "recipes/files", "sandbox"];
 const PATCHES: &str = "patches";
 /// What is wanted, from which the lock files are written.
 const WANTED: &str = "wanted.toml";
+/// No kernel's clock for files has longer steps.
+pub const CLOCK_STEP: Duration = Duration::from_millis(20);
 /// The folder of the lock files.
 pub const LOCKS: &str = "recipes/locks";
 
@@ -162,9 +165,15 @@ impl Seen {
         Self::now(self.path.clone()) == *self
     }
 
-    /// Whether there was anything.
-    pub fn was_there(&self) -> bool {
-        self.identity.is_some()
+    /// Whether a later change would show. The kernel stamps files by a clock with coarse steps, so that a second change within
+    /// the step of the first looks like the first; what was stamped while somebody looked, between `start` and `end`, or just
+    /// before, may have been changed again.
+    pub fn is_settled(&self, start: SystemTime, end: SystemTime) -> bool {
+        let nanoseconds =
+            |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos() as i128;
+        let step = CLOCK_STEP.as_nanos() as i128;
+        let looked = nanoseconds(start) - step..=nanoseconds(end) + step;
+        self.identity.is_none_or(|(.., status)| !looked.contains(&status))
     }
 
     /// The path.

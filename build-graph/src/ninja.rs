@@ -1,8 +1,14 @@
 //! The ninja text of what is left to run.
 //!
-//! One edge a node. Its output is the node's stamp, its inputs are the stamps of the nodes it takes and its own description; the
-//! command names the node and nothing else, so it never changes. Nodes whose results are known are left out: their digests stand in
-//! the file of known results that the `run-action` verb reads, not in the build file.
+//! One edge a node. Its output is the node's stamp, its inputs are the stamps of the nodes it takes
+//! and its own description; the command names the node and the plan that the edge is of. Nodes
+//! whose results are known are left out: their digests stand in the plan that the `run-action` verb
+//! reads, not in the build file.
+//!
+//! The build file depends on a phony target that never exists. So each ninja starts the command
+//! that makes the build file, and that command decides whether anything changed: ninja itself
+//! compares times, which `cp -p` and wrong clocks set as they like. A command that leaves the build
+//! file's time as it was lets ninja go on (`restat`).
 
 use std::fmt::Write as _;
 
@@ -13,12 +19,14 @@ use crate::graph::{Graph, NodeIndex};
 pub struct NinjaSettings {
     /// The command that runs one node, as a shell takes it, without the node's name.
     pub run: String,
-    /// The command that makes the build file again, as a shell takes it.
+    /// What follows the node's name in that command, with a space before it, or nothing.
+    pub run_options: String,
+    /// The command that makes the build file again if anything changed, as a shell takes it.
     pub generate: String,
     /// The build file's name.
     pub build_file: String,
-    /// Files that decide what the build file holds.
-    pub generate_inputs: Vec<String>,
+    /// A path at which nothing is ever made: what depends on it is made by each ninja.
+    pub never_made: String,
     /// Directory of the stamps, as ninja sees it.
     pub stamps: String,
     /// Directory of the descriptions, as ninja sees it.
@@ -36,9 +44,11 @@ pub struct Pool {
     pub depth: usize,
 }
 
-/// Writes the build file of the nodes that are `left`, which must hold every node of `left` that another one in it takes.
+/// Writes the build file of the nodes that are `left`, which must hold every node of `left` that
+/// another one in it takes.
 ///
-/// Every alias is a target, also where nothing of it is left; so ninja answers "no work to do" instead of an unknown target.
+/// Every alias is a target, also where nothing of it is left; so ninja answers "no work to do"
+/// instead of an unknown target.
 pub fn ninja_text(graph: &Graph, left: &[NodeIndex], pools: &[Pool], settings: &NinjaSettings) -> String {
     let mut is_left = vec![false; graph.nodes().len()];
     for node in left {
@@ -54,30 +64,21 @@ pub fn ninja_text(graph: &Graph, left: &[NodeIndex], pools: &[Pool], settings: &
     push(
         &mut text,
         format_args!(
-            "rule node\n  command = {} $node\n  description = $what\n  restat = 1\n  generator = 1\n",
-            escape(&settings.run)
+            "rule node\n  command = {} $node{}\n  description = $what\n  restat = 1\n  generator = 1\n",
+            escape(&settings.run),
+            escape(&settings.run_options)
         ),
     );
     push(
         &mut text,
         format_args!(
-            "rule gen\n  command = {}\n  description = gen\n  restat = 1\n  generator = 1\n  pool = console\n",
+            "rule gen\n  command = {}\n  description = look for changes\n  restat = 1\n  generator = 1\n  pool = console\n",
             escape(&settings.generate)
         ),
     );
-    push(&mut text, format_args!("build {}: gen |", escape_path(&settings.build_file)));
-    for input in &settings.generate_inputs {
-        push(&mut text, format_args!(" {}", escape_path(input)));
-    }
-    text.push('\n');
-    if !settings.generate_inputs.is_empty() {
-        // A file that was deleted is a reason to generate again, not an error.
-        text.push_str("build");
-        for input in &settings.generate_inputs {
-            push(&mut text, format_args!(" {}", escape_path(input)));
-        }
-        text.push_str(": phony\n");
-    }
+    let never_made = escape_path(&settings.never_made);
+    push(&mut text, format_args!("build {never_made}: phony\n"));
+    push(&mut text, format_args!("build {}: gen | {never_made}\n", escape_path(&settings.build_file)));
     let stamps = escape_path(&settings.stamps);
     let descriptions = escape_path(&settings.descriptions);
     for at in left {

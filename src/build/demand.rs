@@ -71,14 +71,6 @@ impl<'a> Demand<'a> {
         Ok(obtained)
     }
 
-    /// The digests of a node's selections, in their order; inputs that were never built are built.
-    ///
-    /// # Errors
-    /// As [`Demand::obtain`].
-    pub fn input_digests(&self, node: &Node) -> Result<Vec<TreeDigest>, BuildError> {
-        node.op.selections().iter().map(|selection| Ok(self.select(selection)?.digest)).collect()
-    }
-
     /// The selected trees of a node, in their order, with all their bytes in the store.
     ///
     /// # Errors
@@ -114,7 +106,7 @@ impl<'a> Demand<'a> {
             && !store.missing(tree)?.is_empty()
         {
             return Err(BuildError::Plan {
-                path: self.plan.out().path().join("graph"),
+                path: self.plan.out().plan(),
                 problem: format!("names files of the project in `{}` which the store has lost", node.name),
             });
         }

@@ -1,6 +1,11 @@
 //! Building: nodes become trees in the store.
 //!
 //! - [`plan`]: what `gen` leaves behind for ninja and the other verbs (`out/`)
+//! - [`out_lock`]: who reads and who writes it
+//! - [`record`]: what `gen` saw, by which one tells whether the plan is current
+//! - [`history`]: what earlier plans knew
+//! - [`current`]: what a plan's nodes are now
+//! - [`why`]: what has changed since a node was known last
 //! - [`resolve`]: what is known without running anything
 //! - [`demand`]: one node, with whatever is missing for it
 //! - [`evaluate`](mod@evaluate): one operation on trees that are there
@@ -16,14 +21,19 @@ mod cargo_home;
 pub mod cargo_places;
 mod cargo_start;
 pub mod compilers;
+pub mod current;
 pub mod demand;
 pub mod evaluate;
+pub mod history;
 pub mod host_program;
 pub mod host_toolchain;
+pub mod out_lock;
 pub mod plan;
 pub mod reachable;
+pub mod record;
 pub mod resolve;
 pub mod selections;
+pub mod why;
 
 use std::path::PathBuf;
 
@@ -93,6 +103,33 @@ pub enum BuildError {
         /// What is wrong with it.
         problem: String,
     },
+    /// No `gen` has run.
+    #[error("there is no plan in `{}`; run `pynbox-build gen`", .out.display())]
+    NoPlan {
+        /// The folder.
+        out: PathBuf,
+    },
+    /// No node has that name.
+    #[error("there is no node `{name}`{}", did_you_mean(.similar))]
+    NoNode {
+        /// The name.
+        name: String,
+        /// Names that are like it.
+        similar: Vec<String>,
+    },
+    /// What another user made can't be written to.
+    #[error(
+        "{} belong{} to user {owner}{}, and user {me} can't write there; give it away as that user, or as root: `chown -R {me} {}`",
+        listed(.paths), if .paths.len() == 1 { "s" } else { "" }, if *.owner == 0 { " (root)" } else { "" }, words(.paths)
+    )]
+    Foreign {
+        /// The files and folders.
+        paths: Vec<PathBuf>,
+        /// Whose the first is.
+        owner: u32,
+        /// Who wants to write.
+        me: u32,
+    },
     /// A file of the host can't be read or written.
     #[error("can't {doing} `{}`: {source}", printable_path(.path))]
     Io {
@@ -112,6 +149,24 @@ pub enum BuildError {
         #[source]
         source: Box<BuildError>,
     },
+}
+
+fn listed(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| format!("`{}`", printable_path(path))).collect::<Vec<_>>().join(", ")
+}
+
+fn words(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| printable_path(path).to_string()).collect::<Vec<_>>().join(" ")
+}
+
+fn did_you_mean(similar: &[String]) -> String {
+    match similar {
+        [] => "; ninja and `pynbox-build gen` print the names of nodes".to_owned(),
+        names => {
+            let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+            format!("; like it are {}", names.join(", "))
+        }
+    }
 }
 
 impl BuildError {

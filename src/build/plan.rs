@@ -1,26 +1,50 @@
-//! What `gen` leaves behind: the descriptions of all nodes, the digests of those that are known, and a stamp for each other one.
+//! What `gen` leaves behind: the descriptions of all nodes with the results that are known, and a
+//! stamp for each other node.
 //!
 //! ```text
-//! out/graph              the nodes, a JSON document each, one after another
-//! out/graph.index        a line a node: offset, length, name
-//! out/known              a line a node that needs no edge: digest, name
+//! out/plan               the nodes with what is known of them (below)
+//! out/gen.json           what that `gen` saw (`record`); not there while one runs, and after one that failed
 //! out/nodes/NAME.json    the description of a node that is left: an input of its edge
 //! out/stamps/NAME.digest the digest of its tree: the output of its edge
-//! out/keys/NAME.key      the key under which it was built last, for `why`
+//! out/history/NUMBER     what was known when an earlier plan ended, for `why` (`history`)
+//! out/failed/NODE        the directory and the log of an action that failed
+//! out/lock               held by whoever reads or writes any of this (`out_lock`)
+//! ```
+//!
+//! The plan is one file, so that nobody ever sees half of one and half of another:
+//!
+//! ```text
+//! pynbox-plan 1 ID LENGTH              the BLAKE3 of all that follows; how long the head is
+//! alias NAME NODE…                     the head: a line an alias,
+//! node OFFSET LENGTH TREE KEY NAME     a line a node: where its description is, its tree and its key; `-` where there is none
+//! {…}                                  the descriptions, a JSON document each
 //! ```
 //!
 //! A stamp is a claim: whoever takes it up has to see that the store still has the bytes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
+use build_graph::graph::Graph;
 use build_graph::node::{Node, NodeName};
+use build_graph::untrusted::printable;
 use build_graph::{NodeKey, TreeDigest};
 
 use super::BuildError;
+
+/// What the plan's first line begins with.
+const FORMAT: &str = "pynbox-plan 1";
+/// No first line is longer.
+const MAX_FIRST_LINE: usize = 256;
+/// Stands for a digest that is not known.
+const NONE: &str = "-";
+/// How many names that are like a misspelt one are shown.
+const MAX_SIMILAR: usize = 3;
 
 /// The folder `out/` of a project.
 #[derive(Debug, Clone)]
@@ -37,6 +61,11 @@ impl OutDir {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The file of the plan.
+    pub fn plan(&self) -> PathBuf {
+        self.path.join("plan")
     }
 
     /// The folder of the stamps.
@@ -69,20 +98,8 @@ impl OutDir {
         fs::read_to_string(self.stamp(node)).ok()?.trim_end().parse().ok()
     }
 
-    /// The key under which a node was built last, by ninja.
-    pub fn read_last_key(&self, node: &NodeName) -> Option<NodeKey> {
-        fs::read_to_string(self.path.join("keys").join(format!("{node}.key"))).ok()?.trim_end().parse().ok()
-    }
-
-    /// Notes the key under which a node was built.
-    ///
-    /// # Errors
-    /// [`BuildError::Io`] if it can't be written.
-    pub fn write_last_key(&self, node: &NodeName, key: NodeKey) -> Result<(), BuildError> {
-        write_if_changed(&self.path.join("keys").join(format!("{node}.key")), format!("{key}\n").as_bytes()).map(drop)
-    }
-
-    /// Writes a stamp, unless it says the same already: ninja takes the file's time for the time of the last change.
+    /// Writes a stamp, unless it says the same already: ninja takes the file's time for the time of
+    /// the last change.
     ///
     /// # Errors
     /// [`BuildError::Io`] if it can't be written.
@@ -91,7 +108,8 @@ impl OutDir {
     }
 }
 
-/// Writes a file by way of another and a rename, with its folders, unless it has these bytes already. Gives whether it was written.
+/// Writes a file by way of another and a rename, with its folders, unless it has these bytes
+/// already. Gives whether it was written.
 ///
 /// # Errors
 /// [`BuildError::Io`].
@@ -109,7 +127,7 @@ pub fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<bool, BuildError> {
 /// [`BuildError::Io`].
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(BuildError::io("create", folder))?;
+    fs::create_dir_all(folder).map_err(denied("create", folder))?;
     let write = || -> io::Result<()> {
         let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
         file.write_all(bytes)?;
@@ -118,53 +136,211 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
         file.persist(path).map_err(|error| error.error)?;
         Ok(())
     };
-    write().map_err(BuildError::io("write", path))
+    write().map_err(denied("write", path))
 }
 
-/// What was planned: descriptions by name, and the digests that were known.
+/// A file of `out/` that can't be written: what another user made is called so.
+///
+/// # Errors
+/// [`BuildError::Foreign`] or [`BuildError::Io`].
+pub fn denied(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BuildError {
+    move |error| {
+        let near = path.ancestors().take(2).map(Path::to_path_buf);
+        match refuse_foreign(near) {
+            Err(foreign) if error.kind() == io::ErrorKind::PermissionDenied => foreign,
+            _ => BuildError::io(doing, path)(error),
+        }
+    }
+}
+
+/// Refuses files and folders that another user owns and this one can't write to.
+///
+/// # Errors
+/// [`BuildError::Foreign`], which names them all.
+pub fn refuse_foreign(paths: impl Iterator<Item = PathBuf>) -> Result<(), BuildError> {
+    let me = rustix::process::geteuid().as_raw();
+    let owner = |path: &PathBuf| {
+        let owner = fs::symlink_metadata(path).ok()?.uid();
+        let writable = rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
+        (owner != me && !writable).then_some(owner)
+    };
+    let foreign: Vec<_> = paths.filter_map(|path| owner(&path).map(|owner| (path, owner))).collect();
+    let Some((_, owner)) = foreign.first() else { return Ok(()) };
+    let owner = *owner;
+    Err(BuildError::Foreign { paths: foreign.into_iter().map(|(path, _)| path).collect(), owner, me })
+}
+
+/// Names a plan by what is in it: two of the same name plan the same.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct PlanId(String);
+
+impl PlanId {
+    /// Reads the name of the plan in a folder; `None` if there is none.
+    pub fn read(out: &OutDir) -> Option<Self> {
+        let file = fs::File::open(out.plan()).ok()?;
+        Some(read_first_line(&file).ok()??.0)
+    }
+
+    fn of(content: &[u8]) -> Self {
+        Self(blake3::hash(content).to_string())
+    }
+}
+
+impl std::fmt::Display for PlanId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for PlanId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fine = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if fine { Ok(Self(text.to_owned())) } else { Err(format!("`{}` does not name a plan", printable(text))) }
+    }
+}
+
+/// A result that was known when a plan was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// The tree.
+    pub tree: TreeDigest,
+    /// The key that it stands under; files of the project have none.
+    pub key: Option<NodeKey>,
+}
+
+/// A plan in memory, ready to be written.
+pub struct NewPlan {
+    /// Its name.
+    pub id: PlanId,
+    bytes: Vec<u8>,
+}
+
+impl NewPlan {
+    /// Puts together the nodes of a graph with what is known of each, by index.
+    ///
+    /// # Errors
+    /// [`BuildError::Io`] if a node can't be written as JSON.
+    pub fn new(graph: &Graph, known: impl Fn(usize) -> Option<Known>) -> Result<Self, BuildError> {
+        let mut documents = Vec::new();
+        let mut head = String::new();
+        for (alias, members) in graph.aliases() {
+            let _ = write!(head, "alias {alias}");
+            for member in members {
+                let _ = write!(head, " {}", graph.nodes()[*member].name);
+            }
+            head.push('\n');
+        }
+        for (at, node) in graph.nodes().iter().enumerate() {
+            let offset = documents.len();
+            serde_json::to_writer(&mut documents, node)
+                .map_err(|error| BuildError::io("describe", node.name.as_str())(error.into()))?;
+            let length = documents.len() - offset;
+            documents.push(b'\n');
+            let text = |digest: Option<String>| digest.unwrap_or_else(|| NONE.to_owned());
+            let known = known(at);
+            let tree = text(known.map(|known| known.tree.to_string()));
+            let key = text(known.and_then(|known| known.key).map(|key| key.to_string()));
+            let _ = writeln!(head, "node {offset} {length} {tree} {key} {}", node.name);
+        }
+        let length = head.len();
+        let mut content = head.into_bytes();
+        content.append(&mut documents);
+        let id = PlanId::of(&content);
+        let mut bytes = format!("{FORMAT} {id} {length}\n").into_bytes();
+        bytes.append(&mut content);
+        Ok(Self { id, bytes })
+    }
+
+    /// Writes it in place of the one that is there.
+    ///
+    /// # Errors
+    /// [`BuildError::Io`].
+    pub fn write(&self, out: &OutDir) -> Result<(), BuildError> {
+        write_if_changed(&out.plan(), &self.bytes).map(drop)
+    }
+}
+
+/// What was planned: descriptions by name, and the results that were known.
 #[derive(Debug)]
 pub struct Plan {
+    id: PlanId,
     out: OutDir,
-    graph: fs::File,
-    index: HashMap<String, (u64, usize)>,
-    known: HashMap<String, TreeDigest>,
+    file: fs::File,
+    /// Where the descriptions begin.
+    documents: u64,
+    aliases: BTreeMap<String, Vec<NodeName>>,
+    nodes: HashMap<String, Planned>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Planned {
+    offset: u64,
+    length: usize,
+    known: Option<Known>,
 }
 
 impl Plan {
-    /// Opens what `gen` left in a folder.
+    /// Opens what `gen` left in a folder. What is opened stays as it is, whoever writes another
+    /// one.
     ///
     /// # Errors
-    /// [`BuildError::Plan`] if it is missing or damaged.
+    /// [`BuildError::NoPlan`] if there is none, [`BuildError::Plan`] if it is damaged.
     pub fn open(out: &OutDir) -> Result<Self, BuildError> {
-        let read = |name: &str| {
-            let path = out.path.join(name);
-            fs::read_to_string(&path)
-                .map_err(|error| BuildError::Plan { problem: format!("can't be read ({error})"), path })
+        let path = out.plan();
+        let damaged = |problem: String| BuildError::Plan { path: path.clone(), problem };
+        let file = match fs::File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(BuildError::NoPlan { out: out.path.clone() });
+            }
+            opened => opened.map_err(BuildError::io("read", &path))?,
         };
-        let damaged = |name: &str, line: &str| BuildError::Plan {
-            path: out.path.join(name),
-            problem: format!("has a line that no gen wrote (`{line}`)"),
+        let (id, begin, length) = read_first_line(&file)
+            .map_err(BuildError::io("read", &path))?
+            .ok_or_else(|| damaged("does not begin as a plan of this program does".to_owned()))?;
+        let size = file.metadata().map_err(BuildError::io("read", &path))?.len();
+        if size < begin.saturating_add(length) {
+            return Err(damaged("is cut short".to_owned()));
+        }
+        let mut head = vec![0; usize::try_from(length).unwrap_or_default()];
+        file.read_exact_at(&mut head, begin).map_err(BuildError::io("read", &path))?;
+        let head = String::from_utf8(head).map_err(|_| damaged("is not text".to_owned()))?;
+        let mut plan = Self {
+            id,
+            out: out.clone(),
+            file,
+            documents: begin + length,
+            aliases: BTreeMap::new(),
+            nodes: HashMap::new(),
         };
-        let mut index = HashMap::new();
-        for line in read("graph.index")?.lines() {
-            let mut fields = line.splitn(3, ' ');
-            let parsed = (|| {
-                let offset = fields.next()?.parse().ok()?;
-                let length = fields.next()?.parse().ok()?;
-                Some((fields.next()?.to_owned(), (offset, length)))
-            })();
-            let (name, place) = parsed.ok_or_else(|| damaged("graph.index", line))?;
-            index.insert(name, place);
+        for line in head.lines() {
+            plan.take(line).ok_or_else(|| damaged(format!("has a line that no gen wrote (`{}`)", printable(line))))?;
         }
-        let mut known = HashMap::new();
-        for line in read("known")?.lines() {
-            let (name, digest) = parse_known(line).ok_or_else(|| damaged("known", line))?;
-            known.insert(name, digest);
+        Ok(plan)
+    }
+
+    /// Takes a line of the head.
+    fn take(&mut self, line: &str) -> Option<()> {
+        let (kind, rest) = line.split_once(' ')?;
+        if kind == "alias" {
+            let mut words = rest.split(' ');
+            let name = words.next()?.to_owned();
+            let members = words.map(|word| word.parse().ok()).collect::<Option<_>>()?;
+            self.aliases.insert(name, members);
+            return Some(());
         }
-        let path = out.path.join("graph");
-        let graph = fs::File::open(&path)
-            .map_err(|error| BuildError::Plan { problem: format!("can't be read ({error})"), path })?;
-        Ok(Self { out: out.clone(), graph, index, known })
+        let mut fields = rest.splitn(5, ' ');
+        let (offset, length) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        let known = parse_known(fields.next()?, fields.next()?)?;
+        let name = fields.next()?.to_owned();
+        self.nodes.insert(name, Planned { offset, length, known });
+        (kind == "node").then_some(())
+    }
+
+    /// Its name.
+    pub fn id(&self) -> &PlanId {
+        &self.id
     }
 
     /// The folder.
@@ -172,35 +348,68 @@ impl Plan {
         &self.out
     }
 
+    /// Whether the file holds what its first line says. Costs reading all of it.
+    pub fn is_whole(&self) -> bool {
+        let whole = fs::read(self.out.plan()).unwrap_or_default();
+        let begin = whole.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        PlanId::of(&whole[begin..]) == self.id
+    }
+
     /// The names of all nodes, in no order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.index.keys().map(String::as_str)
+        self.nodes.keys().map(String::as_str)
+    }
+
+    /// The nodes of an alias: a target, a recipe of the default target, or `TARGET/RECIPE`.
+    pub fn alias(&self, name: &str) -> Option<&[NodeName]> {
+        self.aliases.get(name).map(Vec::as_slice)
+    }
+
+    /// Whether there is a node of that name.
+    pub fn has(&self, name: &NodeName) -> bool {
+        self.nodes.contains_key(name.as_str())
+    }
+
+    /// The error for a name that is no node's, which names those that are most like it.
+    pub fn no_node(&self, name: &str) -> BuildError {
+        let similar = match self.alias(name) {
+            Some(members) => members.iter().map(ToString::to_string).collect(),
+            None => similar(name, self.names().chain(self.aliases.keys().map(String::as_str))),
+        };
+        BuildError::NoNode { name: printable(name).to_string(), similar }
     }
 
     /// The description of a node.
     ///
     /// # Errors
-    /// [`BuildError::Plan`] if there is none of that name, or if it is damaged.
+    /// [`BuildError::NoNode`] if there is none of that name, [`BuildError::Plan`] if it is damaged.
     pub fn node(&self, name: &NodeName) -> Result<Node, BuildError> {
-        let path = self.out.path.join("graph");
-        let Some((offset, length)) = self.index.get(name.as_str()) else {
-            return Err(BuildError::Plan { path, problem: format!("has no node `{name}`") });
+        let Some(planned) = self.nodes.get(name.as_str()) else {
+            return Err(self.no_node(name.as_str()));
         };
-        let mut bytes = vec![0; *length];
-        self.graph.read_exact_at(&mut bytes, *offset).map_err(BuildError::io("read", &path))?;
-        let damaged =
-            |problem: String| BuildError::Plan { path, problem: format!("is damaged at node `{name}` ({problem})") };
+        let mut bytes = vec![0; planned.length];
+        let path = self.out.plan();
+        let damaged = |problem: String| BuildError::Plan {
+            path: path.clone(),
+            problem: format!("is damaged at node `{name}` ({problem})"),
+        };
+        let at = self.documents.saturating_add(planned.offset);
+        self.file.read_exact_at(&mut bytes, at).map_err(|error| damaged(error.to_string()))?;
         match serde_json::from_slice::<Node>(&bytes) {
             Ok(node) if node.name == *name => Ok(node),
-            // A `gen` that runs now has written one of the two files anew.
             Ok(node) => Err(damaged(format!("`{}` is there", node.name))),
             Err(error) => Err(damaged(error.to_string())),
         }
     }
 
+    /// The result of a node as `gen` knew it.
+    pub fn known_result(&self, name: &str) -> Option<Known> {
+        self.nodes.get(name)?.known
+    }
+
     /// The digest of a node's tree as `gen` knew it.
     pub fn known(&self, name: &NodeName) -> Option<TreeDigest> {
-        self.known.get(name.as_str()).copied()
+        self.known_result(name.as_str()).map(|known| known.tree)
     }
 
     /// The digest of a node's tree as `gen` knew it, or as its stamp claims.
@@ -210,52 +419,127 @@ impl Plan {
 
     /// Whether `gen` knew the node's tree, so that it has no edge and no stamp.
     pub fn is_known(&self, name: &NodeName) -> bool {
-        self.known.contains_key(name.as_str())
+        self.known_result(name.as_str()).is_some()
     }
 }
 
-/// The files that [`write_plan`] writes.
-pub fn files(out: &OutDir) -> [PathBuf; 3] {
-    ["graph", "graph.index", "known"].map(|name| out.path.join(name))
+/// Those of the names that are most like one that is none of them; the likest first.
+pub fn similar<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    // What somebody types is mostly the end of a node's name, or all of it with a mistake.
+    let likeness = |other: &str| {
+        let tail = other.match_indices('/').map(|(at, _)| &other[at + 1..]);
+        let best = tail.map(|tail| strsim::jaro_winkler(name, tail)).fold(0.0, f64::max);
+        strsim::jaro_winkler(name, other).max(best * 0.99)
+    };
+    let mut names: Vec<_> = names.map(|other| (likeness(other), other)).filter(|(like, _)| *like > 0.85).collect();
+    names.sort_by(|(a, a_name), (b, b_name)| {
+        b.total_cmp(a).then(a_name.len().cmp(&b_name.len())).then(a_name.cmp(b_name))
+    });
+    names.into_iter().take(MAX_SIMILAR).map(|(_, name)| name.to_owned()).collect()
 }
 
 /// The tree that each node had when it was known or built last, as far as one can tell.
 pub fn last_trees(out: &OutDir) -> impl Fn(&NodeName) -> Option<TreeDigest> + use<'_> {
-    let text = fs::read_to_string(out.path.join("known")).unwrap_or_default();
-    let known: HashMap<String, TreeDigest> = text.lines().filter_map(parse_known).collect();
+    let plan = Plan::open(out).ok();
     // A known node has no edge: its stamp is of an earlier time, if it has one.
-    move |name| known.get(name.as_str()).copied().or_else(|| out.read_stamp(name))
+    move |name| plan.as_ref().and_then(|plan| plan.known(name)).or_else(|| out.read_stamp(name))
 }
 
-/// A line of the file `known`.
-fn parse_known(line: &str) -> Option<(String, TreeDigest)> {
-    line.split_once(' ').and_then(|(digest, name)| Some((name.to_owned(), digest.parse().ok()?)))
+/// The plan's name, where its head begins, and how long that is; `None` if the file is no plan.
+fn read_first_line(file: &fs::File) -> io::Result<Option<(PlanId, u64, u64)>> {
+    let mut start = [0; MAX_FIRST_LINE];
+    let read = read_up_to(file, &mut start)?;
+    let line = start[..read].split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let parse = || {
+        let line = std::str::from_utf8(line).ok()?;
+        let (id, length) = line.strip_prefix(FORMAT)?.strip_prefix(' ')?.split_once(' ')?;
+        Some((id.parse().ok()?, line.len() as u64 + 1, length.parse().ok()?))
+    };
+    Ok(parse())
 }
 
-/// Writes the descriptions of all nodes and the digests of the known ones.
-///
-/// # Errors
-/// [`BuildError::Io`].
-pub fn write_plan<'a>(
-    out: &OutDir,
-    nodes: impl IntoIterator<Item = &'a Node>,
-    known: impl IntoIterator<Item = (&'a NodeName, TreeDigest)>,
-) -> Result<(), BuildError> {
-    let mut graph = Vec::new();
-    let mut index = String::new();
-    for node in nodes {
-        let offset = graph.len();
-        serde_json::to_writer(&mut graph, node)
-            .map_err(|error| BuildError::io("write", out.path.join("graph"))(error.into()))?;
-        graph.push(b'\n');
-        index.push_str(&format!("{offset} {} {}\n", graph.len() - offset - 1, node.name));
+/// A result that is known, of its two digests; `Some(None)` if there is none.
+pub(super) fn parse_known(tree: &str, key: &str) -> Option<Option<Known>> {
+    let tree: Option<TreeDigest> = if tree == NONE { None } else { Some(tree.parse().ok()?) };
+    let key: Option<NodeKey> = if key == NONE { None } else { Some(key.parse().ok()?) };
+    Some(tree.map(|tree| Known { tree, key }))
+}
+
+fn read_up_to(file: &fs::File, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut read = 0;
+    while read < buffer.len() {
+        match file.read_at(&mut buffer[read..], read as u64)? {
+            0 => break,
+            some => read += some,
+        }
     }
-    let mut lines = String::new();
-    for (name, digest) in known {
-        lines.push_str(&format!("{digest} {name}\n"));
+    Ok(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use build_graph::graph::Graph;
+    use build_graph::node::Op;
+
+    use super::*;
+
+    fn graph(names: &[&str]) -> Graph {
+        let node = |name: &&str| Node {
+            name: name.parse().unwrap(),
+            recipe: "test".to_owned(),
+            op: Op::Local { tree: build_graph::Tree::new() },
+        };
+        let aliases = BTreeMap::from([("all".to_owned(), names.iter().map(|name| name.parse().unwrap()).collect())]);
+        Graph::new(names.iter().map(node).collect(), aliases).unwrap()
     }
-    write_if_changed(&out.path.join("graph"), &graph)?;
-    write_if_changed(&out.path.join("graph.index"), index.as_bytes())?;
-    write_if_changed(&out.path.join("known"), lines.as_bytes())?;
-    Ok(())
+
+    fn known(at: usize) -> Option<Known> {
+        let digest = TreeDigest::from_bytes([7; 32]);
+        (at != 1).then(|| Known { tree: digest, key: (at == 2).then(|| NodeKey::from_bytes([9; 32])) })
+    }
+
+    #[test]
+    fn what_is_read_is_what_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = OutDir::new(folder.path());
+        assert!(matches!(Plan::open(&out), Err(BuildError::NoPlan { .. })));
+        let graph = graph(&["a/b", "c", "d"]);
+        let new = NewPlan::new(&graph, known).unwrap();
+        new.write(&out).unwrap();
+        let plan = Plan::open(&out).unwrap();
+        assert_eq!(*plan.id(), new.id);
+        assert!(plan.is_whole());
+        for (at, node) in graph.nodes().iter().enumerate() {
+            assert_eq!(plan.node(&node.name).unwrap(), *node);
+            assert_eq!(plan.known_result(node.name.as_str()), known(at));
+        }
+        assert_eq!(plan.alias("all").unwrap().len(), 3);
+        assert_ne!(NewPlan::new(&graph, |_| None).unwrap().id, new.id);
+    }
+
+    /// Every byte of a plan matters, and none of them makes a reader panic.
+    #[test]
+    fn a_damaged_plan_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = OutDir::new(folder.path());
+        NewPlan::new(&graph(&["a/b", "c", "d"]), known).unwrap().write(&out).unwrap();
+        let whole = fs::read(out.plan()).unwrap();
+        for at in 0..whole.len() {
+            for bytes in [&whole[..at], &[&whole[..at], b"~", &whole[at + 1..]].concat()] {
+                fs::write(out.plan(), bytes).unwrap();
+                assert!(Plan::open(&out).map_or(true, |plan| !plan.is_whole()), "at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_that_are_like_a_misspelt_one() {
+        let names = ["wasm32-wasi/zlib/adler32.o", "wasm32-wasi/zlib/tree", "zlib", "wasm32-wasi", "image/host"];
+        let like = |name: &str| similar(name, names.into_iter());
+        assert_eq!(like("zlb")[0], "zlib");
+        assert_eq!(like("adler32.o"), ["wasm32-wasi/zlib/adler32.o"]);
+        assert_eq!(like("wasm32-wasi/zlib/adler23.o")[0], "wasm32-wasi/zlib/adler32.o");
+        assert_eq!(like("wasm32_wasi")[0], "wasm32-wasi");
+        assert_eq!(like("q"), [""; 0]);
+    }
 }

@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use build_graph::key::KeyInputs;
 use build_graph::node::{Node, NodeName, Op};
 use build_graph::{NodeKey, TreeDigest};
 
 use super::BuildError;
+use super::current::{Current, State};
 use super::plan::Plan;
-use super::selections::{SelectionFault, Selections};
 use crate::store::Store;
 
 /// The results and trees of a plan's nodes, as far as they are known.
@@ -25,36 +24,32 @@ pub struct Reachable {
 }
 
 impl Reachable {
-    /// Finds what those nodes of a plan need whose names are `wanted`, themselves included. The trees that nodes have are what `gen` knew and what the stamps
-    /// claim; nothing is built.
+    /// Finds what those nodes of a plan need whose names are `wanted`, themselves included. The
+    /// trees that nodes have are what `gen` knew and what follows from that by results of the
+    /// store; nothing is built.
     ///
     /// # Errors
     /// [`BuildError`] if the plan or the store can't be read.
     pub fn of(plan: &Plan, store: &Store, wanted: impl Fn(&str) -> bool) -> Result<Self, BuildError> {
-        let selections = Selections::default();
+        let current = Current::new(plan, store);
         let mut reachable = Self::default();
         for node in closure(plan, wanted)?.into_values() {
-            let name = node.name.clone();
+            let name = node.name;
             if let Op::Local { tree } = &node.op {
                 reachable.trees.insert(tree.digest());
                 continue;
             }
-            let mut digests = Vec::new();
-            for selection in node.op.selections() {
-                let Some(tree) = plan.claimed(&selection.node) else { break };
-                match selections.select(store, tree, &selection.part) {
-                    Ok(selected) => digests.push(selected.digest),
-                    // What a stamp of an earlier time claims need not fit.
-                    Err(SelectionFault::Lost | SelectionFault::Error(BuildError::Selection(_))) => break,
-                    Err(SelectionFault::Error(error)) => return Err(error.at(&name)),
+            let key = match current.state(&name)? {
+                State::Done(known) => known.key,
+                State::Ready(key, _) => Some(key),
+                State::Waits(_) => None,
+            };
+            match key {
+                Some(key) => {
+                    reachable.keys.insert(key);
+                    reachable.nodes.push((name, key));
                 }
-            }
-            if digests.len() == node.op.selections().len() {
-                let key = KeyInputs::new(&node.op, &digests).key();
-                reachable.keys.insert(key);
-                reachable.nodes.push((name, key));
-            } else {
-                reachable.unknown.push(name);
+                None => reachable.unknown.push(name),
             }
         }
         Ok(reachable)

@@ -53,6 +53,8 @@ impl State {
 pub struct Resolution {
     /// The states.
     pub states: Vec<State>,
+    /// The keys of the known ones; files of the project have none.
+    pub keys: Vec<Option<NodeKey>>,
     /// How many nodes were evaluated in process.
     pub evaluated: usize,
     /// How many known ones a remote has, and the store not whole.
@@ -80,6 +82,7 @@ pub fn resolve(
         selections: Selections::default(),
         found: Found::default(),
         states: vec![None; count],
+        keys: vec![None; count],
         remote: BTreeMap::new(),
         made: Vec::new(),
     };
@@ -104,7 +107,7 @@ pub fn resolve(
     resolver.push()?;
     let (evaluated, remote) = (resolver.made.len(), resolver.remote.len());
     let states = resolver.states.into_iter().map(|state| state.unwrap_or(State::Run(None))).collect();
-    Ok(Resolution { states, evaluated, remote })
+    Ok(Resolution { states, keys: resolver.keys, evaluated, remote })
 }
 
 struct Resolver<'a> {
@@ -115,6 +118,7 @@ struct Resolver<'a> {
     selections: Selections,
     found: Found,
     states: Vec<Option<State>>,
+    keys: Vec<Option<NodeKey>>,
     /// The nodes that are known because a remote has them.
     remote: BTreeMap<NodeIndex, (NodeKey, TreeDigest)>,
     /// What was evaluated now.
@@ -153,29 +157,41 @@ impl Resolver<'_> {
             return Ok(Step::Done(State::Known(digest)));
         }
         let inputs = self.graph.inputs(at);
-        let waits = inputs.iter().any(|input| !matches!(self.states[*input], Some(State::Known(_))));
+        let is_known = |input: NodeIndex| matches!(self.states[input], Some(State::Known(_)));
+        let waits = inputs.iter().any(|input| !is_known(*input));
         let mut digests = Vec::new();
         let mut selected = Vec::new();
+        // What is known is looked at whatever the others are: an input that lacks what is taken of it is an error now.
+        let mut no_last_time = false;
         for selection in node.op.selections() {
             let input = self.graph.index_of(&selection.node);
             let tree = input.and_then(|input| self.states[input]?.last());
-            let Some(tree) = tree else { return Ok(Step::Done(State::Wait(None))) };
+            let Some(tree) = tree else {
+                no_last_time = true;
+                continue;
+            };
             match self.selections.select(store, tree, &selection.part) {
                 Ok(part) => {
                     digests.push(part.digest);
                     selected.push(part);
                 }
-                // What was selected last time may be gone, or be no match: then there is no last time.
-                Err(_) if waits => return Ok(Step::Done(State::Wait(None))),
+                // What was selected last time may be gone, or be no match: then there is no last time. But what matches nothing
+                // of a tree that is known will not match later either.
+                Err(SelectionFault::Error(error)) if input.is_some_and(is_known) => return Err(error),
+                Err(_) if waits => no_last_time = true,
                 Err(SelectionFault::Lost) => return Ok(Step::Done(self.run(node))),
                 Err(SelectionFault::Error(error)) => return Err(error),
             }
+        }
+        if no_last_time {
+            return Ok(Step::Done(State::Wait(None)));
         }
         let key = KeyInputs::new(&node.op, &digests).key();
         let result = store.whole_result_beside(key, &mut self.found)?;
         if waits {
             return Ok(Step::Done(State::Wait(result)));
         }
+        self.keys[at] = Some(key);
         if let Some(digest) = result {
             return Ok(Step::Done(State::Known(digest)));
         }

@@ -8,7 +8,6 @@ use clap::{Args, Subcommand};
 use indicatif::HumanBytes;
 
 use super::{CommandError, Session, cache_remote, pack};
-use crate::build::plan::Plan;
 use crate::build::reachable::Reachable;
 use crate::build::{BuildError, cargo_places};
 use crate::install::code_cache::{self, Code};
@@ -117,9 +116,8 @@ fn gc(session: &Session, store: &Store, options: &GcOptions) -> Result<(), Comma
         ..GcPolicy::default()
     };
     if options.keep_reachable {
-        let project = session.project()?;
-        let plan = Plan::open(&session.out(&project))?;
-        let reachable = Reachable::of(&plan, store, |_| true)?;
+        let workplace = session.workplace()?;
+        let reachable = Reachable::of(&workplace.plan, store, |_| true)?;
         outln!("the current graph needs {} results", reachable.keys.len());
         if let [first, others @ ..] = &reachable.unknown[..] {
             outln!(

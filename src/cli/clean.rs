@@ -3,12 +3,16 @@
 use std::fs;
 use std::io;
 
-use super::{CommandError, Session};
+use super::{CommandError, Session, waiting_for};
 use crate::build::BuildError;
+use crate::build::out_lock::OutLock;
 
 pub(super) fn run(session: &Session) -> Result<(), CommandError> {
     let project = session.project()?;
     let out = session.out(&project);
+    // Nobody writes a plan meanwhile. What is removed last is the lock's own file: whoever waits
+    // for it notices.
+    let _lock = OutLock::for_writing(&out, &waiting_for)?;
     let gone = |result: io::Result<()>| match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,

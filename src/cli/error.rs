@@ -221,7 +221,7 @@ impl From<BuildError> for CommandError {
                 Fault::Environment => Kind::Environment,
                 Fault::Internal => Kind::Bug,
             },
-            BuildError::Io { .. } | BuildError::Fetch(_) => Kind::Environment,
+            BuildError::Io { .. } | BuildError::Foreign { .. } | BuildError::Fetch(_) => Kind::Environment,
             // The store's part in an operation on an archive, a patch, or a package.
             BuildError::Archive(ArchiveError::Store { .. })
             | BuildError::Image(
@@ -230,7 +230,10 @@ impl From<BuildError> for CommandError {
             | BuildError::Patch(PatchError::Store { .. })
             | BuildError::Package(PackageError::Io(_)) => Kind::Environment,
             BuildError::Package(PackageError::Store(error)) => Kind::of_exit_code(error.exit_code()),
-            BuildError::Plan { .. } | BuildError::Settings(_) => Kind::Input,
+            BuildError::Plan { .. }
+            | BuildError::NoPlan { .. }
+            | BuildError::NoNode { .. }
+            | BuildError::Settings(_) => Kind::Input,
             _ => Kind::Build,
         };
         let kept = match inner {

@@ -3,26 +3,36 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use build_graph::dsl::assemble;
+use build_graph::dsl::{Assembled, assemble};
 use build_graph::graph::Graph;
 use build_graph::ninja::{NinjaSettings, Pool, ninja_text};
+use build_graph::node::{NodeName, Target};
 use build_graph::untrusted::{printable, printable_path};
 use clap::Args;
-use serde::{Deserialize, Serialize};
 
-use super::{CommandError, Session, means};
+use super::{CommandError, Session, means, overrides, waiting_for};
 use crate::build::BuildError;
-use crate::build::plan::{self, OutDir};
-use crate::build::resolve::{State, resolve};
+use crate::build::history;
+use crate::build::out_lock::OutLock;
+use crate::build::plan::{self, Known, NewPlan, OutDir, Plan, PlanId};
+use crate::build::record::{Question, Record, Summary};
+use crate::build::resolve::{Resolution, State, resolve};
 use crate::executor::Ahead;
-use crate::project::Seen;
+use crate::program::build_id;
+use crate::project::{self, Loaded, Project, Seen};
+use crate::remote::caches::Caches;
 use crate::store::Store;
 
 /// The file that ninja reads.
 const BUILD_FILE: &str = "build.ninja";
+/// What ninja writes; another user's would keep it from working.
+const NINJA_FILES: [&str; 2] = [".ninja_log", ".ninja_deps"];
+/// So often files are read again that change while they are read.
+const MAX_READINGS: usize = 5;
+/// The option by which ninja asks.
+const IF_CHANGED: &str = "--if-changed";
 
 /// Options of `gen`.
 #[derive(Debug, Clone, Args)]
@@ -33,144 +43,248 @@ pub(super) struct Options {
     /// Take a file or a folder of yours in place of a pinned source
     #[arg(long, value_name = "NAME=PATH")]
     override_source: Vec<String>,
-}
-
-/// What the last `gen` saw. If all of it is still so, there is nothing for another one to do.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Fingerprint {
-    /// This program, the project's files, and what overrides them.
-    seen: Vec<Seen>,
-    /// The options that decide the graph.
-    options: Vec<String>,
-    store: PathBuf,
-    /// Grows whenever the store loses something.
-    generation: u64,
-    /// What it left in `out/` for the other verbs.
-    plan: Vec<Seen>,
-    /// The BLAKE3 of the build file.
-    build_file: String,
-    nodes: usize,
-    /// The BLAKE3 of what says which remotes to ask: there may be a password in it.
-    remotes: String,
-    /// How many results were known because a remote had them.
-    remote: usize,
-    /// How many nodes were left for targets that this `gen` was not for.
-    elsewhere: usize,
+    /// Only if anything has changed since the last time (ninja asks so)
+    #[arg(long, hide = true)]
+    if_changed: bool,
 }
 
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
-    // Whatever changes from now on is newer than the build file, so that ninja notices.
-    let started = SystemTime::now();
-    let project = session.project()?;
-    let store = session.store()?;
-    let out = session.out(&project);
-    let build_file = project.root.join(BUILD_FILE);
-    let fingerprint_file = out.path().join("gen.json");
-    let program = std::env::current_exe().map_err(BuildError::io("find", "this program"))?;
-    let program_text = program.to_str().ok_or_else(|| no_text("this program", &program))?.to_owned();
-    // Paths are the caller's; the same text means another one where ninja starts gen.
-    let overrides = options.override_source.iter().map(|option| absolute(option)).collect::<Result<Vec<_>, _>>()?;
-    let options = &Options { override_source: overrides, ..options.clone() };
-    let option_list = option_list(session, options);
+    let generation = Generation::new(session, options)?;
+    let asked_by_ninja = options.if_changed;
+    let answered = |record: &Record| asked_by_ninja || record.summary.left == 0;
+    {
+        let _lock = OutLock::for_reading(&generation.out, &waiting_for)?;
+        if let Some(record) = generation.unchanged()?.filter(answered) {
+            generation.say_unchanged(&record, asked_by_ninja);
+            return Ok(());
+        }
+    }
+    generation.refuse_what_others_own()?;
+    let _lock = OutLock::for_writing(&generation.out, &waiting_for)?;
+    // Whoever wrote meanwhile may have done what there is to do.
+    if let Some(record) = generation.unchanged()?.filter(answered) {
+        generation.say_unchanged(&record, asked_by_ninja);
+        return Ok(());
+    }
+    generation.generate()
+}
 
-    let remotes = blake3::hash(format!("{:?}", session.remotes(&project)?).as_bytes()).to_string();
-    if let Some(last) = unchanged(&fingerprint_file, &build_file, &option_list, &remotes, &store) {
-        touch(&build_file, started)?;
-        let Fingerprint { nodes, elsewhere, remote, .. } = last;
+/// One run of `gen`: what it is asked, and where its answer goes.
+struct Generation<'a> {
+    session: &'a Session,
+    project: Project,
+    store: Store,
+    out: OutDir,
+    build_file: PathBuf,
+    /// The target that was asked for, if any.
+    target: Option<String>,
+    overrides: Vec<String>,
+    question: Question,
+}
+
+impl<'a> Generation<'a> {
+    fn new(session: &'a Session, options: &Options) -> Result<Self, CommandError> {
+        let project = session.project()?;
+        let store = session.store()?;
+        let out = session.out(&project);
+        let build_file = project.root.join(BUILD_FILE);
+        let program = std::env::current_exe().map_err(BuildError::io("find", "this program"))?;
+        let id = build_id(&program).map_err(BuildError::io("read", &program))?;
+        // Paths are the caller's; the same text means another one where ninja starts gen.
+        let overrides = options.override_source.iter().map(|option| absolute(option)).collect::<Result<Vec<_>, _>>()?;
+        let target = options.target.clone();
+        let list = option_list(session, options.target.as_deref(), &overrides);
+        refuse_names(&project, &store, &program, &list)?;
+        let remotes = blake3::hash(format!("{:?}", session.remotes(&project)?).as_bytes()).to_string();
+        let question = Question {
+            root: project.root.clone(),
+            program: (program, id),
+            options: list,
+            store: store.root().to_path_buf(),
+            remotes,
+        };
+        Ok(Self { session, project, store, out, build_file, target, overrides, question })
+    }
+
+    /// What the last `gen` saw, if all of that is still so.
+    fn unchanged(&self) -> Result<Option<Record>, CommandError> {
+        let generation = self.store.generation()?;
+        let same = |record: &Record| record.answers(&self.question, generation, &self.out, &self.build_file);
+        Ok(Record::read(&self.out).filter(same))
+    }
+
+    fn say_unchanged(&self, record: &Record, asked_by_ninja: bool) {
+        if asked_by_ninja {
+            return;
+        }
+        let Summary { nodes, elsewhere, remote, .. } = record.summary;
         let elsewhere = if elsewhere == 0 { String::new() } else { format!(" but {elsewhere} for other targets") };
         let asked = if remote == 0 { String::new() } else { format!("; {remote} are on remotes, not asked again") };
         outln!(
             "gen: {nodes} nodes, all resolved, none left to run{elsewhere} (program, files, options and store unchanged{asked})"
         );
-        return Ok(());
     }
-    // Read before the store is asked, so that what gets lost meanwhile is noticed next time.
-    let generation = store.generation()?;
-    let target = session.target(&project, options.target.as_deref())?;
-    let mut loaded = project.load(&session.bundle, &options.override_source, &store)?;
-    loaded.seen.push(Seen::now(program.clone()));
-    let assembled = assemble(&session.bundle.set, &Arc::new(loaded.materials), &target)?;
-    let graph = &assembled.graph;
-    let fetch = session.fetcher(&project, &store);
-    let executor = session.find_executor(&project, &store, Ahead::Own)?;
-    let caches = session.caches(&project, &store)?;
-    let means = means(&store, &fetch, &executor, &out, &caches);
-    let resolution = resolve(graph, &assembled.contents, &means, &plan::last_trees(&out))
-        .map_err(|error| blame_override(error, graph, &options.override_source))?;
-    // What hangs on nothing that anybody asks for is not run.
-    let wanted: BTreeSet<_> = graph.closure(graph.aliases().values().flatten().copied()).into_iter().collect();
-    let left: Vec<_> = (0..graph.nodes().len())
-        .filter(|at| wanted.contains(at) && !matches!(resolution.states[*at], State::Known(_)))
-        .collect();
-    // Another target may want what this machine can't get; that keeps nobody from being done with this one.
-    let below = format!("{target}/");
-    let own = graph.aliases().iter().filter(|(name, _)| **name == target.0 || name.starts_with(&below));
-    let own = own.flat_map(|(_, nodes)| nodes.iter().copied());
-    let own = left_for(own, &left.iter().copied().collect(), |at| graph.inputs(at).iter().copied());
-    let elsewhere = left.len() - own.len();
-    let known = graph.nodes().iter().zip(&resolution.states).filter_map(|(node, state)| match state {
-        State::Known(digest) => Some((&node.name, *digest)),
-        _ => None,
-    });
-    plan::write_plan(&out, graph.nodes(), known)?;
-    write_stamps(&out, graph.nodes(), &resolution.states, &left)?;
 
-    let relative = |path: &Path| path.strip_prefix(&project.root).unwrap_or(path).to_string_lossy().into_owned();
-    let quoted = quote(&program_text);
-    let mut global = if session.common.offline { " --offline" } else { "" }.to_owned();
-    if session.common.no_remote {
-        global.push_str(" --no-remote");
+    /// What another user made is said before anything is done, with how to mend it.
+    fn refuse_what_others_own(&self) -> Result<(), BuildError> {
+        let out = &self.out;
+        let folders = [out.path().to_path_buf(), out.path().join("lock"), out.stamps(), out.descriptions()];
+        let files = [BUILD_FILE].iter().chain(&NINJA_FILES).map(|name| self.project.root.join(name));
+        plan::refuse_foreign(folders.into_iter().chain(files))
     }
-    for remote in &session.common.remote {
-        global.push_str(&format!(" --remote {}", quote(remote)));
-    }
-    // Without the option, the settings count as they are when an action runs.
-    if let Some(choice) = session.common.executor {
-        global.push_str(&format!(" --executor {}", choice.name()));
-    }
-    // ninja takes a file that is not there for one that changes all the time. So what appears in a place where nothing was is noticed
-    // by the next `gen`, not by ninja.
-    let there = loaded.seen.iter().filter(|seen| seen.was_there());
-    let inputs: BTreeSet<_> = there.map(|seen| relative(seen.path())).collect();
-    let settings = NinjaSettings {
-        run: format!("{quoted}{global} run-action"),
-        generate: std::iter::once(quoted.clone())
-            .chain(option_list.iter().map(|option| quote(option)))
-            .collect::<Vec<_>>()
-            .join(" "),
-        build_file: BUILD_FILE.to_owned(),
-        generate_inputs: inputs.into_iter().collect(),
-        stamps: relative(&out.stamps()),
-        descriptions: relative(&out.descriptions()),
-        default: Some(target.to_string()),
-    };
-    let pools = [Pool { name: "fetch".to_owned(), depth: 8 }, Pool { name: "heavy".to_owned(), depth: 1 }];
-    let text = ninja_text(graph, &left, &pools, &settings);
-    // ninja believes its log over the stamps; with generator rules it does without one.
-    remove_if_there(&project.root.join(".ninja_log"))?;
-    plan::write_atomically(&build_file, text.as_bytes())?;
-    touch(&build_file, started)?;
-    if left.len() == elsewhere {
-        let nodes = graph.nodes().len();
-        let fingerprint = Fingerprint {
-            seen: loaded.seen,
-            options: option_list,
-            store: store.root().to_path_buf(),
-            generation,
-            plan: plan::files(&out).map(Seen::now).into(),
-            build_file: blake3::hash(text.as_bytes()).to_string(),
-            nodes,
-            remotes,
-            remote: resolution.remote,
-            elsewhere,
+
+    fn generate(&self) -> Result<(), CommandError> {
+        let target = self.session.target(&self.project, self.target.as_deref())?;
+        // From now on the plan is no answer to what was asked, until there is another one.
+        Record::remove(&self.out)?;
+        // Read before the store is asked, so that what gets lost meanwhile is noticed next time.
+        let generation = self.store.generation()?;
+        let loaded = self.load()?;
+        let assembled = assemble(&self.session.bundle.set, &loaded.materials.into(), &target)?;
+        let caches = self.session.caches(&self.project, &self.store)?;
+        let resolution = self.resolve(&assembled, &caches)?;
+        let graph = &assembled.graph;
+        let left = Left::of(graph, &resolution, &target);
+
+        let known = |at: usize| match resolution.states[at] {
+            State::Known(tree) => Some(Known { tree, key: resolution.keys[at] }),
+            _ => None,
         };
-        let json = serde_json::to_vec(&fingerprint)
-            .map_err(|error| BuildError::io("write", &fingerprint_file)(error.into()))?;
-        plan::write_atomically(&fingerprint_file, &json)?;
-    } else {
-        remove_if_there(&fingerprint_file)?;
+        let plan = NewPlan::new(graph, known)?;
+        if let Ok(old) = Plan::open(&self.out)
+            && *old.id() != plan.id
+        {
+            history::keep(&old, &self.store, left.all.iter().map(|at| graph.nodes()[*at].name.clone()))?;
+        }
+        plan.write(&self.out)?;
+        write_stamps(&self.out, graph.nodes(), &resolution.states, &left.all)?;
+        let text = ninja_text(graph, &left.all, &pools(), &self.ninja_settings(&plan.id, &target));
+        // ninja believes its log over the stamps; with generator rules it does without one.
+        remove_if_there(&self.project.root.join(NINJA_FILES[0]))?;
+        self.write_build_file(&text)?;
+        let summary = Summary {
+            nodes: graph.nodes().len(),
+            left: left.all.len() - left.elsewhere,
+            elsewhere: left.elsewhere,
+            remote: resolution.remote,
+        };
+        let record = Record {
+            question: self.question.clone(),
+            generation,
+            seen: loaded.seen,
+            plan: plan.id,
+            plan_file: Seen::now(self.out.plan()),
+            build_file: blake3::hash(text.as_bytes()).to_string(),
+            ended: SystemTime::now(),
+            summary,
+        };
+        record.write(&self.out)?;
+        say_what_was_done(&left, &resolution, &caches);
+        Ok(())
     }
-    let all = wanted.len();
+
+    /// What the recipes need, read when nothing of it changes any more.
+    fn load(&self) -> Result<Loaded, CommandError> {
+        let mut readings = 0;
+        loop {
+            readings += 1;
+            let start = SystemTime::now();
+            let loaded = self.project.load(&self.session.bundle, &self.overrides, &self.store)?;
+            let end = SystemTime::now();
+            // Reading may change files, too: rustup makes its settings when it is asked first.
+            let stays = |seen: &Seen| seen.is_settled(start, end) && seen.is_current();
+            if readings == MAX_READINGS || loaded.seen.iter().all(stays) {
+                return Ok(loaded);
+            }
+            std::thread::sleep(project::CLOCK_STEP);
+        }
+    }
+
+    fn resolve(&self, assembled: &Assembled, caches: &Caches) -> Result<Resolution, CommandError> {
+        let fetch = self.session.fetcher(&self.project, &self.store);
+        let executor = self.session.find_executor(&self.project, &self.store, Ahead::Own)?;
+        let means = means(&self.store, &fetch, &executor, &self.out, caches);
+        resolve(&assembled.graph, &assembled.contents, &means, &plan::last_trees(&self.out))
+            .map_err(|error| overrides::blame(error, &self.overrides, |node| inputs_of(&assembled.graph, node)))
+    }
+
+    fn ninja_settings(&self, plan: &PlanId, target: &Target) -> NinjaSettings {
+        let relative =
+            |path: &Path| path.strip_prefix(&self.project.root).unwrap_or(path).to_string_lossy().into_owned();
+        let common = &self.session.common;
+        let quoted = quote(&self.question.program.0.to_string_lossy());
+        let mut global = if common.offline { " --offline" } else { "" }.to_owned();
+        if common.no_remote {
+            global.push_str(" --no-remote");
+        }
+        for remote in &common.remote {
+            global.push_str(&format!(" --remote {}", quote(remote)));
+        }
+        // Without the option, the settings count as they are when an action runs.
+        if let Some(choice) = common.executor {
+            global.push_str(&format!(" --executor {}", choice.name()));
+        }
+        let generate = std::iter::once(quoted.clone())
+            .chain(self.question.options.iter().map(|option| quote(option)))
+            .chain([IF_CHANGED.to_owned()]);
+        NinjaSettings {
+            run: format!("{quoted}{global} run-action"),
+            run_options: format!(" --plan {plan}"),
+            generate: generate.collect::<Vec<_>>().join(" "),
+            build_file: BUILD_FILE.to_owned(),
+            never_made: relative(&self.out.path().join("never-made")),
+            stamps: relative(&self.out.stamps()),
+            descriptions: relative(&self.out.descriptions()),
+            default: Some(target.to_string()),
+        }
+    }
+
+    /// Writes the build file, so that its time is another one afterwards: by that ninja tells that
+    /// it has to read it again.
+    fn write_build_file(&self, text: &str) -> Result<(), BuildError> {
+        let time = || fs::metadata(&self.build_file).and_then(|metadata| metadata.modified()).ok();
+        let before = time();
+        plan::write_atomically(&self.build_file, text.as_bytes())?;
+        match before {
+            Some(before) if time() == Some(before) => touch(&self.build_file, before + Duration::from_millis(1)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The nodes that are left to run.
+struct Left {
+    /// All that anybody may ask for, by index.
+    all: Vec<usize>,
+    /// How many of these only other targets need.
+    elsewhere: usize,
+    /// How many nodes anybody may ask for.
+    wanted: usize,
+}
+
+impl Left {
+    fn of(graph: &Graph, resolution: &Resolution, target: &Target) -> Self {
+        // What hangs on nothing that anybody asks for is not run.
+        let wanted: BTreeSet<_> = graph.closure(graph.aliases().values().flatten().copied()).into_iter().collect();
+        let all: Vec<_> = (0..graph.nodes().len())
+            .filter(|at| wanted.contains(at) && !matches!(resolution.states[*at], State::Known(_)))
+            .collect();
+        // Another target may want what this machine can't get; that keeps nobody from being done
+        // with this one.
+        let below = format!("{target}/");
+        let own = graph.aliases().iter().filter(|(name, _)| **name == target.0 || name.starts_with(&below));
+        let own = own.flat_map(|(_, nodes)| nodes.iter().copied());
+        let own = left_for(own, &all.iter().copied().collect(), |at| graph.inputs(at).iter().copied());
+        let elsewhere = all.len() - own.len();
+        Self { all, elsewhere, wanted: wanted.len() }
+    }
+}
+
+fn pools() -> [Pool; 2] {
+    [Pool { name: "fetch".to_owned(), depth: 8 }, Pool { name: "heavy".to_owned(), depth: 1 }]
+}
+
+fn say_what_was_done(left: &Left, resolution: &Resolution, caches: &Caches) {
     let mut notes = String::new();
     if resolution.evaluated > 0 {
         notes = format!(" ({} evaluated now)", resolution.evaluated);
@@ -181,47 +295,42 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     if caches.refused() > 0 {
         notes.push_str(&format!(" ({} refused)", caches.refused()));
     }
-    let others = if elsewhere == 0 { String::new() } else { format!(", {elsewhere} of them for other targets") };
-    outln!("gen: {all} nodes, {} resolved{notes}, {} left to run{others}", all - left.len(), left.len());
-    Ok(())
+    let others =
+        if left.elsewhere == 0 { String::new() } else { format!(", {} of them for other targets", left.elsewhere) };
+    let (all, left) = (left.wanted, left.all.len());
+    outln!("gen: {all} nodes, {} resolved{notes}, {left} left to run{others}", all - left);
 }
 
-/// What the last `gen` saw, if it left nothing to run for its own target and all of that is still so.
-fn unchanged(file: &Path, build_file: &Path, options: &[String], remotes: &str, store: &Store) -> Option<Fingerprint> {
-    let last: Fingerprint = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
-    let same = last.options == options
-        && last.remotes == remotes
-        && last.store == store.root()
-        && store.generation().is_ok_and(|generation| generation == last.generation)
-        && last.seen.iter().chain(&last.plan).all(Seen::is_current)
-        && fs::read(build_file).is_ok_and(|text| blake3::hash(&text).to_string() == last.build_file);
-    same.then_some(last)
+fn inputs_of(graph: &Graph, node: &NodeName) -> Vec<NodeName> {
+    let inputs = graph.index_of(node).map_or(&[][..], |at| graph.inputs(at));
+    inputs.iter().map(|input| graph.nodes()[*input].name.clone()).collect()
 }
 
-/// The pinned source can be unpacked, has what a recipe's patterns name, and takes our patches: that it is
-/// otherwise is the fault of what somebody put in its place.
-fn blame_override(error: BuildError, graph: &Graph, overrides: &[String]) -> CommandError {
-    let BuildError::Node { node, source } = &error else { return error.into() };
-    let Some(at) = graph.index_of(node) else { return error.into() };
-    let inputs = graph.inputs(at).iter().map(|input| graph.nodes()[*input].name.as_str());
-    let names: Vec<_> = inputs.chain([node.as_str()]).collect();
-    let Some(option) = overrides.iter().find(|option| {
-        let name = option.split_once('=').map_or(option.as_str(), |(name, _)| name);
-        names.contains(&format!("source/{name}/tree").as_str())
-    }) else {
-        return error.into();
-    };
-    let problem = match source.as_ref() {
-        BuildError::Selection(nothing) => {
-            format!("it has nothing that matches `{}`, which `{node}` takes of it", printable(&nothing.glob))
+/// Names that some part of a build can't take are refused before anything is built.
+fn refuse_names(project: &Project, store: &Store, program: &Path, options: &[String]) -> Result<(), CommandError> {
+    let paths = [("the project's folder", &*project.root), ("the store", store.root()), ("this program", program)];
+    for (what, path) in paths {
+        let shown = printable_path(path);
+        let text = path.to_str().ok_or_else(|| no_text(what, path))?;
+        if text.chars().any(char::is_control) {
+            return Err(CommandError::input(format!(
+                "{what} lies at `{shown}`, and ninja can't take a control character in a path"
+            ))
+            .hint("move it to a path without one"));
         }
-        BuildError::Archive(problem) => problem.to_string(),
-        BuildError::Patch(problem) => format!("`{node}` can't be made of it: {problem}"),
-        _ => return error.into(),
-    };
-    CommandError::input(format!("`--override-source {}`: {problem}", printable(option))).hint(
-        "give a folder or an archive that is laid out as the pinned one is (a folder: without the folder at its top)",
-    )
+    }
+    if store.root().to_string_lossy().contains(':') {
+        let shown = printable_path(store.root());
+        return Err(CommandError::input(format!(
+            "the store lies at `{shown}`, and cargo can't build below a path with `:`, which separates paths"
+        ))
+        .hint("set `PYNBOX_CACHE` to a path without `:`"));
+    }
+    if let Some(option) = options.iter().find(|option| option.chars().any(char::is_control)) {
+        return Err(CommandError::input(format!("the option `{}` has a control character", printable(option)))
+            .hint("ninja can't pass it on; name the file otherwise"));
+    }
+    Ok(())
 }
 
 /// A path that ninja is to be told, whose file is text.
@@ -243,7 +352,7 @@ fn absolute(option: &str) -> Result<String, CommandError> {
     Ok(format!("{name}={text}"))
 }
 
-fn option_list(session: &Session, options: &Options) -> Vec<String> {
+fn option_list(session: &Session, target: Option<&str>, overrides: &[String]) -> Vec<String> {
     let mut list = vec!["gen".to_owned()];
     if session.common.offline {
         list.push("--offline".to_owned());
@@ -257,18 +366,19 @@ fn option_list(session: &Session, options: &Options) -> Vec<String> {
     for remote in &session.common.remote {
         list.extend(["--remote".to_owned(), remote.clone()]);
     }
-    if let Some(target) = &options.target {
-        list.extend(["--target".to_owned(), target.clone()]);
+    if let Some(target) = target {
+        list.extend(["--target".to_owned(), target.to_owned()]);
     }
-    for value in &options.override_source {
+    for value in overrides {
         list.extend(["--override-source".to_owned(), value.clone()]);
     }
     list
 }
 
-/// Lays out the stamps and descriptions of what is left, with times that tell ninja what has to run: a node that has to run has a
-/// description that is newer than its stamp; one that only waits has a stamp that is newer than its description and than the stamps it
-/// waits for, until one of those is written anew.
+/// Lays out the stamps and descriptions of what is left, with times that tell ninja what has to
+/// run: a node that has to run has a description that is newer than its stamp; one that only waits
+/// has a stamp that is newer than its description and than the stamps it waits for, until one of
+/// those is written anew.
 ///
 /// Times are set, not left to the clock, whose steps are coarser than two writes are apart.
 fn write_stamps(
@@ -277,7 +387,8 @@ fn write_stamps(
     states: &[State],
     left: &[usize],
 ) -> Result<(), BuildError> {
-    // A little in the past: a file that is written a moment from now gets the time of the clock's last step.
+    // A little in the past: a file that is written a moment from now gets the time of the clock's
+    // last step.
     let now = SystemTime::now() - Duration::from_secs(1);
     let (before, long_before) = (now - Duration::from_secs(10), now - Duration::from_secs(20));
     for at in left {
@@ -310,7 +421,8 @@ fn write_stamps(
     Ok(())
 }
 
-/// Those of the nodes that are left which these need. What only a known node is made of is needed by others, if it is left.
+/// Those of the nodes that are left which these need. What only a known node is made of is needed
+/// by others, if it is left.
 fn left_for<I: Iterator<Item = usize>>(
     roots: impl Iterator<Item = usize>,
     left: &BTreeSet<usize>,
@@ -328,12 +440,12 @@ fn left_for<I: Iterator<Item = usize>>(
 
 fn touch(path: &Path, time: SystemTime) -> Result<(), BuildError> {
     let touch = || fs::File::options().append(true).open(path)?.set_modified(time);
-    touch().map_err(BuildError::io("touch", path))
+    touch().map_err(plan::denied("touch", path))
 }
 
 fn remove_if_there(path: &Path) -> Result<(), BuildError> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(BuildError::io("remove", path)(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(plan::denied("remove", path)(error)),
         _ => Ok(()),
     }
 }
@@ -351,7 +463,8 @@ mod tests {
 
     #[test]
     fn what_another_target_needs_of_a_known_node_is_left_for_that_one() {
-        // 0 and 1 are sources; 2 is made of 0 and known, 3 is made of 1; 4 is the other target's, made of 0 and 3.
+        // 0 and 1 are sources; 2 is made of 0 and known, 3 is made of 1; 4 is the other target's,
+        // made of 0 and 3.
         let inputs = [vec![], vec![], vec![0], vec![1], vec![0, 3]];
         let left = BTreeSet::from([0, 1, 3, 4]);
         let needed = |root| left_for(std::iter::once(root), &left, |at| inputs[at].iter().copied());

@@ -11,6 +11,7 @@ mod fetch;
 mod gen_verb;
 mod install;
 mod lock;
+mod overrides;
 mod pack;
 mod run_action;
 mod shell;
@@ -33,10 +34,13 @@ pub use error::{CommandError, Kind};
 use crate::build::BuildError;
 use crate::build::demand::{Demand, Stamps};
 use crate::build::evaluate::Means;
-use crate::build::plan::{OutDir, Plan};
+use crate::build::out_lock::OutLock;
+use crate::build::plan::{OutDir, Plan, PlanId};
+use crate::build::record::{Record, Stale};
 use crate::environment;
 use crate::executor::{Ahead, Choice, Executor};
 use crate::print;
+use crate::program::build_id;
 use crate::project::Project;
 use crate::remote::caches::Caches;
 use crate::remote::reapi::ReapiError;
@@ -174,6 +178,20 @@ struct Workplace {
     fetcher: Fetcher,
     executor: FindExecutor,
     caches: Caches,
+    /// The sources that the `gen` overrode which made the plan: `NAME=PATH`.
+    overrides: Vec<String>,
+    /// Keeps others from writing a plan, where stamps are read or written.
+    _lock: Option<OutLock>,
+}
+
+/// Who takes up a plan.
+enum Reader {
+    /// One who answers for what it gives out: the plan has to be current.
+    Giver,
+    /// One who explains or looks at what there is; it says what is not current.
+    Looker,
+    /// ninja, which has asked whether the plan is current, and runs edges of this one.
+    Ninja(Option<PlanId>),
 }
 
 impl Workplace {
@@ -225,20 +243,42 @@ impl Session {
         OutDir::new(project.root.join("out"))
     }
 
-    /// The project with what `gen` left in it.
+    /// The project with what `gen` left in it, which has to be what it would leave now.
     fn workplace(&self) -> Result<Workplace, CommandError> {
-        self.workplace_with(Ahead::Own)
+        self.workplace_for(Reader::Giver)
     }
 
-    /// The same, for who says what becomes of containers that were started ahead.
-    fn workplace_with(&self, ahead: Ahead) -> Result<Workplace, CommandError> {
+    fn workplace_for(&self, reader: Reader) -> Result<Workplace, CommandError> {
         let project = self.project()?;
         let store = self.store()?;
-        let plan = Plan::open(&self.out(&project))?;
+        let out = self.out(&project);
+        let lock = OutLock::for_reading(&out, &waiting_for)?;
+        let plan = Plan::open(&out)?;
+        let overrides = match &reader {
+            Reader::Ninja(Some(id)) if id != plan.id() => {
+                return Err(CommandError::input("another `gen` has made a new plan since this ninja started")
+                    .hint("run ninja again"));
+            }
+            Reader::Ninja(_) => Record::read(&out).map(|record| overrides::among(&record.question.options)),
+            Reader::Giver => Some(overrides::among(&check(&out, &plan, &project)?.map_err(refuse)?.question.options)),
+            Reader::Looker => match check(&out, &plan, &project)? {
+                Ok(record) => Some(overrides::among(&record.question.options)),
+                Err(stale) => {
+                    errln!("note: {stale}; run `pynbox-build gen` to take it up");
+                    Record::read(&out).map(|record| overrides::among(&record.question.options))
+                }
+            },
+        };
+        // What is open stays as it is. Only stamps would be another plan's.
+        let (lock, ahead) = match reader {
+            Reader::Ninja(_) => (Some(lock), Ahead::HandOver),
+            Reader::Giver | Reader::Looker => (None, Ahead::Own),
+        };
         let fetcher = self.fetcher(&project, &store);
         let executor = self.find_executor(&project, &store, ahead)?;
         let caches = self.caches(&project, &store)?;
-        Ok(Workplace { project, store, plan, fetcher, executor, caches })
+        let overrides = overrides.unwrap_or_default();
+        Ok(Workplace { project, store, plan, fetcher, executor, caches, overrides, _lock: lock })
     }
 
     /// How the executor is had that the options or else the project's settings name.
@@ -327,6 +367,22 @@ impl Session {
             ..FetchSettings::new(store.root().join("partial"))
         })
     }
+}
+
+/// Says whom this waits for.
+fn waiting_for(whom: &str) {
+    errln!("waiting for {whom}, which uses the plan in `out/`");
+}
+
+/// Whether a plan is the one that `gen` would make now.
+fn check(out: &OutDir, plan: &Plan, project: &Project) -> Result<Result<Record, Stale>, CommandError> {
+    let program = std::env::current_exe().map_err(BuildError::io("find", "this program"))?;
+    let id = build_id(&program).map_err(BuildError::io("read", &program))?;
+    Ok(Record::check(out, plan, &project.root, &id))
+}
+
+fn refuse(stale: Stale) -> CommandError {
+    CommandError::input(stale.to_string()).hint("run `pynbox-build gen && ninja`, then this again")
 }
 
 /// The engine; `None`, said plainly, if it can't be reached.

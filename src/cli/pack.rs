@@ -56,7 +56,7 @@ pub(super) fn export(session: &Session, options: &Export) -> Result<(), CommandE
             .hint("build first: `pynbox-build gen && ninja`"));
     }
     // Of what a remote had when `gen` asked, the store has the trees alone; of what was lost, not even all of these.
-    let demand = workplace.demand(Stamps::Current);
+    let demand = workplace.demand(Stamps::Old);
     for (name, key) in &reachable.nodes {
         if store.whole_result(*key)?.is_none() {
             demand.obtain(name)?;

@@ -3,21 +3,28 @@
 use build_graph::node::NodeName;
 use clap::Args;
 
-use super::{CommandError, Session};
+use super::{CommandError, Reader, Session, overrides};
 use crate::build::demand::Stamps;
-use crate::executor::Ahead;
+use crate::build::plan::PlanId;
 
 /// Options of `run-action`.
 #[derive(Debug, Args)]
 pub(super) struct Options {
     /// The node
     node: NodeName,
+    /// The plan that the edge is of
+    #[arg(long)]
+    plan: Option<PlanId>,
 }
 
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
-    let workplace = session.workplace_with(Ahead::HandOver)?;
-    let obtained = workplace.demand(Stamps::Current).obtain(&options.node)?;
-    workplace.plan.out().write_last_key(&options.node, obtained.key)?;
+    let workplace = session.workplace_for(Reader::Ninja(options.plan.clone()))?;
+    let inputs = |node: &NodeName| {
+        let node = workplace.plan.node(node).map(|node| node.op.selections().iter().map(|s| s.node.clone()).collect());
+        node.unwrap_or_default()
+    };
+    let obtained = workplace.demand(Stamps::Current).obtain(&options.node);
+    let obtained = obtained.map_err(|error| overrides::blame(error, &workplace.overrides, inputs))?;
     workplace.plan.out().write_stamp(&options.node, obtained.tree)?;
     if !obtained.built {
         outln!("{}: another build had made it already, so it was taken from the store", options.node);

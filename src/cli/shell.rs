@@ -4,7 +4,7 @@ use build_graph::node::{NodeName, Op};
 use build_graph::untrusted::printable_path;
 use clap::Args;
 
-use super::{CommandError, Session};
+use super::{CommandError, Reader, Session};
 use crate::build::action::{ActionRun, View};
 use crate::build::demand::Stamps;
 
@@ -16,7 +16,7 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
-    let workplace = session.workplace()?;
+    let workplace = session.workplace_for(Reader::Looker)?;
     let (store, plan) = (&workplace.store, &workplace.plan);
     let node = plan.node(&options.node)?;
     let Op::Action(action) = &node.op else {

@@ -30,8 +30,7 @@ fn paths_that_a_verb_is_given() {
         at
     };
     assert!(space.tool(["--offline", "gen"]).status().unwrap().success());
-    let known = fs::read_to_string(space.path("project/out/known")).unwrap();
-    let node = known.split_whitespace().find(|word| word.contains('/')).unwrap();
+    let node = &space.known_node();
     let mut checkout = space.tool(["--offline", "checkout", node]);
     let (status, _, err) = ended(&checkout.arg(at("checkout-")).output().unwrap());
     assert_eq!(status, Some(0), "{err}");

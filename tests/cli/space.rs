@@ -18,6 +18,15 @@ impl Space {
         space
     }
 
+    /// The name of a node whose tree the project's plan knows.
+    pub(crate) fn known_node(&self) -> String {
+        let plan = fs::read(self.path("project/out/plan")).unwrap();
+        let text = String::from_utf8_lossy(&plan);
+        let mut words = text.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        let node = words.find(|words| words.len() == 6 && words[0] == "node" && words[3] != "-");
+        node.unwrap()[5].to_owned()
+    }
+
     /// A path beside the project.
     pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.0.path().join(name)

@@ -23,9 +23,10 @@ fn known_nodes_are_left_out_and_odd_paths_escaped() {
     let graph = Graph::new(nodes, aliases).unwrap();
     let settings = NinjaSettings {
         run: "'/a b/pynbox-build' run-action".into(),
+        run_options: " --plan 1".into(),
         generate: "pynbox-build gen --cost $5".into(),
         build_file: "build.ninja".into(),
-        generate_inputs: vec!["patches/a b.patch".into()],
+        never_made: "out of/nothing".into(),
         stamps: "out/stamps".into(),
         descriptions: "out/nodes".into(),
         default: Some("all".into()),

@@ -23,12 +23,9 @@ fn build(space: &mut Space) -> BTreeMap<String, String> {
     space.ninja("wasm32-wasi/greeting");
     space.run(&["gen", "--offline"]);
     let of_interest = ["image/", "wasm32-wasi/zlib/", "wasm32-wasi/greeting/", "x86_64-linux/greeting/"];
-    let known = fs::read_to_string(space.path("out/known")).unwrap();
-    let lines = known.lines().filter_map(|line| line.split_once(' '));
-    lines
-        .filter(|(_, name)| of_interest.iter().any(|prefix| name.starts_with(prefix)))
-        .map(|(digest, name)| (name.to_owned(), digest.to_owned()))
-        .collect()
+    let mut known = space.known();
+    known.retain(|name, _| of_interest.iter().any(|prefix| name.starts_with(prefix)));
+    known
 }
 
 #[test]

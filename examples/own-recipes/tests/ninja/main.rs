@@ -13,12 +13,14 @@ mod fast_path;
 mod jobs;
 mod messages;
 mod pack;
+mod plan;
 mod remotes;
 #[allow(dead_code)]
 #[path = "../../../../tests/remote/servers.rs"]
 mod servers;
 mod space;
 mod trouble;
+mod why;
 
 use space::{Space, ninjas};
 

@@ -1,5 +1,6 @@
 //! A project of its own in a folder of its own, and what one does in it.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -73,6 +74,15 @@ impl Space {
             let file = file.unwrap();
             fs::copy(file.path(), other.sources().join(file.file_name())).unwrap();
         }
+        other
+    }
+
+    /// The whole folder as `cp -a` copies it, with what was built.
+    pub(crate) fn copy_by_cp(&self) -> Self {
+        let mut other = Self::empty(&self.ninja);
+        let done = Command::new("cp").arg("-a").arg(self.path(".")).arg(other.path("")).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        other.environment.clone_from(&self.environment);
         other
     }
 
@@ -197,6 +207,15 @@ impl Space {
     /// The digest of a node's tree.
     pub(crate) fn digest(&self, node: &str) -> String {
         self.run(&["checkout", &format!("x86_64-linux/greeting/{node}"), "--digest"])
+    }
+
+    /// The trees of all nodes that the plan knows, by name.
+    pub(crate) fn known(&self) -> BTreeMap<String, String> {
+        let plan = fs::read(self.path("out/plan")).unwrap();
+        let text = String::from_utf8_lossy(&plan);
+        let words = text.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        let nodes = words.filter(|words| words.len() == 6 && words[0] == "node" && words[3] != "-");
+        nodes.map(|words| (words[5].to_owned(), words[3].to_owned())).collect()
     }
 
     /// Replaces a text in a source; it must be there.
@@ -337,7 +356,8 @@ impl Space {
         self.folder.path().join(name)
     }
 
-    fn sources(&self) -> PathBuf {
+    /// The folder of the sources.
+    pub(crate) fn sources(&self) -> PathBuf {
         self.path("recipes/files/greeting")
     }
 }

@@ -1,0 +1,49 @@
+//! Which program this is: a plan is good for the program that made it, and for no other build of
+//! it.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use object::{Object as _, ReadCache};
+
+/// Names the build of a program: what its linker wrote, or else the digest of its bytes.
+///
+/// # Errors
+/// If the file can't be read.
+pub(crate) fn build_id(program: &Path) -> io::Result<String> {
+    let mut file = File::open(program)?;
+    let cache = ReadCache::new(&mut file);
+    let id = object::File::parse(&cache).ok().and_then(|parsed| parsed.build_id().ok().flatten().map(hex));
+    match id {
+        Some(id) => Ok(format!("build id {id}")),
+        // Linkers may be told to write none.
+        None => {
+            let mut hasher = blake3::Hasher::new();
+            hasher.update_reader(File::open(program)?)?;
+            Ok(format!("blake3 {}", hasher.finalize()))
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_keeps_its_name_wherever_it_lies_and_another_file_has_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = std::env::current_exe().unwrap();
+        let copy = folder.path().join("copy");
+        std::fs::copy(&own, &copy).unwrap();
+        assert_eq!(build_id(&own).unwrap(), build_id(&copy).unwrap());
+        let script = folder.path().join("script");
+        std::fs::write(&script, "#!/bin/sh\n").unwrap();
+        assert!(build_id(&script).unwrap().starts_with("blake3 "));
+        assert_ne!(build_id(&script).unwrap(), build_id(&own).unwrap());
+    }
+}
