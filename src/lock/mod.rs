@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 pub use build_graph::dsl::{ImagesLock, LockedImage, LockedPackage, LockedRelease, LockedSource, SourcesLock};
 use build_graph::node::{Origin, Source};
+use build_graph::untrusted::printable;
 use build_graph::untrusted::printable_path;
 use build_graph::{PathError, RelPath, Sha256};
 use serde::{Deserialize, Serialize};
@@ -155,7 +156,11 @@ pub enum LockError {
         reason: String,
     },
     /// An index is not what it should be.
-    #[error("`{file}` of the Debian mirror: {reason}; try again later, or use another mirror")]
+    #[error(
+        "`{}` of the Debian mirror: {}; try again later, or use another mirror",
+        printable(file),
+        printable(reason)
+    )]
     Index {
         /// The file.
         file: String,
@@ -164,7 +169,9 @@ pub enum LockError {
     },
     /// A package that is needed is not in the release.
     #[error(
-        "image `{image}`: `{needed_by}` needs `{relation}`, which the release does not have; name another, or list it in `without`"
+        "image `{image}`: `{}` needs `{}`, which the release does not have; name another, or list it in `without`",
+        printable(needed_by),
+        printable(relation)
     )]
     Unsatisfiable {
         /// The image.
@@ -175,7 +182,7 @@ pub enum LockError {
         relation: String,
     },
     /// A source is not offered in the version that is wanted.
-    #[error("source `{name}`: {reason}; correct `wanted.toml`")]
+    #[error("source `{name}`: {}; correct `wanted.toml`", printable(reason))]
     Source {
         /// Its name.
         name: String,

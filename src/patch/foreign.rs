@@ -45,6 +45,9 @@ pub(super) fn refusal(line: &[u8], next: Option<&[u8]>) -> Option<String> {
     if mode(b"old mode ") || mode(b"new mode ") || mode(b"new file mode ") || mode(b"deleted file mode ") {
         return told("there is no line `diff --git a/FILE b/FILE` before it", "make it again with `git diff`");
     }
+    if begins(b"Content-Transfer-Encoding:") && !line.ends_with(b"8bit") && !line.ends_with(b"7bit") {
+        return told("the mail is encoded", "save its text, or make the patch again with `git format-patch`");
+    }
     let half = begins(b"--- a/") || begins(b"--- /dev/null") || begins(b"+++ b/") || begins(b"+++ /dev/null");
     if half {
         return told("the lines `--- a/FILE` and `+++ b/FILE` follow each other", UNIFIED);

@@ -19,8 +19,9 @@ pub(super) enum Mode {
 /// `git log`.
 pub(super) fn begins_commit(line: &[u8]) -> bool {
     let rest = line.strip_prefix(b"From ").or_else(|| line.strip_prefix(b"commit "));
-    rest.and_then(|rest| rest.split_at_checked(40))
-        .is_some_and(|(id, rest)| id.iter().all(u8::is_ascii_hexdigit) && rest.first().is_none_or(|byte| *byte == b' '))
+    let id = rest.map(|rest| rest.split(|byte| *byte == b' ').next().unwrap_or_default());
+    // SHA-1 or SHA-256.
+    id.is_some_and(|id| matches!(id.len(), 40 | 64) && id.iter().all(u8::is_ascii_hexdigit))
 }
 
 /// A header, from `diff --git` to the names or to the end.

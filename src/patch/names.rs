@@ -120,7 +120,9 @@ fn is_epoch(time: &str) -> bool {
         ["1970-01-01", clock] => (0, clock, None),
         ["1970-01-01", clock, zone] => (0, clock, Some(zone)),
         ["Wed", "Dec", "31", clock, "1969"] => (-1, clock, None),
-        ["Thu", "Jan", "1", clock, "1970"] => (0, clock, None),
+        ["Wed", "Dec", "31", clock, "1969", zone] => (-1, clock, Some(zone)),
+        ["Thu", "Jan", "1" | "01", clock, "1970"] => (0, clock, None),
+        ["Thu", "Jan", "1" | "01", clock, "1970", zone] => (0, clock, Some(zone)),
         _ => return false,
     };
     let Some(minutes) = clock_minutes(clock) else { return false };
@@ -170,6 +172,7 @@ mod tests {
             "1970-01-01 01:00:00",
             "1969-12-31 16:00:00",
             "Thu Jan  1 01:00:00 1970",
+            "Thu Jan 01 00:00:00 1970 +0000",
             "Wed Dec 31 16:00:00 1969",
             "1970-01-01 00:00:00Z +0000".trim_end_matches("Z +0000"),
         ] {

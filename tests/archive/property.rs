@@ -126,6 +126,34 @@ fn changed(archive: &[u8], place: prop::sample::Index, change: &Change) -> Optio
     Some(bytes)
 }
 
+/// Files with holes, as GNU tar writes them in its old format: with none, some, and more parts than one header holds.
+#[test]
+fn holes_are_zeros() {
+    use std::os::unix::fs::FileExt as _;
+    for parts in [0_u64, 1, 3, 5, 60] {
+        for end in [0_u64, 1, 1 << 20] {
+            let folder = tempfile::tempdir().unwrap();
+            let file = fs::File::create(folder.path().join("holes")).unwrap();
+            for part in 0..parts {
+                file.write_all_at(format!("part {part}").as_bytes(), (2 * part + part % 2) << 16).unwrap();
+            }
+            file.set_len(file.metadata().unwrap().len() + end).unwrap();
+            fs::write(folder.path().join("next"), "next").unwrap();
+            let arguments = ["--sparse", "--format=gnu", "--hole-detection=raw", "-cf", "archive", "holes", "next"];
+            assert!(run(folder.path(), "tar", &arguments).status.success());
+            let archive = fs::read(folder.path().join("archive")).unwrap();
+            let blobs = MemoryBlobs::new();
+            let tree = archive::unpack(Cursor::new(&archive), &Options::default(), &blobs).unwrap();
+            let unpacked = archive::BlobSource::read(&blobs, tree.get("holes").unwrap()).unwrap();
+            assert!(unpacked == fs::read(folder.path().join("holes")).unwrap(), "{parts} parts, {end} at the end");
+            assert!(tree.get("next").is_some());
+            if parts > 4 {
+                assert_eq!(archive[156], b'S');
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(cases(48))]
 

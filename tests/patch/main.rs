@@ -136,6 +136,8 @@ fn what_a_patch_only_speaks_of_is_refused_with_its_line() {
         ("deleted file mode 100644", "no line `diff --git"),
         ("--- a/y\n@@ -1 +1 @@\n-a\n+b", "follow each other"),
         ("+++ b/y", "follow each other"),
+        ("Content-Transfer-Encoding: base64", "the mail is encoded"),
+        ("Content-Transfer-Encoding: quoted-printable", "the mail is encoded"),
     ] {
         for (patch, line) in [(format!("{said}\n{change}"), 1), (format!("{change}diff -Nru a/y b/y\n{said}\n"), 7)] {
             let message = patched(&[("x", b"a\n")], &[patch.as_bytes()]).unwrap_err().to_string();
@@ -165,6 +167,7 @@ fn prose_is_prose() {
         "1a2",
         "    Only in b: y",
         "rename things to others",
+        "Content-Transfer-Encoding: 8bit",
     ] {
         let patch = format!("{prose}\n{change}");
         assert_eq!(patched(&[("x", b"a\n")], &[patch.as_bytes()]).unwrap()[0].1, b"b\n", "{prose}");
