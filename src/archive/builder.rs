@@ -52,12 +52,17 @@ impl<'a> Builder<'a> {
     pub(super) fn begin(&mut self, name: &[u8]) -> Result<(), ArchiveError> {
         self.member = printable(name).to_string();
         self.members += 1;
+        self.count_name(name)?;
+        if self.members > self.options.limits.members {
+            return Err(self.too_large(self.options.limits.members, "members"));
+        }
+        Ok(())
+    }
+
+    fn count_name(&mut self, name: &[u8]) -> Result<(), ArchiveError> {
         self.names += name.len() as u64;
         if self.names > self.options.limits.names {
             return Err(self.too_large(self.options.limits.names, "bytes of paths"));
-        }
-        if self.members > self.options.limits.members {
-            return Err(self.too_large(self.options.limits.members, "members"));
         }
         Ok(())
     }
@@ -93,6 +98,7 @@ impl<'a> Builder<'a> {
         if target.is_empty() || target.len() > self.options.limits.path || target.contains(&0) {
             return Err(self.refuse("the target of the link is empty, too long, or holds a NUL"));
         }
+        self.count_name(target)?;
         let Ok(target) = std::str::from_utf8(target) else {
             return Err(self.refuse(format!("the target of the link, `{}`, is not UTF-8", printable(target))));
         };

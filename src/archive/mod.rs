@@ -35,7 +35,7 @@ pub struct Limits {
     pub members: u64,
     /// Bytes of a member's path or of a link's target.
     pub path: usize,
-    /// Bytes of all paths together: they are held in memory, and compress well.
+    /// Bytes of all paths and targets of links together: they are held in memory, and compress well.
     pub names: u64,
 }
 
@@ -84,7 +84,8 @@ pub enum ArchiveError {
     },
     /// The archive is larger than the limits allow.
     #[error(
-        "the archive holds more than {limit} {of} (reached at member `{member}`); raise the limit if that is right"
+        "the archive holds more than {limit} {of} (reached at member `{member}`), which no source archive or package does; \
+         get it from another origin, or pack it anew with less in it"
     )]
     TooLarge {
         /// The limit.

@@ -21,10 +21,15 @@ pub(super) fn refusal(line: &[u8], next: Option<&[u8]>) -> Option<String> {
     }
     if let Some(rest) = line.strip_prefix(b"Only in ")
         && let Some(colon) = rest.windows(2).position(|two| two == b": ")
-        && !rest[..colon].contains(&b' ')
+        && (!rest[..colon].contains(&b' ') || rest[..colon].contains(&b'/'))
     {
         let advice = "make it again with `diff -Nru a b`, and indent the line if it is prose";
         return told("the patch does not hold that file", advice);
+    }
+    if begins(b"Submodule ")
+        && (contains(line, b"..") || contains(line, b" submodule") || contains(line, b" contains "))
+    {
+        return told("submodules can't be patched", "leave them out (`git diff --ignore-submodules`)");
     }
     if begins(b"Common subdirectories: ") {
         return told("they were not compared", "make it again with `diff -Nru a b`");
@@ -52,6 +57,10 @@ pub(super) fn refusal(line: &[u8], next: Option<&[u8]>) -> Option<String> {
     if half {
         return told("the lines `--- a/FILE` and `+++ b/FILE` follow each other", UNIFIED);
     }
+    if speaks_of_two(line) || speaks_of_one(line) {
+        let advice = "make it again with `LC_ALL=C diff -Nru a b` or `git diff`, and indent the line if it is prose";
+        return told("what it says of a file is not in the patch", advice);
+    }
     None
 }
 
@@ -60,6 +69,27 @@ pub(super) const BINARY: &str = "only text can be patched: leave the file out of
                                  `diff -x FILE`), and let the recipe bring it if it is needed";
 
 const UNIFIED: &str = "make it again with `git diff` or, from the folder above, with `diff -Nru a b`";
+
+/// Whether a line speaks of `a/PATH` and `b/PATH`, as diff does in every language of files that it
+/// can't compare.
+fn speaks_of_two(line: &[u8]) -> bool {
+    let line = String::from_utf8_lossy(line);
+    let names = |prefix: &'static str| {
+        let words = line.split_whitespace().map(|word| word.trim_matches(['.', ',', ':', '\'', '"', '`', '«', '»']));
+        words.filter_map(move |word| word.strip_prefix(prefix).filter(|path| !path.is_empty()))
+    };
+    !line.starts_with("diff ") && names("a/").any(|path| names("b/").any(|other| other == path))
+}
+
+/// Whether a line is `Only in DIRECTORY: FILE` in some language, for the directories `a` and `b`.
+fn speaks_of_one(line: &[u8]) -> bool {
+    let line = String::from_utf8_lossy(line);
+    let words: Vec<&str> = line.split(' ').collect();
+    let Some((_, [directory, _])) = words.split_last_chunk::<2>() else { return false };
+    let directory = directory.strip_suffix(':').unwrap_or_default();
+    let is_side = matches!(directory, "a" | "b") || directory.starts_with("a/") || directory.starts_with("b/");
+    (3..=5).contains(&words.len()) && is_side && line.starts_with(char::is_uppercase)
+}
 
 fn contains(line: &[u8], part: &[u8]) -> bool {
     line.windows(part.len()).any(|window| window == part)

@@ -2,9 +2,10 @@
 
 use std::io::Write;
 
-use pynbox_build::archive::{Limits, Options};
+use pynbox_build::archive::{ArchiveError, Limits, Options};
+use tar::EntryType;
 
-use super::{file, message, paths, sample, tar, unpack, unpack_with};
+use super::{file, message, paths, raw, sample, tar, unpack, unpack_with};
 
 pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -200,4 +201,9 @@ fn bombs_are_stopped() {
         let message = small(Limits { names: 6, ..Limits::default() });
         assert!(message.contains("`more`") && message.contains("6 bytes of paths"), "{name}: {message}");
     }
+    // What links lead to is held in memory, too.
+    let links = tar(&[raw(b"l", EntryType::Symlink, &[b'x'; 99], b"")]);
+    let limits = Limits { names: 99, ..Limits::default() };
+    let error = unpack_with(&links, Options { limits, ..Options::default() }).unwrap_err();
+    assert!(matches!(error, ArchiveError::TooLarge { limit: 99, .. }), "{error}");
 }

@@ -137,6 +137,12 @@ fn what_a_patch_only_speaks_of_is_refused_with_its_line() {
         ("--- a/y\n@@ -1 +1 @@\n-a\n+b", "follow each other"),
         ("+++ b/y", "follow each other"),
         ("Content-Transfer-Encoding: base64", "the mail is encoded"),
+        ("Only in b/with space: y", "does not hold that file"),
+        ("Nur in b: y", "is not in the patch"),
+        ("Seulement dans b/sub: y", "is not in the patch"),
+        ("Binärdateien a/y und b/y sind verschieden.", "is not in the patch"),
+        ("Submodule y 1234567..89abcde:", "submodules"),
+        ("Submodule y 0000000...89abcde (new submodule)", "submodules"),
         ("Content-Transfer-Encoding: quoted-printable", "the mail is encoded"),
     ] {
         for (patch, line) in [(format!("{said}\n{change}"), 1), (format!("{change}diff -Nru a/y b/y\n{said}\n"), 7)] {
@@ -168,6 +174,10 @@ fn prose_is_prose() {
         "    Only in b: y",
         "rename things to others",
         "Content-Transfer-Encoding: 8bit",
+        "diff -Nru a/y b/y",
+        "Plan of what we do: wait",
+        "Submodule handling stays as it is.",
+        "This mends b/y and a/x.",
     ] {
         let patch = format!("{prose}\n{change}");
         assert_eq!(patched(&[("x", b"a\n")], &[patch.as_bytes()]).unwrap()[0].1, b"b\n", "{prose}");
