@@ -1,5 +1,5 @@
 # Sourced by test.sh: sees to it that a Docker daemon answers, for the tests of that executor. As root, what is missing is installed and a
-# daemon is started; `stop_docker` ends the one that was started here, and no other. Otherwise the tests say that they skip Docker.
+# daemon is started; `stop_docker` ends the one that was started here, and no other. Otherwise the tests that need one are not run, and test.sh names them at its end.
 
 docker_folder=""
 
@@ -43,5 +43,5 @@ elif [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     start_docker
     export PYNBOX_TEST_DOCKER=1
 else
-    echo "no Docker daemon answers: the tests of that executor are skipped (start one, and be in the group \`docker\`)"
+    echo "no Docker daemon answers: the tests of that executor are not run (start one, and be in the group \`docker\`)"
 fi

@@ -18,13 +18,10 @@ use pynbox_build::source::{FetchSettings, Fetcher};
 use pynbox_build::store::Store;
 
 #[test]
+#[ignore = "needs a Docker daemon"]
 fn zlib_comes_out_the_same_in_docker() {
     let folder = tempfile::tempdir().unwrap();
-    let docker = match DockerExecutor::connect(&folder.path().join("state"), Ahead::Own) {
-        Ok(docker) => docker,
-        Err(error) if std::env::var_os("PYNBOX_TEST_DOCKER").is_some() => panic!("{error}"),
-        Err(error) => return println!("skipped: {error}"),
-    };
+    let docker = DockerExecutor::connect(&folder.path().join("state"), Ahead::Own).unwrap();
     // The project's files with an `out/` of its own.
     let project = folder.path().join("project");
     std::fs::create_dir(&project).unwrap();

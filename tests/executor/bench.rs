@@ -24,6 +24,7 @@ pub(crate) fn on_docker() -> bool {
 pub(crate) struct Bench {
     // Dropped before the folder of its notes.
     pub(crate) executor: Box<dyn Executor>,
+    docker: bool,
     state: TempDir,
     pub(crate) folder: TempDir,
     pub(crate) root: PathBuf,
@@ -49,6 +50,11 @@ impl Outcome {
 
 impl Bench {
     pub(crate) fn new() -> Self {
+        Self::on(on_docker())
+    }
+
+    /// One for the Docker executor, or for that of namespaces.
+    pub(crate) fn on(docker: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("image");
         fs::create_dir_all(root.join("usr/bin")).unwrap();
@@ -60,13 +66,14 @@ impl Bench {
         install(&root, &std::env::current_exe().unwrap(), "usr/bin/probe");
         let environment = contract::environment().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let state = tempfile::tempdir().unwrap();
-        let executor: Box<dyn Executor> = if on_docker() {
+        let executor: Box<dyn Executor> = if docker {
             Box::new(DockerExecutor::connect(state.path(), Ahead::Never).unwrap())
         } else {
             Box::new(NamespaceExecutor::new())
         };
         Self {
             executor,
+            docker,
             state,
             folder,
             root,
@@ -79,7 +86,7 @@ impl Bench {
 
     /// The same with another bound on processes.
     pub(crate) fn with_processes(mut self, processes: u32) -> Self {
-        self.executor = if on_docker() {
+        self.executor = if self.docker {
             let docker = DockerExecutor::connect(self.state.path(), Ahead::Never).unwrap();
             Box::new(docker.with_processes(processes))
         } else {
@@ -151,7 +158,8 @@ impl Bench {
         let before = self.environment.len();
         self.environment.push(("EXECUTOR_PROBE".to_owned(), name.to_owned()));
         self.environment.push(("EXECUTOR_ARGUMENT".to_owned(), argument.to_owned()));
-        let outcome = self.run(&["probe", "--exact", "probe::entry", "--nocapture", "--test-threads=1"]);
+        let outcome =
+            self.run(&["probe", "--exact", "probe::inner_entry", "--ignored", "--nocapture", "--test-threads=1"]);
         self.environment.truncate(before);
         assert_eq!(outcome.status, Status::Exited(0), "{}", outcome.text());
         let text = outcome.text();

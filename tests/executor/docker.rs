@@ -1,6 +1,6 @@
 //! The Docker executor: all other tests once more, and what only it can do wrong.
 //!
-//! Without a daemon these tests say so and pass, unless `PYNBOX_TEST_DOCKER` demands one, as `test.sh` does.
+//! They need a daemon, and are ignored unless they are asked for, as `test.sh` does where one answers.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -19,22 +19,8 @@ use std::time::{Duration, Instant};
 
 use pynbox_build::executor::{Ahead, DockerExecutor, Executor, Fault, Status, runner_program};
 
-use crate::bench::{Bench, EXECUTOR, on_docker};
+use crate::bench::{Bench, EXECUTOR};
 use crate::life::running;
-
-/// Whether there is a daemon; where one is demanded, it is an error that there is none.
-#[expect(clippy::print_stdout, reason = "the test harness shows it")]
-fn there() -> bool {
-    let state = tempfile::tempdir().unwrap();
-    match DockerExecutor::connect(state.path(), Ahead::Never) {
-        Ok(_) => true,
-        Err(error) if std::env::var_os("PYNBOX_TEST_DOCKER").is_some() => panic!("{error}"),
-        Err(error) => {
-            println!("skipped: {error}");
-            false
-        }
-    }
-}
 
 fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
@@ -57,26 +43,22 @@ fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 #[test]
+#[ignore = "needs a Docker daemon"]
 fn everything_holds_in_docker() {
-    if on_docker() || std::env::var_os("EXECUTOR_INNER").is_some() || !there() {
-        return;
-    }
     let mut command = Command::new(std::env::current_exe().unwrap());
-    let output = command.args(["--test-threads=4", "--skip", "ordinary::"]).env(EXECUTOR, "docker").output().unwrap();
+    // What is about the caller, who is the daemon there; and what runs on Docker in any case.
+    command.args(["--test-threads=4", "--skip", "ordinary::", "--skip", "callers::", "--skip", "docker::"]);
+    let output = command.env(EXECUTOR, "docker").output().unwrap();
     assert!(output.status.success(), "on Docker:\n{}", text(&output));
     assert!(text(&output).contains("the_view_is_the_contracts ... ok"), "{}", text(&output));
 }
 
-/// A test that is about Docker's own ways runs once, where the others run on Docker.
-fn bench() -> Option<Bench> {
-    on_docker().then(Bench::new)
-}
-
 #[test]
+#[ignore = "needs a Docker daemon, and root"]
 fn an_ordinary_user_gets_no_file_of_roots() {
     const NOBODY: u32 = 65_534;
     if std::env::var_os("EXECUTOR_OWNER").is_some() {
-        let bench = Bench::new();
+        let bench = Bench::on(true);
         let outcome = bench.run(&["sh", "-c", "mkdir a; echo x >a/b; echo y"]);
         assert_eq!((outcome.status, outcome.text().as_str()), (Status::Exited(0), "y\n"));
         let files = ["", "a", "a/b"].map(|path| outcome.build.join(path));
@@ -86,16 +68,13 @@ fn an_ordinary_user_gets_no_file_of_roots() {
         return;
     }
     let socket = Path::new("/var/run/docker.sock");
-    if !on_docker() || !rustix::process::geteuid().is_root() || !socket.exists() {
-        return;
-    }
     let folder = tempfile::tempdir().unwrap();
     std::os::unix::fs::chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
     let (program, runner) = (folder.path().join("tests"), folder.path().join("runner"));
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     fs::write(&runner, runner_program().unwrap()).unwrap();
     let mut command = Command::new(program);
-    command.args(["--exact", "docker::an_ordinary_user_gets_no_file_of_roots"]);
+    command.args(["--exact", "docker::an_ordinary_user_gets_no_file_of_roots", "--ignored"]);
     command.env("EXECUTOR_OWNER", "1").env("TMPDIR", folder.path()).env("PYNBOX_RUNNER", &runner);
     // The group that may use the daemon, as its own one: what it makes would show if anybody else's were left.
     command.uid(NOBODY).gid(fs::metadata(socket).unwrap().gid());
@@ -104,8 +83,9 @@ fn an_ordinary_user_gets_no_file_of_roots() {
 }
 
 #[test]
+#[ignore = "needs a Docker daemon"]
 fn containers_are_used_once_and_leave_nothing() {
-    let Some(bench) = bench() else { return };
+    let bench = Bench::on(true);
     let state = tempfile::tempdir().unwrap();
     let mut seen = BTreeSet::new();
     {
@@ -125,8 +105,9 @@ fn containers_are_used_once_and_leave_nothing() {
 }
 
 #[test]
+#[ignore = "needs a Docker daemon"]
 fn what_waits_is_handed_over_and_does_not_stay() {
-    let Some(bench) = bench() else { return };
+    let bench = Bench::on(true);
     let state = tempfile::tempdir().unwrap();
     let waiting = || -> Vec<String> {
         let names = fs::read_dir(state.path().join("ready")).unwrap();
@@ -155,8 +136,9 @@ fn what_waits_is_handed_over_and_does_not_stay() {
 }
 
 #[test]
+#[ignore = "needs a Docker daemon"]
 fn an_image_that_was_removed_is_brought_again() {
-    let Some(bench) = bench() else { return };
+    let bench = Bench::on(true);
     assert_eq!(bench.sh("echo 1"), "1\n");
     let images = || {
         let mut command = Command::new("docker");
@@ -191,8 +173,9 @@ fn an_image_that_was_removed_is_brought_again() {
 }
 
 #[test]
+#[ignore = "needs a Docker daemon"]
 fn what_a_killed_run_left_is_removed_by_the_next() {
-    let Some(bench) = bench() else { return };
+    let bench = Bench::on(true);
     bench.sh("true");
     // A process that has ended and whose number is known; made as the tool makes them, but never started.
     let mut dead = Command::new("true").spawn().unwrap();
@@ -219,7 +202,7 @@ fn what_a_killed_run_left_is_removed_by_the_next() {
             Command::new("docker").args(["create", "--label", &label, &image, "/pynbox-runner"]).output().unwrap();
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     });
-    drop(Bench::new());
+    drop(Bench::on(true));
     let after = containers();
     assert!(!after.contains(&left), "it is left");
     assert!(after.contains(&of_another), "another machine's was removed");
@@ -282,14 +265,15 @@ fn pass(client: TcpStream, daemon: UnixStream, stop: &Arc<AtomicBool>) {
 /// Runs one test of this program with another `DOCKER_HOST`.
 fn with_host(test: &str, address: impl AsRef<OsStr>) -> Output {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", test, "--nocapture"]).env("DOCKER_HOST", address).env("EXECUTOR_HOST", "1");
+    command.args(["--exact", test, "--ignored", "--nocapture"]).env("DOCKER_HOST", address).env("EXECUTOR_HOST", "1");
     command.output().unwrap()
 }
 
 #[test]
+#[ignore = "needs a Docker daemon"]
 fn a_remote_daemon_does_as_well() {
     if std::env::var_os("EXECUTOR_HOST").is_some() {
-        let mut bench = Bench::new();
+        let mut bench = Bench::on(true);
         let input = bench.directory("input", &[("file", "of the input")]);
         bench.input("/build/in", input);
         let outcome = bench.run(&["sh", "-c", "cat in/file; echo made >out"]);
@@ -297,20 +281,16 @@ fn a_remote_daemon_does_as_well() {
         assert_eq!(fs::read_to_string(outcome.build.join("out")).unwrap(), "made\n");
         return;
     }
-    if on_docker() {
-        let (address, _stop) = relay();
-        let output = with_host("docker::a_remote_daemon_does_as_well", &address);
-        assert!(output.status.success() && text(&output).contains("1 passed"), "{}", text(&output));
-    }
+    let (address, _stop) = relay();
+    let output = with_host("docker::a_remote_daemon_does_as_well", &address);
+    assert!(output.status.success() && text(&output).contains("1 passed"), "{}", text(&output));
 }
 
 #[test]
+#[ignore = "needs a Docker daemon"]
 fn a_daemon_that_goes_away_in_mid_action_is_the_environments_fault() {
-    if !on_docker() {
-        return;
-    }
     if std::env::var_os("EXECUTOR_HOST").is_some() {
-        let bench = Bench::new();
+        let bench = Bench::on(true);
         let error = bench.try_run(&["sh", "-c", "echo begun; sleep 886655; echo done >out"]).unwrap_err();
         assert_eq!(error.fault(), Fault::Environment);
         println!("told: {error}");
@@ -353,15 +333,13 @@ fn fake_daemon(answer: &'static str) -> String {
 }
 
 #[test]
+#[ignore = "needs the static runner: `cargo runner`"]
 fn a_daemon_that_is_absent_or_too_old_is_the_environments_fault() {
     if std::env::var_os("EXECUTOR_HOST").is_some() {
         let state = tempfile::tempdir().unwrap();
         let error = DockerExecutor::connect(state.path(), Ahead::Never).unwrap_err();
         assert_eq!(error.fault(), Fault::Environment);
         println!("told: {error}");
-        return;
-    }
-    if runner_program().is_err() {
         return;
     }
     let old = fake_daemon(r#"{"ApiVersion":"1.24","Version":"1.12.0","OSType":"linux","ID":"x"}"#);

@@ -12,8 +12,9 @@ use std::time::Duration;
 
 /// Not a test of its own: runs the probe that the environment names.
 #[test]
-fn entry() {
-    let Ok(name) = std::env::var("EXECUTOR_PROBE") else { return };
+#[ignore = "part of another test, which starts it"]
+fn inner_entry() {
+    let name = std::env::var("EXECUTOR_PROBE").expect("an action starts this one");
     let argument = std::env::var("EXECUTOR_ARGUMENT").unwrap_or_default();
     println!();
     match name.as_str() {

@@ -66,8 +66,9 @@ impl Workplace {
 }
 
 #[test]
+#[ignore = "needs buildbox-casd: PYNBOX_TEST_BUILDBOX"]
 fn zlib_comes_out_the_same_from_an_engine() {
-    let Some(server) = servers::casd() else { return };
+    let server = servers::casd();
     let engine = engine(&server);
     let workplace = Workplace::new();
     let demand = Demand::new(workplace.means(), &workplace.plan, Stamps::Old);
@@ -116,8 +117,9 @@ fn image(workplace: &Workplace) -> Arc<Tree> {
 }
 
 #[test]
+#[ignore = "needs buildbox-casd: PYNBOX_TEST_BUILDBOX"]
 fn what_an_action_makes_and_prints_comes_back() {
-    let Some(server) = servers::casd() else { return };
+    let server = servers::casd();
     let engine = engine(&server);
     let workplace = Workplace::new();
     let image = image(&workplace);
@@ -157,8 +159,9 @@ fn what_an_action_makes_and_prints_comes_back() {
 }
 
 #[test]
+#[ignore = "needs buildbox-casd: PYNBOX_TEST_BUILDBOX"]
 fn what_an_engine_cannot_do_is_said() {
-    let Some(server) = servers::casd() else { return };
+    let server = servers::casd();
     let engine = engine(&server);
     let workplace = Workplace::new();
     let action = small_action(&["/no/such/program"], &["out"]);
@@ -172,8 +175,9 @@ fn what_an_engine_cannot_do_is_said() {
 }
 
 #[test]
+#[ignore = "needs BuildGrid: PYNBOX_TEST_BUILDGRID"]
 fn a_cache_alone_is_no_engine() {
-    let Some(server) = servers::buildgrid() else { return };
+    let server = servers::buildgrid();
     let error = Engine::open(settings(&server, Default::default())).unwrap_err().to_string();
     assert!(error.contains("cache alone"), "{error}");
 }

@@ -29,13 +29,10 @@ impl Drop for Server {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the test harness shows it")]
-fn given(variable: &str, what: &str) -> Option<PathBuf> {
+/// Where the server is that a variable names. Tests that need it are ignored unless they are asked for.
+fn given(variable: &str, what: &str) -> PathBuf {
     let place = std::env::var_os(variable).filter(|value| !value.is_empty());
-    if place.is_none() {
-        println!("skipped: {what} is not there; test.sh gets it and sets {variable}");
-    }
-    place.map(PathBuf::from)
+    place.unwrap_or_else(|| panic!("{what} is not there; test.sh gets it and sets {variable}")).into()
 }
 
 fn free_port() -> u16 {
@@ -70,8 +67,8 @@ fn start(mut command: Command, port: u16, instance: &str, folder: TempDir) -> Se
 }
 
 /// `buildbox-casd`: cache and engine.
-pub(crate) fn casd() -> Option<Server> {
-    let programs = given("PYNBOX_TEST_BUILDBOX", "buildbox-casd")?;
+pub(crate) fn casd() -> Server {
+    let programs = given("PYNBOX_TEST_BUILDBOX", "buildbox-casd");
     let folder = tempfile::tempdir().unwrap();
     let port = free_port();
     let mut command = Command::new(programs.join("buildbox-casd"));
@@ -79,19 +76,19 @@ pub(crate) fn casd() -> Option<Server> {
         .args(["--bind", &format!("127.0.0.1:{port}"), "--quota-high", "2G", "--buildbox-run"])
         .arg(programs.join("buildbox-run"))
         .arg(folder.path().join("store"));
-    Some(start(command, port, "", folder))
+    start(command, port, "", folder)
 }
 
 /// BuildGrid: a cache that is stricter.
-pub(crate) fn buildgrid() -> Option<Server> {
-    let program = given("PYNBOX_TEST_BUILDGRID", "BuildGrid")?;
+pub(crate) fn buildgrid() -> Server {
+    let program = given("PYNBOX_TEST_BUILDGRID", "BuildGrid");
     let folder = tempfile::tempdir().unwrap();
     let port = free_port();
     let settings = folder.path().join("settings.yml");
     fs::write(&settings, buildgrid_settings(port, folder.path())).unwrap();
     let mut command = Command::new(program);
     command.args(["server", "start", "-v"]).arg(&settings);
-    Some(start(command, port, "main", folder))
+    start(command, port, "main", folder)
 }
 
 fn buildgrid_settings(port: u16, folder: &Path) -> String {

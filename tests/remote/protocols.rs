@@ -58,6 +58,7 @@ fn a_folder_serves() {
 }
 
 #[test]
+#[ignore = "needs nginx"]
 fn nginx_serves() {
     let room = Room::new();
     let server = servers::nginx(&room.path("nginx"));
@@ -65,6 +66,7 @@ fn nginx_serves() {
 }
 
 #[test]
+#[ignore = "needs nginx"]
 fn a_server_that_takes_nothing_is_still_read_from() {
     let room = Room::new();
     let server = servers::nginx(&room.path("nginx"));
@@ -79,6 +81,7 @@ fn a_server_that_takes_nothing_is_still_read_from() {
 }
 
 #[test]
+#[ignore = "needs s3s-fs"]
 fn s3_serves() {
     let room = Room::new();
     let server = servers::s3(&room.path("s3"));

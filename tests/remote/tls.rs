@@ -23,6 +23,7 @@ fn works(room: &Room, remote: &RemoteSettings) -> bool {
 }
 
 #[test]
+#[ignore = "needs nginx and s3s-fs"]
 fn nginx_and_a_bucket_behind_tls() {
     let room = Room::new();
     let (authority, stranger) = (Authority::new(), Authority::new());
@@ -44,6 +45,7 @@ fn nginx_and_a_bucket_behind_tls() {
 }
 
 #[test]
+#[ignore = "needs nginx"]
 fn nginx_may_want_a_certificate() {
     let room = Room::new();
     let (authority, clients) = (Authority::new(), Authority::new());

@@ -1,4 +1,4 @@
-//! What only code that `sel_ldr` runs can show. Without an SDK there is none, and these tests have nothing to do.
+//! What only code that `sel_ldr` runs can show: ignored unless asked for, with an SDK.
 
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -7,8 +7,9 @@ use std::process::Command;
 use crate::common::{Dest, GUEST, Run, USERS, refused};
 
 #[test]
+#[ignore = "needs an SDK: PYNBOX_TEST_NACL_SDK"]
 fn code_is_loaded_from_any_mount_and_never_run_where_a_guest_can_change_it() {
-    let Some(dest) = Dest::real() else { return };
+    let dest = Dest::real().expect("an SDK in PYNBOX_TEST_NACL_SDK");
     let job = dest.job("job");
     fs::copy(dest.root().join("test/answer.so"), job.join("answer.so")).unwrap();
     let mounts = [format!("{}:/:ro", dest.root().display()), format!("{}:/job:rw", job.display())];
@@ -34,8 +35,9 @@ fn code_is_loaded_from_any_mount_and_never_run_where_a_guest_can_change_it() {
 }
 
 #[test]
+#[ignore = "needs an SDK: PYNBOX_TEST_NACL_SDK"]
 fn code_that_no_guest_may_have_is_not_run() {
-    let Some(dest) = Dest::real() else { return };
+    let dest = Dest::real().expect("an SDK in PYNBOX_TEST_NACL_SDK");
     // A program is loaded by the guest's own loader, which is told that it can't be.
     let ended = dest.run(["/test/unsafe.nexe"]);
     ended.assert_error(127, "/test/unsafe.nexe");
@@ -56,8 +58,9 @@ fn code_that_no_guest_may_have_is_not_run() {
 }
 
 #[test]
+#[ignore = "needs an SDK: PYNBOX_TEST_NACL_SDK"]
 fn whatever_a_guest_asks_of_the_engine_it_ends_by_itself_or_is_ended() {
-    let Some(dest) = Dest::real() else { return };
+    let dest = Dest::real().expect("an SDK in PYNBOX_TEST_NACL_SDK");
     let job = dest.job("job");
     let mounts = [format!("{}:/:ro", dest.root().display()), format!("{}:/job:rw", job.display())];
     // Not those that wait, nor the end of a thread.
@@ -70,8 +73,9 @@ fn whatever_a_guest_asks_of_the_engine_it_ends_by_itself_or_is_ended() {
 }
 
 #[test]
+#[ignore = "needs an SDK: PYNBOX_TEST_NACL_SDK"]
 fn descriptors_are_the_guests_by_their_new_numbers() {
-    let Some(dest) = Dest::real() else { return };
+    let dest = Dest::real().expect("an SDK in PYNBOX_TEST_NACL_SDK");
     let (out, both) = (dest.path().join("out"), dest.path().join("both"));
     fs::write(dest.path().join("in"), "in").unwrap();
     let script = format!(
