@@ -37,7 +37,9 @@ use build_graph::untrusted::printable_path;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{PidfdFlags, Signal, WaitId, WaitIdOptions, getpid, pidfd_open, pidfd_send_signal, waitid};
+use rustix::process::{
+    PidfdFlags, Resource, Signal, WaitId, WaitIdOptions, getpid, pidfd_open, pidfd_send_signal, waitid,
+};
 
 use super::{Executor, ExecutorError, InputMount, Run, Status};
 pub use filter::{DENIED_SYSCALLS, DeniedSyscall};
@@ -335,10 +337,39 @@ impl Container {
                     Err(ExecutorError::Killed { signal: status.terminating_signal().unwrap_or_default() })
                 }
                 other => {
-                    Err(ExecutorError::Internal(format!("process 1 of a container ended without a word: {other:?}")))
+                    let how = match other {
+                        Ok(Some(status)) => status
+                            .exit_status()
+                            .map_or_else(|| "how is not known".to_owned(), |status| format!("with status {status}")),
+                        Ok(None) => "and there is no such process".to_owned(),
+                        Err(error) => error.to_string(),
+                    };
+                    Err(ExecutorError::Internal(format!("process 1 of a container ended without a word: {how}")))
                 }
             },
         }
+    }
+}
+
+/// What a limit bounds, as manual pages name it.
+fn limited(resource: Resource) -> &'static str {
+    match resource {
+        Resource::Core => "core files",
+        Resource::Nofile => "open files",
+        Resource::Stack => "the stack",
+        Resource::Memlock => "locked memory",
+        Resource::Msgqueue => "message queues",
+        Resource::Sigpending => "pending signals",
+        Resource::Nice => "niceness",
+        Resource::Rtprio => "real-time priority",
+        Resource::As => "address space",
+        Resource::Cpu => "processor time",
+        Resource::Data => "data",
+        Resource::Fsize => "the size of files",
+        Resource::Locks => "file locks",
+        Resource::Rss => "resident memory",
+        Resource::Rttime => "real-time processor time",
+        _ => "processes",
     }
 }
 
@@ -400,7 +431,7 @@ fn explain(Failure { place: Place { step, index }, errno }: Failure, run: &Run<'
         Step::Limit => match child::LIMITS.get(index) {
             Some((resource, _, hard)) => {
                 let hard = hard.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
-                format!("setting the limit `{resource:?}` to {hard}")
+                format!("setting the limit of {} to {hard}", limited(*resource))
             }
             None => "setting a limit".to_owned(),
         },

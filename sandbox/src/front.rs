@@ -32,9 +32,9 @@ pub enum FrontError {
     Usage(#[from] UsageError),
     #[error("this program's own place can't be found: {0}")]
     Installation(std::io::Error),
-    #[error("the log `{0}` can't be opened: {1}")]
+    #[error("the log `{path}` can't be opened: {1}", path = print::shown_path(.0))]
     Log(PathBuf, std::io::Error),
-    #[error("`{0}` can't be mounted at `{1}`: {2}")]
+    #[error("`{path}` can't be mounted at `{1}`: {2}", path = print::shown_path(.0))]
     Mount(PathBuf, GuestPath, MountError),
     #[error("standard output can't be written: {0}")]
     Output(Errno),
@@ -115,7 +115,7 @@ fn say_what_is_not_crossed(mount: &Mount, log: &Log) {
             1,
             format_args!(
                 "the guest gets no access to `{}`, where another file system is mounted; `--cross-mounts` would give it",
-                line.at.display()
+                print::shown_path(&line.at)
             ),
         );
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use lexopt::Arg;
 
+use crate::print;
 use crate::vfs::{Access, Crossing, GuestPath};
 
 /// What `run` prints when it is called without arguments, and for `--help`.
@@ -188,7 +189,7 @@ impl Options {
 
 /// The host's part may hold colons: the other two are taken from the end.
 fn mount(value: &OsStr) -> Result<MountOption, UsageError> {
-    let wrong = |why| UsageError::Mount(value.to_string_lossy().into_owned(), why);
+    let wrong = |why| UsageError::Mount(print::shown(value.as_bytes()), why);
     let mut parts = value.as_bytes().rsplitn(3, |&b| b == b':');
     let access = match parts.next() {
         Some(b"ro") => Access::ReadOnly,
@@ -204,7 +205,7 @@ fn mount(value: &OsStr) -> Result<MountOption, UsageError> {
 }
 
 fn hand(option: &'static str, value: &OsStr, read: bool, write: bool) -> Result<HandOption, UsageError> {
-    let wrong = |why| UsageError::Hand(option, value.to_string_lossy().into_owned(), why);
+    let wrong = |why| UsageError::Hand(option, print::shown(value.as_bytes()), why);
     let text = value.to_str().ok_or_else(|| wrong("that is no number"))?;
     let (host, guest) = text.split_once(':').ok_or_else(|| wrong("the `:` is missing"))?;
     let number = |text: &str| match text.parse::<u16>() {
@@ -220,13 +221,13 @@ fn hand(option: &'static str, value: &OsStr, read: bool, write: bool) -> Result<
 
 fn env(value: OsString) -> Result<Vec<u8>, UsageError> {
     match value.as_bytes().iter().position(|&b| b == b'=') {
-        None | Some(0) => Err(UsageError::Env(value.to_string_lossy().into_owned())),
+        None | Some(0) => Err(UsageError::Env(print::shown(value.as_bytes()))),
         Some(_) => Ok(value.into_vec()),
     }
 }
 
 fn max_memory(value: &OsStr) -> Result<u32, UsageError> {
-    let wrong = || UsageError::MaxMemory(value.to_string_lossy().into_owned());
+    let wrong = || UsageError::MaxMemory(print::shown(value.as_bytes()));
     match value.to_str().and_then(|text| text.parse().ok()) {
         Some(mib @ 1..=MEMORY_MAX) => Ok(mib),
         _ => Err(wrong()),

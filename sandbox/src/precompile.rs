@@ -172,7 +172,8 @@ fn freeze(compiler: &Compiler, wasm: &[u8], mut vfs: Vfs) -> Result<(Vec<u8>, Si
         let left: Vec<u32> = host.vfs.table().open_numbers().filter(|&n| n > ROOT_FD).collect();
         debug_assert!(left.iter().all(|&n| (n as usize) < DESCRIPTORS_MAX));
         if !left.is_empty() {
-            return Err(refused(format!("it left descriptors open: {left:?}")));
+            let left: Vec<_> = left.iter().map(u32::to_string).collect();
+            return Err(refused(format!("it left descriptors open: {}", left.join(", "))));
         }
         let trace = host.vfs.take_trace().unwrap_or_default();
         let mut seen = trace.finish().ok_or_else(|| refused("files changed while it ran; try again".to_owned()))?;

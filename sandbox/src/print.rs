@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write as _};
 use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -32,6 +34,21 @@ pub(crate) fn error(message: fmt::Arguments<'_>) {
 /// The message as one line, named by who says it.
 pub(crate) fn line(message: fmt::Arguments<'_>) -> String {
     format!("run: {}\n", OneLine(&message.to_string()))
+}
+
+/// A name for people: as text, with what is no UTF-8 in it as `\xff`, so that it is not another name.
+pub(crate) fn shown(name: &[u8]) -> String {
+    let mut text = String::with_capacity(name.len());
+    for chunk in name.utf8_chunks() {
+        text.push_str(chunk.valid());
+        chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
+    }
+    text
+}
+
+/// The same of a path of the host.
+pub(crate) fn shown_path(path: &Path) -> String {
+    shown(path.as_os_str().as_bytes())
 }
 
 /// Text as one line of printable characters. Names come from modules, files and guests: a line feed
@@ -72,7 +89,12 @@ fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errno> {
 
 #[cfg(test)]
 mod tests {
-    use super::line;
+    use super::{line, shown};
+
+    #[test]
+    fn a_name_that_is_no_text_is_no_other_name() {
+        assert_eq!(shown(b"/a\xff\xc3/\xc3\xa9"), "/a\\xff\\xc3/é");
+    }
 
     #[test]
     fn a_name_forges_no_line_and_moves_no_cursor() {

@@ -127,7 +127,7 @@ fn run(options: &Options, handed: Handed, log: &Arc<Log>, jobs: Jobs, compiler: 
     let mut argv = vec![name.as_bytes().to_vec()];
     argv.extend(args.iter().map(|a| a.clone().into_vec()));
     let host = Host { vfs, args: argv, env: front::environment(options), still: None };
-    log.say(1, format_args!("`{}` is `{}`", name.to_string_lossy(), program.path));
+    log.say(1, format_args!("`{}` is `{}`", program.name, program.path));
 
     let max_memory = usize::try_from(u64::from(options.max_memory) << 20).unwrap_or(usize::MAX);
     let Ready { engine, module, entry, store, modules, table } = load(&program, &host, &installation, &compiler, log)?;
@@ -182,7 +182,7 @@ pub(crate) struct Program {
 
 impl Program {
     pub(crate) fn open(vfs: &mut Vfs, name: &[u8]) -> Result<Self, RunError> {
-        let text = String::from_utf8_lossy(name).into_owned();
+        let text = print::shown(name);
         let no_program = |e| RunError::Program(text.clone(), e);
         let mut absolute = program_path(name);
         if absolute.first() != Some(&b'/') {

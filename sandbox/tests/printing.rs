@@ -4,11 +4,32 @@
 
 mod common;
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::Stdio;
 
 use common::{Dest, module};
+
+#[test]
+fn a_name_that_is_no_text_is_printed_as_no_other() {
+    let dest = Dest::new();
+    let name = OsStr::from_bytes(b"/test/n\xff");
+    for arguments in [
+        vec![name],
+        vec![OsStr::new("-l"), OsStr::from_bytes(b"/nowhere/n\xff"), OsStr::new("/p")],
+        vec![OsStr::new("-m"), OsStr::from_bytes(b"/n\xff:/:ro"), OsStr::new("/p")],
+        vec![OsStr::new("-m"), OsStr::from_bytes(b"n\xff"), OsStr::new("/p")],
+    ] {
+        let ended = dest.run(&arguments);
+        assert!(ended.status > 1 && ended.err.contains("n\\xff") && !ended.err.contains('\u{fffd}'), "{ended:?}");
+    }
+    // It runs like any other.
+    let seven = dest.guest("seven", &module("", r#"(func (export "_start") (call $exit (i32.const 7)))"#));
+    fs::copy(dest.root().join(&seven[1..]), dest.root().join(OsStr::from_bytes(b"test/n\xff"))).unwrap();
+    assert_eq!(dest.run([name]).status, 7);
+}
 
 /// A name that, printed as it is, forges a line of the log and is obeyed by a terminal.
 const HOSTILE: &str =

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use build_graph::dsl::Suite;
-use build_graph::untrusted::printable_path;
+use build_graph::untrusted::{printable, printable_path};
 use clap::Args;
 use tempfile::TempDir;
 
@@ -146,7 +146,10 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
 fn list(options: &Options, place: &str, results: &BTreeMap<String, FileResult>) {
     if options.list {
         for (file, result) in results {
-            result.others().for_each(|(name, message)| outln!("{file} {name} {place}: {message}"));
+            // Names and messages are the tests' own.
+            result.others().for_each(|(name, message)| {
+                outln!("{file} {} {place}: {}", printable(name), printable(&message.to_string()));
+            });
         }
     }
 }
@@ -167,7 +170,7 @@ fn compare(
         return Ok(());
     }
     for difference in &differences {
-        outln!("{} {}: {}", difference.file, difference.method, difference.what);
+        outln!("{} {}: {}", difference.file, printable(&difference.method), printable(&difference.what));
     }
     let logs = work.keep().join("sandbox");
     let mut error = CommandError::input(format!(

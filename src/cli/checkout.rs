@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use build_graph::node::NodeName;
+use build_graph::untrusted::printable;
 use clap::Args;
 
 use super::{CommandError, Session};
 use crate::build::BuildError;
 use crate::build::demand::Stamps;
+use crate::print;
 use crate::store::{Materialise, StoreError};
 
 /// Options of `checkout`.
@@ -37,10 +39,13 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let tree =
         store.tree(digest)?.ok_or_else(|| BuildError::Input(format!("the store has lost `{}`", options.node)))?;
     if options.list {
+        let mut lines = String::new();
         for (path, entry) in tree.iter() {
             let line = serde_json::to_string(&(path, entry)).map_err(|error| BuildError::Input(error.to_string()))?;
-            outln!("{line}");
+            lines.push_str(&ascii_where_unprintable(&line));
+            lines.push('\n');
         }
+        print::out(lines.as_bytes());
     }
     if let Some(dir) = &options.dir {
         store.materialise(&tree, dir, Materialise::Copy).map_err(|error| match error {
@@ -52,4 +57,36 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
         })?;
     }
     Ok(())
+}
+
+/// The same JSON, in which characters that a terminal may obey are escaped as JSON escapes them.
+fn ascii_where_unprintable(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        let mut buffer = [0; 4];
+        let shown = c.encode_utf8(&mut buffer);
+        if printable(&*shown).to_string() == *shown {
+            text.push(c);
+        } else {
+            let mut units = [0; 2];
+            c.encode_utf16(&mut units).iter().for_each(|unit| text.push_str(&format!("\\u{unit:04x}")));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ascii_where_unprintable;
+
+    #[test]
+    fn a_hostile_name_stays_the_same_name() {
+        let name = "a\u{1b}[31m\u{7f}\u{9b}2J\u{202e}\u{e0001}é\\\"\n";
+        let json = serde_json::to_string(name).unwrap();
+        let shown = ascii_where_unprintable(&json);
+        assert!(
+            !shown.contains(|c: char| c.is_control() || c == '\u{202e}' || c == '\u{e0001}') && shown.contains('é')
+        );
+        assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), name);
+    }
 }

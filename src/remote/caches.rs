@@ -15,7 +15,7 @@ use build_graph::{BlobDigest, Entry, NodeKey, Tree, TreeDigest};
 use sha2::{Digest as _, Sha256};
 
 use super::envelope::{Envelope, SignedEnvelope, WireBlob};
-use super::guard::{Guarded, Left};
+use super::guard::{Guarded, Left, Request};
 use super::layout::{at_once, is_on_the_way};
 use super::settings::{KEY_VARIABLE, RemoteSettings, SettingsError};
 use super::trust::{Distrust, Trust, now};
@@ -161,7 +161,7 @@ impl Caches {
             if named.is_empty() {
                 continue;
             }
-            let Some(lost) = remote.call("say what it has", |transport| transport.missing(&named)) else { continue };
+            let Some(lost) = remote.call(Request::Missing, |transport| transport.missing(&named)) else { continue };
             for (key, blobs) in &mut wanted {
                 blobs.retain(|blob| wire(*key, blob).is_none_or(|wire| lost.contains(&wire)));
             }
@@ -223,7 +223,7 @@ impl Caches {
             RemoteError::Local(io::Error::other(text))
         };
         let left = Left::new();
-        remote.call_on("give files", &|| left.got_on(), |transport| {
+        remote.call_on(Request::Files, &|| left.got_on(), |transport| {
             let mut wanted: BTreeMap<WireDigest, Vec<&MissingBlob>> = BTreeMap::new();
             for blob in blobs {
                 // An attempt before may have brought it.
@@ -360,7 +360,7 @@ impl Caches {
         }
         let names: Vec<_> = files.keys().copied().collect();
         if !names.is_empty() {
-            let sent = remote.call("take files", |transport| {
+            let sent = remote.call(Request::TakeFiles, |transport| {
                 let mut uploads = Vec::new();
                 let wanted = if anew { names.iter().copied().collect() } else { transport.missing(&names)? };
                 for digest in wanted {
@@ -381,7 +381,7 @@ impl Caches {
         }
         let signed: Vec<_> =
             envelopes.into_iter().map(|envelope| SignedEnvelope::new(envelope, self.trust.signing_key())).collect();
-        let put = remote.call("take results", |transport| {
+        let put = remote.call(Request::TakeResults, |transport| {
             at_once(8, &signed, |signed| transport.put_result(signed)).map(|done| done.len())
         });
         Ok(put.unwrap_or(0))
@@ -427,7 +427,7 @@ impl Caches {
         }
         let names: Vec<_> = wanted.keys().copied().collect();
         let seen: Mutex<HashMap<WireDigest, bool>> = Mutex::default();
-        let done = remote.call("give files", |transport| {
+        let done = remote.call(Request::Files, |transport| {
             transport.fetch(&names, &|wire, reader| {
                 let mut hasher = blake3::Hasher::new();
                 let read = io::copy(&mut reader.take(wire.size + 1), &mut hasher);
@@ -464,7 +464,7 @@ impl Caches {
         new.sort_unstable_by_key(|key| *key.as_bytes());
         new.dedup();
         for batch in new.chunks(BATCH) {
-            let Some(answers) = remote.call("be asked", |transport| {
+            let Some(answers) = remote.call(Request::Results, |transport| {
                 let answers = transport.look_up(batch)?;
                 if answers.len() == batch.len() {
                     Ok(answers)

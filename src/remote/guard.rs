@@ -3,10 +3,13 @@
 //! ninja starts a process a node, so the circuit is a file in the store: a remote that does not answer costs one process its deadline, not
 //! every one.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
+
+use build_graph::untrusted::printable;
 
 use super::settings::{RemoteSettings, Role};
 use super::trust::now;
@@ -19,6 +22,44 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// For how many seconds a remote is left alone when it failed for the first time; each time after is twice as long.
 const ALONE: u64 = 30;
 const ALONE_AT_MOST: u64 = 600;
+
+/// What a remote is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Request {
+    /// To say how it names files.
+    DigestFunction,
+    /// To say which results it has.
+    Results,
+    /// To say which files it lacks.
+    Missing,
+    /// To give files.
+    Files,
+    /// To take files.
+    TakeFiles,
+    /// To take results.
+    TakeResults,
+}
+
+impl Request {
+    /// Whether something is put there.
+    fn writes(self) -> bool {
+        matches!(self, Self::TakeFiles | Self::TakeResults)
+    }
+}
+
+impl fmt::Display for Request {
+    /// What it can't do, if it fails.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DigestFunction => "be asked how it names files",
+            Self::Results => "be asked",
+            Self::Missing => "say what it has",
+            Self::Files => "give files",
+            Self::TakeFiles => "take files",
+            Self::TakeResults => "take results",
+        })
+    }
+}
 
 /// A remote and what one knows of its health.
 pub(super) struct Guarded {
@@ -50,19 +91,23 @@ impl Guarded {
 
     /// How it names bytes; `None` if it does not say so.
     pub(super) fn function(&self) -> Option<DigestFunction> {
-        self.call("be asked how it names files", |transport| transport.digest_function())
+        self.call(Request::DigestFunction, |transport| transport.digest_function())
     }
 
     /// Asks it, several times if need be. `None` if it does not do it; why is on the standard error then.
-    pub(super) fn call<T>(&self, doing: &str, call: impl Fn(&dyn Transport) -> Result<T, RemoteError>) -> Option<T> {
-        self.call_on(doing, &|| false, call)
+    pub(super) fn call<T>(
+        &self,
+        request: Request,
+        call: impl Fn(&dyn Transport) -> Result<T, RemoteError>,
+    ) -> Option<T> {
+        self.call_on(request, &|| false, call)
     }
 
     /// As [`Guarded::call`], for what is done in many steps, of which an attempt does not repeat those that were done: `got_on` says, after an
     /// attempt that failed, whether it was worth it. Then attempts are counted anew.
     pub(super) fn call_on<T>(
         &self,
-        doing: &str,
+        request: Request,
         got_on: &dyn Fn() -> bool,
         call: impl Fn(&dyn Transport) -> Result<T, RemoteError>,
     ) -> Option<T> {
@@ -88,16 +133,16 @@ impl Guarded {
                 }
                 Err(error @ (RemoteError::Unavailable(_) | RemoteError::Busy(_))) => {
                     let seconds = self.trip();
-                    self.say(doing, &error, &format!("it is left alone for {seconds} s"));
+                    self.say(request, &error, &format!("it is left alone for {seconds} s"));
                     return None;
                 }
-                Err(error @ RemoteError::Refused(_)) if self.takes_results() && doing.starts_with("take") => {
+                Err(error @ RemoteError::Refused(_)) if self.takes_results() && request.writes() => {
                     self.write_refused.store(true, Ordering::Relaxed);
-                    self.say(doing, &error, "nothing more is put there");
+                    self.say(request, &error, "nothing more is put there");
                     return None;
                 }
                 Err(error) => {
-                    self.say(doing, &error, "the build goes on without it");
+                    self.say(request, &error, "the build goes on without it");
                     return None;
                 }
             }
@@ -116,8 +161,10 @@ impl Guarded {
         seconds
     }
 
-    fn say(&self, doing: &str, error: &RemoteError, then: &str) {
-        errln!("warning: remote `{}` can't {doing}: {error}; {then}", self.settings.name);
+    fn say(&self, request: Request, error: &RemoteError, then: &str) {
+        // What the server said is part of the error, and is one line here.
+        let error = error.to_string();
+        errln!("warning: remote `{}` can't {request}: {}; {then}", self.settings.name, printable(&error));
     }
 }
 

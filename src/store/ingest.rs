@@ -106,11 +106,9 @@ impl<'a> Walk<'a> {
         Ok(Self { store, dir, top, taking, found: BTreeMap::new(), problems: Vec::new() })
     }
 
-    fn problem(&mut self, path: &str, what: impl std::fmt::Display) {
+    fn problem(&mut self, path: &(impl AsRef<[u8]> + ?Sized), what: impl std::fmt::Display) {
         if self.problems.len() < MAX_PROBLEMS {
-            // The end of a path of any length says little.
-            let shown: String = path.chars().take(200).collect();
-            self.problems.push(format!("`{}` {what}", shown.escape_debug()));
+            self.problems.push(format!("`{}` {what}", printable(path)));
         }
     }
 
@@ -198,11 +196,11 @@ impl<'a> Walk<'a> {
             let full = match name.to_str().map(|name| RelPath::new(format!("{above}{name}"))) {
                 Ok(Ok(full)) => full,
                 Ok(Err(_)) => {
-                    self.problem(&format!("{above}{}", printable(name.to_bytes())), "has a line feed in its name");
+                    self.problem(&[above.as_bytes(), name.to_bytes()].concat(), "has a line feed in its name");
                     continue;
                 }
                 Err(_) => {
-                    self.problem(&format!("{above}{}", printable(name.to_bytes())), "is no UTF-8");
+                    self.problem(&[above.as_bytes(), name.to_bytes()].concat(), "is no UTF-8");
                     continue;
                 }
             };

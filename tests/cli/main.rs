@@ -1,6 +1,10 @@
 //! The command line as a caller sees it: what each verb prints where, and with which status it ends.
 
 mod exit_codes;
+mod fetching;
 mod not_utf8;
 mod printing;
+#[allow(dead_code)]
+#[path = "../source/server.rs"]
+mod server;
 mod space;

@@ -33,7 +33,7 @@ impl CodeCache {
     ///
     /// [`StoreError::Distrusted`] if others than the user and root can write it, [`StoreError::Io`].
     pub fn open(directory: &Path, engine: &Engine) -> Result<Self, StoreError> {
-        let name = directory.to_string_lossy().into_owned();
+        let name = crate::print::shown_path(directory);
         let io = StoreError::io(&name);
         match rustix::fs::mkdir(directory, Mode::from_raw_mode(0o755)) {
             Err(error) if error != Errno::EXIST => return Err(StoreError::Io(name.clone(), error.into())),

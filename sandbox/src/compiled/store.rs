@@ -93,7 +93,7 @@ impl Store {
     ///
     /// [`StoreError::Absent`], [`StoreError::Distrusted`] if others than the user and root can write it, [`StoreError::Io`].
     pub fn open(directory: &Path, engine: &'static str) -> Result<Self, StoreError> {
-        let name = directory.to_string_lossy().into_owned();
+        let name = crate::print::shown_path(directory);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let directory = rustix::fs::open(directory, flags, Mode::empty()).map_err(StoreError::io(&name))?;
         let stat = rustix::fs::fstat(&directory).map_err(StoreError::io(&name))?;

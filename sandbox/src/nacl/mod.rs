@@ -15,7 +15,7 @@ mod wall;
 use std::ffi::{CStr, CString, OsString};
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
@@ -26,6 +26,7 @@ use crate::front::{self, ENVIRONMENT_STATUS, FrontError, TRAP_STATUS, USAGE_STAT
 use crate::install::Installation;
 use crate::log::Log;
 use crate::options::{Options, Task};
+use crate::print;
 use crate::vfs::GuestPath;
 use processes::{Ended, Start};
 pub use program::ProgramError;
@@ -120,7 +121,7 @@ fn run(options: &Options, handed: Handed, log: &Log) -> Result<u8, NaclError> {
     let guest = root::enter(mounts, &files, options.max_memory, options.crossing)?;
     log.say(2, format_args!("the sandbox's files are mounted"));
 
-    let text = name.to_string_lossy().into_owned();
+    let text = print::shown(name.as_bytes());
     let path = program_path(&name.clone().into_vec()).ok_or_else(|| NaclError::Program(text.clone(), Errno::INVAL))?;
     let file = open_program(&guest, &path).map_err(|error| NaclError::Program(text.clone(), error))?;
     let dynamic = program::is_dynamic(&file).map_err(|error| NaclError::Foreign(text.clone(), error))?;
@@ -153,7 +154,7 @@ fn run(options: &Options, handed: Handed, log: &Log) -> Result<u8, NaclError> {
     }
     line.extend(arguments.iter().map(|argument| argument.clone().into_vec()));
     line.insert(0, SEL_LDR.into());
-    let zero = |e: std::ffi::NulError| NaclError::Zero(String::from_utf8_lossy(&e.into_vec()).into_owned());
+    let zero = |e: std::ffi::NulError| NaclError::Zero(print::shown(&e.into_vec()));
     let arguments = line.into_iter().map(|word| CString::new(word).map_err(zero)).collect::<Result<_, _>>()?;
 
     let open = |path: PathBuf| rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());

@@ -381,7 +381,7 @@ impl View {
     /// Covers one mount of the host's at this path in the file system `root`, unless the guest may cross into it. Gives whether it is out of reach.
     fn cover(&self, root: BorrowedFd<'_>, at: &Path) -> Result<bool, RootError> {
         let below = at.strip_prefix("/").unwrap_or(at);
-        let failed = |error| RootError::Cover(at.display().to_string(), error);
+        let failed = |error| RootError::Cover(crate::print::shown_path(at), error);
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
         let there = match fs::openat2(root, below, PATH_ONLY, Mode::empty(), resolve) {
             // Something else lies over the place.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::print;
+
 /// A path of the guest after resolution: absolute, without `.`, `..`, empty or symbolic-link components.
 ///
 /// Stored relative to "/" (so that the root is empty), because that is the form the kernel is asked with.
@@ -99,7 +101,7 @@ impl GuestPath {
 
 impl fmt::Display for GuestPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "/{}", String::from_utf8_lossy(&self.0))
+        write!(f, "/{}", print::shown(&self.0))
     }
 }
 

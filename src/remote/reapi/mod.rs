@@ -24,7 +24,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use build_graph::untrusted::printable_path;
+use build_graph::untrusted::{printable, printable_path};
 use thiserror::Error;
 use url::Url;
 
@@ -83,7 +83,7 @@ pub enum ReapiError {
     #[error("{0}")]
     Settings(String),
     /// A call failed for good.
-    #[error("`{url}`: {call} failed: {message} ({code:?})")]
+    #[error("`{url}`: {call} failed: {} ({code})", printable(message))]
     Call {
         /// The server.
         url: String,
