@@ -464,6 +464,31 @@ fn other_compilers_are_another_key_and_the_build_goes_on_by_itself() {
 }
 
 #[test]
+fn a_compiler_that_fails_is_named() {
+    let space = Space::new();
+    space.tool("rustc", "#!/bin/sh\necho 'error: no toolchain is chosen' >&2; exit 1\n");
+    let output = space.build(&[]);
+    let expected = "`rustc --version --verbose` fails (error: no toolchain is chosen)";
+    assert!(!output.status.success() && text(&output).contains(expected), "{}", text(&output));
+}
+
+#[test]
+fn a_caller_that_ignores_the_ends_of_children_changes_nothing() {
+    let space = Space::new();
+    fs::write(space.at("above/project/pynbox.toml"), "").unwrap();
+    let gen_with = |caller: &str, store: &str| {
+        let script = format!("{caller} exec \"$0\" --offline gen");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_pynbox-build")]).current_dir(space.at("above/project"));
+        let output = command.env("PYNBOX_CACHE", space.at(store)).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        let compilers = fs::read_to_string(space.at(store).join("cargo/compilers.json")).unwrap();
+        compilers.split("\"seen\"").next().unwrap().to_owned()
+    };
+    assert_eq!(gen_with("trap '' CHLD;", "one"), gen_with("", "two"));
+}
+
+#[test]
 fn compilers_are_asked_once_until_something_changes() {
     let space = Space::new();
     let store = space.store();

@@ -17,7 +17,7 @@ use build_graph::untrusted::printable_path;
 use build_graph::{SandboxPath, TreeDigest};
 use thiserror::Error;
 
-pub use namespace::{DENIED_SYSCALLS, DeniedSyscall, NamespaceExecutor, probe};
+pub use namespace::{DENIED_SYSCALLS, DeniedSyscall, NamespaceExecutor, probe, wait_for_children};
 
 /// A directory of the host that an action sees, read-only.
 #[derive(Debug, Clone, Copy)]

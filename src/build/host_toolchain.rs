@@ -24,6 +24,11 @@ pub fn host_toolchain(command: impl Fn(&str) -> Command) -> Result<String, Strin
         let output = command(program).args(arguments).output().map_err(|cause| {
             format!("can't start `{program}` ({cause}): install Rust and a C compiler, or put them in PATH")
         })?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let said = said.lines().next().unwrap_or("it says nothing");
+            return Err(format!("`{program} {}` fails ({said}): see to it that it works", arguments.join(" ")));
+        }
         let text = String::from_utf8_lossy(&output.stdout);
         // Of the others, what follows the first line is a licence.
         let lines = if program == "rustc" { usize::MAX } else { 1 };

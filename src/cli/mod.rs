@@ -118,6 +118,7 @@ enum Verb {
 pub fn main(bundle: impl FnOnce() -> Bundle + 'static) -> ExitCode {
     // Folders and files that this program makes are the same for everybody.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    namespaces::wait_for_children();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(said) => return ExitCode::from(print::status(say_usage(&said))),

@@ -93,6 +93,13 @@ pub(super) fn default_signals() {
     }
 }
 
+/// Has the ends of children waited for: who ignores the signal that tells them never learns how they ended, and a caller may have
+/// it ignored.
+pub(super) fn wait_for_children() {
+    // SAFETY: a disposition of the kernel's own needs no function.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
 /// Ignores a signal until it is dropped.
 pub(super) struct SignalIgnored {
     signal: c_int,
