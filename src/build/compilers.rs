@@ -66,8 +66,8 @@ fn file(store: &Store) -> PathBuf {
 
 const PROGRAMS: [&str; 7] = ["rustc", "cargo", "cc", "ldd", "as", "ld", "ar"];
 
-/// Where PATH has the programs, and what rustup goes by.
-fn places() -> Vec<String> {
+/// Where PATH has the programs, and what rustup goes by: elsewhere, other compilers may be.
+pub fn places() -> Vec<String> {
     let programs = PROGRAMS.iter().map(|name| find(name).unwrap_or_default().to_string_lossy().into_owned());
     let variables = ["HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"]
         .iter()

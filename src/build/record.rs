@@ -26,6 +26,8 @@ pub struct Question {
     pub root: PathBuf,
     /// The program, which the build file names, and which build of it.
     pub program: (PathBuf, String),
+    /// Where PATH has the compilers that build programs for the host.
+    pub compilers: Vec<String>,
     /// The options that decide the graph.
     pub options: Vec<String>,
     /// The root of the store.

@@ -14,6 +14,7 @@ use clap::Args;
 
 use super::{CommandError, Session, means, overrides, waiting_for};
 use crate::build::BuildError;
+use crate::build::compilers;
 use crate::build::history;
 use crate::build::out_lock::OutLock;
 use crate::build::plan::{self, Known, NewPlan, OutDir, Plan, PlanId};
@@ -99,6 +100,7 @@ impl<'a> Generation<'a> {
         let question = Question {
             root: project.root.clone(),
             program: (program, id),
+            compilers: compilers::places(),
             options: list,
             store: store.root().to_path_buf(),
             remotes,
