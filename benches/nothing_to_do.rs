@@ -93,7 +93,7 @@ fn bundle() -> Bundle {
     let bundle = recipes::bundle();
     let target = bundle.default_target.clone();
     let recipe = Recipe { name: "bench".into(), version: "1".into(), targets: vec![target], describe };
-    let set = RecipeSet { toolchains: bundle.set.toolchains.clone(), recipes: vec![recipe] };
+    let set = RecipeSet { toolchains: bundle.set.toolchains.clone(), recipes: vec![recipe], ..RecipeSet::default() };
     Bundle { set, sources: None, ..bundle }
 }
 

@@ -20,7 +20,7 @@ pub mod untrusted;
 
 pub use digest::{BlobDigest, DigestParseError, NodeKey, Sha256, TreeDigest};
 pub use path::{PathError, RelPath, SandboxPath};
-pub use select::{Glob, GlobError, NothingSelected, Projection};
+pub use select::{Glob, GlobError, NothingSelected, Projection, Role};
 pub use tree::{Entry, Tree, TreeError};
 
 /// The one time that every file of a tree has when it stands on a disk or in an archive: seconds since 1970 in UTC, and the value

@@ -55,9 +55,7 @@ pub fn ninja_text(graph: &Graph, left: &[NodeIndex], pools: &[Pool], settings: &
         is_left[*node] = true;
     }
     let mut text = String::with_capacity(512 + 160 * left.len());
-    text.push_str(
-        "# Written by `pynbox-build gen`: what is left to run. Changes are lost.\nninja_required_version = 1.5\n",
-    );
+    text.push_str("# Written by `gen`: what is left to run. Changes are lost.\nninja_required_version = 1.5\n");
     for pool in pools {
         push(&mut text, format_args!("pool {}\n  depth = {}\n", pool.name, pool.depth));
     }

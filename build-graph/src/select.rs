@@ -152,10 +152,33 @@ pub struct Projection {
 
 /// A pattern of a selection found nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("nothing matches `{}`", printable(glob))]
+#[error("{} `{}`", .role.problem(), printable(glob))]
 pub struct NothingSelected {
     /// The pattern, as written.
     pub glob: String,
+    /// What it is there for.
+    pub role: Role,
+}
+
+/// What a part of a projection is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// To take something.
+    Include,
+    /// To leave out some of what is taken.
+    Exclude,
+    /// To be the directory that becomes the top.
+    Strip,
+}
+
+impl Role {
+    fn problem(self) -> &'static str {
+        match self {
+            Self::Include => "nothing matches",
+            Self::Exclude => "nothing of what is selected is left out by",
+            Self::Strip => "nothing of what is selected lies below",
+        }
+    }
 }
 
 impl Projection {
@@ -172,8 +195,22 @@ impl Projection {
     /// The part of a tree that it selects. Costs the size of the result where patterns are literal or share a literal beginning.
     ///
     /// # Errors
-    /// [`NothingSelected`] if an included pattern matches nothing at all: a recipe that names what is not there is wrong.
+    /// [`NothingSelected`] if an included pattern matches nothing at all, an excluded one nothing of what is
+    /// included, or nothing lies below `strip`: a recipe that names what is not there is wrong.
     pub fn apply(&self, tree: &Tree) -> Result<Tree, NothingSelected> {
+        self.take(tree, true)
+    }
+
+    /// As [`apply`](Self::apply), where excluded patterns need not match anything: for a list of what is not
+    /// wanted wherever it occurs.
+    ///
+    /// # Errors
+    /// [`NothingSelected`] as above.
+    pub fn apply_where_it_occurs(&self, tree: &Tree) -> Result<Tree, NothingSelected> {
+        self.take(tree, false)
+    }
+
+    fn take(&self, tree: &Tree, all_exclude: bool) -> Result<Tree, NothingSelected> {
         let mut paths = Vec::new();
         if self.include.is_empty() {
             paths.extend(tree.iter().map(|(path, _)| path));
@@ -182,17 +219,24 @@ impl Projection {
             let before = paths.len();
             glob.collect(tree, &mut paths);
             if paths.len() == before {
-                return Err(NothingSelected { glob: glob.text.clone() });
+                return Err(NothingSelected { glob: glob.text.clone(), role: Role::Include });
             }
         }
         if !self.exclude.is_empty() {
             let mut excluded = Vec::new();
+            paths.sort_unstable();
             for glob in &self.exclude {
+                let before = excluded.len();
                 glob.collect(tree, &mut excluded);
+                let takes = |path: &&RelPath| paths.binary_search(path).is_ok();
+                if all_exclude && !excluded[before..].iter().any(takes) {
+                    return Err(NothingSelected { glob: glob.text.clone(), role: Role::Exclude });
+                }
             }
             excluded.sort_unstable();
             paths.retain(|path| excluded.binary_search(path).is_err());
         }
+        let any = !paths.is_empty();
         let mut result = Tree::new();
         for path in paths {
             let seen_as = match &self.strip {
@@ -208,7 +252,12 @@ impl Projection {
                 debug_assert!(inserted.is_ok());
             }
         }
-        Ok(result)
+        match &self.strip {
+            Some(strip) if any && result.is_empty() => {
+                Err(NothingSelected { glob: strip.to_string(), role: Role::Strip })
+            }
+            _ => Ok(result),
+        }
     }
 }
 
@@ -248,6 +297,28 @@ mod tests {
     fn a_pattern_without_a_match_is_an_error() {
         let projection = Projection { include: vec![Glob::new("b.c").unwrap()], ..Projection::default() };
         assert_eq!(projection.apply(&tree(&["a.c"])).unwrap_err().glob, "b.c");
+    }
+
+    #[test]
+    fn an_exclusion_takes_something_away() {
+        let globs = |texts: &[&str]| texts.iter().map(|text| Glob::new(*text).unwrap()).collect::<Vec<_>>();
+        let tree = tree(&["a.c", "b.h", "tests/t.c"]);
+        // It matches something, but nothing of what is included.
+        let projection =
+            Projection { include: globs(&["*.c"]), exclude: globs(&["a.c", "tests/**"]), ..Projection::default() };
+        let error = projection.apply(&tree).unwrap_err();
+        assert_eq!(error.to_string(), "nothing of what is selected is left out by `tests/**`");
+        assert_eq!(projection.apply_where_it_occurs(&tree).unwrap().len(), 0);
+        let projection = Projection { exclude: globs(&["tests", "*.h"]), ..Projection::default() };
+        assert_eq!(projection.apply(&tree).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn something_lies_below_what_is_stripped() {
+        let projection = Projection { strip: Some(RelPath::new("include").unwrap()), ..Projection::default() };
+        let error = projection.apply(&tree(&["includes/a.h"])).unwrap_err();
+        assert_eq!(error.to_string(), "nothing of what is selected lies below `include`");
+        assert!(projection.apply(&Tree::new()).unwrap().is_empty(), "of nothing, nothing is selected");
     }
 
     #[test]

@@ -88,7 +88,8 @@ fn set() -> RecipeSet {
         recipe("lxml-tests", "4.9.4", sandboxed, lxml::tests),
         recipe("tests", "0.1.0", sandboxed, tests_package::describe),
     ];
-    RecipeSet { toolchains: vec![toolchains::host(), toolchains::wasm(), toolchains::nacl()], recipes }
+    let toolchains = vec![toolchains::host(), toolchains::wasm(), toolchains::nacl()];
+    RecipeSet { toolchains, recipes, ..RecipeSet::default() }
 }
 
 #[cfg(test)]

@@ -111,6 +111,11 @@ fn evaluate_here(means: &Means<'_>, node: &Node, inputs: Vec<Arc<Tree>>) -> Resu
         Op::Action(description) => Ok(act(means, node, description, inputs)?.0),
         Op::Package(description) => {
             let content = merge(&description.content, &inputs)?;
+            if content.is_empty() {
+                return Err(BuildError::Input(
+                    "the package would install nothing: its parts are empty; mend what the recipe selects".to_owned(),
+                ));
+            }
             let scratch = store.scratch()?;
             let path = scratch.path().join("package");
             let file = File::create(&path).map_err(BuildError::io("create", &path))?;

@@ -15,6 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use build_graph::dsl::header_folders;
 use build_graph::graph::{Graph, NodeIndex};
 use build_graph::key::KeyInputs;
 use build_graph::node::{Node, NodeName, Op};
@@ -23,6 +24,7 @@ use build_graph::{BlobDigest, NodeKey, TreeDigest};
 use super::BuildError;
 use super::demand::{recall, record};
 use super::evaluate::{Means, evaluate, is_carried};
+use super::headers::wrong_folder;
 use super::selections::{Selected, SelectionFault, Selections};
 use crate::remote::caches::Outgoing;
 use crate::store::Found;
@@ -227,6 +229,17 @@ impl Resolver<'_> {
     /// Evaluates what is done in a moment, if the bytes are there.
     fn evaluate(&mut self, node: &Node, question: &Question) -> Result<State, BuildError> {
         let store = self.means.store;
+        if let Op::Action(action) = &node.op
+            && !header_folders(&action.command).is_empty()
+        {
+            // The first is the image.
+            let trees =
+                question.selected.iter().skip(1).map(|selected| selected.tree(store)).collect::<Result<Vec<_>, _>>()?;
+            let wrong = trees.into_iter().collect::<Option<Vec<_>>>().and_then(|trees| wrong_folder(action, &trees));
+            if let Some(wrong) = wrong {
+                return Err(BuildError::Input(wrong));
+            }
+        }
         if !matches!(node.op, Op::Unpack { .. } | Op::Patch { .. } | Op::Merge { .. }) {
             return Ok(self.run(node));
         }

@@ -175,7 +175,7 @@ pub fn build_image(
     for path in DIRECTORIES {
         insert_own(&mut tree, path, Entry::EmptyDirectory)?;
     }
-    Ok(part.apply(&tree)?)
+    Ok(part.apply_where_it_occurs(&tree)?)
 }
 
 fn insert_own(tree: &mut Tree, path: &str, entry: Entry) -> Result<(), ImageError> {
@@ -228,7 +228,8 @@ fn unpack_all<'a>(
         let path = merged(path);
         let mut alone = Tree::new();
         alone.insert(path.clone(), Entry::EmptyDirectory).ok()?;
-        let left_out = !excluded.exclude.is_empty() && excluded.apply(&alone).is_ok_and(|rest| rest.is_empty());
+        let left_out =
+            !excluded.exclude.is_empty() && excluded.apply_where_it_occurs(&alone).is_ok_and(|rest| rest.is_empty());
         (!left_out).then_some(path)
     };
     let next = AtomicUsize::new(0);

@@ -86,27 +86,36 @@ impl SourcesDigest {
 }
 
 impl Bundle {
-    /// Adds a recipe; one of the same name takes its place.
+    /// Adds a recipe. Its name must be its own: see [`replacing`](Self::replacing).
     #[must_use]
     pub fn with(mut self, recipe: Recipe) -> Self {
         self.set = self.set.with(recipe);
         self
     }
 
-    /// Adds a file of the project, such as a patch at `patches/RECIPE-VERSION/TARGET/NAME.patch`. A path that is none is left out, and
-    /// the recipe that asks for it says so.
+    /// Takes a recipe in place of the one of the same name, which has to be there.
+    #[must_use]
+    pub fn replacing(mut self, recipe: Recipe) -> Self {
+        self.set = self.set.replacing(recipe);
+        self
+    }
+
+    /// Adds a file of the project, such as a patch at `patches/RECIPE-VERSION/TARGET/NAME.patch`.
     #[must_use]
     pub fn with_file(mut self, path: &str, bytes: &[u8]) -> Self {
-        if let Ok(path) = RelPath::new(path) {
-            self.files.insert(path, ProjectFile { bytes: bytes.into() });
+        match RelPath::new(path) {
+            Ok(path) => self.files.insert(path, ProjectFile { bytes: bytes.into() }),
+            Err(error) => self.set.mistakes.push(format!("a file can't be added with `with_file`: {error}")),
         }
         self
     }
 
-    /// Adds a pinned source.
+    /// Adds a pinned source, which must not be pinned already.
     #[must_use]
     pub fn with_source(mut self, name: &str, source: crate::node::Source) -> Self {
-        self.locks.source.insert(name.to_owned(), source);
+        if self.locks.source.insert(name.to_owned(), source).is_some() {
+            self.set.mistakes.push(format!("the source `{name}` is pinned already: give yours another name"));
+        }
         self
     }
 }

@@ -20,13 +20,14 @@ impl Handle {
 
     /// All of its tree.
     pub fn all(&self) -> Take {
-        Take { node: self.0.clone(), include: Vec::new(), exclude: Vec::new(), strip: None }
+        Take { node: self.0.clone(), include: None, exclude: Vec::new(), strip: None }
     }
 
-    /// The part of its tree that matches one of these patterns (see [`Glob`]).
+    /// The part of its tree that matches one of these patterns (see [`Glob`]). There has to be a pattern, and
+    /// each has to match something.
     pub fn select<T: AsRef<str>>(&self, patterns: impl IntoIterator<Item = T>) -> Take {
         let include = patterns.into_iter().map(|pattern| pattern.as_ref().to_owned()).collect();
-        Take { include, ..self.all() }
+        Take { include: Some(include), ..self.all() }
     }
 
     /// What lies below a directory of its tree, seen from there.
@@ -39,20 +40,20 @@ impl Handle {
 #[derive(Debug, Clone)]
 pub struct Take {
     node: NodeName,
-    include: Vec<String>,
+    include: Option<Vec<String>>,
     exclude: Vec<String>,
     strip: Option<String>,
 }
 
 impl Take {
-    /// Without what matches one of these patterns.
+    /// Without what matches one of these patterns, each of which has to take something away.
     #[must_use]
     pub fn except<T: AsRef<str>>(mut self, patterns: impl IntoIterator<Item = T>) -> Self {
         self.exclude.extend(patterns.into_iter().map(|pattern| pattern.as_ref().to_owned()));
         self
     }
 
-    /// Seen from this directory; what lies elsewhere is not taken.
+    /// Seen from this directory; what lies elsewhere is not taken, and something has to lie there.
     #[must_use]
     pub fn strip(mut self, directory: &str) -> Self {
         self.strip = Some(directory.to_owned());
@@ -60,6 +61,12 @@ impl Take {
     }
 
     pub(super) fn check(self) -> Result<Selection, String> {
+        if self.include.as_ref().is_some_and(Vec::is_empty) {
+            return Err(format!(
+                "a selection of `{}` has no pattern: name one, or take it whole with `all`",
+                self.node
+            ));
+        }
         let globs = |texts: Vec<String>| {
             texts
                 .into_iter()
@@ -67,7 +74,8 @@ impl Take {
                 .collect::<Result<Vec<_>, _>>()
         };
         let strip = self.strip.map(RelPath::new).transpose().map_err(|error| error.to_string())?;
-        let part = Projection { include: globs(self.include)?, exclude: globs(self.exclude)?, strip };
+        let part =
+            Projection { include: globs(self.include.unwrap_or_default())?, exclude: globs(self.exclude)?, strip };
         Ok(Selection { node: self.node, part })
     }
 }
@@ -78,62 +86,11 @@ impl From<&Handle> for Take {
     }
 }
 
-/// The directory of objects, below `/build` and in the trees of compile actions.
-const OBJECTS: &str = "objects";
-
-/// A set of C files that are compiled alike, one action each.
-#[derive(Debug, Clone, Default)]
-pub struct Compilation {
-    /// The files, by their paths in `source`.
-    pub units: Vec<String>,
-    /// Where they lie.
-    pub source: Option<Handle>,
-    /// Patterns of the files in `source` that they include, which are seen at `/build/headers`; what lies in the unit's own directory
-    /// there is found by `#include "…"`.
-    pub headers: Vec<String>,
-    /// What else they see, and where.
-    pub include: Vec<(Take, String)>,
-    /// Flags beside the toolchain's.
-    pub flags: Vec<String>,
-    /// Whether the objects are for a shared library.
-    pub pic: bool,
-    /// What the names of the objects begin with, where one unit is compiled twice.
-    pub prefix: String,
-}
-
-/// A program of objects and libraries.
-#[derive(Debug, Clone, Default)]
-pub struct Program {
-    /// Its name, without the target's suffix.
-    pub name: String,
-    /// Its objects.
-    pub objects: Vec<Handle>,
-    /// Trees with `lib/`, and the archive of each that is linked in, such as `z`.
-    pub libraries: Vec<(Handle, String)>,
-    /// Whether it loads shared libraries while it runs; these may use whatever it and its libraries hold.
-    pub loads: bool,
-    /// Flags beside the toolchain's.
-    pub flags: Vec<String>,
-}
-
-/// A shared library, or an extension module, which is a shared library that nothing is linked with.
-#[derive(Debug, Clone, Default)]
-pub struct SharedLibrary {
-    /// Its path in its tree, such as `lib/libz.so`; others need it by its last part.
-    pub path: String,
-    /// Its objects, compiled with [`Compilation::pic`].
-    pub objects: Vec<Handle>,
-    /// Trees of the shared libraries that it needs, and the path of each there.
-    pub needed: Vec<(Handle, String)>,
-    /// Flags beside the toolchain's.
-    pub flags: Vec<String>,
-}
-
 /// The recipe's side of the graph under construction: one recipe, one target.
 pub struct Context<'a> {
-    assembly: &'a mut Assembly,
-    recipe: &'a Recipe,
-    toolchain: &'a Toolchain,
+    pub(super) assembly: &'a mut Assembly,
+    pub(super) recipe: &'a Recipe,
+    pub(super) toolchain: &'a Toolchain,
 }
 
 impl<'a> Context<'a> {
@@ -168,9 +125,13 @@ impl<'a> Context<'a> {
 
     /// The tree of another recipe for some target, such as a program for the host that the build runs.
     pub fn dependency_for(&mut self, recipe: &str, target: &Target) -> Handle {
+        let mistakes = self.assembly.errors.len();
         let product = self.assembly.product(recipe, target, Some(&self.recipe.name));
         product.tree.unwrap_or_else(|| {
-            self.mistake(format!("recipe `{recipe}` gives no tree to build against"));
+            // One that is wrong itself is told of already.
+            if self.assembly.errors.len() == mistakes {
+                self.mistake(format!("recipe `{recipe}` gives no tree to build against"));
+            }
             self.nothing()
         })
     }
@@ -184,22 +145,35 @@ impl<'a> Context<'a> {
 
     /// A source of the lock file, unpacked and not patched: the same node for every target.
     pub fn unpacked(&mut self, name: &str, strip: u32) -> Handle {
+        self.assembly.take_source(&self.recipe.name, &self.toolchain.target, name);
+        self.laid_out(name, strip)
+    }
+
+    fn laid_out(&mut self, name: &str, strip: u32) -> Handle {
+        self.assembly.used.sources.insert(name.to_owned());
         let overriding = self.assembly.materials.overrides.get(name).cloned();
         let archive = match overriding {
             Some(Override::Folder(tree)) => return self.shared(format!("source/{name}/tree"), Op::Local { tree }),
             Some(Override::Archive(tree)) => self.shared(format!("source/{name}/archive"), Op::Local { tree }),
-            None => self.pinned(name),
+            None => self.archive(name),
         };
         self.shared(format!("source/{name}/tree"), Op::Unpack { archive: archive.name().clone(), strip })
     }
 
     /// The pinned file itself, as the one file of a tree.
     pub fn pinned(&mut self, name: &str) -> Handle {
+        self.assembly.take_source(&self.recipe.name, &self.toolchain.target, name);
+        self.archive(name)
+    }
+
+    fn archive(&mut self, name: &str) -> Handle {
+        self.assembly.used.sources.insert(name.to_owned());
         match self.assembly.materials.locks.source.get(name).cloned() {
             Some(source) => self.shared(format!("source/{name}/archive"), Op::Source(source)),
             None => {
+                let program = self.assembly.program();
                 self.mistake(format!(
-                    "no lock file has a source `{name}`: add it to the wanted sources and run `pynbox-build lock`"
+                    "no lock file has a source `{name}`: add it to the wanted sources and run `{program} lock`"
                 ));
                 self.nothing()
             }
@@ -218,6 +192,7 @@ impl<'a> Context<'a> {
 
     /// The files of the project below a directory, seen from it: `recipes/files/python`.
     pub fn files(&mut self, directory: &str) -> Handle {
+        self.assembly.take_files(&self.recipe.name, &self.toolchain.target);
         match self.assembly.project_tree(directory) {
             Some(tree) => self.shared(format!("files/{directory}"), Op::Local { tree }),
             None => {
@@ -254,51 +229,6 @@ impl<'a> Context<'a> {
         ActionBuilder::new(self, step)
     }
 
-    /// Compiles each unit in an action of its own, which sees that file and the headers; gives the objects, in the units' order. The
-    /// object of `Objects/abstract.c` is `objects/Objects/abstract.o` in its tree.
-    pub fn compile(&mut self, compilation: &Compilation) -> Vec<Handle> {
-        let Some(source) = &compilation.source else {
-            self.mistake("a compilation has no source".to_owned());
-            return Vec::new();
-        };
-        let runtime = self.runtime_headers();
-        let mut objects = Vec::with_capacity(compilation.units.len());
-        for unit in &compilation.units {
-            let stem = unit.rsplit_once('.').map_or(unit.as_str(), |(stem, _)| stem);
-            let step = format!("{}{stem}.o", compilation.prefix);
-            let object = format!("{OBJECTS}/{step}");
-            let toolchain = self.toolchain;
-            let mut command = toolchain.cc.clone();
-            command.extend(toolchain.cflags.iter().cloned());
-            if compilation.pic {
-                command.extend(toolchain.pic.iter().cloned());
-            }
-            if !compilation.headers.is_empty() {
-                let folder = unit.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("/{folder}"));
-                command.extend(["-iquote".to_owned(), format!("headers{folder}")]);
-            }
-            command.extend(compilation.flags.iter().cloned());
-            command.extend(["-c".to_owned(), format!("src/{unit}"), "-o".to_owned(), object.clone()]);
-            // The compiler makes no directories.
-            let folder = object.rsplit_once('/').map_or(OBJECTS, |(folder, _)| folder);
-            let script = ["/bin/sh", "-euc", "mkdir -p \"$0\" && exec \"$@\"", folder].map(str::to_owned);
-            let command = script.into_iter().chain(command);
-            let mut action =
-                self.action(&step).command(command).input(source.select([unit]), "/build/src").output(&object);
-            if !compilation.headers.is_empty() {
-                action = action.input(source.select(&compilation.headers), "/build/headers");
-            }
-            for (include, at) in &compilation.include {
-                action = action.input(include.clone(), at);
-            }
-            if let Some(runtime) = &runtime {
-                action = action.input(runtime, "/sysroot");
-            }
-            objects.push(action.finish());
-        }
-        objects
-    }
-
     /// The product of the toolchain's runtime recipe; `None` if it has none, or in that recipe itself.
     pub fn runtime(&mut self) -> Option<Handle> {
         let runtime = self.toolchain.runtime.clone()?;
@@ -307,7 +237,7 @@ impl<'a> Context<'a> {
 
     /// The headers of the runtime, as a node of their own: when its library changes and they don't, the build ends there for all that is
     /// compiled with them.
-    fn runtime_headers(&mut self) -> Option<Handle> {
+    pub(super) fn runtime_headers(&mut self) -> Option<Handle> {
         let runtime = self.runtime()?;
         let name = format!("{}-headers", runtime.name());
         match runtime.select(["include"]).check() {
@@ -319,78 +249,13 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// An archive of objects: `lib/NAME` in its tree.
-    pub fn static_library(&mut self, name: &str, objects: &[Handle]) -> Handle {
-        let ar = self.toolchain.ar.clone();
-        let library = format!("lib/{name}");
-        // `D`: no times, owners and modes in the archive. The shell sorts what it expands, in the C locale's order.
-        let script =
-            format!("mkdir -p lib && cd objects && {ar} rcsD ../{library} $(find . -name '*.o' | LC_ALL=C sort)");
-        let mut action = self.action(&library).shell(&script).output(&library);
-        for object in objects {
-            action = action.input(object.below(OBJECTS), "/build/objects");
-        }
-        action.finish()
-    }
-
-    /// Links a program: `NAME` with the target's suffix, at the top of its tree.
-    pub fn program(&mut self, program: &Program) -> Handle {
-        let toolchain = self.toolchain;
-        let name = format!("{}{}", program.name, toolchain.program_suffix);
-        let mut before = toolchain.cc.clone();
-        let (loading, libraries): (&[String], _) = match program.loads {
-            true => (&toolchain.loading, &toolchain.loading_libraries),
-            false => (&[], &toolchain.libraries),
-        };
-        before.extend(toolchain.ldflags.iter().chain(loading).chain(&program.flags).cloned());
-        before.extend(["-o".to_owned(), name.clone()]);
-        let mut after: Vec<_> =
-            program.libraries.iter().map(|(_, library)| format!("-Llibraries/lib -l{library}")).collect();
-        after.extend(libraries.iter().cloned());
-        let runtime = self.runtime();
-        let script = format!("{} $(find objects -name '*.o' | LC_ALL=C sort) {}", before.join(" "), after.join(" "));
-        let mut action = self.action(&name).shell(&script).output(&name);
-        for object in &program.objects {
-            action = action.input(object.below(OBJECTS), "/build/objects");
-        }
-        for (library, _) in &program.libraries {
-            action = action.input(library.select(["lib"]), "/build/libraries");
-        }
-        if let Some(runtime) = &runtime {
-            action = action.input(runtime.select(["lib"]), "/sysroot");
-        }
-        action.finish()
-    }
-
-    /// Links a shared library, at its path in its tree.
-    pub fn shared_library(&mut self, library: &SharedLibrary) -> Handle {
-        let SharedLibrary { path, .. } = library;
-        let mut command = self.toolchain.link_shared.clone();
-        if let Some(soname) = &self.toolchain.soname {
-            command.push(format!("{soname}{}", path.rsplit('/').next().unwrap_or(path)));
-        }
-        command.extend(library.flags.iter().cloned());
-        command.extend(["-o".to_owned(), path.clone()]);
-        let needed: Vec<_> = library.needed.iter().map(|(_, path)| format!("needed/{path}")).collect();
-        let folder = path.rsplit_once('/').map_or(".", |(folder, _)| folder);
-        let script = format!(
-            "mkdir -p {folder} && {} $(find objects -name '*.o' | LC_ALL=C sort) {}",
-            command.join(" "),
-            needed.iter().chain(&self.toolchain.shared_libraries).cloned().collect::<Vec<_>>().join(" ")
-        );
-        let mut action = self.action(path).shell(&script).output(path);
-        for object in &library.objects {
-            action = action.input(object.below(OBJECTS), "/build/objects");
-        }
-        for (tree, path) in &library.needed {
-            action = action.input(tree.select([path]), "/build/needed");
-        }
-        action.finish()
-    }
-
     /// Several trees laid together: each with the directory below which it is put (empty: the top).
     pub fn merge<T: Into<Take>>(&mut self, step: &str, parts: impl IntoIterator<Item = (T, &'static str)>) -> Handle {
+        let mistakes = self.assembly.errors.len();
         let parts = self.parts(parts);
+        if parts.is_empty() && self.assembly.errors.len() == mistakes {
+            self.mistake(format!("`{step}` lays nothing together: name its parts"));
+        }
         self.node(step, Op::Merge { parts })
     }
 
@@ -401,12 +266,17 @@ impl<'a> Context<'a> {
         content: impl IntoIterator<Item = (T, &'static str)>,
         requires: impl IntoIterator<Item = &'static str>,
     ) -> Handle {
+        let mistakes = self.assembly.errors.len();
+        let content = self.parts(content);
+        if content.is_empty() && self.assembly.errors.len() == mistakes {
+            self.mistake("its package installs nothing: name what it holds, or make none".to_owned());
+        }
         let package = Package {
             name: self.recipe.name.clone(),
             version: self.recipe.version.clone(),
             target: self.target().clone(),
             requires: requires.into_iter().map(ToOwned::to_owned).collect(),
-            content: self.parts(content),
+            content,
         };
         self.node("package", Op::Package(package))
     }
@@ -440,9 +310,11 @@ impl<'a> Context<'a> {
         if let Some(image) = self.assembly.images.get(&key) {
             return image.clone();
         }
+        self.assembly.used.images.insert(name.to_owned());
         let Some(lock) = self.assembly.materials.locks.image.get(name).cloned() else {
+            let program = self.assembly.program();
             self.mistake(format!(
-                "no lock file has an image `{name}`: add it to the wanted images and run `pynbox-build lock`"
+                "no lock file has an image `{name}`: add it to the wanted images and run `{program} lock`"
             ));
             return self.nothing();
         };
@@ -467,7 +339,7 @@ impl<'a> Context<'a> {
         if !toolchain.image_sources.is_empty() {
             let mut layers = vec![(image.all(), "")];
             for source in &toolchain.image_sources {
-                let tree = self.unpacked(&source.name, source.strip);
+                let tree = self.laid_out(&source.name, source.strip);
                 layers.push((tree.select(&source.include).except(&source.exclude), source.at));
             }
             let parts = self.parts(layers);
@@ -484,7 +356,16 @@ impl<'a> Context<'a> {
 
     pub(super) fn node(&mut self, step: &str, op: Op) -> Handle {
         match NodeName::new(format!("{}/{}/{step}", self.target(), self.recipe.name)) {
-            Ok(name) => self.assembly.add(Node { name, recipe: self.recipe.name.clone(), op }),
+            Ok(name) => {
+                if self.assembly.names.contains_key(&name) {
+                    self.mistake(format!(
+                        "it declares `{name}` twice: give one of the steps another name (units that are compiled twice: \
+                         a `prefix`)"
+                    ));
+                    return Handle::new(name);
+                }
+                self.assembly.add(Node { name, recipe: self.recipe.name.clone(), op })
+            }
             Err(error) => {
                 self.mistake(error.to_string());
                 self.nothing()
@@ -494,7 +375,17 @@ impl<'a> Context<'a> {
 
     fn shared(&mut self, name: String, op: Op) -> Handle {
         match NodeName::new(name) {
-            Ok(name) => self.assembly.add_shared(Node { name, recipe: self.recipe.name.clone(), op }),
+            Ok(name) => {
+                let node = Node { name, recipe: self.recipe.name.clone(), op };
+                if let Some(other) = self.assembly.node(&node.name).filter(|other| other.op != node.op) {
+                    self.mistake(format!(
+                        "it asks for `{}` otherwise than recipe `{}` does: take it with the same `strip`, features and \
+                         links there",
+                        node.name, other.recipe
+                    ));
+                }
+                self.assembly.add_shared(node)
+            }
             Err(error) => {
                 self.mistake(error.to_string());
                 self.nothing()

@@ -68,6 +68,8 @@ pub struct Materials {
     pub overrides: BTreeMap<String, Override>,
     /// The versions of the host's compilers and C library.
     pub host_toolchain: String,
+    /// What the user calls the program, for hints.
+    pub program: String,
 }
 
 /// What stands in a source's place.

@@ -9,7 +9,10 @@
 
 mod action;
 mod bundle;
+mod c_code;
+mod checks;
 mod context;
+mod header_folders;
 mod locks;
 mod materials;
 mod toolchain;
@@ -21,9 +24,12 @@ use thiserror::Error;
 
 pub use action::ActionBuilder;
 pub use bundle::{Bundle, Packages, SourcesDigest, Suite};
-pub use context::{Compilation, Context, Handle, Program, SharedLibrary, Take};
+pub use c_code::{Compilation, Program, SharedLibrary};
+pub use context::{Context, Handle, Take};
+pub use header_folders::{below, header_folders};
 pub use locks::{
-    ImagesLock, LockedImage, LockedPackage, LockedRelease, LockedSource, Locks, SourcesLock, UnpinnedPackage,
+    ImagesLock, LockedImage, LockedPackage, LockedRelease, LockedSource, Locks, ProjectPins, SourcesLock,
+    UnpinnedPackage,
 };
 pub use materials::{Materials, Override, ProjectFile, ProjectFiles};
 pub use toolchain::{ImageSource, Toolchain};
@@ -60,28 +66,40 @@ pub struct Product {
 pub struct RecipeSet {
     /// One for each target.
     pub toolchains: Vec<Toolchain>,
-    /// The recipes.
+    /// The recipes; each has a name of its own.
     pub recipes: Vec<Recipe>,
+    /// What is wrong with the set itself, for [`assemble`] to report.
+    pub mistakes: Vec<String>,
 }
 
 impl RecipeSet {
-    /// Adds a recipe; one of the same name takes its place.
+    /// Adds a recipe. Its name must be its own: [`assemble`] reports one that another recipe has.
     #[must_use]
     pub fn with(mut self, recipe: Recipe) -> Self {
-        self.recipes.retain(|other| other.name != recipe.name);
         self.recipes.push(recipe);
+        self
+    }
+
+    /// Takes a recipe in place of the one of the same name, which has to be there.
+    #[must_use]
+    pub fn replacing(mut self, recipe: Recipe) -> Self {
+        match self.recipes.iter_mut().find(|other| other.name == recipe.name) {
+            Some(other) => *other = recipe,
+            None => self.mistakes.push(format!(
+                "recipe `{}` (version {}) is to replace one of that name, and there is none: add it with `with`",
+                recipe.name, recipe.version
+            )),
+        }
         self
     }
 }
 
-/// A mistake in a recipe.
+/// A mistake in a recipe, or in what a set of recipes is put together from.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("recipe `{recipe}` for {target}: {message}")]
+#[error("{}{message}", .recipe.as_ref().map(|(recipe, target)| format!("recipe `{recipe}` for {target}: ")).unwrap_or_default())]
 pub struct RecipeError {
-    /// The recipe.
-    pub recipe: String,
-    /// For which target it was asked.
-    pub target: Target,
+    /// The recipe, and for which target it was asked; `None` for a mistake that is no single recipe's.
+    pub recipe: Option<(String, Target)>,
     /// What is wrong, and what to do.
     pub message: String,
 }
@@ -170,6 +188,7 @@ pub struct Assembled {
 /// [`AssembleError`] with all mistakes of all recipes, or with what keeps their nodes from being a graph.
 pub fn assemble(set: &RecipeSet, materials: &Arc<Materials>, default: &Target) -> Result<Assembled, AssembleError> {
     let mut assembly = Assembly::new(set, materials);
+    assembly.check_set();
     for toolchain in &set.toolchains {
         for recipe in &set.recipes {
             if recipe.targets.contains(&toolchain.target) {
@@ -177,6 +196,8 @@ pub fn assemble(set: &RecipeSet, materials: &Arc<Materials>, default: &Target) -
             }
         }
     }
+    assembly.check_packages();
+    assembly.check_locks();
     if !assembly.errors.is_empty() {
         return Err(AssembleError::Recipes(assembly.errors));
     }
@@ -204,6 +225,21 @@ pub fn assemble(set: &RecipeSet, materials: &Arc<Materials>, default: &Target) -
     Ok(Assembled { graph, contents: assembly.contents })
 }
 
+/// What of the lock files is used.
+#[derive(Default)]
+struct Used {
+    sources: BTreeSet<String>,
+    images: BTreeSet<String>,
+}
+
+/// What a recipe takes of the project.
+#[derive(Default)]
+struct Taken {
+    sources: BTreeSet<String>,
+    /// Whether it takes files of the project beside.
+    files: bool,
+}
+
 enum State {
     InProgress,
     Described(Product),
@@ -214,8 +250,8 @@ struct Assembly {
     set: Arc<RecipeSet>,
     materials: Arc<Materials>,
     nodes: Vec<Node>,
-    /// Nodes that several recipes share (sources, images, patches), by name.
-    shared: HashMap<NodeName, usize>,
+    /// The nodes by name. Several recipes share some of them: sources, images, files.
+    names: HashMap<NodeName, usize>,
     /// The images that were asked for, by toolchain and name: every action asks.
     images: HashMap<(Target, String), Handle>,
     contents: HashMap<BlobDigest, Arc<[u8]>>,
@@ -223,6 +259,14 @@ struct Assembly {
     /// Where patches were looked for.
     patch_directories: BTreeSet<String>,
     errors: Vec<RecipeError>,
+    /// Compiled objects, and whether each is for shared libraries.
+    objects: HashMap<NodeName, bool>,
+    /// Archives of objects, and which of these are not for shared libraries.
+    archives: HashMap<NodeName, Vec<String>>,
+    /// What of the lock files was asked for.
+    used: Used,
+    /// What each recipe takes, by recipe and target.
+    taken: BTreeMap<(String, Target), Taken>,
     /// The recipes being described, outermost first.
     open: Vec<(String, Target)>,
 }
@@ -233,22 +277,23 @@ impl Assembly {
             set: Arc::new(set.clone()),
             materials: Arc::clone(materials),
             nodes: Vec::new(),
-            shared: HashMap::new(),
+            names: HashMap::new(),
             images: HashMap::new(),
             contents: HashMap::new(),
             products: BTreeMap::new(),
             patch_directories: BTreeSet::new(),
             errors: Vec::new(),
+            objects: HashMap::new(),
+            archives: HashMap::new(),
+            used: Used::default(),
+            taken: BTreeMap::new(),
             open: Vec::new(),
         }
     }
 
     fn error(&mut self, recipe: &str, target: &Target, message: impl ToString) {
-        self.errors.push(RecipeError {
-            recipe: recipe.to_owned(),
-            target: target.clone(),
-            message: message.to_string(),
-        });
+        let recipe = Some((recipe.to_owned(), target.clone()));
+        self.errors.push(RecipeError { recipe, message: message.to_string() });
     }
 
     /// The product of a recipe, which is described if it has not been yet.
@@ -278,8 +323,12 @@ impl Assembly {
         };
         self.products.insert(key.clone(), State::InProgress);
         self.open.push(key.clone());
+        let mistakes = self.errors.len();
         let product = (recipe.describe)(&mut Context::new(self, recipe, toolchain));
         self.open.pop();
+        if self.errors.len() == mistakes {
+            self.check_product(recipe, target, &product);
+        }
         self.products.insert(key, State::Described(product.clone()));
         product
     }
@@ -287,18 +336,19 @@ impl Assembly {
     /// Adds a node that only this recipe has.
     fn add(&mut self, node: Node) -> Handle {
         let handle = Handle::new(node.name.clone());
+        self.names.insert(node.name.clone(), self.nodes.len());
         self.nodes.push(node);
         handle
     }
 
     /// Adds a node that any recipe may ask for, once.
     fn add_shared(&mut self, node: Node) -> Handle {
-        let handle = Handle::new(node.name.clone());
-        if !self.shared.contains_key(&node.name) {
-            self.shared.insert(node.name.clone(), self.nodes.len());
-            self.nodes.push(node);
-        }
-        handle
+        if self.names.contains_key(&node.name) { Handle::new(node.name) } else { self.add(node) }
+    }
+
+    /// The node of that name, if a recipe has declared it.
+    fn node(&self, name: &NodeName) -> Option<&Node> {
+        self.names.get(name).map(|at| &self.nodes[*at])
     }
 
     /// A tree of the project's files below a directory; `None` if there are none.

@@ -90,7 +90,7 @@ const HEADERS: [&str; 7] = [
 ];
 
 /// Parts of the library that are not installed: tests, what needs a module that is not there, what is for other systems.
-const NOT_INSTALLED: [&str; 10] = [
+const NOT_INSTALLED: [&str; 8] = [
     "Lib/test/**",
     "Lib/**/test/**",
     "Lib/**/tests/**",
@@ -99,8 +99,6 @@ const NOT_INSTALLED: [&str; 10] = [
     "Lib/msilib/**",
     "Lib/multiprocessing/**",
     "Lib/plat-*/**",
-    "Lib/**/*.exe",
-    "Lib/pydoc_data/topics.rst",
 ];
 
 pub(crate) fn describe(cx: &mut Context<'_>) -> Product {

@@ -8,8 +8,7 @@ use super::{LIBRARY, bytecode};
 pub(super) const TESTS: [&str; 3] = ["Lib/test/**", "Lib/**/test/**", "Lib/**/tests/**"];
 
 /// Tests of what is not there: see `NOT_INSTALLED`.
-const WITHOUT: [&str; 5] =
-    ["Lib/bsddb/**", "Lib/idlelib/**", "Lib/lib-tk/**", "Lib/msilib/**", "Lib/multiprocessing/**"];
+const WITHOUT: [&str; 2] = ["Lib/bsddb/**", "Lib/lib-tk/**"];
 
 pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
     let source = cx.unpacked("python", 1);
