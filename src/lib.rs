@@ -20,6 +20,7 @@ mod print;
 
 pub mod archive;
 pub mod build;
+mod called;
 pub mod check;
 pub mod cli;
 mod ending;

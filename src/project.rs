@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use build_graph::dsl::{Bundle, Locks, Materials, Override, ProjectFile, SourcesDigest};
+use build_graph::dsl::{Bundle, ImagesLock, Locks, Materials, Override, ProjectFile, SourcesDigest, SourcesLock};
 use build_graph::files::{is_leaving, with_unix_line_ends};
 use build_graph::node::Target;
 use build_graph::untrusted::printable_path;
@@ -17,7 +17,9 @@ use thiserror::Error;
 use walkdir::WalkDir;
 
 use crate::build::compilers::Compilers;
+use crate::called::called;
 use crate::executor::Choice;
+use crate::lock;
 use crate::remote::reapi::engine::EngineSection;
 use crate::remote::settings::{RemoteSettings, TrustSettings};
 use crate::store::{Store, StoreError, Taking};
@@ -79,6 +81,25 @@ pub enum ProjectError {
         printable_path(.0)
     )]
     LineEnds(PathBuf),
+    /// A file of the project that the program was compiled from is newer than the program.
+    #[error(
+        "`{}` is newer than this program, which was compiled from it; compile it again: `cargo build --release`",
+        printable_path(.0)
+    )]
+    Newer(PathBuf),
+    /// The lock files are not those of what is wanted.
+    #[error(
+        "the lock files in `{}` are not those of `wanted.toml`; write them anew: `{} lock`{}",
+        printable_path(.folder),
+        called(),
+        .differences.iter().map(|difference| format!("\n{difference}")).collect::<String>()
+    )]
+    Outdated {
+        /// The folder of the lock files.
+        folder: PathBuf,
+        /// In what they differ.
+        differences: Vec<String>,
+    },
     /// An option names a source wrongly.
     #[error("`--override-source {option}`: {problem}")]
     Override {
@@ -219,6 +240,9 @@ impl Project {
     pub fn load(&self, bundle: &Bundle, overrides: &[String], store: &Store) -> Result<Loaded, ProjectError> {
         let mut seen = vec![Seen::now(self.root.join(SETTINGS_FILE))];
         let own_recipes = self.check_sources(bundle, &mut seen)?;
+        if !own_recipes {
+            self.check_program(&mut seen)?;
+        }
         let mut materials = Materials {
             locks: bundle.locks.clone(),
             files: bundle.files.clone(),
@@ -233,6 +257,7 @@ impl Project {
                 // elsewhere.
                 Err(_) => env!("PYNBOX_HOST_TOOLCHAIN").to_owned(),
             },
+            program: called().to_owned(),
         };
         for folder in FILE_FOLDERS {
             if own_recipes {
@@ -290,6 +315,26 @@ impl Project {
             return Err(ProjectError::LineEnds(self.root.join(path)));
         }
         Err(ProjectError::Stale(self.root.clone()))
+    }
+
+    /// Refuses a program that is older than a file of this project which it was compiled from, such as the
+    /// `main.rs` with recipes of its own. cargo leaves the list of these files beside the program, and
+    /// compiles it again for the same reason.
+    fn check_program(&self, seen: &mut Vec<Seen>) -> Result<(), ProjectError> {
+        let Ok(program) = std::env::current_exe() else { return Ok(()) };
+        let list = program.with_extension("d");
+        seen.push(Seen::now(list.clone()));
+        let modified = |path: &Path| fs::metadata(path).ok().filter(fs::Metadata::is_file)?.modified().ok();
+        // Without a list it was not compiled here.
+        let (Ok(list), Some(compiled)) = (fs::read_to_string(&list), modified(&program)) else { return Ok(()) };
+        for path in compiled_from(&list).filter(|path| path.starts_with(&self.root)) {
+            let newer = modified(&path).is_some_and(|modified| modified > compiled);
+            seen.push(Seen::now(path.clone()));
+            if newer {
+                return Err(ProjectError::Newer(path));
+            }
+        }
+        Ok(())
     }
 
     /// Reads the files of a folder, and gives their paths.
@@ -365,9 +410,9 @@ impl Project {
         seen: &mut Vec<Seen>,
     ) -> Result<Locks, ProjectError> {
         let mut locks = if own { Locks::default() } else { bundle.locks.clone() };
-        let (sources, images) = (folder.join("sources.toml"), folder.join("images.toml"));
-        seen.extend([Seen::now(sources.clone()), Seen::now(images.clone())]);
-        let known = [Path::new(WANTED), &sources, &images].map(|path| path.file_name().map(ToOwned::to_owned));
+        let [sources, images, wanted] = ["sources.toml", "images.toml", WANTED].map(|name| folder.join(name));
+        seen.extend([&sources, &images, &wanted].map(|path| Seen::now(path.clone())));
+        let known = [&wanted, &sources, &images].map(|path| path.file_name().map(ToOwned::to_owned));
         for entry in fs::read_dir(folder).map_err(|source| ProjectError::Read { path: folder.to_path_buf(), source })? {
             let entry = entry.map_err(|source| ProjectError::Read { path: folder.to_path_buf(), source })?;
             let (name, path) = (entry.file_name(), entry.path());
@@ -380,17 +425,26 @@ impl Project {
                 && !name.to_string_lossy().starts_with('.')
             {
                 let why = format!(
-                    "pins are in `sources.toml` and `images.toml`, which `pynbox-build lock` writes from `{WANTED}`"
+                    "pins are in `sources.toml` and `images.toml`, which `{} lock` writes from `{WANTED}`",
+                    called()
                 );
                 return Err(ProjectError::NotRead { path, why });
             }
         }
-        if sources.is_file() {
-            locks.add_sources(read_toml(&sources)?);
+        let sources: SourcesLock = if sources.is_file() { read_toml(&sources)? } else { SourcesLock::default() };
+        let images_lock: Option<ImagesLock> = if images.is_file() { Some(read_toml(&images)?) } else { None };
+        if wanted.is_file() {
+            let differences = lock::outdated(&read_toml(&wanted)?, &sources, images_lock.as_ref());
+            if !differences.is_empty() {
+                return Err(ProjectError::Outdated { folder: folder.to_owned(), differences });
+            }
         }
-        if images.is_file() {
+        locks.project.sources = sources.sources.keys().cloned().collect();
+        locks.add_sources(sources);
+        if let Some(lock) = images_lock {
+            locks.project.images = lock.images.keys().cloned().collect();
             locks
-                .add_images(read_toml(&images)?)
+                .add_images(lock)
                 .map_err(|error| ProjectError::Malformed { path: images, problem: error.to_string() })?;
         }
         Ok(locks)
@@ -438,6 +492,24 @@ impl Project {
 fn is_passed_over(name: &str, kind: fs::FileType) -> bool {
     let is_hidden_patch = (name.ends_with(".patch") || name.ends_with(".diff")) && !name.starts_with(".#");
     (name.starts_with('.') && !is_hidden_patch) || is_leaving(name) || (name == "target" && !kind.is_file())
+}
+
+/// The files that cargo's list names as those that a program was compiled from: a line a program, in which a
+/// space in a name follows a backslash.
+fn compiled_from(list: &str) -> impl Iterator<Item = PathBuf> {
+    let files = list.lines().next().and_then(|line| line.split_once(": ")).map_or("", |(_, files)| files);
+    let mut paths = vec![String::new()];
+    for word in files.split(' ') {
+        let path = paths.last_mut().expect("there is always one");
+        match word.strip_suffix('\\') {
+            Some(start) => *path += &format!("{start} "),
+            None => {
+                *path += word;
+                paths.push(String::new());
+            }
+        }
+    }
+    paths.into_iter().filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ProjectError> {

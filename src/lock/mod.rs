@@ -7,6 +7,7 @@
 //! The trust runs from Debian's signing keys (if this machine has `gpgv` and the `debian-archive-keyring`) over the release file to
 //! the indices, and from them to every package and source.
 
+mod current;
 mod deb822;
 mod index;
 mod relation;
@@ -25,6 +26,8 @@ use build_graph::untrusted::printable_path;
 use build_graph::{PathError, RelPath, Sha256};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+pub use current::outdated;
 
 use crate::source::{Attempts, FetchError, Fetcher, Job, Progress, sha256_of};
 pub use index::Signature;
@@ -71,16 +74,53 @@ pub struct WantedImage {
 
 /// A source that is wanted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "RawSource", rename_all = "kebab-case")]
 pub struct WantedSource {
-    /// Upstream's version.
+    /// Upstream's version, which a recipe that builds it has as well.
     pub version: String,
+    /// The version of what holds it, where a package of another name and version does.
+    #[serde(default)]
+    pub package_version: Option<String>,
     /// Where its checksum is looked up.
     #[serde(flatten)]
     pub pin: Pin,
     /// Further URLs of the very same bytes.
     #[serde(default)]
     pub urls: Vec<String>,
+}
+
+/// A source as it is written: serde can't refuse unknown fields beside a flattened one.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawSource {
+    version: String,
+    package_version: Option<String>,
+    debian: Option<String>,
+    pypi: Option<String>,
+    fixed: Option<Fixed>,
+    #[serde(default)]
+    urls: Vec<String>,
+}
+
+impl TryFrom<RawSource> for WantedSource {
+    type Error = String;
+
+    fn try_from(raw: RawSource) -> Result<Self, String> {
+        let RawSource { version, package_version, debian, pypi, fixed, urls } = raw;
+        let pins = [debian.map(Pin::Debian), pypi.map(Pin::Pypi), fixed.map(Pin::Fixed)];
+        let mut pins = pins.into_iter().flatten();
+        match (pins.next(), pins.next()) {
+            (Some(Pin::Fixed(_)), None) if package_version.is_some() => {
+                Err("`package-version` is for `debian` and `pypi`: a `fixed` source is looked up by its checksum"
+                    .into())
+            }
+            (Some(pin), None) => Ok(Self { version, package_version, pin, urls }),
+            (pin, _) => Err(format!(
+                "a source has one of `debian`, `pypi` and `fixed`, which say where its checksum comes from; here {}",
+                if pin.is_none() { "is none" } else { "are several" }
+            )),
+        }
+    }
 }
 
 /// Where a source's checksum comes from. In `wanted.toml` this is one of the lines `debian = "PACKAGE"`, `pypi = "PROJECT"` or a
@@ -134,7 +174,7 @@ pub enum LockError {
     /// A file of the release was not found on any mirror.
     #[error(
         "`{what}` can't be had:{tried}\ncheck apt's mirrors (`apt-get indextargets`) or pip's index, or set `debian-mirror` or \
-         `pypi-index` in pynbox.toml"
+         `pypi-index` in the section [source] of pynbox.toml"
     )]
     Unavailable {
         /// The file or project.
@@ -252,9 +292,12 @@ fn lock_images(wanted: &Wanted, release: &index::Release) -> Result<ImagesLock, 
             LockError::Unsatisfiable { image: name.clone(), needed_by, relation }
         })?;
         used.extend(packages.iter().cloned());
-        let mut seeds = image.seeds.clone();
-        seeds.sort();
-        images.insert(name.clone(), LockedImage { seeds, packages: packages.into_iter().collect() });
+        let locked = LockedImage {
+            seeds: sorted(&image.seeds),
+            without: sorted(&image.without),
+            packages: packages.into_iter().collect(),
+        };
+        images.insert(name.clone(), locked);
     }
     let mut package = Vec::new();
     for name in used {
@@ -268,8 +311,20 @@ fn lock_images(wanted: &Wanted, release: &index::Release) -> Result<ImagesLock, 
             });
         }
     }
-    let release = LockedRelease { suite: release.suite.clone(), version: release.version.clone() };
+    let release = LockedRelease {
+        suite: release.suite.clone(),
+        version: release.version.clone(),
+        component: wanted.debian.component.clone(),
+        architecture: wanted.debian.architecture.clone(),
+        foreign: sorted(&wanted.debian.foreign),
+    };
     Ok(ImagesLock { release, images, package })
+}
+
+fn sorted(names: &[String]) -> Vec<String> {
+    let mut names = names.to_vec();
+    names.sort();
+    names
 }
 
 fn lock_source(
@@ -281,7 +336,7 @@ fn lock_source(
     progress: &dyn Progress,
 ) -> Result<LockedSource, LockError> {
     let wrong = |reason| LockError::Source { name: name.to_owned(), reason };
-    let version = &wanted.version;
+    let version = wanted.package_version.as_ref().unwrap_or(&wanted.version);
     let mut source = match &wanted.pin {
         Pin::Fixed(fixed) => {
             let origins = fixed.debian.iter().map(|path| Origin::Debian { path: path.clone() }).collect();
@@ -308,7 +363,7 @@ fn lock_source(
     };
     source.origins.extend(wanted.urls.iter().map(|url| Origin::Url { url: url.clone() }));
     if matches!(&wanted.pin, Pin::Fixed(fixed) if fixed.unseen) {
-        return Ok(LockedSource { version: version.clone(), source });
+        return Ok(LockedSource { version: wanted.version.clone(), source });
     }
     let dest = scratch.join(source.sha256.to_string());
     let there = sha256_of(&dest).is_ok_and(|(sha256, _)| sha256 == source.sha256);
@@ -317,14 +372,14 @@ fn lock_source(
     }
     let metadata = fs::metadata(&dest).map_err(|error| LockError::File { path: dest, error })?;
     source.size = Some(metadata.len());
-    Ok(LockedSource { version: version.clone(), source })
+    Ok(LockedSource { version: wanted.version.clone(), source })
 }
 
 /// Writes a lock file if it would change; a reader never sees half of it.
 fn write(path: &Path, lock: &impl Serialize) -> Result<Option<PathBuf>, LockError> {
     let failed = |error| LockError::File { path: path.to_owned(), error };
     let body = toml::to_string(lock).map_err(|error| failed(std::io::Error::other(error)))?;
-    let text = format!("# Written by `pynbox-build lock` from wanted.toml: change that instead.\n\n{body}");
+    let text = format!("# Written by `lock` from wanted.toml: change that instead.\n\n{body}");
     if fs::read_to_string(path).is_ok_and(|there| there == text) {
         return Ok(None);
     }

@@ -1,6 +1,6 @@
 //! The lock files: `sources.toml` and `images.toml`, which `pynbox-build lock` writes and every build reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -26,6 +26,15 @@ pub struct LockedRelease {
     pub suite: String,
     /// The number of the point release.
     pub version: String,
+    /// The component that packages are taken from.
+    #[serde(default)]
+    pub component: String,
+    /// The architecture.
+    #[serde(default)]
+    pub architecture: String,
+    /// Further architectures.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub foreign: Vec<String>,
 }
 
 /// An image's packages.
@@ -33,6 +42,9 @@ pub struct LockedRelease {
 pub struct LockedImage {
     /// The packages that it is for.
     pub seeds: Vec<String>,
+    /// What was not followed as a dependency.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<String>,
     /// The names of all its packages, sorted; each is in [`ImagesLock::package`].
     pub packages: Vec<String>,
 }
@@ -88,11 +100,24 @@ pub struct Locks {
     pub source: BTreeMap<String, Source>,
     /// The packages of each image.
     pub image: BTreeMap<String, Vec<LockedPackage>>,
+    /// Upstream's versions of the sources, where they are known.
+    pub version: BTreeMap<String, String>,
+    /// The names of what the project's own lock files pin.
+    pub project: ProjectPins,
+}
+
+/// The names of what a project pins in lock files of its own, beside what a program has compiled in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProjectPins {
+    /// The sources.
+    pub sources: BTreeSet<String>,
+    /// The images.
+    pub images: BTreeSet<String>,
 }
 
 /// A lock file contradicts itself.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("image `{image}` lists package `{package}`, which is not pinned; run `pynbox-build lock`")]
+#[error("image `{image}` lists package `{package}`, which is not pinned; write the lock files anew with `lock`")]
 pub struct UnpinnedPackage {
     /// The image.
     pub image: String,
@@ -103,7 +128,10 @@ pub struct UnpinnedPackage {
 impl Locks {
     /// Takes the sources of a lock file; those of the same names give way.
     pub fn add_sources(&mut self, lock: SourcesLock) {
-        self.source.extend(lock.sources.into_iter().map(|(name, locked)| (name, locked.source)));
+        for (name, locked) in lock.sources {
+            self.version.insert(name.clone(), locked.version);
+            self.source.insert(name, locked.source);
+        }
     }
 
     /// Takes the images of a lock file; those of the same names give way.
