@@ -26,6 +26,9 @@ const LONGEST: Duration = Duration::from_secs(6 * 60 * 60);
 const SHARED_FROM: usize = 12;
 /// A tree of more selections than this is one action's own (a link's objects), and is laid out for it alone.
 const SHARED_SELECTIONS: usize = 6;
+/// What a user can be given as a shell, the most comfortable first. `/bin` is a link to `/usr/bin` in every
+/// image.
+const SHELLS: [&str; 2] = ["/usr/bin/bash", "/usr/bin/sh"];
 
 /// Everything that one run of an action needs to be there.
 pub struct ActionRun<'a> {
@@ -99,12 +102,24 @@ impl View {
         })
     }
 
-    /// Opens a shell in the view, on this terminal, with the directory of a failed run as `/build`.
+    /// Opens the image's shell in the view, with the directory of a failed run as `/build` and the action's
+    /// environment: on the caller's terminal, or with standard input as its script where that is no
+    /// terminal. Returns how the shell ended.
     ///
     /// # Errors
-    /// Those of the executor.
-    pub fn shell(&self, action: &Action, executor: &dyn Executor, build: &Path) -> Result<Status, BuildError> {
-        Ok(self.with(action, |run| executor.shell(&Run { build_dir: build, timeout: None, ..*run }))?)
+    /// [`BuildError::Input`] if the image has no shell; those of the executor.
+    pub fn shell(&self, run: &ActionRun<'_>, executor: &dyn Executor, build: &Path) -> Result<Status, BuildError> {
+        let there = |shell: &&&str| run.image.get(shell.trim_start_matches('/')).is_some();
+        let Some(shell) = SHELLS.iter().find(there) else {
+            return Err(BuildError::Input(format!(
+                "the image of `{}` has no shell (`{}`): add a package that has one to its image in `wanted.toml`",
+                run.name,
+                SHELLS.join("`, `")
+            )));
+        };
+        let command = [(*shell).to_owned()];
+        let shell = |run: &Run<'_>| executor.shell(&Run { command: &command, build_dir: build, timeout: None, ..*run });
+        Ok(self.with(run.action, shell)?)
     }
 }
 
@@ -196,7 +211,9 @@ fn finish(
         Status::Exited(0) => store
             .ingest_paths(&scratch.path().join("build"), &run.action.outputs, Taking::Move)
             .map_err(|error| match error {
-                StoreError::MissingOutputs { .. } | StoreError::Unfit { .. } => BuildError::Outputs(error.to_string()),
+                StoreError::MissingOutputs { .. } | StoreError::Unfit { .. } => {
+                    BuildError::Outputs { problem: error.to_string(), kept: None }
+                }
                 error => error.into(),
             }),
         failed => Err(BuildError::Failed { status: describe(failed), kept: None }),
@@ -209,6 +226,10 @@ fn finish(
         Err(BuildError::Failed { status, .. }) => {
             keep(scratch, &place)?;
             Err(BuildError::Failed { status, kept: Some(place) })
+        }
+        Err(BuildError::Outputs { problem, .. }) => {
+            keep(scratch, &place)?;
+            Err(BuildError::Outputs { problem, kept: Some(place) })
         }
         Err(other) => {
             // The first error is the one to tell.

@@ -11,6 +11,7 @@ mod fetch;
 mod gen_verb;
 mod install;
 mod lock;
+mod log_extract;
 mod overrides;
 mod pack;
 mod run_action;
@@ -37,6 +38,7 @@ use crate::build::evaluate::Means;
 use crate::build::out_lock::OutLock;
 use crate::build::plan::{OutDir, Plan, PlanId};
 use crate::build::record::{Record, Stale};
+use crate::called::called;
 use crate::environment;
 use crate::executor::{Ahead, Choice, Executor};
 use crate::print;
@@ -132,7 +134,11 @@ pub fn main(bundle: impl FnOnce() -> Bundle + 'static) -> ExitCode {
         Verb::Source(verb) => source::run(&session, verb),
         Verb::Lock(options) => lock::run(&session, options),
         Verb::Why(options) => why::run(&session, options),
-        Verb::Shell(options) => shell::run(&session, options),
+        Verb::Shell(options) => match shell::run(&session, options) {
+            // The shell's own.
+            Ok(status) => return status,
+            Err(error) => Err(error),
+        },
         Verb::Checkout(options) => checkout::run(&session, options),
         Verb::Check(options) => check::run(&session, options),
         Verb::Cache(verb) => cache::run(&session, verb),
@@ -265,7 +271,7 @@ impl Session {
             Reader::Looker => match check(&out, &plan, &project)? {
                 Ok(record) => Some(overrides::among(&record.question.options)),
                 Err(stale) => {
-                    errln!("note: {stale}; run `pynbox-build gen` to take it up");
+                    errln!("note: {stale}; run `{} gen` to take it up", called());
                     Record::read(&out).map(|record| overrides::among(&record.question.options))
                 }
             },
@@ -383,7 +389,7 @@ fn check(out: &OutDir, plan: &Plan, project: &Project) -> Result<Result<Record, 
 }
 
 fn refuse(stale: Stale) -> CommandError {
-    CommandError::input(stale.to_string()).hint("run `pynbox-build gen && ninja`, then this again")
+    CommandError::input(stale.to_string()).hint(format!("run `{} gen && ninja`, then this again", called()))
 }
 
 /// The engine; `None`, said plainly, if it can't be reached.

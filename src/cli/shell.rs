@@ -1,5 +1,8 @@
 //! `pynbox-build shell NODE`: a shell in the view of an action that failed.
 
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
 use build_graph::node::{NodeName, Op};
 use build_graph::untrusted::printable_path;
 use clap::Args;
@@ -7,6 +10,8 @@ use clap::Args;
 use super::{CommandError, Reader, Session};
 use crate::build::action::{ActionRun, View};
 use crate::build::demand::Stamps;
+use crate::called::quoted;
+use crate::executor::Status;
 
 /// Options of `shell`.
 #[derive(Debug, Args)]
@@ -15,7 +20,8 @@ pub(super) struct Options {
     node: NodeName,
 }
 
-pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
+/// Gives the shell's exit status; 128 and its number for a signal, as shells do.
+pub(super) fn run(session: &Session, options: &Options) -> Result<ExitCode, CommandError> {
     let workplace = session.workplace_for(Reader::Looker)?;
     let (store, plan) = (&workplace.store, &workplace.plan);
     let node = plan.node(&options.node)?;
@@ -34,7 +40,20 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let image = inputs.next().ok_or_else(|| CommandError::input(format!("`{}` has no image", node.name)))?;
     let run = ActionRun { name: &node.name, action, image, inputs: inputs.collect() };
     let view = View::new(store, &run)?;
-    outln!("the action's command is: {}", action.command.join(" "));
-    view.shell(action, (workplace.executor.here)()?.as_ref(), &build)?;
-    Ok(())
+    // On standard error: standard output is the shell's, and may be read by a program.
+    if std::io::stdin().is_terminal() {
+        let command: Vec<_> = action.command.iter().map(|word| quoted(word)).collect();
+        errln!(
+            "a shell in the view of `{}`; `/build` is what the action left in `{}`, and it ran:\n{}",
+            node.name,
+            build.display(),
+            command.join(" ")
+        );
+    }
+    let status = match view.shell(&run, (workplace.executor.here)()?.as_ref(), &build)? {
+        Status::Exited(status) => status,
+        Status::Signalled(signal) => 128 + signal,
+        Status::TimedOut => return Err(CommandError::environment("the shell was ended: it took too long")),
+    };
+    Ok(u8::try_from(status).map_or(ExitCode::FAILURE, ExitCode::from))
 }

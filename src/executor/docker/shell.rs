@@ -18,10 +18,13 @@ use namespaces::serve::{FOLDERS, Report, SHELL_REPORT, SHELL_REQUEST, WORK, tree
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use tar::{Builder, EntryType, Header};
 use tokio::io::AsyncWriteExt as _;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::client::Daemon;
 use super::container::{self, Attached, Purpose, USER};
 use super::{Inner, host};
+use crate::ending;
 use crate::executor::{ExecutorError, Run, Status};
 
 pub(super) async fn run(inner: &Arc<Inner>, run: &Run<'_>) -> Result<Status, ExecutorError> {
@@ -45,10 +48,11 @@ async fn in_container(inner: &Inner, id: &str, run: &Run<'_>, terminal: bool) ->
     let Attached { mut output, mut input, .. } = container::attach(daemon, id).await.map_err(failed)?;
     container::start(daemon, id).await.map_err(failed)?;
     let raw = terminal.then(Raw::new).flatten();
-    if terminal && let Ok(size) = tcgetwinsize(io::stdout()) {
-        let options = ResizeContainerTTYOptions { h: size.ws_row.into(), w: size.ws_col.into() };
-        // A shell in a terminal of the wrong size is better than none.
-        let _ = daemon.docker.resize_container_tty(id, options).await;
+    // Before the size is asked, so that no change is missed.
+    let mut resized =
+        signal(SignalKind::window_change()).map_err(|error| ExecutorError::Internal(error.to_string()))?;
+    if terminal {
+        resize(daemon, id).await;
     }
     let mut typed = typed();
     let typing = tokio::spawn(async move {
@@ -71,6 +75,10 @@ async fn in_container(inner: &Inner, id: &str, run: &Run<'_>, terminal: bool) ->
         } else {
             tokio::select! {
                 part = output.next() => part,
+                _ = resized.recv(), if terminal => {
+                    resize(daemon, id).await;
+                    continue;
+                }
                 _ = ended.next() => {
                     over = true;
                     continue;
@@ -97,6 +105,15 @@ async fn in_container(inner: &Inner, id: &str, run: &Run<'_>, terminal: bool) ->
         bytes.extend(chunk.map_err(|error| daemon.failed("asking how the shell ended", error))?);
     }
     report(&bytes).ok_or_else(|| daemon.broken("running a shell in a container", "it left no report"))?.result()
+}
+
+/// Gives the container's terminal the size of the caller's.
+async fn resize(daemon: &Daemon, id: &str) {
+    if let Ok(size) = tcgetwinsize(io::stdout()) {
+        let options = ResizeContainerTTYOptions { h: size.ws_row.into(), w: size.ws_col.into() };
+        // A shell in a terminal of the wrong size is better than none.
+        let _ = daemon.docker.resize_container_tty(id, options).await;
+    }
 }
 
 /// What comes on standard input, read by a thread that nobody waits for.
@@ -158,6 +175,11 @@ impl Raw {
         let mut raw = before.clone();
         raw.make_raw();
         tcsetattr(io::stdin(), OptionalActions::Now, &raw).ok()?;
+        // A signal from elsewhere ends this process without dropping anything.
+        let restored = before.clone();
+        ending::before_end(move || {
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, &restored);
+        });
         Some(Self(before))
     }
 }

@@ -18,6 +18,7 @@ mod remotes;
 #[allow(dead_code)]
 #[path = "../../../../tests/remote/servers.rs"]
 mod servers;
+mod shell;
 mod space;
 mod trouble;
 mod why;
