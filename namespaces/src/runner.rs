@@ -152,7 +152,7 @@ fn read_plan(path: &Path) -> Result<Plan, ExecutorError> {
     if plan.contract != build_graph::contract::VERSION {
         let (wanted, has) = (plan.contract, build_graph::contract::VERSION);
         return Err(ExecutorError::Internal(format!(
-            "this runner keeps the executor contract {has} and the action wants {wanted}; build it again: `cargo runner`"
+            "this runner keeps the executor contract {has} and the action wants {wanted}; build it again: `cargo runner` in the source tree of pynbox-build"
         )));
     }
     Ok(plan)

@@ -158,7 +158,7 @@ fn run(request: &Request, work: &Path, log: &Path) -> Result<Status, ExecutorErr
     if request.contract != build_graph::contract::VERSION {
         let (wanted, has) = (request.contract, build_graph::contract::VERSION);
         return Err(ExecutorError::Internal(format!(
-            "this runner keeps the executor contract {has} and the action wants {wanted}; build it again: `cargo runner`"
+            "this runner keeps the executor contract {has} and the action wants {wanted}; build it again: `cargo runner` in the source tree of pynbox-build"
         )));
     }
     let executor = match request.processes {

@@ -11,6 +11,7 @@ use super::evaluate::{Means, evaluate, is_carried};
 use super::plan::Plan;
 use super::selections::{SelectionFault, Selections};
 use super::{BuildError, host_program};
+use crate::called::called;
 use crate::remote::caches::{Hit, Outgoing};
 use crate::store::{MissingBlob, Origin};
 
@@ -209,8 +210,9 @@ impl<'a> Demand<'a> {
 
 fn lost(node: &NodeName) -> BuildError {
     BuildError::Input(format!(
-        "the store has lost what it takes of `{node}`, and building that anew gave other bytes; run `pynbox-build gen` again, and \
-         `pynbox-build why {node}` if it happens twice"
+        "the store has lost what it takes of `{node}`, and building that anew gave other bytes; run `{program} gen` again, and \
+         `{program} why {node}` if it happens twice",
+        program = called()
     ))
 }
 

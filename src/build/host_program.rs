@@ -18,6 +18,7 @@ use serde::Deserialize;
 use super::cargo_start::{self, Start};
 use super::compilers::Compilers;
 use super::{BuildError, cargo_home, cargo_places};
+use crate::called::called;
 use crate::store::{Materialise, Store};
 
 /// The node for the compilers that are there: they may be others than those that the plan was made for.
@@ -48,8 +49,9 @@ pub fn build(
     if installed != program.toolchain {
         return Err(error(format!(
             "the compilers of this machine ({installed}) are not those that the plan names ({}); make the plan again: \
-             `pynbox-build gen`",
-            program.toolchain
+             `{} gen`",
+            program.toolchain,
+            called()
         )));
     }
     // One place for all builds of this program, so that cargo finds its earlier work; the path stays out of the output.

@@ -24,6 +24,7 @@ pub mod compilers;
 pub mod current;
 pub mod demand;
 pub mod evaluate;
+pub mod headers;
 pub mod history;
 pub mod host_program;
 pub mod host_toolchain;
@@ -42,6 +43,7 @@ use build_graph::node::NodeName;
 use build_graph::untrusted::printable_path;
 use thiserror::Error;
 
+use crate::called::called;
 use crate::executor::ExecutorError;
 use crate::store::StoreError;
 
@@ -84,8 +86,13 @@ pub enum BuildError {
         kept: Option<PathBuf>,
     },
     /// An action left out outputs that it declares.
-    #[error("its command succeeded, but {0}")]
-    Outputs(String),
+    #[error("its command succeeded, but {problem}")]
+    Outputs {
+        /// What is wrong with them.
+        problem: String,
+        /// Where its directory and its log were kept.
+        kept: Option<PathBuf>,
+    },
     /// A host program could not be built.
     #[error("{0}")]
     HostProgram(String),
@@ -96,7 +103,7 @@ pub enum BuildError {
     #[error("{0}")]
     Settings(String),
     /// Something in `out/` is missing or not what `gen` wrote.
-    #[error("`{}` {problem}; run `pynbox-build gen` again", printable_path(.path))]
+    #[error("`{}` {problem}; run `{} gen` again", printable_path(.path), called())]
     Plan {
         /// The file.
         path: PathBuf,
@@ -104,7 +111,7 @@ pub enum BuildError {
         problem: String,
     },
     /// No `gen` has run.
-    #[error("there is no plan in `{}`; run `pynbox-build gen`", .out.display())]
+    #[error("there is no plan in `{}`; run `{} gen`", printable_path(.out), called())]
     NoPlan {
         /// The folder.
         out: PathBuf,
@@ -161,7 +168,7 @@ fn words(paths: &[PathBuf]) -> String {
 
 fn did_you_mean(similar: &[String]) -> String {
     match similar {
-        [] => "; ninja and `pynbox-build gen` print the names of nodes".to_owned(),
+        [] => format!("; ninja and `{} gen` print the names of nodes", called()),
         names => {
             let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
             format!("; like it are {}", names.join(", "))

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use super::{CommandError, Kind, Session, install};
 use crate::build::BuildError;
 use crate::build::demand::Stamps;
+use crate::called::called;
 use crate::check::places::{self, Place};
 use crate::check::runner::Runner;
 use crate::check::{Expectation, Expected, FileResult, Reasons, report};
@@ -191,7 +192,7 @@ fn choose(suite: &Suite, options: &Options, dest: &Path) -> Result<Vec<String>, 
     let entries =
         fs::read_dir(&folder).map_err(|error| {
             CommandError::input(format!("can't read the tests in `{}`: {error}", printable_path(&folder)))
-                .hint(format!("install them: `pynbox-build install {} {}`", printable_path(&dest), suite.package))
+                .hint(format!("install them: `{} install {} {}`", called(), printable_path(&dest), suite.package))
         })?;
     for entry in entries {
         let name = entry.map_err(BuildError::io("read", &folder))?.file_name();

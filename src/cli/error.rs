@@ -5,11 +5,13 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use build_graph::untrusted::printable_path;
+use build_graph::untrusted::{printable, printable_path};
 use rustix::io::Errno;
 
+use super::log_extract::extract;
 use crate::archive::ArchiveError;
 use crate::build::BuildError;
+use crate::called::called;
 use crate::environment::NotText;
 use crate::executor::Fault;
 use crate::image::ImageError;
@@ -237,20 +239,21 @@ impl From<BuildError> for CommandError {
             _ => Kind::Build,
         };
         let kept = match inner {
-            BuildError::Failed { kept: Some(kept), .. } => Some(kept.clone()),
+            BuildError::Failed { kept, .. } | BuildError::Outputs { kept, .. } => kept.clone(),
             _ => None,
         };
         let mut command = Self::of(kind, &error);
         if let (Some(kept), Some(node)) = (kept, node) {
             if let Ok(log) = std::fs::read(kept.join("log")) {
-                let log = String::from_utf8_lossy(&log);
-                let lines: Vec<_> = log.lines().collect();
-                let tail = &lines[lines.len().saturating_sub(40)..];
-                command.message.push_str(&format!("\n{}", tail.join("\n")));
+                let said = extract(&printable(&log).lines().to_string());
+                command.message.push_str(&format!("\n{said}"));
             }
             command = command
-                .hint(format!("its directory and its whole log are in `{}`", printable_path(&kept)))
-                .hint(format!("`pynbox-build shell {node}` opens a shell there, in the view of the action"));
+                .hint(format!(
+                    "the whole log is `{0}/log`, the directory of the action `{0}/build`",
+                    printable_path(&kept)
+                ))
+                .hint(format!("`{} shell {node}` opens a shell there, in the view of the action", called()));
         }
         command
     }

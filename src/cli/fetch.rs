@@ -11,6 +11,7 @@ use clap::Args;
 use super::{CommandError, Session};
 use crate::build::BuildError;
 use crate::build::evaluate::source_name;
+use crate::called::called;
 use crate::source::{self, Job};
 use crate::store::{Store, StoreError};
 
@@ -52,7 +53,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     }
     if let Some(name) = unknown.first() {
         return Err(CommandError::input(format!("there is no source `{name}`"))
-            .hint("`pynbox-build source list` lists the pins"));
+            .hint(format!("`{} source list` lists the pins", called())));
     }
     let fetcher = session.fetcher(&project, &store);
     let only_jobs: Vec<_> = jobs.iter().map(|(_, job)| job.clone()).collect();

@@ -15,6 +15,7 @@ use super::{CommandError, Session};
 use crate::build::BuildError;
 use crate::build::demand::Stamps;
 use crate::build::reachable::Reachable;
+use crate::called::called;
 use crate::remote::envelope::SignedEnvelope;
 use crate::remote::pack::{self, PackError};
 use crate::remote::trust::Trust;
@@ -53,7 +54,7 @@ pub(super) fn export(session: &Session, options: &Export) -> Result<(), CommandE
     if let [first, ..] = &reachable.unknown[..] {
         let count = reachable.unknown.len();
         return Err(CommandError::input(format!("`{first}` and what needs it are not built yet ({count} nodes)"))
-            .hint("build first: `pynbox-build gen && ninja`"));
+            .hint(format!("build first: `{} gen && ninja`", called())));
     }
     // Of what a remote had when `gen` asked, the store has the trees alone; of what was lost, not even all of these.
     let demand = workplace.demand(Stamps::Old);

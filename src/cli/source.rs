@@ -7,6 +7,7 @@ use build_graph::untrusted::printable_path;
 use clap::Subcommand;
 
 use super::{CommandError, Session, fetch};
+use crate::called::called;
 use crate::source::sha256_of;
 
 /// What to do with sources.
@@ -46,7 +47,7 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<(), CommandError> {
                         "`{}` is no pinned source: its sha256 is {sha256}",
                         printable_path(&file)
                     ))
-                    .hint("`pynbox-build source list` lists the pins")
+                    .hint(format!("`{} source list` lists the pins", called()))
                     .hint("to build from another file, use `gen --override-source NAME=PATH`"));
                 };
                 let entry = store.put_file(file, false)?;

@@ -33,7 +33,10 @@ pub fn runner_program() -> Result<Vec<u8>, ExecutorError> {
         doing: "find the static program",
         path: places.into_iter().next().unwrap_or_else(|| NAME.into()),
         source: io::ErrorKind::NotFound.into(),
-        hint: format!("; build it with `cargo runner`, or name it with the variable `{VARIABLE}`"),
+        hint: format!(
+            "; build it with `cargo runner` in the source tree of pynbox-build, and name it with the variable \
+             `{VARIABLE}` if it does not lie there"
+        ),
     })
 }
 

@@ -11,6 +11,7 @@ use thiserror::Error;
 use url::Url;
 
 use super::access::{Access, AccessError, TlsSettings};
+use crate::called::called;
 use crate::source::without_password;
 
 /// The longest time that a setting can ask for, in seconds: a year, which a clock can always be asked to wait.
@@ -49,7 +50,7 @@ pub enum SettingsError {
         problem: String,
     },
     /// A trusted key is malformed.
-    #[error("trusted key `{0}`: expected the line that `pynbox-build cache keygen` printed (the base64 of 32 bytes)")]
+    #[error("trusted key `{0}`: expected the line that `{program} cache keygen` printed (the base64 of 32 bytes)", program = called())]
     Key(String),
     /// What is revoked is named wrongly.
     #[error(

@@ -18,6 +18,7 @@ use thiserror::Error;
 
 use super::envelope::{KeyId, SignedEnvelope};
 use super::settings::{SettingsError, TrustSettings, TrustedKey};
+use crate::called::called;
 use crate::store::Origin;
 
 /// Why a result is not believed.
@@ -252,9 +253,8 @@ pub fn read_signing_key(path: &Path) -> Result<SigningKey, SettingsError> {
     if metadata.mode() & 0o077 != 0 {
         return Err(failed(format!("others may read it; run `chmod 600 {}`", printable_path(&path))));
     }
-    SigningKey::from_pkcs8_pem(&text).map_err(|_| {
-        failed("it is no Ed25519 key in PKCS #8 and PEM; `pynbox-build cache keygen` makes one".to_owned())
-    })
+    SigningKey::from_pkcs8_pem(&text)
+        .map_err(|_| failed(format!("it is no Ed25519 key in PKCS #8 and PEM; `{} cache keygen` makes one", called())))
 }
 
 #[cfg(test)]

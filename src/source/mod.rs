@@ -12,6 +12,7 @@ mod progress;
 mod pypi;
 mod transfer;
 
+use crate::called::called;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -113,8 +114,9 @@ impl fmt::Display for Attempts {
 pub enum FetchError {
     /// No origin gave it.
     #[error(
-        "source `{name}` can't be had:{tried}\nif you have the file (sha256 {sha256}), run `pynbox-build source add FILE`; \
-         to build from something else, use `--override-source {name}=PATH`"
+        "source `{name}` can't be had:{tried}\nif you have the file (sha256 {sha256}), run `{program} source add FILE`; \
+         to build from something else, use `--override-source {name}=PATH`",
+        program = called()
     )]
     Unavailable {
         /// The source's name.
@@ -126,8 +128,9 @@ pub enum FetchError {
     },
     /// It would have to be fetched, and that is not allowed.
     #[error(
-        "source `{name}` is not here, and `--offline` forbids to fetch it from:{tried}\nrun `pynbox-build source add FILE` with \
-         the file (sha256 {sha256}), or use `--override-source {name}=PATH`"
+        "source `{name}` is not here, and `--offline` forbids to fetch it from:{tried}\nrun `{program} source add FILE` with \
+         the file (sha256 {sha256}), or use `--override-source {name}=PATH`",
+        program = called()
     )]
     Offline {
         /// The source's name.

@@ -1,5 +1,6 @@
 //! What can go wrong in the store, in words that say what to do next.
 
+use crate::called::called;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -58,9 +59,10 @@ pub enum StoreError {
     },
     /// The disk is full, or the user's share of it.
     #[error(
-        "no space left for the store `{}` ({doing} `{}`); free some, for example with `pynbox-build cache gc`",
+        "no space left for the store `{}` ({doing} `{}`); free some, for example with `{} cache gc`",
         printable_path(&root),
-        printable_path(&path)
+        printable_path(&path),
+        called()
     )]
     Full {
         /// The store.

@@ -121,7 +121,7 @@ fn wrong_usage_and_bad_input() {
         "run-action source/zlib/tree",
         "install NEW",
     ] {
-        assert_status(&space, &mut offline(&space, line), 2, "run `pynbox-build gen`");
+        assert_status(&space, &mut offline(&space, line), 2, "pynbox-build gen`");
     }
     assert_status(&space, &mut offline(&space, "gen"), 0, "");
     fs::create_dir_all(space.path("project/tests/expected")).unwrap();

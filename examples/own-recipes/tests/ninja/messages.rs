@@ -70,3 +70,63 @@ fn recipes_that_are_newer_than_the_program_are_refused() {
     }
     insta::assert_snapshot!(space.fail(&["gen"]));
 }
+
+/// The program of a stranger's project, older than one of its files: cargo's list beside it tells.
+#[test]
+fn a_program_that_is_older_than_its_own_source_is_refused() {
+    let mut space = Space::new(&ninjas()[0]);
+    let program = space.use_own_program();
+    let source = space.path("src/my main.rs");
+    fs::create_dir(space.path("src")).unwrap();
+    fs::write(&source, "fn main() {}").unwrap();
+    let folder = space.path("").canonicalize().unwrap();
+    let list = format!("{}: /elsewhere/lib.rs {}/src/my\\ main.rs\n", program.display(), folder.display());
+    fs::write(program.with_extension("d"), list).unwrap();
+    let of = |path: &std::path::Path| fs::metadata(path).unwrap().modified().unwrap();
+    let touch = |path: &std::path::Path, time| fs::File::open(path).unwrap().set_modified(time).unwrap();
+    touch(&source, of(&program) - std::time::Duration::from_secs(10));
+    space.generate();
+    space.build();
+    assert_eq!(space.generate(), 0);
+    // Even where all was resolved and nothing else has changed.
+    touch(&source, of(&program) + std::time::Duration::from_secs(10));
+    assert_eq!(
+        space.fail(&["gen"]),
+        "exit code 2\nerror: `PROJECT/src/my main.rs` is newer than this program, which was compiled from it; compile it \
+         again: `cargo build --release`\n"
+    );
+    // ninja runs `gen`, whose words go to its standard error.
+    touch(&source, std::time::SystemTime::now() + std::time::Duration::from_secs(3600));
+    space.failing_build();
+}
+
+#[test]
+fn a_change_of_what_is_wanted_that_was_not_locked() {
+    let space = Space::new(&ninjas()[0]);
+    let locks = space.path("recipes/locks");
+    fs::create_dir_all(&locks).unwrap();
+    let wanted = "[debian]\nsuite = \"bookworm\"\ncomponent = \"main\"\narchitecture = \"amd64\"\n";
+    let source = |version: &str| format!("{wanted}[sources.libyaml]\nversion = \"{version}\"\ndebian = \"libyaml\"\n");
+    fs::write(locks.join("wanted.toml"), source("0.2.5")).unwrap();
+    let said = "exit code 2\nerror: the lock files in `PROJECT/recipes/locks` are not those of `wanted.toml`; write them \
+                anew: `own-recipes lock`\nsource `libyaml`: ";
+    assert_eq!(space.fail(&["gen"]), format!("{said}it is not locked\n"));
+    let origin = "pool/main/liby/libyaml/libyaml_0.2.5.orig.tar.gz";
+    let pin = format!(
+        "[sources.libyaml]\nversion = \"0.2.5\"\nfile = \"libyaml_0.2.5.orig.tar.gz\"\nsha256 = \"{}\"\n\
+         origins = [{{ from = \"debian\", path = \"{origin}\" }}]\n",
+        "0".repeat(64)
+    );
+    fs::write(locks.join("sources.toml"), pin).unwrap();
+    // Now it is locked, and nobody asks for it.
+    let unused = space.fail(&["gen"]);
+    assert!(unused.contains("no recipe takes the source `libyaml` of the project's lock files"), "{unused}");
+    fs::write(locks.join("wanted.toml"), source("0.2.4")).unwrap();
+    assert_eq!(space.fail(&["gen"]), format!("{said}version `0.2.4` is wanted, and `0.2.5` is locked\n"));
+    // A key that is none, or two places to look at.
+    for wrong in ["url = []", "pypi = \"libyaml\""] {
+        fs::write(locks.join("wanted.toml"), format!("{}{wrong}\n", source("0.2.5"))).unwrap();
+        let said = space.fail(&["gen"]);
+        assert!(said.starts_with("exit code 2\nerror: `PROJECT/recipes/locks/wanted.toml` is malformed"), "{said}");
+    }
+}

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 /// The target that is built: natively, so that its program can be run.
 const TARGET: &str = "x86_64-linux";
-const EXECUTABLE: &str = env!("CARGO_BIN_EXE_own-recipes");
+pub(crate) const EXECUTABLE: &str = env!("CARGO_BIN_EXE_own-recipes");
 
 /// The ninjas to test with.
 pub(crate) fn ninjas() -> Vec<String> {
@@ -342,7 +342,7 @@ impl Space {
         assert!(!output.status.success());
         let text = String::from_utf8(output.stderr).unwrap();
         let folder = self.folder.path().canonicalize().unwrap();
-        let text = text.replace(folder.to_str().unwrap(), "PROJECT");
+        let text = text.replace(EXECUTABLE, "own-recipes").replace(folder.to_str().unwrap(), "PROJECT");
         format!("exit code {}\n{text}", output.status.code().unwrap())
     }
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::on_every_ninja;
-use super::space::Space;
+use super::space::{EXECUTABLE, Space};
 
 const GREETING: &str = "hello from a recipe of your own\n";
 
@@ -169,7 +169,8 @@ fn a_failing_unit_says_where_and_why_and_leaves_nothing_behind() {
         let failure = space.failing_build();
         assert!(failure.contains("x86_64-linux/greeting/words.o"), "{failure}");
         assert!(failure.contains("retrun"), "{failure}");
-        assert!(failure.contains("pynbox-build shell x86_64-linux/greeting/words.o"), "{failure}");
+        // The hint names the program that runs, as one can call it.
+        assert!(failure.contains(&format!("`{EXECUTABLE} shell x86_64-linux/greeting/words.o`")), "{failure}");
         let kept = space.path("out/failed/x86_64-linux/greeting/words.o");
         assert!(kept.join("log").is_file() && kept.join("build").is_dir());
         let error = space.fail(&["run-action", "x86_64-linux/greeting/words.o"]);
