@@ -5,17 +5,16 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use object::{Object as _, ReadCache};
+use object::elf::{ELF_NOTE_GNU, FileHeader64, NT_GNU_BUILD_ID};
+use object::read::elf::{FileHeader as _, ProgramHeader as _};
+use object::{Endianness, ReadCache};
 
 /// Names the build of a program: what its linker wrote, or else the digest of its bytes.
 ///
 /// # Errors
 /// If the file can't be read.
 pub(crate) fn build_id(program: &Path) -> io::Result<String> {
-    let mut file = File::open(program)?;
-    let cache = ReadCache::new(&mut file);
-    let id = object::File::parse(&cache).ok().and_then(|parsed| parsed.build_id().ok().flatten().map(hex));
-    match id {
+    match note(&File::open(program)?) {
         Some(id) => Ok(format!("build id {id}")),
         // Linkers may be told to write none.
         None => {
@@ -26,8 +25,20 @@ pub(crate) fn build_id(program: &Path) -> io::Result<String> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// What the linker wrote. Reads the notes alone: each ninja asks for it.
+fn note(program: &File) -> Option<String> {
+    let data = ReadCache::new(program);
+    let header = FileHeader64::<Endianness>::parse(&data).ok()?;
+    let endian = header.endian().ok()?;
+    for segment in header.program_headers(endian, &data).ok()? {
+        let Some(mut notes) = segment.notes(endian, &data).ok()? else { continue };
+        while let Some(note) = notes.next().ok()? {
+            if note.name() == ELF_NOTE_GNU && note.n_type(endian) == NT_GNU_BUILD_ID {
+                return Some(note.desc().iter().map(|byte| format!("{byte:02x}")).collect());
+            }
+        }
+    }
+    None
 }
 
 #[cfg(test)]
