@@ -5,7 +5,7 @@ use build_graph::untrusted::printable;
 
 use super::foreign::BINARY;
 use super::names::{self, PREFIX, Side};
-use super::parse::{Change, shown};
+use super::parse::{AGAIN, Change, shown};
 
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,10 @@ pub(super) fn begins_commit(line: &[u8]) -> bool {
     // SHA-1 or SHA-256.
     id.is_some_and(|id| matches!(id.len(), 40 | 64) && id.iter().all(u8::is_ascii_hexdigit))
 }
+
+/// git's digests of a file that holds nothing, by SHA-1 and by SHA-256.
+const EMPTY: [&[u8]; 2] =
+    [b"e69de29bb2d1d6434b8b29ae775ad8c2e48c5391", b"473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813"];
 
 /// A header, from `diff --git` to the names or to the end.
 #[derive(Debug)]
@@ -109,6 +113,9 @@ impl<'a> Header<'a> {
         if kinds > 1 || (kinds == 1 && old_mode.is_some() && (created.is_some() || deleted.is_some())) {
             return Err("the header says two things of what becomes of the file".to_owned());
         }
+        if sides.is_none() {
+            self.check_nothing_is_lost()?;
+        }
         if let Some((from, to)) = rename.or(copy) {
             if let Some((old, new)) = &sides {
                 let is = |side: &Side, path: &RelPath| {
@@ -135,6 +142,25 @@ impl<'a> Header<'a> {
             ));
         }
         Ok((change, deleted.or(old_mode).or(kept), created.or(new_mode).or(kept)))
+    }
+
+    /// Of a file without hunks, the digests tell whether its content changed all the same.
+    fn check_nothing_is_lost(&self) -> Result<(), String> {
+        let Some(ids) = self.get(Field::Index).and_then(|index| index.split(|byte| *byte == b' ').next()) else {
+            return Ok(());
+        };
+        let lost = || {
+            Err(format!(
+                "of {} the header says that its content changes, and no hunk follows; {AGAIN}",
+                shown(self.names)
+            ))
+        };
+        let Some(between) = ids.windows(2).position(|two| two == b"..") else { return lost() };
+        let (old, new) = (&ids[..between], &ids[between + 2..]);
+        let is_nothing = |id: &[u8]| {
+            id.iter().all(|digit| *digit == b'0') || (id.len() >= 4 && EMPTY.iter().any(|empty| empty.starts_with(id)))
+        };
+        if old == new || (is_nothing(old) && is_nothing(new)) { Ok(()) } else { lost() }
     }
 
     /// Two fields that come together, each with a path.

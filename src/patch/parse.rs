@@ -19,7 +19,7 @@ pub(super) struct Malformed {
 }
 
 /// How to make a patch that this parser takes.
-const AGAIN: &str = "make it again with `git diff` or, from the folder above, with `diff -Nru a b`";
+pub(super) const AGAIN: &str = "make it again with `git diff` or, from the folder above, with `diff -Nru a b`";
 
 /// What a patch does to one file.
 #[derive(Debug)]

@@ -51,12 +51,12 @@ fn empty_files_come_and_go() {
     assert_eq!(patched(&[], &[given]).unwrap(), [("x/empty".into(), vec![]), ("x/other".into(), b"t\n".to_vec())]);
     // The mode is that of the file, not of the next one.
     let executable =
-        "diff --git a/e b/e\nnew file mode 100755\nindex 0..1\n--- /dev/null\n+++ b/n\n@@ -0,0 +1 @@\n+n\n";
+        "diff --git a/e b/e\nnew file mode 100755\nindex 000..e69de29\n--- /dev/null\n+++ b/n\n@@ -0,0 +1 @@\n+n\n";
     assert!(result(&[], executable).unwrap_err().contains("others than those of the header"));
     let executable =
-        "diff --git a/e b/e\nnew file mode 100755\nindex 0..1\n\n--- /dev/null\n+++ b/n\n@@ -0,0 +1 @@\n+n\n";
+        "diff --git a/e b/e\nnew file mode 100755\nindex 000..e69de29\n\n--- /dev/null\n+++ b/n\n@@ -0,0 +1 @@\n+n\n";
     assert_eq!(result(&[], executable).unwrap(), [file("e", "", true), file("n", "n\n", false)]);
-    let gone = "diff --git a/e b/e\ndeleted file mode 100644\nindex 1..0\n";
+    let gone = "diff --git a/e b/e\ndeleted file mode 100644\nindex e69de29..0000000\n";
     assert_eq!(result(&[("e", b"")], gone).unwrap(), []);
     assert!(result(&[("e", b"x")], gone).unwrap_err().contains("holds more"));
     assert!(result(&[], gone).unwrap_err().contains("no such file"));
@@ -146,7 +146,11 @@ fn what_git_can_say_and_a_tree_can_not_is_refused_with_its_line() {
         ("diff --git a/x b/x\nindex 1..2 160000\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n", 1, "submodule"),
         ("diff --git a/x b/x\nindex 1..2\nGIT binary patch\nliteral 1\n", 3, "is no text"),
         ("diff --git a/x b/x\nindex 1..2\nBinary files a/x and b/x differ\n", 3, "is no text"),
-        ("diff --git a/x b/x\nindex 1..2 100644\n", 1, "changes nothing"),
+        ("diff --git a/x b/x\nindex 1..2 100644\n", 1, "no hunk follows"),
+        ("diff --git a/x b/x\nold mode 100644\nnew mode 100755\nindex 1..2\n", 1, "no hunk follows"),
+        ("diff --git a/n b/n\nnew file mode 100644\nindex 0000000..1111111\n", 1, "no hunk follows"),
+        ("diff --git a/x b/y\nrename from x\nrename to y\nindex 1111111..2222222\n", 1, "no hunk follows"),
+        ("diff --git a/x b/x\nindex 1..1 100644\n", 1, "changes nothing"),
         ("diff --git a/x b/x\nnew mode 100755\n", 1, "without the other"),
         ("diff --git a/x b/x\nold mode 100644\nnew mode 100644\n", 1, "changes nothing"),
         ("diff --git x x\nold mode 100644\nnew mode 100755\n", 1, "--src-prefix=a/ --dst-prefix=b/"),
