@@ -53,6 +53,7 @@ const ALLOWED: &[i64] = &[
     libc::SYS_fstatfs,
     libc::SYS_newfstatat,
     libc::SYS_statx,
+    libc::SYS_faccessat2,
     libc::SYS_openat2,
     libc::SYS_getdents64,
     libc::SYS_mkdirat,

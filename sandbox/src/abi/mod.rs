@@ -5,7 +5,8 @@
 //!
 //! # Module `wasi_snapshot_preview1`
 //!
-//! All 46 functions of WASI preview 1 with its types and numbers. One directory is open at start: descriptor 3, "/". Sockets give `ENOSYS`.
+//! All 46 functions of WASI preview 1 with its types and numbers. One directory is open at start: descriptor 3, "/". A socket
+//! of the host gives `ENOSYS`; those of a pair that the guest made can be used. Times are signed: one before 1970 is a negative number.
 //!
 //! # Module `pynbox`
 //!
@@ -22,6 +23,11 @@
 //! | `path_chmod(dir: i32, lookupflags: i32, path: i32, path_len: i32, mode: i32) -> i32` | the same for a path |
 //! | `fd_stat(fd: i32, out: i32) -> i32` | `fstat` in one call: the structure below |
 //! | `path_stat(dir: i32, lookupflags: i32, path: i32, path_len: i32, out: i32) -> i32` | `stat` or `lstat` |
+//! | `fd_pipe(out: i32) -> i32` | `pipe`: the numbers of the end to read from and of the one to write to, at `out` as two u32. Nothing waits: `EAGAIN` instead |
+//! | `fd_pair(out: i32) -> i32` | `socketpair`, of stream sockets |
+//! | `fd_flock(fd: i32, operation: i32) -> i32` | `flock`, with Linux's numbers, among the guest's own open files. `EDEADLK` instead of a wait |
+//! | `fd_path(fd: i32, buf: i32, len: i32, used: i32) -> i32` | a directory's path, without a NUL; its length at `used` as u32. `ENOTDIR`, `ERANGE` |
+//! | `path_access(dir: i32, path: i32, path_len: i32, mode: i32) -> i32` | `access`, with Linux's numbers. `EROFS` below a read-only mount |
 //! | `fd_available(fd: i32, out: i32) -> i32` | `ioctl(fd, FIONREAD)`: bytes that can be read at once, at `out` as u64 |
 //!
 //! The structure of `fd_stat` and `path_stat` is 96 bytes, little endian: `dev` u64 at 0, `ino` u64 at 8, `nlink` u64 at 16, `mode` u32 at 24,
@@ -34,6 +40,7 @@ mod path;
 mod poll;
 mod process;
 mod pynbox;
+mod sock;
 pub mod types;
 
 pub use memory::{GuestMemory, Memory};
@@ -177,15 +184,20 @@ pub const CALLS: &[Call] = calls! {
     WASI "random_get" ("ii") process::random_get;
     WASI "sched_yield" ("") process::sched_yield;
     WASI "sock_accept" ("iii") process::not_here;
-    WASI "sock_recv" ("iiiiii") process::not_here;
-    WASI "sock_send" ("iiiii") process::not_here;
-    WASI "sock_shutdown" ("ii") process::not_here;
+    WASI "sock_recv" ("iiiiii") sock::receive;
+    WASI "sock_send" ("iiiii") sock::send;
+    WASI "sock_shutdown" ("ii") sock::shut_down;
     PYNBOX "fd_available" ("ii") pynbox::fd_available;
     PYNBOX "fd_chmod" ("ii") pynbox::fd_chmod;
     PYNBOX "fd_dup" ("iii") pynbox::fd_dup;
     PYNBOX "fd_dup2" ("ii") pynbox::fd_dup2;
+    PYNBOX "fd_flock" ("ii") pynbox::fd_flock;
     PYNBOX "fd_mode" ("ii") pynbox::fd_mode;
+    PYNBOX "fd_pair" ("i") pynbox::fd_pair;
+    PYNBOX "fd_path" ("iiii") pynbox::fd_path;
+    PYNBOX "fd_pipe" ("i") pynbox::fd_pipe;
     PYNBOX "fd_stat" ("ii") pynbox::fd_stat;
+    PYNBOX "path_access" ("iiii") pynbox::path_access;
     PYNBOX "path_chmod" ("iiiii") pynbox::path_chmod;
     PYNBOX "path_mode" ("iiiii") pynbox::path_mode;
     PYNBOX "path_stat" ("iiiii") pynbox::path_stat;

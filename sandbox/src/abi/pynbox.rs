@@ -2,7 +2,7 @@
 
 use super::types::{last, put};
 use super::{Args, Host, Memory, Outcome};
-use crate::vfs::FileStat;
+use crate::vfs::{Errno, FileStat, Lock};
 
 const STAT_SIZE: u32 = 96;
 
@@ -14,6 +14,54 @@ pub(super) fn fd_dup(host: &mut Host, memory: &mut Memory<'_>, a: Args<'_>) -> O
 
 pub(super) fn fd_dup2(host: &mut Host, _: &mut Memory<'_>, a: Args<'_>) -> Outcome {
     Ok(host.vfs.duplicate_onto(a.u32(0), a.u32(1))?)
+}
+
+const LOCK_SH: u32 = 1;
+const LOCK_EX: u32 = 2;
+const LOCK_NB: u32 = 4;
+const LOCK_UN: u32 = 8;
+
+pub(super) fn fd_flock(host: &mut Host, _: &mut Memory<'_>, a: Args<'_>) -> Outcome {
+    let lock = match a.u32(1) & !LOCK_NB {
+        LOCK_SH => Some(Lock::Shared),
+        LOCK_EX => Some(Lock::Exclusive),
+        LOCK_UN => None,
+        _ => return Err(Errno::INVAL.into()),
+    };
+    Ok(host.vfs.lock(a.u32(0), lock, a.u32(1) & LOCK_NB == 0)?)
+}
+
+pub(super) fn fd_pipe(host: &mut Host, memory: &mut Memory<'_>, a: Args<'_>) -> Outcome {
+    memory.check(a.u32(0), 8)?;
+    let ends = host.vfs.make_pipe()?;
+    Ok(write_both(memory, a.u32(0), ends)?)
+}
+
+pub(super) fn fd_pair(host: &mut Host, memory: &mut Memory<'_>, a: Args<'_>) -> Outcome {
+    memory.check(a.u32(0), 8)?;
+    let ends = host.vfs.make_socket_pair()?;
+    Ok(write_both(memory, a.u32(0), ends)?)
+}
+
+/// Writes two numbers; the address has been checked.
+fn write_both(memory: &mut Memory<'_>, at: u32, (one, two): (u32, u32)) -> Result<(), Errno> {
+    memory.write_u32(at, one)?;
+    memory.write_u32(at + 4, two)
+}
+
+pub(super) fn fd_path(host: &mut Host, memory: &mut Memory<'_>, a: Args<'_>) -> Outcome {
+    let path = host.vfs.directory_path(a.u32(0))?;
+    let path = [b"/", path.as_relative()].concat();
+    if path.len() > a.u32(2) as usize {
+        return Err(Errno::RANGE.into());
+    }
+    memory.write(a.u32(1), &path)?;
+    Ok(memory.write_u32(a.u32(3), u32::try_from(path.len()).map_err(|_| Errno::RANGE)?)?)
+}
+
+pub(super) fn path_access(host: &mut Host, memory: &mut Memory<'_>, a: Args<'_>) -> Outcome {
+    let path = memory.text(a.u32(1), a.u32(2))?;
+    Ok(host.vfs.access_at(a.u32(0), &path, a.u32(3))?)
 }
 
 pub(super) fn fd_mode(host: &mut Host, memory: &mut Memory<'_>, a: Args<'_>) -> Outcome {

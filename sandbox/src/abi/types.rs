@@ -215,7 +215,8 @@ pub(crate) fn whence(number: u32) -> Result<Whence, Errno> {
     }
 }
 
-/// The times that `fd_filestat_set_times` and its twin are asked to set.
+/// The times that `fd_filestat_set_times` and its twin are asked to set. WASI's have no sign; here a time before 1970 is negative, and one
+/// after 2262 can't be said.
 ///
 /// # Errors
 ///
@@ -224,8 +225,8 @@ pub(crate) fn timestamps(atime: u64, mtime: u64, fstflags: u32) -> Result<Timest
     let one = |nanos: u64, set: bool, now: bool| match (set, now) {
         (true, true) => Err(Errno::INVAL),
         (true, false) => Ok(Timespec {
-            tv_sec: i64::try_from(nanos / 1_000_000_000).map_err(|_| Errno::INVAL)?,
-            tv_nsec: i64::try_from(nanos % 1_000_000_000).map_err(|_| Errno::INVAL)?,
+            tv_sec: nanos.cast_signed().div_euclid(1_000_000_000),
+            tv_nsec: nanos.cast_signed().rem_euclid(1_000_000_000),
         }),
         (false, true) => Ok(Timespec { tv_sec: 0, tv_nsec: UTIME_NOW }),
         (false, false) => Ok(Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }),

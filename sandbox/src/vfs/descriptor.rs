@@ -7,7 +7,9 @@ use std::rc::Rc;
 use rustix::fs::{FileType, OFlags, fstat};
 use rustix::io::Errno;
 
+use super::channel::Channel;
 use super::device::Device;
+use super::lock::Lock;
 use super::mounts::Access;
 use super::stat::{FileStat, S_IFCHR};
 use super::{GuestPath, listing::Entry};
@@ -23,6 +25,8 @@ pub struct Description {
     pub(crate) writable: bool,
     /// Of `O_APPEND` and `O_NONBLOCK`, those that are set.
     pub(crate) flags: Cell<OFlags>,
+    /// The lock on the whole file that flock(2) gave.
+    pub(crate) lock: Cell<Option<Lock>>,
 }
 
 /// The kinds of open objects.
@@ -36,13 +40,15 @@ pub(crate) enum Object {
     Directory { path: GuestPath, fd: Option<OwnedFd>, access: Access, entries: RefCell<Option<Rc<[Entry]>>> },
     /// A built-in device.
     Device(Device),
+    /// An end of a pipe or a socket within the guest.
+    Channel(Channel),
     /// Takes what is written, for a look at it later.
     Sink(Rc<RefCell<Vec<u8>>>),
 }
 
 impl Description {
     pub(crate) fn new(object: Object, readable: bool, writable: bool, flags: OFlags) -> Rc<Self> {
-        Rc::new(Self { object, readable, writable, flags: Cell::new(flags) })
+        Rc::new(Self { object, readable, writable, flags: Cell::new(flags), lock: Cell::default() })
     }
 
     /// The host's descriptor behind this one.
@@ -108,6 +114,7 @@ impl Description {
     pub(crate) fn stat(&self) -> Result<FileStat, Errno> {
         match &self.object {
             Object::Device(device) => Ok(device.stat()),
+            Object::Channel(channel) => Ok(channel.stat()),
             Object::Sink(_) => Ok(FileStat { mode: S_IFCHR | 0o600, ..Device::Null.stat() }),
             Object::Directory { fd: None, .. } => Ok(FileStat::virtual_directory(1)),
             Object::File { fd, .. } | Object::Handed { fd, .. } | Object::Directory { fd: Some(fd), .. } => {
@@ -184,6 +191,11 @@ impl Table {
     /// `EBADF` if it is not open.
     pub(crate) fn remove(&mut self, fd: u32) -> Result<Rc<Description>, Errno> {
         self.0.get_mut(fd as usize).and_then(Option::take).ok_or(Errno::BADF)
+    }
+
+    /// All that is open, once for each number.
+    pub(crate) fn descriptions(&self) -> impl Iterator<Item = &Rc<Description>> {
+        self.0.iter().flatten()
     }
 
     /// The numbers that are open.

@@ -8,8 +8,9 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{OFlags, SeekFrom, Timestamps};
 use rustix::io::Errno;
 
+use super::channel::Channel;
 use super::descriptor::{Description, Object};
-use super::stat::FileStat;
+use super::stat::{FileStat, S_IFSOCK};
 use super::{Vfs, chmod};
 
 /// Where a read or write happens.
@@ -51,6 +52,7 @@ impl Vfs {
     /// Those of read(2); `ESPIPE` for an offset in what has none.
     pub fn read(&mut self, fd: u32, buffers: &mut [IoSliceMut<'_>], offset: Offset) -> Result<usize, Errno> {
         let description = self.table.get(fd)?;
+        check_offset(description, offset)?;
         description.check_readable()?;
         match &description.object {
             Object::Device(device) => {
@@ -60,6 +62,7 @@ impl Vfs {
                 }
                 Ok(total)
             }
+            Object::Channel(channel) => channel.read(buffers, false),
             Object::Sink(_) | Object::Directory { .. } => Err(Errno::BADF),
             Object::File { fd, .. } => host_read(fd.as_fd(), buffers, offset),
             Object::Handed { fd, .. } => {
@@ -76,6 +79,7 @@ impl Vfs {
     /// Those of write(2); `ESPIPE` for an offset in what has none.
     pub fn write(&mut self, fd: u32, buffers: &[IoSlice<'_>], offset: Offset) -> Result<usize, Errno> {
         let description = self.table.get(fd)?;
+        check_offset(description, offset)?;
         description.check_writable()?;
         match &description.object {
             Object::Device(device) => device.write(buffers.iter().map(|b| b.len()).sum()),
@@ -88,6 +92,7 @@ impl Vfs {
                 }
                 Ok(buffers.iter().map(|b| b.len()).sum())
             }
+            Object::Channel(channel) => channel.write(buffers),
             Object::Directory { .. } => Err(Errno::BADF),
             Object::File { fd, .. } => host_write(fd.as_fd(), buffers, offset),
             Object::Handed { fd, .. } => {
@@ -101,12 +106,12 @@ impl Vfs {
     ///
     /// # Errors
     ///
-    /// Those of lseek(2); `ESPIPE` for a terminal.
+    /// Those of lseek(2); `ESPIPE` for a terminal, a pipe and a socket.
     pub fn seek(&mut self, fd: u32, whence: Whence, by: i64) -> Result<u64, Errno> {
         let description = self.table.get(fd)?;
         match &description.object {
             Object::Device(_) | Object::Sink(_) => Ok(0),
-            Object::Handed { terminal: true, .. } => Err(Errno::SPIPE),
+            Object::Handed { terminal: true, .. } | Object::Channel(_) => Err(Errno::SPIPE),
             Object::Directory { .. } => Err(Errno::ISDIR),
             Object::File { fd, .. } | Object::Handed { fd, .. } => {
                 let to = match whence {
@@ -117,6 +122,90 @@ impl Vfs {
                 rustix::fs::seek(fd, to)
             }
         }
+    }
+
+    /// pipe(2): the numbers of the end to read from and of the one to write to.
+    ///
+    /// # Errors
+    ///
+    /// `EMFILE`.
+    pub fn make_pipe(&mut self) -> Result<(u32, u32), Errno> {
+        self.channels += 1;
+        let (reading, writing) = Channel::pipe(self.channels);
+        self.add_both([(reading, true, false), (writing, false, true)])
+    }
+
+    /// socketpair(2), of connected stream sockets.
+    ///
+    /// # Errors
+    ///
+    /// `EMFILE`.
+    pub fn make_socket_pair(&mut self) -> Result<(u32, u32), Errno> {
+        let (one, two) = Channel::pair(self.channels + 1);
+        self.channels += 2;
+        self.add_both([(one, true, true), (two, true, true)])
+    }
+
+    fn add_both(&mut self, [one, two]: [(Channel, bool, bool); 2]) -> Result<(u32, u32), Errno> {
+        let description = |(channel, readable, writable)| {
+            Description::new(Object::Channel(channel), readable, writable, OFlags::empty())
+        };
+        let first = self.table.add(description(one), 0)?;
+        match self.table.add(description(two), 0) {
+            Ok(second) => Ok((first, second)),
+            Err(error) => {
+                self.table.remove(first)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// The socket of a pair behind `fd`.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF`; `ENOTSOCK` for what is no socket, `ENOSYS` for one of the host.
+    fn socket(&self, fd: u32) -> Result<&Channel, Errno> {
+        let description = self.table.get(fd)?;
+        match &description.object {
+            Object::Channel(channel) if channel.is_socket() => Ok(channel),
+            _ if description.stat()?.kind() == S_IFSOCK => Err(Errno::NOSYS),
+            _ => Err(Errno::NOTSOCK),
+        }
+    }
+
+    /// recv(2) from a socket of a pair.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vfs::read`]; `ENOTSOCK` for what is no socket, `ENOSYS` for one of the host.
+    pub fn receive(&mut self, fd: u32, buffers: &mut [IoSliceMut<'_>], peek: bool) -> Result<usize, Errno> {
+        let socket = self.socket(fd)?;
+        // Other than read(2), recv(2) waits for bytes that nobody wants.
+        if buffers.iter().all(|b| b.is_empty())
+            && socket.ready(Ready { read: true, ..Ready::default() }) == Ready::default()
+        {
+            return Err(Errno::AGAIN);
+        }
+        socket.read(buffers, peek)
+    }
+
+    /// send(2) to a socket of a pair.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vfs::write`]; `ENOTSOCK` for what is no socket, `ENOSYS` for one of the host.
+    pub fn send(&mut self, fd: u32, buffers: &[IoSlice<'_>]) -> Result<usize, Errno> {
+        self.socket(fd)?.write(buffers)
+    }
+
+    /// shutdown(2) of a socket of a pair.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF`; `ENOTSOCK` for what is no socket, `ENOSYS` for one of the host.
+    pub fn shut_down(&mut self, fd: u32, reading: bool, writing: bool) -> Result<(), Errno> {
+        self.socket(fd)?.shut_down(reading, writing)
     }
 
     /// close(2).
@@ -260,7 +349,8 @@ impl Vfs {
 
     /// Waits until one of the descriptors is ready for what is asked of it, or until `timeout`; gives what came for each.
     ///
-    /// A descriptor that is not open, or not open for what is asked, gives its error.
+    /// A descriptor that is not open gives its error; one that is not open for what is asked is never ready for it, but for a file or
+    /// device, which is always ready for everything.
     ///
     /// # Errors
     ///
@@ -270,20 +360,19 @@ impl Vfs {
         let mut waiting = Vec::new();
         let mut slots = Vec::new();
         for (slot, &(fd, want)) in asked.iter().enumerate() {
-            let answer = self.table.get(fd).and_then(|d| {
-                if (want.read && !d.readable) || (want.write && !d.writable) {
-                    return Err(Errno::BADF);
-                }
-                if let Object::Handed { fd, .. } = &d.object {
+            let answer = self.table.get(fd).map(|d| match &d.object {
+                Object::Handed { fd, .. } => {
                     let mut flags = PollFlags::empty();
-                    flags.set(PollFlags::IN, want.read);
-                    flags.set(PollFlags::OUT, want.write);
+                    flags.set(PollFlags::IN, want.read && d.readable);
+                    flags.set(PollFlags::OUT, want.write && d.writable);
                     waiting.push(PollFd::new(fd, flags));
                     slots.push(slot);
-                    return Ok(Ready::default());
+                    Ready::default()
                 }
+                // Only the guest itself could make it ready.
+                Object::Channel(channel) => channel.ready(want),
                 // Files, directories and devices never make one wait.
-                Ok(want)
+                _ => want,
             });
             answers.push(answer);
         }
@@ -306,14 +395,25 @@ impl Vfs {
         Ok(answers)
     }
 
-    /// Bytes that can be read at once from what was handed in; zero where the host cannot say.
+    /// Bytes that can be read at once from a pipe, a socket or what was handed in; zero where the host cannot say.
     pub fn readable_bytes(&self, fd: u32) -> u64 {
-        self.table.get(fd).and_then(|d| rustix::io::ioctl_fionread(d.host()?)).unwrap_or(0)
+        match self.table.get(fd).map(|d| (&d.object, d.host())) {
+            Ok((Object::Channel(channel), _)) => channel.available() as u64,
+            Ok((_, Ok(host))) => rustix::io::ioctl_fionread(host).unwrap_or(0),
+            _ => 0,
+        }
     }
 }
 
 /// Bytes that a collecting descriptor keeps.
 const SINK_MAX: usize = 64 * 1024;
+
+fn check_offset(description: &Description, offset: Offset) -> Result<(), Errno> {
+    match description.object {
+        Object::Channel(_) if offset != Offset::Current => Err(Errno::SPIPE),
+        _ => Ok(()),
+    }
+}
 
 fn check_would_block(description: &Description, fd: BorrowedFd<'_>, events: PollFlags) -> Result<(), Errno> {
     if !description.flags.get().contains(OFlags::NONBLOCK) {

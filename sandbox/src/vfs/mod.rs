@@ -2,11 +2,14 @@
 //!
 //! Nothing here knows WebAssembly or WASI. Every error is Linux's [`Errno`].
 
+mod access;
+mod channel;
 mod chmod;
 mod descriptor;
 mod device;
 mod io;
 mod listing;
+mod lock;
 mod mounts;
 mod ops;
 mod path;
@@ -25,6 +28,7 @@ pub use descriptor::{DESCRIPTORS_MAX, Description, Table};
 pub use device::{Device, fill_random};
 pub use io::{Offset, Ready, Whence};
 pub use listing::Entry;
+pub use lock::Lock;
 pub use mounts::{Access, Crossing, Mount, MountError, Mounts};
 pub use ops::OpenHow;
 pub use path::GuestPath;
@@ -47,6 +51,8 @@ pub struct Vfs {
     mounts: Mounts,
     table: Table,
     trace: Option<Trace>,
+    /// The inode of the last pipe or socket that the guest made.
+    channels: u64,
 }
 
 impl Vfs {
@@ -58,7 +64,7 @@ impl Vfs {
         let mut table = Table::default();
         // The table is empty and the number small: this cannot fail.
         let _ = table.set(ROOT_FD, Description::new(object, true, false, OFlags::empty()));
-        Self { mounts, table, trace: None }
+        Self { mounts, table, trace: None, channels: 0 }
     }
 
     /// Hands a descriptor of the host to the guest under the number `number`.
@@ -169,6 +175,18 @@ impl Vfs {
             _ if fd == ROOT_FD || fd == ROOT_BASE => Ok(GuestPath::root()),
             Ok(_) => Err(Errno::NOTDIR),
             Err(error) => Err(error),
+        }
+    }
+
+    /// The path of the directory that `fd` is open on.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF`; `ENOTDIR` for anything else.
+    pub fn directory_path(&self, fd: u32) -> Result<&GuestPath, Errno> {
+        match &self.table.get(fd)?.object {
+            Object::Directory { path, .. } => Ok(path),
+            _ => Err(Errno::NOTDIR),
         }
     }
 }

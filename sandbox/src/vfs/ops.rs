@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::descriptor::{Description, Object};
 use super::mounts::Access;
 use super::stat::{FileStat, S_IFDIR, S_IFLNK, S_IFREG};
-use super::walk::{Found, Last, Walked, open_beneath};
+use super::walk::{Found, Last, Walked, check_name, ends_in_dots, open_beneath};
 use super::{GuestPath, Vfs, chmod};
 
 /// How a file is opened, as the flags of open(2).
@@ -38,8 +38,17 @@ impl Vfs {
     pub fn open(&mut self, base: u32, text: &[u8], how: OpenHow) -> Result<u32, Errno> {
         let base = self.directory(base)?;
         let follow = if how.no_follow || (how.create && how.exclusive) { Last::Keep } else { Last::Follow };
+        let makes_name = how.create && !ends_in_dots(text);
+        // No file can be made by the name of a directory, whatever is there.
+        if makes_name && text.ends_with(b"/") {
+            self.walk_to_parent(&base, text)?;
+            return Err(Errno::ISDIR);
+        }
         let walked =
-            if how.create { self.walk_or_missing(&base, text, follow)? } else { self.walk(&base, text, follow)? };
+            if makes_name { self.walk_or_missing(&base, text, follow)? } else { self.walk(&base, text, follow)? };
+        if how.create && !makes_name && walked.found.as_ref().is_some_and(|found| !found.is_dir()) {
+            return Err(Errno::NOTDIR);
+        }
         let description = self.open_walked(walked, how)?;
         self.table.add(description, 0)
     }
@@ -135,8 +144,10 @@ impl Vfs {
     /// Those of readlink(2); `EINVAL` if it is no symbolic link.
     pub fn read_link(&mut self, base: u32, text: &[u8]) -> Result<Vec<u8>, Errno> {
         let base = self.directory(base)?;
-        match self.walk(&base, text, Last::Keep)?.found {
+        let walked = self.walk(&base, text, Last::Keep)?;
+        match walked.found {
             None => Err(Errno::NOENT),
+            Some(found) if walked.must_be_dir && !found.is_dir() => Err(Errno::NOTDIR),
             Some(Found::Host { handle, stat, .. }) if stat.kind() == S_IFLNK => {
                 Ok(rustix::fs::readlinkat(handle, c"", Vec::new())?.into_bytes())
             }
@@ -178,7 +189,11 @@ impl Vfs {
     ///
     /// Those of unlink(2); `EBUSY` for a mount point and what lies above one.
     pub fn remove_file(&mut self, base: u32, text: &[u8]) -> Result<(), Errno> {
-        let (path, slash) = self.old_name(base, text).map_err(|e| if e == Errno::BUSY { Errno::ISDIR } else { e })?;
+        let (path, slash) = self.old_name(base, text).map_err(|e| match e {
+            // `.`, `..`, "/", and a directory that something is mounted at.
+            Errno::BUSY | Errno::INVAL | Errno::NOTEMPTY => Errno::ISDIR,
+            e => e,
+        })?;
         let (dir, name) = self.writable_parent(&path)?;
         if slash {
             let found = self.look(&path)?;
@@ -204,9 +219,20 @@ impl Vfs {
     ///
     /// Those of rename(2); `EXDEV` between two mounts, `EBUSY` for a mount point and what lies above one.
     pub fn rename(&mut self, old_base: u32, old: &[u8], new_base: u32, new: &[u8]) -> Result<(), Errno> {
-        let no_name = |e| if matches!(e, Errno::INVAL | Errno::NOTEMPTY) { Errno::BUSY } else { e };
-        let (old_path, old_slash) = self.old_name(old_base, old).map_err(no_name)?;
-        let (new_path, new_slash) = self.old_name(new_base, new).map_err(no_name)?;
+        let (old_base, new_base) = (self.directory(old_base)?, self.directory(new_base)?);
+        let (old_parent, old_name, old_slash) = self.walk_to_parent(&old_base, old)?;
+        let (new_parent, new_name, new_slash) = self.walk_to_parent(&new_base, new)?;
+        // What is no name is told before what is too long for one.
+        for name in [&old_name, &new_name] {
+            if let Err(Errno::INVAL | Errno::NOTEMPTY | Errno::BUSY) = check_name(name) {
+                return Err(Errno::BUSY);
+            }
+        }
+        let old_path = self.removable(&old_parent, &old_name)?;
+        if check_name(&new_name).is_err() {
+            self.look(&old_path)?;
+        }
+        let new_path = self.removable(&new_parent, &new_name)?;
         self.check_same_mount(&old_path, &new_path)?;
         let (old_dir, old_name) = self.writable_parent(&old_path)?;
         let (new_dir, new_name) = self.writable_parent(&new_path)?;
@@ -225,15 +251,15 @@ impl Vfs {
         let base = self.directory(old_base)?;
         let walked = self.walk(&base, old, last)?;
         let Some(found) = walked.found else { return Err(Errno::NOENT) };
+        if walked.must_be_dir && !found.is_dir() {
+            return Err(Errno::NOTDIR);
+        }
         let (new_path, slash) = self.new_name(new_base, new)?;
         if slash {
             return Err(Errno::NOENT);
         }
         if found.is_dir() {
             return Err(Errno::PERM);
-        }
-        if walked.must_be_dir {
-            return Err(Errno::NOTDIR);
         }
         self.check_same_mount(&walked.path, &new_path)?;
         let (old_dir, old_name) = self.writable_parent(&walked.path)?;
@@ -288,10 +314,8 @@ impl Vfs {
     /// The path of a name that is to be made, and whether it was given with a slash at its end.
     fn new_name(&mut self, base: u32, text: &[u8]) -> Result<(GuestPath, bool), Errno> {
         let base = self.directory(base)?;
-        let (parent, name, slash) = self.walk_to_parent(&base, text).map_err(|e| match e {
-            Errno::BUSY | Errno::INVAL | Errno::NOTEMPTY => Errno::EXIST,
-            e => e,
-        })?;
+        let (parent, name, slash) = self.walk_to_parent(&base, text)?;
+        check_name(&name).map_err(|e| if e == Errno::NAMETOOLONG { e } else { Errno::EXIST })?;
         let path = parent.child(&name);
         match self.look(&path) {
             Ok(_) => Err(Errno::EXIST),
@@ -304,11 +328,17 @@ impl Vfs {
     fn old_name(&mut self, base: u32, text: &[u8]) -> Result<(GuestPath, bool), Errno> {
         let base = self.directory(base)?;
         let (parent, name, slash) = self.walk_to_parent(&base, text)?;
-        let path = parent.child(&name);
+        Ok((self.removable(&parent, &name)?, slash))
+    }
+
+    /// The path of a name that is no mount point, nor above one.
+    fn removable(&self, parent: &GuestPath, name: &[u8]) -> Result<GuestPath, Errno> {
+        check_name(name)?;
+        let path = parent.child(name);
         if self.mounts.is_mount_point(&path) || self.mounts.is_above_mount(&path) {
             return Err(Errno::BUSY);
         }
-        Ok((path, slash))
+        Ok(path)
     }
 
     fn check_same_mount(&self, a: &GuestPath, b: &GuestPath) -> Result<(), Errno> {

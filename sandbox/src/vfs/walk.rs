@@ -134,7 +134,7 @@ impl Vfs {
     ///
     /// # Errors
     ///
-    /// As [`Vfs::walk`]; `EINVAL` for a path that ends in `.`, `ENOTEMPTY` for `..`, `EBUSY` for "/": such an entry is no name.
+    /// As [`Vfs::walk`]. Whether the name is one is left to [`check_name`].
     pub(crate) fn walk_to_parent(
         &mut self,
         base: &GuestPath,
@@ -147,13 +147,6 @@ impl Vfs {
         let trimmed = &text[..text.len() - slashes];
         let start = trimmed.iter().rposition(|&b| b == b'/').map_or(0, |slash| slash + 1);
         let (parent, name) = trimmed.split_at(start);
-        match name {
-            b"" => return Err(Errno::BUSY),
-            b"." => return Err(Errno::INVAL),
-            b".." => return Err(Errno::NOTEMPTY),
-            name if name.len() > 255 => return Err(Errno::NAMETOOLONG),
-            _ => {}
-        }
         let walked = self.walk(base, if parent.is_empty() { b"." } else { parent }, Last::Follow)?;
         match walked.found {
             None => Err(Errno::NOENT),
@@ -323,7 +316,26 @@ fn components(text: &[u8]) -> VecDeque<Vec<u8>> {
     text.split(|&b| b == b'/').filter(|c| !c.is_empty() && *c != b".").map(<[u8]>::to_vec).collect()
 }
 
+/// Whether the last component of a path can be a name.
+///
+/// # Errors
+///
+/// `EINVAL` for `.`, `ENOTEMPTY` for `..`, `EBUSY` for "/", which has none; `ENAMETOOLONG`.
+pub(crate) fn check_name(name: &[u8]) -> Result<(), Errno> {
+    match name {
+        b"" => Err(Errno::BUSY),
+        b"." => Err(Errno::INVAL),
+        b".." => Err(Errno::NOTEMPTY),
+        name if name.len() > 255 => Err(Errno::NAMETOOLONG),
+        _ => Ok(()),
+    }
+}
+
 fn ends_as_directory(text: &[u8]) -> bool {
-    let last = text.rsplit(|&b| b == b'/').next().unwrap_or(text);
-    last.is_empty() || last == b"." || last == b".."
+    text.ends_with(b"/") || ends_in_dots(text)
+}
+
+/// Whether a path ends in `.` or `..`, with slashes or without: then it names something that has to be there.
+pub(crate) fn ends_in_dots(text: &[u8]) -> bool {
+    matches!(text.split(|&b| b == b'/').rfind(|part| !part.is_empty()), Some(b"." | b".."))
 }
