@@ -5,7 +5,7 @@ use build_graph::dsl::{Compilation, Context, Product};
 
 use crate::toolchains;
 
-const UNITS: [&str; 18] = [
+const UNITS: [&str; 23] = [
     "calls",
     "create",
     "descriptors",
@@ -13,7 +13,9 @@ const UNITS: [&str; 18] = [
     "errors",
     "files",
     "flags",
+    "folder",
     "identity",
+    "links",
     "locale",
     "mman",
     "netdb",
@@ -24,6 +26,9 @@ const UNITS: [&str; 18] = [
     "system",
     "temporary",
     "terminal",
+    "times",
+    "waits",
+    "zone",
 ];
 
 const NACL_UNITS: [&str; 7] = ["descriptors", "entropy", "files", "signals", "streams", "system", "waits"];

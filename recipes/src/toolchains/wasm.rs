@@ -8,7 +8,8 @@ use super::{WASM, documentation, links, words};
 /// The toolchain of `wasm32-wasi`. `/usr/include/wasm32-wasi` is where Debian's wasi-libc has its headers; `-nostdlibinc` keeps clang
 /// from the image's own `/usr/include`, which is for another machine. What wasi-libc emulates has to be asked for by name. The stack
 /// lies first in memory, so that running out of it traps instead of overwriting data. Functions lose their names: nothing shows them, and
-/// reading them would take its part of each start.
+/// reading them would take its part of each start. What wasi-libc makes of relative paths goes through a function of ours (`folder.c` of
+/// `sandbox_inner`).
 pub fn wasm() -> Toolchain {
     Toolchain {
         target: Target(WASM.to_owned()),
@@ -24,7 +25,8 @@ pub fn wasm() -> Toolchain {
         ),
         standard: "-std=gnu2x".to_owned(),
         ldflags: words(
-            "-Wl,-z,stack-size=8388608 -Wl,--stack-first -Wl,--strip-all -Wl,--keep-section=pynbox.snapshot",
+            "-Wl,-z,stack-size=8388608 -Wl,--stack-first -Wl,--strip-all -Wl,--keep-section=pynbox.snapshot \
+             -Wl,--wrap=__wasilibc_find_relpath_alloc",
         ),
         libraries: words(
             "-L/sysroot/lib -lsandbox_inner -lwasi-emulated-signal -lwasi-emulated-process-clocks -lwasi-emulated-mman \

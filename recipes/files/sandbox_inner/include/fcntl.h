@@ -1,7 +1,7 @@
 /*
- * What wasi-libc's fcntl.h lacks: the mode of a file that open() makes, F_DUPFD, and record locks.
+ * What wasi-libc's fcntl.h lacks: the mode of a file that open() makes, F_DUPFD, and locks.
  *
- * A lock is always granted: nothing else runs in the sandbox, and a host's own locks can't be reached (descriptors.c).
+ * A record lock is always granted: nothing else runs in the sandbox, and a host's own locks can't be reached (descriptors.c).
  */
 #ifndef SANDBOX_FCNTL_H
 #define SANDBOX_FCNTL_H

@@ -1,5 +1,5 @@
 /*
- * What wasi-libc's emulated signal.h lacks. raise() works, within the program; a signal can't be sent to a process: ENOSYS (signal.c).
+ * Signals that a program sends to itself (signal.c), in place of wasi-libc's emulation, which knows raise() alone.
  */
 #ifndef SANDBOX_SIGNAL_H
 #define SANDBOX_SIGNAL_H
@@ -13,8 +13,10 @@
 extern "C" {
 #endif
 
-int kill(pid_t pid, int signal);
-int killpg(pid_t group, int signal);
+int kill(pid_t process, int number);
+int killpg(pid_t group, int number);
+int raise(int number) __asm__("sandbox_raise");
+void (*signal(int number, void (*handler)(int)))(int) __asm__("sandbox_signal");
 
 #ifdef __cplusplus
 }

@@ -26,6 +26,9 @@ extern "C" {
 FILE *popen(const char *command, const char *mode);
 int pclose(FILE *stream);
 
+/* create.c: files that it makes get the umask */
+FILE *fopen(const char *path, const char *mode) __asm__("sandbox_fopen");
+
 /* descriptors.c: a stream may only do what the descriptor may */
 FILE *fdopen(int fd, const char *mode) __asm__("sandbox_fdopen");
 

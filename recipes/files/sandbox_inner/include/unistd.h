@@ -1,7 +1,7 @@
 /*
  * What wasi-libc's unistd.h lacks.
  *
- * Processes can't be made or found: those functions fail with ENOSYS (process.c).
+ * Processes can't be made: those functions fail with ENOSYS (process.c). The guest is alone in its group and its session.
  * There is one user, 1000, in one group, 1000, who can't become another one (identity.c).
  * A terminal has no name and no process group (terminal.c).
  */
@@ -21,15 +21,25 @@ int dup3(int fd, int new_fd, int flags);
 int pipe(int fds[2]);
 int pipe2(int fds[2], int flags);
 
-/* files.c */
+/* stat.c */
+int faccessat(int dir, const char *path, int mode, int flags) __asm__("sandbox_faccessat");
 int access(const char *path, int mode) __asm__("sandbox_access");
+
+/* folder.c */
 int chdir(const char *path) __asm__("sandbox_chdir");
+char *getcwd(char *buffer, size_t size) __asm__("sandbox_getcwd");
+int fchdir(int fd);
+
+/* links.c */
+int linkat(int from, const char *old, int to, const char *new_path, int flags) __asm__("sandbox_linkat");
+
+/* files.c */
 int chown(const char *path, uid_t uid, gid_t gid);
 int fchown(int fd, uid_t uid, gid_t gid);
 int lchown(const char *path, uid_t uid, gid_t gid);
 int chroot(const char *path);
-int fchdir(int fd);
 long fpathconf(int fd, int name) __asm__("sandbox_fpathconf");
+long pathconf(const char *path, int name) __asm__("sandbox_pathconf");
 int lockf(int fd, int command, off_t size);
 void sync(void);
 

@@ -1,13 +1,13 @@
 /*
  * The modes of files and directories that are made: WASI has none, so they are set right after, if they are not what the host gives anyway.
- *
- * fopen() is wasi-libc's own: the files that it makes get the host's mode, whatever the umask.
  */
 #include "flags.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <wasi/libc.h>
@@ -52,20 +52,20 @@ static int open_file(int dir, const char *path, int flags, mode_t mode)
 {
     if (!(flags & O_CREAT))
         return open_nomode(dir, path, flags);
-    mode &= 0777 & ~mask;
+    mode &= 01777 & ~mask;
     if (mode == NEW_FILE)
         return open_nomode(dir, path, flags);
 
-    /* Only a file that this call makes gets the mode; another one may come or go meanwhile. */
-    for (int attempt = 0; attempt < 10; attempt++) {
-        int fd = make(dir, path, flags, mode);
-        if (fd >= 0 || errno != EEXIST || flags & O_EXCL)
-            return fd;
-        fd = open_nomode(dir, path, flags & ~O_CREAT);
-        if (fd >= 0 || errno != ENOENT)
-            return fd;
-    }
-    return open_nomode(dir, path, flags);
+    /* Only a file that this call makes gets the mode. */
+    int fd = make(dir, path, flags, mode);
+    if (fd >= 0 || errno != EEXIST || flags & O_EXCL)
+        return fd;
+    struct stat state;
+    int leads_nowhere = fstatat(dir, path, &state, 0) && errno == ENOENT;
+    fd = open_nomode(dir, path, flags);
+    if (fd >= 0 && leads_nowhere)
+        fchmod(fd, mode);
+    return fd;
 }
 
 #define MODE(flags)                          \
@@ -105,4 +105,30 @@ int mkdir(const char *path, mode_t mode)
         errno = before;
     }
     return 0;
+}
+
+/* wasi-libc's own makes files by itself, with the host's mode, whatever the umask. */
+FILE *fopen(const char *path, const char *mode)
+{
+    int flags = strchr(mode, '+') ? O_RDWR : *mode == 'r' ? O_RDONLY : O_WRONLY;
+    if (*mode == 'w')
+        flags |= O_CREAT | O_TRUNC;
+    else if (*mode == 'a')
+        flags |= O_CREAT | O_APPEND;
+    else if (*mode != 'r') {
+        errno = EINVAL;
+        return NULL;
+    }
+    if (strchr(mode, 'x'))
+        flags |= O_EXCL;
+    int fd = open(path, flags, 0666);
+    if (fd < 0)
+        return NULL;
+    FILE *stream = fdopen(fd, mode);
+    if (stream == NULL) {
+        int error = errno;
+        close(fd);
+        errno = error;
+    }
+    return stream;
 }

@@ -1,5 +1,5 @@
 /*
- * Duplicates of descriptors, waiting for them, and fcntl() with what wasi-libc's lacks.
+ * Duplicates of descriptors, pipes, locks, and fcntl() with what wasi-libc's lacks.
  */
 #include "errors.h"
 #include "flags.h"
@@ -7,7 +7,6 @@
 #include "refuse.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,16 +16,14 @@
 /* wasi-libc's own functions; our headers give their names to ours. */
 int libc_fcntl(int fd, int command, ...) __asm__("fcntl");
 FILE *libc_fdopen(int fd, const char *mode) __asm__("fdopen");
-int libc_poll(struct pollfd fds[], nfds_t count, int timeout) __asm__("poll");
-
-REFUSE(int, pipe, int[2])
-REFUSE(int, pipe2, int[2], int)
 
 #ifdef SANDBOX_STOCK_WASI
 
 static REFUSE(int, duplicate, int, int)
+static REFUSE(int, make_pipe, int[2])
 
 REFUSE(int, dup2, int, int)
+REFUSE(int, flock, int, int)
 
 #else
 
@@ -43,7 +40,41 @@ int dup2(int fd, int new_fd)
     return failed_with(error) ? -1 : new_fd;
 }
 
+static int make_pipe(int fds[2])
+{
+    return failed_with(loader_fd_pipe(fds));
+}
+
+/* Among this program's own open files; where it would wait for itself, EDEADLK. */
+int flock(int fd, int operation)
+{
+    return failed_with(loader_fd_flock(fd, (uint32_t)operation));
+}
+
 #endif
+
+int pipe2(int fds[2], int flags)
+{
+    int made[2];
+    if (flags & ~(O_CLOEXEC | O_NONBLOCK)) {
+        errno = EINVAL;
+        return -1;
+    }
+    if (make_pipe(made))
+        return -1;
+    if (flags & O_NONBLOCK) {
+        fcntl(made[0], F_SETFL, O_NONBLOCK);
+        fcntl(made[1], F_SETFL, O_NONBLOCK);
+    }
+    fds[0] = made[0];
+    fds[1] = made[1];
+    return 0;
+}
+
+int pipe(int fds[2])
+{
+    return pipe2(fds, 0);
+}
 
 int dup(int fd)
 {
@@ -57,6 +88,30 @@ int dup3(int fd, int new_fd, int flags)
         return -1;
     }
     return dup2(fd, new_fd);
+}
+
+/* Locks of records are a process's, and this one is alone: each is granted, to a descriptor that may have it. */
+static int lock_record(int fd, int command, struct flock *lock)
+{
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0)
+        return -1;
+    int access = flags & O_ACCMODE;
+    int type = lock->l_type, whence = lock->l_whence;
+    if ((type != F_RDLCK && type != F_WRLCK && type != F_UNLCK) || (whence != SEEK_SET && whence != SEEK_CUR && whence != SEEK_END)
+        || (command == F_GETLK && type == F_UNLCK)) {
+        errno = EINVAL;
+        return -1;
+    }
+    if (command == F_GETLK) {
+        lock->l_type = F_UNLCK;
+        return 0;
+    }
+    if ((type == F_RDLCK && access == O_WRONLY) || (type == F_WRLCK && access == O_RDONLY)) {
+        errno = EBADF;
+        return -1;
+    }
+    return 0;
 }
 
 int fcntl(int fd, int command, ...)
@@ -81,13 +136,15 @@ int fcntl(int fd, int command, ...)
     case F_DUPFD:
     case F_DUPFD_CLOEXEC:
         return duplicate(fd, value);
+    case F_GETFD:
+    case F_SETFD:
+        /* No program is ever started: it makes no difference which descriptors one would get. */
+        flags = libc_fcntl(fd, F_GETFL);
+        return flags < 0 ? -1 : command == F_GETFD ? FD_CLOEXEC : 0;
     case F_GETLK:
-        lock->l_type = F_UNLCK;
-        /* fall through */
     case F_SETLK:
     case F_SETLKW:
-        /* Nobody else is here; but the descriptor must be one. */
-        return libc_fcntl(fd, F_GETFL) < 0 ? -1 : 0;
+        return lock_record(fd, command, lock);
     default:
         return libc_fcntl(fd, command, value);
     }
@@ -113,44 +170,12 @@ FILE *fdopen(int fd, const char *mode)
     return libc_fdopen(fd, mode);
 }
 
-int flock(int fd, int operation)
-{
-    return libc_fcntl(fd, F_GETFL) < 0 ? -1 : 0;
-}
-
 int lockf(int fd, int command, off_t size)
 {
-    return libc_fcntl(fd, F_GETFL) < 0 ? -1 : 0;
-}
-
-/* wasi-libc's conditions. */
-#define LIBC_IN 0x1
-#define LIBC_OUT 0x2
-#define LIBC_ERR 0x1000
-#define LIBC_HUP 0x2000
-#define LIBC_NVAL 0x4000
-
-#define READING (POLLIN | POLLRDNORM)
-#define WRITING (POLLOUT | POLLWRNORM)
-
-static short conditions(short asked, short libc)
-{
-    return (libc & LIBC_IN ? asked & READING : 0) | (libc & LIBC_OUT ? asked & WRITING : 0) | (libc & LIBC_ERR ? POLLERR : 0)
-           | (libc & LIBC_HUP ? POLLHUP : 0) | (libc & LIBC_NVAL ? POLLNVAL : 0);
-}
-
-int poll(struct pollfd fds[], nfds_t count, int timeout)
-{
-    struct pollfd *copy = calloc(count ? count : 1, sizeof *copy);
-    if (copy == NULL)
+    struct flock lock = {.l_type = command == F_ULOCK ? F_UNLCK : F_WRLCK, .l_whence = SEEK_CUR, .l_len = size};
+    if (command < F_ULOCK || command > F_TEST) {
+        errno = EINVAL;
         return -1;
-    for (nfds_t i = 0; i < count; i++) {
-        copy[i].fd = fds[i].fd;
-        copy[i].events = (fds[i].events & READING ? LIBC_IN : 0) | (fds[i].events & WRITING ? LIBC_OUT : 0);
     }
-    int found = libc_poll(copy, count, timeout);
-    for (nfds_t i = 0; found >= 0 && i < count; i++)
-        fds[i].revents = conditions(fds[i].events, copy[i].revents);
-    free(copy);
-    return found;
+    return lock_record(fd, command == F_TEST ? F_GETLK : F_SETLK, &lock);
 }

@@ -16,12 +16,6 @@ REFUSE(int, chroot, const char *)
 REFUSE(int, mkfifo, const char *, mode_t)
 REFUSE(int, mknod, const char *, mode_t, dev_t)
 
-/* A descriptor that is none is that error first. */
-int fchdir(int fd)
-{
-    return refuse_descriptor(fd, ENOSYS);
-}
-
 /* Every file is the guest's (stat.c), and an ordinary user can't give one away. -1 is "leave it". */
 static int change_owner(int failed, uid_t uid, gid_t gid)
 {
@@ -83,8 +77,9 @@ int fstatvfs(int fd, struct statvfs *out)
     return figures(fstat(fd, &state), out);
 }
 
-/* wasi-libc's own function, which takes any number for a descriptor; our header gives its name to ours. */
+/* wasi-libc's own functions, which take any number for a descriptor, and any path; our header gives their names to ours. */
 long libc_fpathconf(int fd, int name) __asm__("fpathconf");
+long libc_pathconf(const char *path, int name) __asm__("pathconf");
 
 long fpathconf(int fd, int name)
 {
@@ -92,12 +87,15 @@ long fpathconf(int fd, int name)
     return fstat(fd, &state) ? -1 : libc_fpathconf(fd, name);
 }
 
+long pathconf(const char *path, int name)
+{
+    struct stat state;
+    return stat(path, &state) ? -1 : libc_pathconf(path, name);
+}
+
 void sync(void)
 {
 }
-
-/* wasi-libc's own function; our header gives its name to ours. */
-int libc_chdir(const char *path) __asm__("chdir");
 
 #define MAX_LINKS 40
 
@@ -177,11 +175,4 @@ char *realpath(const char *path, char *resolved)
     if (done[0] == '\0')
         strcpy(done, "/");
     return resolved ? strcpy(resolved, done) : strdup(done);
-}
-
-/* getcwd() gives what chdir() was given last; on Linux it has no links in it. */
-int chdir(const char *path)
-{
-    char resolved[PATH_MAX];
-    return realpath(path, resolved) ? libc_chdir(resolved) : -1;
 }

@@ -35,11 +35,20 @@ LOADER("fd_dup2") int32_t loader_fd_dup2(int32_t fd, int32_t new_fd);
 LOADER("fd_stat") int32_t loader_fd_stat(int32_t fd, struct loader_stat *out);
 LOADER("fd_chmod") int32_t loader_fd_chmod(int32_t fd, uint32_t mode);
 
+/* Of two numbers, the first one is to read from, the second one to write to; of a pair of sockets, each is for both. */
+LOADER("fd_pipe") int32_t loader_fd_pipe(int32_t out[2]);
+LOADER("fd_pair") int32_t loader_fd_pair(int32_t out[2]);
+LOADER("fd_flock") int32_t loader_fd_flock(int32_t fd, uint32_t operation);
+/* A directory's path, without a NUL. */
+LOADER("fd_path") int32_t loader_fd_path(int32_t fd, char *path, uint32_t size, uint32_t *length);
+
 /* Paths are relative to the directory `dir`; bit 0 of `follow` follows a link at the end. */
 LOADER("path_stat")
 int32_t loader_path_stat(int32_t dir, int32_t follow, const char *path, uint32_t size, struct loader_stat *out);
 LOADER("path_chmod")
 int32_t loader_path_chmod(int32_t dir, int32_t follow, const char *path, uint32_t size, uint32_t mode);
+
+LOADER("path_access") int32_t loader_path_access(int32_t dir, const char *path, uint32_t size, uint32_t mode);
 
 /* Shared libraries. A handle is never 0; an address is that of a datum, or of a function as C sees it. */
 LOADER("dl_open") int32_t loader_dl_open(const char *path, uint32_t size, uint32_t flags, uint32_t *handle);

@@ -1,6 +1,9 @@
 /*
  * The locales that there are, as on a Linux without language packages: any other is refused, so that a program does not take its numbers
  * and dates for another country's. Characters in UTF-8 are the same everywhere: LC_CTYPE may be named after any country that has it.
+ *
+ * Text is in UTF-8 whatever the locale is called: in wasi-libc's "C", iconv() takes it apart byte by byte. So wasi-libc's LC_CTYPE is always
+ * "C.UTF-8", and what the program has set is kept here: "C" at first, as on Linux.
  */
 #include <locale.h>
 #include <stdlib.h>
@@ -9,6 +12,15 @@
 
 /* wasi-libc's own function; our header gives its name to ours. */
 char *libc_setlocale(int category, const char *name) __asm__("setlocale");
+
+static const char *names_now[] = {"C", "C", "C", "C", "C", "C"};
+
+_Static_assert(sizeof names_now / sizeof names_now[0] == LC_ALL, "a name for each category");
+
+__attribute__((constructor)) static void text_is_utf8(void)
+{
+    libc_setlocale(LC_CTYPE, "C.UTF-8");
+}
 
 static const char *const variables[] = {
     [LC_CTYPE] = "LC_CTYPE",       [LC_NUMERIC] = "LC_NUMERIC",   [LC_TIME] = "LC_TIME",
@@ -46,19 +58,37 @@ static const char *wanted(int category)
         if (value && *value)
             return known_for(category, value, strlen(value));
     }
-    /* As wasi-libc has it: who wants nothing gets text in UTF-8. */
-    return category == LC_CTYPE ? "C.UTF-8" : "C";
+    return "C";
 }
 
-/* Sets all categories or none. `names` is in libc's order of them. */
+/* The name of all categories: one, if they have the same, or theirs in wasi-libc's order with ; between them. */
+static char *name_of(int category)
+{
+    static char all[LC_ALL * sizeof "C.UTF-8"];
+    int same = 1;
+
+    if (category < 0 || category > LC_ALL)
+        return NULL;
+    if (category < LC_ALL)
+        return (char *)names_now[category];
+    all[0] = '\0';
+    for (int i = 0; i < LC_ALL; i++) {
+        same &= strcmp(names_now[i], names_now[0]) == 0;
+        if (i > 0)
+            strcat(all, ";");
+        strcat(all, names_now[i]);
+    }
+    return same ? (char *)names_now[0] : all;
+}
+
+/* Sets all categories or none. `names` is in wasi-libc's order of them. */
 static char *set_all(const char *const names[])
 {
     for (int i = 0; i < LC_ALL; i++)
         if (names[i] == NULL)
             return NULL;
-    for (int i = 0; i < LC_ALL; i++)
-        libc_setlocale(i, names[i]);
-    return libc_setlocale(LC_ALL, NULL);
+    memcpy(names_now, names, sizeof names_now);
+    return name_of(LC_ALL);
 }
 
 char *setlocale(int category, const char *name)
@@ -66,10 +96,12 @@ char *setlocale(int category, const char *name)
     const char *names[LC_ALL];
 
     if (name == NULL || category < 0 || category > LC_ALL)
-        return libc_setlocale(category, name);
+        return name_of(category);
     if (category != LC_ALL) {
         const char *one = *name ? known_for(category, name, strlen(name)) : wanted(category);
-        return one ? libc_setlocale(category, one) : NULL;
+        if (one)
+            names_now[category] = one;
+        return (char *)one;
     }
     /* One name for all, or a name for each with ; between them, as libc gives it. */
     for (int i = 0; i < LC_ALL; i++) {

@@ -4,6 +4,7 @@
 #include "errors.h"
 #include "identity.h"
 #include "loader.h"
+#include "paths.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,13 +15,27 @@
 #include <wasi/libc-find-relpath.h>
 #include <wasi/libc.h>
 
-/* wasi-libc's own function; our header gives its name to ours. */
-int libc_access(const char *path, int mode) __asm__("access");
-
 #define PERMISSIONS 07777
+
+int locate(int dir, const char **path, char *buffer)
+{
+    if (dir != AT_FDCWD && (*path)[0] != '/')
+        return dir;
+    const char *prefix;
+    dir = __wasilibc_find_relpath(*path, &prefix, &buffer, PATH_MAX);
+    if (dir < 0) {
+        if (errno == ERANGE)
+            errno = ENAMETOOLONG;
+        return -1;
+    }
+    *path = buffer;
+    return dir;
+}
 
 #ifdef SANDBOX_STOCK_WASI
 
+/* wasi-libc's own functions; our headers give their names to ours. */
+int libc_faccessat(int dir, const char *path, int mode, int flags) __asm__("faccessat");
 int libc_fstat(int fd, struct stat *out) __asm__("fstat");
 int libc_fstatat(int dir, const char *path, struct stat *out, int flags) __asm__("fstatat");
 
@@ -54,6 +69,19 @@ int fchmodat(int dir, const char *path, mode_t mode, int flags)
 {
     errno = ENOSYS;
     return -1;
+}
+
+/* wasi-libc's access() says whether the file is there and what its mount allows; the rest is in the mode that is made up here. */
+int faccessat(int dir, const char *path, int mode, int flags)
+{
+    struct stat state;
+    if (libc_faccessat(dir, path, mode & ~X_OK, 0))
+        return -1;
+    if (mode & X_OK && fstatat(dir, path, &state, 0) == 0 && !(state.st_mode & 0111)) {
+        errno = EACCES;
+        return -1;
+    }
+    return 0;
 }
 
 #else
@@ -90,25 +118,6 @@ static int convert(int error, const struct loader_stat *from, struct stat *to)
     return 0;
 }
 
-/*
- * A directory descriptor and a path relative to it, as the loader wants them, of the arguments of an *at() function.
- * AT_FDCWD and absolute paths go through wasi-libc's table of open directories. The buffer has PATH_MAX bytes.
- */
-static int locate(int dir, const char **path, char *buffer)
-{
-    if (dir != AT_FDCWD && (*path)[0] != '/')
-        return dir;
-    const char *prefix;
-    dir = __wasilibc_find_relpath(*path, &prefix, &buffer, PATH_MAX);
-    if (dir < 0) {
-        if (errno == ERANGE)
-            errno = ENAMETOOLONG;
-        return -1;
-    }
-    *path = buffer;
-    return dir;
-}
-
 int fstat(int fd, struct stat *out)
 {
     struct loader_stat from;
@@ -137,7 +146,20 @@ int fchmodat(int dir, const char *path, mode_t mode, int flags)
     return failed_with(loader_path_chmod(dir, !(flags & AT_SYMLINK_NOFOLLOW), path, strlen(path), mode & PERMISSIONS));
 }
 
+int faccessat(int dir, const char *path, int mode, int flags)
+{
+    char buffer[PATH_MAX];
+    if ((dir = locate(dir, &path, buffer)) < 0)
+        return -1;
+    return failed_with(loader_path_access(dir, path, strlen(path), (uint32_t)mode));
+}
+
 #endif
+
+int access(const char *path, int mode)
+{
+    return faccessat(AT_FDCWD, path, mode, 0);
+}
 
 int stat(const char *path, struct stat *out)
 {
@@ -157,26 +179,4 @@ int chmod(const char *path, mode_t mode)
 int lchmod(const char *path, mode_t mode)
 {
     return fchmodat(AT_FDCWD, path, mode, AT_SYMLINK_NOFOLLOW);
-}
-
-/*
- * wasi-libc's access() says whether the file is there and what its mount allows. The rest is in the mode: all files look like the
- * guest's own, so it is the owner's bits that count; to run a file, any will do.
- */
-int access(const char *path, int mode)
-{
-    if (libc_access(path, mode & ~X_OK))
-        return -1;
-    struct stat state;
-    if (mode == F_OK)
-        return 0;
-    if (stat(path, &state))
-        return -1;
-    mode_t needed[] = {mode & R_OK ? 0400 : 0, mode & W_OK ? 0200 : 0, mode & X_OK ? 0111 : 0};
-    for (unsigned i = 0; i < sizeof needed / sizeof *needed; i++)
-        if (needed[i] && !(state.st_mode & needed[i])) {
-            errno = EACCES;
-            return -1;
-        }
-    return 0;
 }

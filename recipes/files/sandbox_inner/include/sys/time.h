@@ -19,6 +19,16 @@ struct itimerval {
     struct timeval it_value;
 };
 
+/* times.c */
+int utimes(const char *path, const struct timeval times[]) __asm__("sandbox_utimes");
+int futimesat(int dir, const char *path, const struct timeval times[]) __asm__("sandbox_futimesat");
+int lutimes(const char *path, const struct timeval times[]);
+int futimes(int fd, const struct timeval times[]);
+
+/* system.c */
+int gettimeofday(struct timeval *__restrict out, void *__restrict zone) __asm__("sandbox_gettimeofday");
+
+/* signal.c */
 int getitimer(int which, struct itimerval *out);
 int setitimer(int which, const struct itimerval *value, struct itimerval *old);
 
