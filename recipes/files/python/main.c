@@ -6,7 +6,6 @@
 #include "Python.h"
 #include "start.h"
 
-#include <locale.h>
 #include <string.h>
 
 #ifdef __wasm__
@@ -30,8 +29,6 @@ _start(void)
 void
 start_settings(void)
 {
-    /* Text is UTF-8. In the C locale, iconv() would take it apart byte by byte. */
-    setlocale(LC_CTYPE, "C.UTF-8");
     if (getenv("PYTHONHOME") == NULL)
         Py_SetPythonHome("/python");
     Py_SetProgramName(PYTHON_PROGRAM);

@@ -45,6 +45,9 @@ struct Port {
     start: &'static [&'static str],
     /// Flags of the interpreter's link.
     link: &'static [&'static str],
+    /// What is not there beside `NOT_INSTALLED`, of the library and of the modules in files of their own.
+    without: &'static [&'static str],
+    without_modules: &'static [&'static str],
 }
 
 const WASI: Port = Port {
@@ -57,6 +60,8 @@ const WASI: Port = Port {
     start: &["snapshot"],
     // main.c brings a start of its own.
     link: &["-nostartfiles"],
+    without: &[],
+    without_modules: &[],
 };
 
 const NACL: Port = Port {
@@ -67,6 +72,8 @@ const NACL: Port = Port {
     flags: &[],
     start: &[],
     link: &[],
+    without: &["Lib/multiprocessing/**"],
+    without_modules: &["_multiprocessing"],
 };
 
 fn port(cx: &Context<'_>) -> &'static Port {
@@ -90,14 +97,13 @@ const HEADERS: [&str; 7] = [
 ];
 
 /// Parts of the library that are not installed: tests, what needs a module that is not there, what is for other systems.
-const NOT_INSTALLED: [&str; 8] = [
+const NOT_INSTALLED: [&str; 7] = [
     "Lib/test/**",
     "Lib/**/test/**",
     "Lib/**/tests/**",
     "Lib/bsddb/**",
     "Lib/idlelib/idle_test/**",
     "Lib/msilib/**",
-    "Lib/multiprocessing/**",
     "Lib/plat-*/**",
 ];
 
@@ -119,7 +125,7 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
         .finish();
     let pure = source
         .select(["Lib/**/*.py", "Lib/lib2to3/*.txt", "Lib/idlelib/*.def", "Lib/ensurepip/_bundled/*.whl"])
-        .except(NOT_INSTALLED)
+        .except(NOT_INSTALLED.iter().chain(port(cx).without).copied())
         .strip("Lib");
     // Constants of Linux's headers, which are those of this system as well.
     let constants = source.select(["Lib/plat-linux2/*.py"]).strip("Lib/plat-linux2");

@@ -23,8 +23,7 @@ const fn with_flags(name: &'static str, sources: &'static str, flags: &'static s
 }
 
 /// First what every interpreter has (CPython's `Setup.dist`), then what needs no library but zlib. Left out: modules that need a library
-/// (`EXTENSIONS`, and `_bsddb`, `nis`, `_tkinter`), a list of users (`spwd`), a device (`ossaudiodev`, `linuxaudiodev`), or another process
-/// (`_multiprocessing`).
+/// (`EXTENSIONS`, and `_bsddb`, `nis`, `_tkinter`), a list of users (`spwd`), or a device (`ossaudiodev`, `linuxaudiodev`).
 pub(super) const MODULES: &[Module] = &[
     module("_codecs", "_codecsmodule.c"),
     module("_sre", "_sre.c"),
@@ -119,7 +118,10 @@ const fn extension(
 
 /// The modules whose libraries there are recipes of for this target.
 pub(super) fn extensions(cx: &Context<'_>) -> Vec<&'static Extension> {
-    let there = |extension: &&Extension| extension.needs.iter().all(|(recipe, _)| cx.offers(recipe));
+    let without = super::port(cx).without_modules;
+    let there = |extension: &&Extension| {
+        !without.contains(&extension.name) && extension.needs.iter().all(|(recipe, _)| cx.offers(recipe))
+    };
     EXTENSIONS.iter().filter(there).collect()
 }
 
@@ -160,6 +162,8 @@ const EXTENSIONS: &[Extension] = &[
     },
     extension("gdbm", "gdbmmodule.c", &[("gdbm", "lib/libgdbm.so")]),
     extension("_hashlib", "_hashopenssl.c", &[("openssl", "lib/libcrypto.a")]),
+    // Connections alone: semaphores would need another process.
+    extension("_multiprocessing", "_multiprocessing/multiprocessing.c _multiprocessing/socket_connection.c", &[]),
     extension("_ssl", "_ssl.c", &[("openssl", "lib/libssl.a"), ("openssl", "lib/libcrypto.a")]),
     extension("_testcapi", "_testcapimodule.c", &[]),
     Extension {
