@@ -58,6 +58,8 @@ say_counts() {
 
 skip=""
 [ "$(id -u)" = 0 ] || skip="--skip ordinary_user"
+step "the C library's calls, compared with native ones"
+./scripts/differences.py "$work/dest"
 
 step "tests of the loader"
 loader_skip=$skip

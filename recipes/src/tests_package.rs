@@ -1,23 +1,33 @@
-//! What shows that an installed sandbox keeps its promises: `bin/test_pynbox`, with a native and a Python program.
+//! What shows that an installed sandbox keeps its promises: `bin/test_pynbox`, with a native and a Python program; and a program whose calls
+//! `scripts/differences.py` compares with what they give natively.
 
-use build_graph::dsl::{Compilation, Context, Product, Program};
+use build_graph::dsl::{Compilation, Context, Handle, Product, Program};
+
+use crate::toolchains;
 
 pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
     let files = cx.files("recipes/files/tests");
+    let native = program(cx, &files, "native");
+    let mut content = vec![
+        (native.all(), "root/test"),
+        (files.select(["test_pynbox.py"]), "root/test"),
+        (files.select(["bin/test_pynbox"]), ""),
+    ];
+    // Native Client's C library lacks much of what this calls.
+    if cx.target().as_str() != toolchains::NACL {
+        content.push((program(cx, &files, "calls").all(), "root/test"));
+    }
+    let package = cx.package(content, ["sandbox_outer", "sandbox_inner", "python"]);
+    Product { tree: None, package: Some(package) }
+}
+
+/// A program of one file.
+fn program(cx: &mut Context<'_>, files: &Handle, name: &str) -> Handle {
     let objects = cx.compile(&Compilation {
-        units: vec!["native.c".to_owned()],
+        units: vec![format!("{name}.c")],
         source: Some(files.clone()),
         flags: [&cx.toolchain().standard, "-Wall", "-Werror"].map(str::to_owned).to_vec(),
         ..Compilation::default()
     });
-    let native = cx.program(&Program { name: "native".to_owned(), objects, ..Program::default() });
-    let package = cx.package(
-        [
-            (native.all(), "root/test"),
-            (files.select(["test_pynbox.py"]), "root/test"),
-            (files.select(["bin/test_pynbox"]), ""),
-        ],
-        ["sandbox_outer", "sandbox_inner", "python"],
-    );
-    Product { tree: None, package: Some(package) }
+    cx.program(&Program { name: name.to_owned(), objects, ..Program::default() })
 }

@@ -32,6 +32,12 @@ import time
 import unittest
 import zlib
 
+try:
+    import multiprocessing
+except ImportError:
+    # Native Client's Python does without.
+    multiprocessing = None
+
 # What can't be imported, and why. Anything else that is shipped must be.
 NOT_IMPORTABLE = {
     "_LWPCookieJar": "imported by cookielib alone",
@@ -42,7 +48,13 @@ NOT_IMPORTABLE = {
     "distutils.command.bdist_msi": "Windows",
     "distutils.msvc9compiler": "Windows",
     "lib2to3.pgen2.conv": "imports what CPython does not have",
+    "multiprocessing.queues": "needs semaphores",
+    "multiprocessing.reduction": "needs other processes",
+    "multiprocessing.synchronize": "needs semaphores",
 }
+if sys.platform == "nacl":
+    for name in [name for name in NOT_IMPORTABLE if name.startswith("multiprocessing.")]:
+        del NOT_IMPORTABLE[name]
 # What acts when it is imported, as a `__main__` does too.
 ACTS = ["antigravity", "this", "__phello__.foo", "hotshot.stones"]
 
@@ -68,8 +80,8 @@ class Blocked(unittest.TestCase):
     def test_sockets(self):
         self.refused(socket.socket)
         self.refused(socket.socket, socket.AF_UNIX)
-        self.refused(socket.socketpair)
         if NACL:
+            self.refused(socket.socketpair)
             # glibc's resolver says what came of it, not why.
             self.assertRaises(socket.gaierror, socket.getaddrinfo, "localhost", 80)
             self.assertRaises(socket.error, socket.create_connection, ("127.0.0.1", 80))
@@ -79,12 +91,16 @@ class Blocked(unittest.TestCase):
 
     def test_programs(self):
         self.refused(os.fork)
-        self.refused(os.pipe)
+        if NACL:
+            self.refused(os.pipe)
         self.refused(os.popen, "true")
         self.refused(os.system, "true")
         self.refused(os.execv, "/bin/sh", ["sh"])
         self.refused(subprocess.Popen, ["true"])
         self.refused(subprocess.call, "true", 0, None, None, None, None, None, False, True)
+        with self.assertRaises(OSError) as caught:
+            subprocess.Popen(["true"], stdout=subprocess.PIPE)
+        self.assertIn("the sandbox runs one process only", str(caught.exception))
 
     def test_processes(self):
         self.refused(os.kill, 1, signal.SIGTERM)
@@ -119,6 +135,94 @@ class Blocked(unittest.TestCase):
         self.assertRaises(OSError, os.chroot, "/rw")
 
 
+@not_in_nacl
+class Alone(unittest.TestCase):
+    """What a program can have of processes and their talk without anybody else."""
+
+    def fails(self, number, function, *arguments):
+        with self.assertRaises(EnvironmentError) as caught:
+            function(*arguments)
+        self.assertEqual(errno.errorcode[caught.exception.args[0]], errno.errorcode[number])
+
+    def test_pipe(self):
+        reading, writing = os.pipe()
+        self.assertTrue(stat.S_ISFIFO(os.fstat(reading).st_mode))
+        self.assertEqual(select.select([reading], [writing], [reading], 0), ([], [writing], []))
+        # Nobody else could write meanwhile.
+        self.fails(errno.EAGAIN, os.read, reading, 1)
+        self.assertEqual((os.write(writing, "abc"), os.read(reading, 2)), (3, "ab"))
+        self.assertEqual(select.select([reading], [], [], 0), ([reading], [], []))
+        self.fails(errno.ESPIPE, os.lseek, reading, 0, os.SEEK_SET)
+        self.assertEqual(os.write(writing, "x" * 100000), 65535)
+        self.fails(errno.EAGAIN, os.write, writing, "x")
+        self.assertEqual(len(os.read(reading, 100000)), 65536)
+        other = os.dup(writing)
+        os.close(writing)
+        os.write(other, "end")
+        os.close(other)
+        with os.fdopen(reading) as stream:
+            self.assertEqual(stream.read(), "end")
+        reading, writing = os.pipe()
+        os.close(reading)
+        self.fails(errno.EPIPE, os.write, writing, "x")
+        os.close(writing)
+
+    def test_socket_pair(self):
+        one, two = socket.socketpair()
+        self.assertEqual((one.family, one.getsockname(), two.getpeername()), (socket.AF_UNIX, "", ""))
+        one.sendall("ping")
+        self.assertEqual((two.recv(2, socket.MSG_PEEK), two.recv(100)), ("pi", "ping"))
+        two.settimeout(0.001)
+        self.assertRaises(socket.timeout, two.recv, 1)
+        with two.makefile("w") as stream:
+            stream.write("line\n")
+        self.assertEqual(one.makefile().readline(), "line\n")
+        one.shutdown(socket.SHUT_WR)
+        self.assertEqual(two.recv(1), "")
+        self.fails(errno.EPIPE, one.send, "x")
+        two.close()
+        self.assertEqual(one.recv(1), "")
+        one.close()
+
+    def test_signals(self):
+        got = []
+        before = signal.signal(signal.SIGUSR1, lambda number, frame: got.append(number))
+        try:
+            os.kill(os.getpid(), 0)
+            os.kill(os.getpid(), signal.SIGUSR1)
+            os.killpg(os.getpgrp(), signal.SIGUSR1)
+            self.assertEqual(got, [signal.SIGUSR1] * 2)
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+        self.assertRaises(KeyboardInterrupt, os.kill, 0, signal.SIGINT)
+        self.fails(errno.ESRCH, os.kill, 4321, 0)
+        self.fails(errno.EINVAL, os.kill, os.getpid(), 99)
+        self.assertEqual((os.nice(0), os.getpgid(0), os.getsid(0)), (0, os.getpid(), os.getpid()))
+
+    def test_locks(self):
+        with open("/rw/lock", "w") as one:
+            with open("/rw/lock") as two:
+                fcntl.flock(one, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self.fails(errno.EAGAIN, fcntl.flock, two, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                self.fails(errno.EDEADLK, fcntl.flock, two, fcntl.LOCK_SH)
+                fcntl.flock(one, fcntl.LOCK_SH)
+                fcntl.flock(two, fcntl.LOCK_SH)
+                self.fails(errno.EBADF, fcntl.lockf, two, fcntl.LOCK_EX)
+        os.remove("/rw/lock")
+
+    def test_multiprocessing(self):
+        self.assertEqual(multiprocessing.cpu_count(), 1)
+        with self.assertRaises(OSError) as caught:
+            multiprocessing.Process(target=time.time).start()
+        self.assertEqual(caught.exception.errno, errno.ENOSYS)
+        self.assertIn("the sandbox runs one process only", str(caught.exception))
+        one, two = multiprocessing.Pipe()
+        one.send({"a": [1]})
+        self.assertEqual((two.poll(), two.recv(), two.poll()), (True, {"a": [1]}, False))
+        two.close()
+        self.assertRaises(EOFError, one.recv)
+
+
 class Files(unittest.TestCase):
     """What is mounted."""
 
@@ -151,6 +255,74 @@ class Files(unittest.TestCase):
         self.assertEqual(os.listdir(folder), ["file2"])
         shutil.rmtree(folder)
         self.assertFalse(os.path.exists(folder))
+
+    def test_empty_path(self):
+        folder = tempfile.mkdtemp(dir="/rw")
+        os.chdir(folder)
+        try:
+            with open("precious", "w"):
+                pass
+            for function, arguments in [(os.stat, ()), (os.lstat, ()), (os.listdir, ()), (os.chmod, (0755,)), (os.utime, (None,)),
+                                        (os.rmdir, ()), (os.remove, ()), (os.mkdir, ()), (os.rename, ("x",)), (os.chdir, ()),
+                                        (shutil.rmtree, ()), (open, ())]:
+                self.assertEqual(self.errno_of(function, "", *arguments), errno.ENOENT, function)
+            self.assertFalse(os.access("", os.F_OK) or os.path.exists(""))
+            if not NACL:
+                # It has a name, but not this one.
+                self.assertEqual(self.errno_of(os.rmdir, "."), errno.EINVAL)
+            self.assertEqual(os.listdir("."), ["precious"])
+        finally:
+            os.chdir("/")
+            shutil.rmtree(folder)
+
+    def errno_of(self, function, *arguments):
+        try:
+            function(*arguments)
+        except EnvironmentError as error:
+            return error.errno
+
+    @not_in_nacl
+    def test_current_folder(self):
+        folder = tempfile.mkdtemp(dir="/rw")
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fchdir(descriptor)
+            self.assertEqual(os.getcwd(), folder)
+            os.rmdir(folder)
+            self.assertEqual(self.errno_of(os.getcwd), errno.ENOENT)
+            os.mkdir(folder)
+            self.assertEqual(self.errno_of(os.getcwd), errno.ENOENT)
+            os.rmdir(folder)
+        finally:
+            os.chdir("/")
+            os.close(descriptor)
+
+    @not_in_nacl
+    def test_times(self):
+        with open("/rw/times", "w"):
+            pass
+        os.utime("/rw/times", (-5, -7))
+        self.assertEqual((os.stat("/rw/times").st_atime, os.stat("/rw/times").st_mtime), (-5, -7))
+        os.utime("/rw/times", None)
+        self.assertTrue(abs(os.stat("/rw/times").st_mtime - time.time()) < 1000)
+        os.remove("/rw/times")
+
+    @not_in_nacl
+    def test_access(self):
+        self.assertTrue(os.access("/rw", os.R_OK | os.W_OK) and os.access("/rw/given", os.R_OK | os.W_OK))
+        for path in ["/", "/ro", "/ro/given", "/python/lib/python2.7/os.py"]:
+            self.assertEqual((os.access(path, os.R_OK), os.access(path, os.W_OK)), (True, False), path)
+        self.assertFalse(os.access("/ro/absent", os.F_OK))
+
+    @not_in_nacl
+    def test_umask(self):
+        before = os.umask(077)
+        try:
+            with open("/rw/private", "w") as stream:
+                self.assertEqual(os.fstat(stream.fileno()).st_mode, 0100600)
+        finally:
+            os.umask(before)
+        os.remove("/rw/private")
 
     def test_modes(self):
         descriptor, path = tempfile.mkstemp()
@@ -306,6 +478,7 @@ class Numbers(unittest.TestCase):
         self.assertEqual(locale.localeconv()["decimal_point"], ".")
         self.assertEqual(sys.getfilesystemencoding(), "ANSI_X3.4-1968" if NACL else "UTF-8")
         locale.setlocale(locale.LC_ALL, locale.setlocale(locale.LC_ALL))
+        locale.setlocale(locale.LC_ALL, locale.getlocale())
         self.assertEqual((time.tzname[0], time.strftime("%Z", time.gmtime(0))), ("UTC", "UTC"))
 
 
@@ -329,6 +502,25 @@ class Library(unittest.TestCase):
         self.assertEqual(moment.isoformat(), "2001-03-01T12:30:00")
         self.assertEqual(datetime.datetime.strptime("2001-03-01", "%Y-%m-%d").strftime("%d.%m.%y"), "01.03.01")
         self.assertEqual(time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(86400 * 365)), "1971-01-01 00:00:00")
+
+    @not_in_nacl
+    def test_zones(self):
+        moments = [1e9, 1.01e9]
+        try:
+            for zone, hours in [("EST5EDT,M3.2.0,M11.1.0", [21, 14]), ("AEST-10AEDT,M10.1.0,M4.1.0/3", [11, 6]), ("<+0330>-3:30", [5, 23]),
+                                ("", [1, 19])]:
+                os.environ["TZ"] = zone
+                time.tzset()
+                self.assertEqual([time.localtime(moment).tm_hour for moment in moments], hours)
+                self.assertEqual([time.mktime(time.localtime(moment)) for moment in moments], moments)
+            os.environ["TZ"] = "EST5EDT,M3.2.0,M11.1.0"
+            time.tzset()
+            self.assertEqual((time.timezone, time.altzone, time.tzname), (18000, 14400, ("EST", "EDT")))
+            self.assertEqual(time.strftime("%H %Z", time.localtime(1e9)), "21 EDT")
+        finally:
+            del os.environ["TZ"]
+            time.tzset()
+        self.assertEqual((time.timezone, time.tzname), (0, ("UTC", "UTC")))
 
     def test_numbers(self):
         self.assertEqual(repr(0.1), "0.1")
