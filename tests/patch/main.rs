@@ -159,6 +159,22 @@ fn what_a_patch_only_speaks_of_is_refused_with_its_line() {
 }
 
 #[test]
+fn every_patch_of_this_project_is_understood() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("patches");
+    let mut count = 0;
+    for entry in walkdir::WalkDir::new(folder).into_iter().map(Result::unwrap) {
+        if entry.file_type().is_file() {
+            count += 1;
+            let patch = [(path("p.patch"), std::fs::read(entry.path()).unwrap())];
+            let result = apply(&Tree::new(), &patch, &MemoryBlobs::new());
+            let is_understood = !matches!(result, Err(PatchError::Malformed { .. }));
+            assert!(is_understood, "{}: {}", entry.path().display(), result.unwrap_err());
+        }
+    }
+    assert!(count > 20);
+}
+
+#[test]
 fn prose_is_prose() {
     let change = "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n";
     for prose in [
