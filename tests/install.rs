@@ -1,7 +1,6 @@
 //! Installing: receipts, upgrades, what is in the way, hostile archives, and interruptions.
 
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
@@ -152,7 +151,7 @@ fn packages_do_not_overwrite_each_other_or_mix_targets() {
     space.open().install("a", &*space.package("a", "1", &[("root/x", "a")])).unwrap();
     let before = snapshot(&space.dest());
     let error = space.open().install("b", &*space.package("b", "1", &[("root/x", "b"), ("root/y", "b")])).unwrap_err();
-    assert!(error.to_string().contains("package `a` installed it"), "{error}");
+    assert!(error.to_string().contains("packages `b` and `a` don't fit together: both have `root/x`"), "{error}");
     let error =
         space.open().install("c", &*space.package_for("c", "1", "x86_64-nacl", &[("root/z", "c")])).unwrap_err();
     assert!(matches!(error, InstallError::OtherTarget { .. }), "{error}");
@@ -248,31 +247,140 @@ fn a_truncated_archive_changes_nothing() {
 }
 
 #[test]
-fn an_interrupted_install_is_finished_by_the_next() {
+fn a_damaged_file_is_noticed_whatever_shows_of_it() {
     let space = Space::new();
-    let archive = space.package("p", "2", &[("root/a", "new a"), ("root/b", "new b")]);
-    space.open().install("p", &*space.package("p", "1", &[("root/a", "old a"), ("root/b", "old b")])).unwrap();
-    // As it stands when the machine stops after the first of two files was moved.
-    let mut manifest = None;
-    package::read::<package::PackageError>(
-        &*archive,
-        |m| {
-            manifest = Some(m.clone());
-            Ok(())
-        },
-        |_, _, _| Ok(()),
-    )
-    .unwrap();
+    let archive = space.package("p", "1", &[("bin/run", "run"), ("root/a", "aaa"), ("root/deep/b", "b")]);
+    space.open().install("p", &*archive).unwrap();
+    let dest = space.dest();
+    let before = snapshot(&dest);
+    let set_mode = |path: &str, mode: u32| {
+        fs::set_permissions(dest.join(path), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let damages: [(&str, &dyn Fn()); 6] = [
+        ("other bytes of the same size and time", &|| {
+            let time = fs::metadata(dest.join("root/a")).unwrap().modified().unwrap();
+            fs::write(dest.join("root/a"), "bbb").unwrap();
+            fs::File::options().append(true).open(dest.join("root/a")).unwrap().set_modified(time).unwrap();
+        }),
+        ("a lost right to execute", &|| set_mode("bin/run", 0o644)),
+        ("a lost right to read", &|| set_mode("root/a", 0o600)),
+        ("a closed folder", &|| set_mode("root/deep", 0o700)),
+        ("a link for a file", &|| {
+            fs::remove_file(dest.join("root/a")).unwrap();
+            symlink("deep/b", dest.join("root/a")).unwrap();
+        }),
+        ("another time", &|| {
+            let file = fs::File::options().append(true).open(dest.join("root/a")).unwrap();
+            file.set_modified(std::time::UNIX_EPOCH).unwrap();
+        }),
+    ];
+    for (name, damage) in damages {
+        assert_eq!(space.open().install("p", &*archive).unwrap(), Outcome::Present, "before: {name}");
+        damage();
+        assert_eq!(space.open().install("p", &*archive).unwrap(), Outcome::Replaced, "{name}");
+        assert_eq!(snapshot(&dest), before, "{name}");
+        for (path, mode) in [("bin/run", 0o755), ("root/a", 0o644), ("root/deep", 0o755)] {
+            assert_eq!(fs::symlink_metadata(dest.join(path)).unwrap().mode() & 0o7777, mode, "{name}: {path}");
+        }
+    }
+}
+
+#[test]
+fn what_an_earlier_program_left_staged_is_removed() {
+    let space = Space::new();
+    space.open();
     let packages = space.dest().join("packages");
     fs::create_dir_all(packages.join(".staged-p/root")).unwrap();
-    fs::write(space.dest().join("root/a"), "new a").unwrap();
-    fs::File::create(packages.join(".staged-p/root/b")).unwrap().write_all(b"new b").unwrap();
-    fs::write(packages.join("p.installing"), serde_json::to_vec(&manifest.unwrap()).unwrap()).unwrap();
+    fs::create_dir_all(packages.join(".staging/root")).unwrap();
+    fs::create_dir_all(packages.join(".transaction/new/p")).unwrap();
+    fs::write(packages.join("p.installing"), "{}").unwrap();
+    space.open();
+    assert_eq!(fs::read_dir(packages).unwrap().count(), 1, "the lock");
+}
 
-    let destination = space.open();
-    assert_eq!(destination.receipt("p").unwrap().unwrap().version, "2");
-    assert_eq!(fs::read_to_string(space.dest().join("root/b")).unwrap(), "new b");
-    assert!(!packages.join("p.installing").exists() && !packages.join(".staged-p").exists());
+#[test]
+fn a_destination_is_a_folder() {
+    let space = Space::new();
+    let file = space.folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    for path in [file.clone(), file.join("below")] {
+        let error = Destination::open(&path).unwrap_err();
+        assert!(matches!(&error, InstallError::NotAFolder { path } if *path == file), "{error}");
+    }
+}
+
+/// Archives in a folder, and what is wrong with others.
+mod repository {
+    use pynbox_build::install::repository::Folder;
+
+    use super::*;
+
+    fn read(repo: &Path) -> Folder {
+        Folder::read(repo, &Target("wasm32-wasi".into())).unwrap()
+    }
+
+    fn names(folder: &Folder) -> Vec<String> {
+        let file = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+        folder.unusable.iter().map(|unusable| file(&unusable.path)).collect()
+    }
+
+    #[test]
+    fn the_latest_version_is_taken() {
+        let space = Space::new();
+        let repo = space.folder.path().join("repo");
+        fs::create_dir(&repo).unwrap();
+        for (at, version) in ["2.9", "2.10", "2.10rc1", "2.9.14+dfsg"].into_iter().enumerate() {
+            fs::write(repo.join(format!("{at}.tar.zst")), space.package("p", version, &[("root/a", version)])).unwrap();
+        }
+        fs::write(repo.join("q.tar.zst"), space.package_for("p", "3", "x86_64-nacl", &[("root/a", "3")])).unwrap();
+        let folder = read(&repo);
+        assert_eq!(folder.find("p", None).unwrap().version, "2.10");
+        assert_eq!(folder.find("p", Some("2.9")).unwrap().version, "2.9");
+        assert!(folder.find("p", Some("3")).is_none() && folder.find("q", None).is_none());
+        assert_eq!(folder.other_targets, [Target("x86_64-nacl".into())]);
+        assert!(folder.contradicting(folder.find("p", None).unwrap()).is_none());
+        fs::write(repo.join("other.tar.zst"), space.package("p", "2.10", &[("root/a", "other")])).unwrap();
+        let folder = read(&repo);
+        assert!(folder.contradicting(folder.find("p", None).unwrap()).is_some());
+    }
+
+    #[test]
+    fn what_is_no_archive_does_not_block_the_others() {
+        let space = Space::new();
+        let repo = space.folder.path().join("repo");
+        fs::create_dir(&repo).unwrap();
+        let target = Target("wasm32-wasi".into());
+        let good = space.package("good", "1", &[("root/a", "a")]);
+        fs::write(repo.join("good-1-wasm32-wasi.tar.zst"), &good).unwrap();
+        fs::write(repo.join("bad-1-wasm32-wasi.tar.zst"), &good[..20]).unwrap();
+        fs::write(repo.join("bad-more-1-wasm32-wasi.tar.zst"), "no archive").unwrap();
+        fs::write(repo.join("good-2-wasm32-wasi.tar.zst"), "").unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            repo.join("fifo-1-wasm32-wasi.tar.zst"),
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o644),
+            0,
+        )
+        .unwrap();
+        fs::create_dir(repo.join("folder-1-wasm32-wasi.tar.zst")).unwrap();
+        symlink("nowhere", repo.join("link-1-wasm32-wasi.tar.zst")).unwrap();
+        symlink("fifo-1-wasm32-wasi.tar.zst", repo.join("link-2-wasm32-wasi.tar.zst")).unwrap();
+        symlink("good-1-wasm32-wasi.tar.zst", repo.join("alias.tar.zst")).unwrap();
+        let folder = read(&repo);
+        let expected = ["bad-1", "bad-more-1", "fifo-1", "folder-1", "good-2", "link-1", "link-2"];
+        assert_eq!(names(&folder), expected.map(|name| format!("{name}-wasm32-wasi.tar.zst")));
+        let fifo = &folder.unusable[2].error;
+        assert!(fifo.to_string().contains("it is no regular file"), "{fifo}");
+        assert_eq!(folder.find("good", None).unwrap().version, "1");
+
+        let blamed = |name: &str, version| folder.unusable(name, version, &target).is_some();
+        assert!(blamed("bad", None) && blamed("bad", Some("1")) && blamed("fifo", None));
+        assert!(!blamed("bad", Some("2")), "that version was never there");
+        assert!(blamed("good", None), "a later one would have been taken");
+        assert!(!blamed("good", Some("1")), "another one was asked for");
+        assert!(!blamed("mor", None) && !blamed("more", None));
+    }
 }
 
 /// Names, links and records of a gigabyte, a description that never ends, and content beyond what

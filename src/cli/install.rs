@@ -1,15 +1,15 @@
 //! `pynbox-build install DEST [PACKAGE[=VERSION]…]`.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Read as _;
+use std::collections::{BTreeMap, btree_map};
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use build_graph::Entry;
 use build_graph::dsl::Packages;
 use build_graph::node::{Op, Package, Target};
-use build_graph::untrusted::printable_path;
+use build_graph::untrusted::{printable, printable_path};
 use clap::Args;
 
 use super::{CommandError, Kind, Session};
@@ -17,7 +17,7 @@ use crate::build::BuildError;
 use crate::build::demand::{Demand, Stamps};
 use crate::build::evaluate::open_single;
 use crate::install::code_cache;
-use crate::install::package::{self, Manifest};
+use crate::install::repository::{self, Archive, Folder};
 use crate::install::{Destination, InstallError, Outcome};
 
 /// Options of `install`.
@@ -46,23 +46,55 @@ impl Options {
 
 /// Where packages come from.
 trait Repository {
-    /// The packages for a target: name → version and the names of those that it needs. Several versions of one name may be there.
-    fn list(&self) -> Result<Vec<(String, String, Vec<String>)>, CommandError>;
+    /// The package of this name, of that version or the latest one.
+    fn find(&self, name: &str, version: Option<&str>) -> Result<Found, CommandError>;
     /// Opens the archive of one.
-    fn open(&self, name: &str, version: &str) -> Result<File, CommandError>;
+    fn open(&self, found: &Found) -> Result<File, CommandError>;
+}
+
+/// A package of a repository.
+struct Found {
+    name: String,
+    version: String,
+    /// The names of the packages that it needs.
+    requires: Vec<String>,
+}
+
+fn no_package(name: &str, version: Option<&str>, there: impl Iterator<Item = (String, String)>) -> CommandError {
+    let there: Vec<_> = there.map(|(name, version)| format!("{name}={}", printable(&version))).collect();
+    let missing = version.map_or_else(|| name.to_owned(), |version| format!("{name}={version}"));
+    CommandError::input(format!("there is no package `{}`", printable(&missing)))
+        .hint(format!("there are: {}", if there.is_empty() { "none".to_owned() } else { there.join(", ") }))
 }
 
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
     match &options.repo {
         Some(repo) => {
-            let target = match &options.target {
-                Some(target) => Target(target.clone()),
-                None => session
-                    .project()
-                    .map_or_else(|_| session.bundle.default_target.clone(), |p| p.default_target(&session.bundle)),
+            let target = match (&options.target, session.project()) {
+                (None, Err(_)) => session.bundle.default_target.clone(),
+                (None, Ok(project)) => project.default_target(&session.bundle),
+                (Some(target), _) => Target(target.clone()),
             };
             let target = session.known(target)?;
-            install(&Folder { path: repo.clone(), target }, &session.bundle.packages, options, None)
+            let folder = Folder::read(repo, &target).map_err(|error| match error {
+                InstallError::Io { path, source, .. } if path == *repo && is_wrong_folder(&source) => {
+                    CommandError::input(format!("`{}` is no folder of archives: {source}", printable_path(repo)))
+                }
+                error => error.into(),
+            })?;
+            for unusable in &folder.unusable {
+                errln!("warning: `{}` is left out: {}", printable_path(&unusable.path), unusable.error);
+            }
+            if folder.archives.is_empty() && !folder.other_targets.is_empty() {
+                let others: Vec<_> =
+                    folder.other_targets.iter().map(|target| format!("`{}`", printable(target.as_str()))).collect();
+                return Err(CommandError::input(format!(
+                    "`{}` has no packages for the target `{target}`",
+                    printable_path(repo)
+                ))
+                .hint(format!("name a target with `--target`: there are packages for {}", others.join(", "))));
+            }
+            install(&Archives { folder, target }, &session.bundle.packages, options, None)
         }
         None => {
             let workplace = session.workplace()?;
@@ -77,6 +109,11 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
             install(&build, &session.bundle.packages, options, Some(&cache))
         }
     }
+}
+
+/// Whether what should be a folder is none.
+fn is_wrong_folder(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// The package nodes of a plan for a target.
@@ -107,68 +144,60 @@ fn install(
 ) -> Result<(), CommandError> {
     let wanted = choose(repository, unasked, &options.packages)?;
     let destination = Destination::open(&options.dest)?;
-    // There from the first change until all is compiled, so that what was interrupted or failed is done by the next install.
-    let unprepared = destination.path().join("packages/.unprepared");
-    for (name, version) in &wanted {
-        let outcome = destination.install(name, repository.open(name, version)?)?;
-        if outcome != Outcome::Present {
-            fs::write(&unprepared, "").map_err(BuildError::io("write", &unprepared))?;
-        }
+    let mut transaction = destination.begin()?;
+    let mut outcomes = Vec::new();
+    for found in &wanted {
+        outcomes.push(transaction.add(&found.name, repository.open(found)?)?);
+    }
+    transaction.commit()?;
+    for (Found { name, version, .. }, outcome) in wanted.iter().zip(outcomes) {
         let what = match outcome {
             Outcome::Present => "is there already",
             Outcome::Installed => "installed",
             Outcome::Replaced => "replaced",
         };
-        outln!("install: {name} {version} {what}");
+        outln!("install: {name} {} {what}", printable(version));
     }
-    if unprepared.exists() {
+    if destination.is_unprepared() {
         prepare(&destination, code_cache)?;
-        fs::remove_file(&unprepared).map_err(BuildError::io("remove", &unprepared))?;
+        destination.set_prepared()?;
     }
     Ok(())
 }
 
-/// The packages to install with their versions: what was asked for, what is always there, and what these need; each after what it needs.
-fn choose(
-    repository: &dyn Repository,
-    unasked: &Packages,
-    asked: &[String],
-) -> Result<Vec<(String, String)>, CommandError> {
-    let available = repository.list()?;
+/// The packages to install: what was asked for, what is always there, and what these need, by name.
+fn choose(repository: &dyn Repository, unasked: &Packages, asked: &[String]) -> Result<Vec<Found>, CommandError> {
     let default = if asked.is_empty() { &unasked.default[..] } else { &[] };
-    let unasked = unasked.always.iter().chain(default).map(|name| (name.clone(), None));
-    let mut wanted: Vec<(String, Option<String>)> = unasked.collect();
+    let mut wanted: Vec<String> = unasked.always.iter().chain(default).cloned().collect();
+    let mut versions: BTreeMap<&str, &str> = BTreeMap::new();
     for package in asked {
-        match package.split_once('=') {
-            Some((name, version)) => wanted.push((name.to_owned(), Some(version.to_owned()))),
-            None => wanted.push((package.clone(), None)),
+        let (name, version) = match package.split_once('=') {
+            Some((name, version)) => (name, Some(version)),
+            None => (package.as_str(), None),
+        };
+        wanted.push(name.to_owned());
+        if let Some(version) = version
+            && let Some(other) = versions.insert(name, version)
+            && other != version
+        {
+            return Err(CommandError::input(format!(
+                "package `{}` is asked for in two versions, `{}` and `{}`",
+                printable(name),
+                printable(other),
+                printable(version)
+            )));
         }
     }
-    let mut chosen: Vec<(String, String)> = Vec::new();
-    while let Some((name, version)) = wanted.pop() {
-        if let Some((_, already)) = chosen.iter().find(|(other, _)| *other == name) {
-            if version.as_ref().is_some_and(|version| version != already) {
-                return Err(CommandError::input(format!("package `{name}` is asked for in two versions")));
-            }
-            continue;
+    let mut chosen: BTreeMap<String, Found> = BTreeMap::new();
+    while let Some(name) = wanted.pop() {
+        if let btree_map::Entry::Vacant(place) = chosen.entry(name) {
+            let version = versions.get(place.key().as_str()).copied();
+            let found = repository.find(place.key(), version)?;
+            wanted.extend(found.requires.iter().cloned());
+            place.insert(found);
         }
-        let of_name: Vec<_> = available.iter().filter(|(other, ..)| *other == name).collect();
-        let found = match &version {
-            Some(version) => of_name.iter().find(|(_, other, _)| other == version),
-            None => of_name.last(),
-        };
-        let Some((_, found_version, requires)) = found else {
-            let there: Vec<_> = available.iter().map(|(name, version, _)| format!("{name}={version}")).collect();
-            let missing = version.map_or_else(|| name.clone(), |version| format!("{name}={version}"));
-            return Err(CommandError::input(format!("there is no package `{missing}`"))
-                .hint(format!("there are: {}", if there.is_empty() { "none".to_owned() } else { there.join(", ") })));
-        };
-        wanted.extend(requires.iter().map(|name| (name.clone(), None)));
-        chosen.push((name, found_version.clone()));
     }
-    chosen.sort();
-    chosen.dedup();
-    Ok(chosen)
+    Ok(chosen.into_values().collect())
 }
 
 /// Lets the loader compile every program and library that was installed, so that none has to be compiled when it is used. What an install before
@@ -222,15 +251,18 @@ struct LocalBuild<'a> {
 }
 
 impl Repository for LocalBuild<'_> {
-    fn list(&self) -> Result<Vec<(String, String, Vec<String>)>, CommandError> {
-        let description =
-            |(_, package): &(_, Package)| (package.name.clone(), package.version.clone(), package.requires.clone());
-        Ok(self.packages.values().map(description).collect())
+    fn find(&self, name: &str, version: Option<&str>) -> Result<Found, CommandError> {
+        let found = self.packages.get(name).map(|(_, package)| package);
+        let found = found.filter(|package| version.is_none_or(|version| package.version == version));
+        let all = self.packages.values().map(|(_, package)| (package.name.clone(), package.version.clone()));
+        let package = found.ok_or_else(|| no_package(name, version, all))?;
+        let Package { name, version, requires, .. } = package.clone();
+        Ok(Found { name, version, requires })
     }
 
-    fn open(&self, name: &str, _version: &str) -> Result<File, CommandError> {
-        let Some((node, _)) = self.packages.get(name) else {
-            return Err(CommandError::input(format!("there is no package `{name}`")));
+    fn open(&self, found: &Found) -> Result<File, CommandError> {
+        let Some((node, _)) = self.packages.get(&found.name) else {
+            return Err(CommandError::input(format!("there is no package `{}`", found.name)));
         };
         let digest = self.demand.obtain(node)?.tree;
         let tree = self.store.tree(digest)?.ok_or_else(|| BuildError::Input(format!("the store has lost `{node}`")))?;
@@ -238,50 +270,45 @@ impl Repository for LocalBuild<'_> {
     }
 }
 
-/// A folder of archives.
-struct Folder {
-    path: PathBuf,
+/// A folder of archives for a target.
+struct Archives {
+    folder: Folder,
     target: Target,
 }
 
-impl Folder {
-    fn archives(&self) -> Result<Vec<(PathBuf, Manifest)>, CommandError> {
-        let read = |path: &Path| {
-            let path = path.to_path_buf();
-            move |source| InstallError::Io { doing: "read", path, source }
-        };
-        let folder = fs::read_dir(&self.path).map_err(read(&self.path))?;
-        let mut archives = Vec::new();
-        for file in folder {
-            let path = file.map_err(read(&self.path))?.path();
-            if !path.to_string_lossy().ends_with(".tar.zst") {
-                continue;
-            }
-            let archive = File::open(&path).map_err(read(&path))?;
-            let manifest = package::describe(archive)
-                .map_err(|source| InstallError::Package { name: path.to_string_lossy().into_owned(), source })?;
-            if manifest.target == self.target {
-                archives.push((path, manifest));
-            }
+impl Archives {
+    fn archive(&self, name: &str, version: Option<&str>) -> Result<&Archive, CommandError> {
+        if let Some(unusable) = self.folder.unusable(name, version, &self.target) {
+            return Err(CommandError::input(format!(
+                "package `{}` is wanted, and its archive can't be used: {}",
+                printable(name),
+                unusable.error
+            ))
+            .hint("get the archive anew, or ask for another version: `NAME=VERSION`"));
         }
-        archives.sort_by(|(_, a), (_, b)| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
-        Ok(archives)
+        let all = || self.folder.archives.iter().map(|archive| (archive.name.clone(), archive.version.clone()));
+        let archive = self.folder.find(name, version).ok_or_else(|| no_package(name, version, all()))?;
+        match self.folder.contradicting(archive) {
+            None => Ok(archive),
+            Some(other) => Err(CommandError::input(format!(
+                "`{}` and `{}` both say that they are version {} of package `{}`, and differ",
+                printable_path(&archive.path),
+                printable_path(&other.path),
+                printable(&archive.version),
+                printable(name)
+            ))
+            .hint("remove one of them")),
+        }
     }
 }
 
-impl Repository for Folder {
-    fn list(&self) -> Result<Vec<(String, String, Vec<String>)>, CommandError> {
-        Ok(self
-            .archives()?
-            .into_iter()
-            .map(|(_, manifest)| (manifest.name, manifest.version, manifest.requires))
-            .collect())
+impl Repository for Archives {
+    fn find(&self, name: &str, version: Option<&str>) -> Result<Found, CommandError> {
+        let Archive { name, version, requires, .. } = self.archive(name, version)?.clone();
+        Ok(Found { name, version, requires })
     }
 
-    fn open(&self, name: &str, version: &str) -> Result<File, CommandError> {
-        let found =
-            self.archives()?.into_iter().find(|(_, manifest)| manifest.name == name && manifest.version == version);
-        let (path, _) = found.ok_or_else(|| CommandError::input(format!("there is no package `{name}={version}`")))?;
-        Ok(File::open(&path).map_err(|source| InstallError::Io { doing: "read", path, source })?)
+    fn open(&self, found: &Found) -> Result<File, CommandError> {
+        Ok(repository::open(&self.archive(&found.name, Some(&found.version))?.path)?)
     }
 }

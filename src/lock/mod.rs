@@ -12,7 +12,7 @@ mod deb822;
 mod index;
 mod relation;
 mod resolve;
-mod version;
+pub(crate) mod version;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
