@@ -208,6 +208,13 @@ impl SignedEnvelope {
         Some(Self { envelope: Envelope::from_bytes(reader.0)?, signature, bytes: bytes.to_owned() })
     }
 
+    /// With what the bytes of every one begin.
+    pub(super) fn head() -> Vec<u8> {
+        let mut bytes = Bytes(Vec::new());
+        bytes.sized(0, SIGNED_DOMAIN);
+        bytes.0
+    }
+
     /// The bytes as a remote keeps them.
     pub fn to_bytes(&self) -> &[u8] {
         &self.bytes

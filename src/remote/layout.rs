@@ -10,12 +10,13 @@
 //! Every object is one zstd frame of those bytes, so that there is one name and one form for each. Digests are of what is in the frame.
 
 use std::collections::HashSet;
-use std::io::{self, BufReader, Read, Seek as _};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::io::{self, Read, Seek as _};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use build_graph::{BlobDigest, NodeKey};
 
+use super::budget::{Budget, MAX_ENVELOPE, MAX_ENVELOPES, Unread, check_length, read_within, unpacked};
 use super::envelope::SignedEnvelope;
 use super::guard::pause;
 use super::{DigestFunction, Receive, RemoteError, Transport, Upload, WireDigest};
@@ -28,12 +29,6 @@ const SINGLE: u32 = 6;
 const SKIPPED: usize = 8;
 /// What is compressed to more than this waits in a file, not in memory.
 const IN_MEMORY: usize = 8 << 20;
-/// An envelope is never longer: it would hold a tree of half a million files.
-const LONGEST_ENVELOPE: u64 = 128 << 20;
-
-/// So many bytes of envelopes are held at once: no hundreds of keys have more.
-const ENVELOPES: u64 = 512 << 20;
-
 /// A place that keeps objects under names.
 pub(super) trait Objects: Send + Sync {
     /// Where it is, for messages.
@@ -103,18 +98,17 @@ impl<O: Objects> Transport for Layout<O> {
     }
 
     fn look_up(&self, keys: &[NodeKey]) -> Result<Vec<Option<Vec<u8>>>, RemoteError> {
-        let held = AtomicU64::new(0);
+        let (head, budget) = (SignedEnvelope::head(), Budget::new(MAX_ENVELOPES));
         at_once(self.0.width(), keys, |key| {
             let Some(object) = self.0.get(&format!("ac/{key}"), 0)? else { return Ok(None) };
-            let mut bytes = Vec::new();
-            match unpacked(object)?.take(LONGEST_ENVELOPE).read_to_end(&mut bytes) {
-                Ok(read) if held.fetch_add(read as u64, Ordering::Relaxed) + read as u64 > ENVELOPES => {
-                    Err(RemoteError::Wrong(format!("its answers have more than {ENVELOPES} bytes")))
+            match read_within(unpacked(object)?, &head, MAX_ENVELOPE, &budget) {
+                Ok(bytes) => Ok(Some(bytes)),
+                Err(Unread::OverBudget) => {
+                    Err(RemoteError::Wrong(format!("its answers have more than {MAX_ENVELOPES} bytes")))
                 }
-                Ok(_) => Ok(Some(bytes)),
-                Err(error) if is_on_the_way(&error) => Err(RemoteError::Unavailable(error.to_string())),
-                // No frame, or not all of it: what is there is nobody's envelope.
-                Err(_) => Ok(Some(Vec::new())),
+                Err(Unread::Io(error)) if is_on_the_way(&error) => Err(RemoteError::Unavailable(error.to_string())),
+                // No frame, not all of it, or too much: what is there is nobody's envelope.
+                Err(Unread::Io(_)) => Ok(Some(Vec::new())),
             }
         })
     }
@@ -142,6 +136,7 @@ impl<O: Objects> Transport for Layout<O> {
     }
 
     fn put_result(&self, result: &SignedEnvelope) -> Result<(), RemoteError> {
+        check_length(result)?;
         self.put_packed(&format!("ac/{}", result.envelope.key), result.to_bytes())
     }
 }
@@ -158,10 +153,6 @@ impl<O: Objects> Layout<O> {
 
 fn blob_name(blob: &WireDigest) -> String {
     format!("cas/{}", BlobDigest::from_bytes(blob.hash))
-}
-
-fn unpacked<'a>(object: Box<dyn Read + 'a>) -> io::Result<impl Read + 'a> {
-    zstd::stream::read::Decoder::with_buffer(BufReader::new(object))
 }
 
 /// Whether bytes did not come because of the way, not because of what is kept there.

@@ -3,7 +3,9 @@
 //! - [`reapi`]: the Remote Execution API, caches and engines
 //! - [`envelope`]: what a remote says of a result, as bytes that a writer signs
 //! - [`settings`]: which remotes there are; [`access`]: certificates and tokens; [`trust`]: whom to believe
+//! - [`belief`]: which results that the store has are used
 //! - [`caches`]: all of them together, as a build sees them; `guard`: one of them, with attempts that end
+//! - `budget`: what answers may take of memory
 //! - `layout`, over `directory`, `http` and `s3`: remotes that keep objects under names
 //! - [`pack`]: results and bytes as one file
 //!
@@ -12,6 +14,8 @@
 //! gives up after a time of its own, and says how it failed.
 
 pub mod access;
+pub mod belief;
+mod budget;
 pub mod caches;
 mod directory;
 pub mod envelope;

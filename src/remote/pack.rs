@@ -22,6 +22,7 @@ use thiserror::Error;
 
 use crate::archive::{ArchiveError, Bounds, Compression, Member, each_member};
 
+use super::budget::{Budget, MAX_ENVELOPE, MAX_ENVELOPES, Unread, read_within};
 use super::envelope::{Envelope, SignedEnvelope, WireBlob};
 use super::trust::Trust;
 use super::{DigestFunction, WireDigest};
@@ -32,8 +33,6 @@ const RESULTS: &str = "results/";
 const BLOBS: &str = "blobs/";
 /// What is read of a pack, which may hold a whole store.
 const BOUNDS: Bounds = Bounds { bytes: u64::MAX, header: 64 << 10, padding: 1 << 20 };
-/// The longest envelope that is read: it is held in memory.
-const MAX_ENVELOPE: u64 = 64 << 20;
 /// A pack is read in little time again and again, and written once.
 const LEVEL: i32 = 3;
 
@@ -175,8 +174,14 @@ pub fn read(
     pack: impl Read,
     accept: &mut dyn FnMut(&SignedEnvelope) -> Result<Origin, String>,
 ) -> Result<(Taken, Option<PackError>), PackError> {
-    let mut reading =
-        Reading { store, accepted: Vec::new(), wanted: BTreeMap::new(), problem: None, taken: Taken::default() };
+    let mut reading = Reading {
+        store,
+        budget: Budget::new(MAX_ENVELOPES),
+        accepted: Vec::new(),
+        wanted: BTreeMap::new(),
+        problem: None,
+        taken: Taken::default(),
+    };
     let problem = match reading.members(pack, accept) {
         Err(PackError::Store(error)) => return Err(error.into()),
         // The first is the one to tell.
@@ -187,6 +192,7 @@ pub fn read(
 
 struct Reading<'a> {
     store: &'a Store,
+    budget: Budget,
     accepted: Vec<(Envelope, Origin)>,
     /// The entries that hold each blob: with and without the right to execute it.
     wanted: BTreeMap<[u8; 32], BTreeMap<bool, Entry>>,
@@ -241,8 +247,13 @@ impl Reading<'_> {
         if size > MAX_ENVELOPE {
             return Err(unsound(format!("the result {key} is said to have {size} bytes")));
         }
-        let mut bytes = Vec::new();
-        member.read_to_end(&mut bytes)?;
+        let bytes = match read_within(member, &SignedEnvelope::head(), MAX_ENVELOPE, &self.budget) {
+            Ok(bytes) => bytes,
+            Err(Unread::OverBudget) => {
+                return Err(unsound(format!("its results have more than {MAX_ENVELOPES} bytes")));
+            }
+            Err(Unread::Io(error)) => return Err(error.into()),
+        };
         let signed = SignedEnvelope::from_bytes(&bytes)
             .filter(|signed| signed.envelope.function == DigestFunction::Blake3)
             .ok_or_else(|| unsound(format!("the result {key} is damaged")))?;

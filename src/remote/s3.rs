@@ -36,6 +36,8 @@ const SLOWEST: u64 = 128 << 10;
 const WHOLE: u64 = 1 << 20;
 /// So many of these are asked for at once: an answer takes its time, and a request takes little else.
 const REQUESTS: usize = 128;
+/// So many of them may wait to be taken.
+const WAITING: usize = 32;
 /// So many longer objects come at once.
 const STREAMS: usize = 8;
 
@@ -154,7 +156,7 @@ impl S3 {
             });
             Ok(())
         };
-        take_all(REQUESTS, receive, |(place, object)| {
+        take_all(WAITING, receive, |(place, object)| {
             take(place, object.map(|object| Box::new(io::Cursor::new(object)) as Box<dyn Read>))
         })?;
         failed.into_inner().map_or(Ok(()), Err)

@@ -3,6 +3,7 @@
 mod certificates;
 mod faults;
 mod faulty;
+mod memory;
 mod poison;
 mod protocols;
 mod servers;

@@ -19,6 +19,7 @@ use zstd::stream::write::{Decoder, Encoder};
 use super::client::Client;
 use super::retry::{may_pass, pause};
 use super::{ReapiError, digest};
+use crate::remote::budget::MAX_WINDOW_LOG;
 use crate::remote::takers::take_all;
 use crate::remote::{DigestFunction, WireDigest};
 
@@ -28,8 +29,8 @@ const PIECE: usize = 1 << 20;
 const ASKED: usize = 8192;
 /// So many calls are under way at once.
 const PARALLEL: usize = 8;
-/// So many blobs may wait to be taken.
-const WAITING: usize = 64;
+/// So many blobs may wait to be taken, each no longer than a batch.
+const WAITING: usize = 32;
 /// A stream is compressed from this size on.
 const COMPRESSED_FROM: u64 = 4096;
 /// What a blob takes in a batch beside its bytes.
@@ -381,7 +382,9 @@ impl Client {
             bound: blob.size,
         };
         let mut sink = if compressed {
-            Sink::Compressed(Box::new(Decoder::new(checked).map_err(own)?))
+            let mut decoder = Decoder::new(checked).map_err(own)?;
+            decoder.window_log_max(MAX_WINDOW_LOG).map_err(own)?;
+            Sink::Compressed(Box::new(decoder))
         } else {
             Sink::Plain(checked)
         };

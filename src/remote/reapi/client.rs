@@ -20,14 +20,19 @@ use tonic::{Code, Request};
 
 use super::execute::Running;
 use super::{Endpoint, ReapiError, digest};
+use crate::remote::budget::Budget;
 use crate::remote::{DigestFunction, WireDigest};
 
 /// What no message of a client may exceed: the bound of gRPC unless a server says otherwise.
 const MESSAGE: u64 = 4 << 20;
 /// What the rest of a message takes beside the blobs in it, at most.
 const HEAD: u64 = 256 << 10;
-/// Messages of servers that are larger than this are refused.
-const ANSWER: usize = 64 << 20;
+/// Messages of servers that are larger than this are refused: batches have less, and nobody sends larger pieces.
+const ANSWER: usize = 16 << 20;
+/// The same for results, of which many come at once: one of ours has at most 256 KiB inline.
+const RESULT: usize = 4 << 20;
+/// So many bytes of results are held at once.
+const MAX_RESULTS: u64 = 128 << 20;
 /// So many results are asked for at once: the protocol has no call for many.
 const LOOK_UPS: usize = 64;
 
@@ -120,7 +125,7 @@ impl Client {
     }
 
     fn results(&self) -> ActionCacheClient<Channel> {
-        ActionCacheClient::new(self.channel.clone()).max_decoding_message_size(ANSWER)
+        ActionCacheClient::new(self.channel.clone()).max_decoding_message_size(RESULT)
     }
 
     /// What the server can do; asked once.
@@ -180,6 +185,8 @@ impl Client {
     /// [`ReapiError::Call`].
     pub fn action_results(&self, actions: &[WireDigest]) -> Result<Vec<Option<proto::ActionResult>>, ReapiError> {
         let function = self.function()?;
+        let budget = Budget::new(MAX_RESULTS);
+        let budget = &budget;
         let ask = |action: &WireDigest| {
             let action = digest::to_proto(action);
             async move {
@@ -195,7 +202,8 @@ impl Client {
                     async move { client.get_action_result(request).await }
                 });
                 match asked.await {
-                    Ok(answer) => Ok(Some(answer.into_inner())),
+                    Ok(answer) if budget.take(answer.get_ref().encoded_len() as u64) => Ok(Some(answer.into_inner())),
+                    Ok(_) => Err(self.wrong(format!("its results have more than {MAX_RESULTS} bytes"))),
                     Err(ReapiError::Call { code: Code::NotFound, .. }) => Ok(None),
                     Err(error) => Err(error),
                 }

@@ -17,13 +17,12 @@ use super::client::Client;
 use super::merkle::Node;
 use super::retry::may_pass;
 use super::{Endpoint, ReapiError, digest};
+use crate::remote::budget::{Budget, MAX_ENVELOPE, MAX_ENVELOPES, check_length};
 use crate::remote::envelope::SignedEnvelope;
 use crate::remote::{DigestFunction, Receive, RemoteError, Transport, Upload, WireDigest};
 
 /// An envelope of more bytes is a blob of its own.
 const INLINE: usize = 256 << 10;
-/// No envelope is larger.
-const LARGEST: u64 = 64 << 20;
 
 /// A cache that speaks the protocol.
 #[derive(Debug)]
@@ -61,14 +60,19 @@ impl ReapiTransport {
     }
 
     /// The envelope in a result, if it holds one.
-    fn envelope(&self, result: &proto::ActionResult) -> Result<Option<Vec<u8>>, ReapiError> {
+    fn envelope(&self, result: &proto::ActionResult, budget: &Budget) -> Result<Option<Vec<u8>>, RemoteError> {
         match &result.stdout_digest {
             Some(digest) if result.stdout_raw.is_empty() => {
-                let digest = digest::from_proto(digest).filter(|digest| digest.size <= LARGEST);
-                let digest = digest.ok_or_else(|| self.client.wrong("a result has a malformed envelope"))?;
+                let digest = digest::from_proto(digest).filter(|digest| digest.size <= MAX_ENVELOPE);
+                // That is nobody's envelope, and says nothing of the others.
+                let Some(digest) = digest else { return Ok(Some(Vec::new())) };
+                if !budget.take(digest.size) {
+                    return Err(RemoteError::Wrong(format!("its answers have more than {MAX_ENVELOPES} bytes")));
+                }
                 match self.client.fetch_one(&digest) {
                     Err(error) if error.is_absent() => Ok(None),
-                    fetched => fetched.map(Some),
+                    Err(ReapiError::Wrong { .. }) => Ok(Some(Vec::new())),
+                    fetched => Ok(Some(fetched?)),
                 }
             }
             _ => Ok(Some(result.stdout_raw.clone()).filter(|bytes| !bytes.is_empty())),
@@ -155,13 +159,10 @@ impl Transport for ReapiTransport {
         let function = self.client.capabilities()?.function;
         let actions: Vec<_> = keys.iter().map(|key| self.action(function, key).0).collect();
         let mut found = Vec::with_capacity(keys.len());
+        let budget = Budget::new(MAX_ENVELOPES);
         for result in self.client.action_results(&actions)? {
             found.push(match result {
-                Some(result) => match self.envelope(&result) {
-                    // That is nobody's envelope, and says nothing of the others.
-                    Err(ReapiError::Wrong { .. }) => Some(Vec::new()),
-                    envelope => envelope?,
-                },
+                Some(result) => self.envelope(&result, &budget)?,
                 None => None,
             });
         }
@@ -193,6 +194,7 @@ impl Transport for ReapiTransport {
     }
 
     fn put_result(&self, result: &SignedEnvelope) -> Result<(), RemoteError> {
+        check_length(result)?;
         let capabilities = self.client.capabilities()?;
         let function = capabilities.function;
         if !capabilities.update_results {
