@@ -62,7 +62,7 @@ impl Space {
 const AMOUNT: Amount = Amount { results: 2, blobs: 4, bytes: 3_000_009, unsigned: 2 };
 
 fn unsigned() -> Origin {
-    Origin::Pack { signed: false, engine: None, signer: None }
+    Origin::Pack { signed: false, engine: None, signer: None, signed_at: None, project: None }
 }
 
 fn believe(_: &SignedEnvelope) -> Result<Origin, String> {

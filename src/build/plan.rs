@@ -4,6 +4,7 @@
 //! ```text
 //! out/plan               the nodes with what is known of them (below)
 //! out/gen.json           what that `gen` saw (`record`); not there while one runs, and after one that failed
+//! out/belief             whom `gen` believed of what the store has
 //! out/nodes/NAME.json    the description of a node that is left: an input of its edge
 //! out/stamps/NAME.digest the digest of its tree: the output of its edge
 //! out/history/NUMBER     what was known when an earlier plan ended, for `why` (`history`)
@@ -34,6 +35,7 @@ use build_graph::graph::Graph;
 use build_graph::node::{Node, NodeName};
 use build_graph::untrusted::printable;
 use build_graph::{NodeKey, TreeDigest};
+use serde::{Deserialize, Serialize};
 
 use super::BuildError;
 
@@ -45,6 +47,8 @@ const MAX_FIRST_LINE: usize = 256;
 const NONE: &str = "-";
 /// How many names that are like a misspelt one are shown.
 const MAX_SIMILAR: usize = 3;
+/// Below `out/`: what `gen` believed of the store.
+const BELIEF: &str = "belief";
 
 /// The folder `out/` of a project.
 #[derive(Debug, Clone)]
@@ -421,6 +425,48 @@ impl Plan {
     pub fn is_known(&self, name: &NodeName) -> bool {
         self.known_result(name.as_str()).is_some()
     }
+}
+
+/// What `gen` believed of the store.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Believed {
+    /// The digest of the project's belief.
+    pub digest: String,
+    /// The store's mark of results that were dropped, as it was before any look-up.
+    pub drops: String,
+    /// The places from which `gen` was told, not by settings, to take unsigned results.
+    pub unsigned: Vec<String>,
+}
+
+impl Believed {
+    /// Notes it beside the plan.
+    ///
+    /// # Errors
+    /// [`BuildError::Io`].
+    pub fn write(&self, out: &OutDir) -> Result<(), BuildError> {
+        let path = out.path.join(BELIEF);
+        let json = serde_json::to_vec(self).map_err(|error| BuildError::io("write", &path)(error.into()))?;
+        write_if_changed(&path, &json).map(drop)
+    }
+}
+
+/// The places from which `gen` was told to take unsigned results, if it believed what is believed now. What it noted as known may else
+/// come of somebody who is not believed any more.
+///
+/// # Errors
+/// [`BuildError::Plan`] if it believed otherwise.
+pub fn read_belief(out: &OutDir, digest: &str, drops: &str) -> Result<Vec<String>, BuildError> {
+    let path = out.path.join(BELIEF);
+    let stale = |problem: &str| BuildError::Plan { path: path.clone(), problem: problem.to_owned() };
+    let bytes = fs::read(&path).map_err(|error| stale(&format!("can't be read ({error})")))?;
+    let believed: Believed = serde_json::from_slice(&bytes).map_err(|_| stale("is damaged"))?;
+    if believed.digest != digest {
+        return Err(stale("is of a time when other keys, remotes or engines were trusted"));
+    }
+    if believed.drops != drops {
+        return Err(stale("is of a time before results were dropped from the store"));
+    }
+    Ok(believed.unsigned)
 }
 
 /// Those of the names that are most like one that is none of them; the likest first.

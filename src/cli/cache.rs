@@ -7,13 +7,13 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use indicatif::HumanBytes;
 
-use super::{CommandError, Session, cache_remote, pack};
+use super::{CommandError, Session, cache_drop, cache_remote, pack};
 use crate::build::reachable::Reachable;
 use crate::build::{BuildError, cargo_places};
 use crate::install::code_cache::{self, Code};
 use crate::print;
 use crate::remote::reapi;
-use crate::store::{GcPolicy, Store};
+use crate::store::{Damage, GcPolicy, Store};
 
 /// What to do with the store.
 #[derive(Debug, Subcommand)]
@@ -32,6 +32,8 @@ pub(super) enum Verb {
     Check(cache_remote::CheckOptions),
     /// Remove the results that were not used for longest. What a build used within the last hour always stays
     Gc(GcOptions),
+    /// Forget results: those that a key signed, those that came from a remote, an engine or packs, or those of nodes
+    Drop(cache_drop::Options),
     /// Write what the current graph needs into one file
     Export(pack::Export),
     /// Take what such a file holds
@@ -61,11 +63,12 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<(), CommandError> {
         Verb::Verify(options) if options.remote_name.is_some() => return cache_remote::verify(session, options),
         Verb::Sign(options) => return cache_remote::sign(session, options),
         Verb::Check(options) => return cache_remote::check(session, options),
+        Verb::Drop(options) => return cache_drop::run(session, options),
         _ => {}
     }
     let store = session.store()?;
     match verb {
-        Verb::Keygen(_) | Verb::Sign(_) | Verb::Check(_) => {}
+        Verb::Keygen(_) | Verb::Sign(_) | Verb::Check(_) | Verb::Drop(_) => {}
         Verb::Root => {
             // As it is: whoever asks wants to go there.
             print::out(store.root().as_os_str().as_bytes());
@@ -93,11 +96,16 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<(), CommandError> {
             if report.incomplete > 0 {
                 outln!("{} results lack files: what they give is made again when it is needed", report.incomplete);
             }
-            for damage in &report.damaged {
+            let (strays, damaged): (Vec<_>, Vec<_>) =
+                report.damaged.iter().partition(|damage| matches!(damage, Damage::Stray(_)));
+            for stray in strays {
+                outln!("stray: {stray}");
+            }
+            for damage in &damaged {
                 outln!("damaged: {damage}");
             }
-            if !report.damaged.is_empty() {
-                return Err(CommandError::build(format!("{} things in the store were damaged", report.damaged.len()))
+            if !damaged.is_empty() {
+                return Err(CommandError::build(format!("{} things in the store were damaged", damaged.len()))
                     .hint("they are removed, and made again when they are needed"));
             }
         }

@@ -33,11 +33,11 @@ pub(super) struct KeygenOptions {
 pub(super) struct Nodes {
     /// Only nodes whose names begin so
     #[arg(value_name = "NODE")]
-    nodes: Vec<String>,
+    pub(super) nodes: Vec<String>,
 }
 
 impl Nodes {
-    fn has(&self, name: &str) -> bool {
+    pub(super) fn has(&self, name: &str) -> bool {
         self.nodes.is_empty() || self.nodes.iter().any(|begin| name.starts_with(begin.as_str()))
     }
 
@@ -123,10 +123,19 @@ pub(super) fn sign(session: &Session, options: &SignOptions) -> Result<(), Comma
     let store = &workplace.store;
     let reachable = options.nodes.reachable(&workplace)?;
     let mut outgoing = Vec::new();
+    let mut unbelieved = 0;
     let mut incomplete = 0;
     for (name, key) in &reachable.nodes {
         let with_bytes = is_carried(&workplace.plan.node(name)?.op);
         let recorded = store.result_from(*key)?;
+        if recorded.is_none()
+            && let Some(origin) = store.origin(*key)?
+            && let Err(why) = workplace.belief.judge(&origin)
+        {
+            outln!("{key} is not signed: {why}");
+            unbelieved += 1;
+            continue;
+        }
         let tree = recorded.as_ref().map(|(tree, _)| store.tree(*tree)).transpose()?.flatten();
         match (tree, recorded) {
             // What it is made of need not be here if its bytes don't go there.
@@ -142,7 +151,7 @@ pub(super) fn sign(session: &Session, options: &SignOptions) -> Result<(), Comma
     for (key, why) in &refused {
         outln!("{key} is not signed: {why}");
     }
-    outln!("{put} results put on remotes; {} not signed, {incomplete} not in the store", refused.len());
+    outln!("{put} results put on remotes; {} not signed, {incomplete} not in the store", refused.len() + unbelieved);
     if put == 0 && !outgoing.is_empty() && refused.len() < outgoing.len() {
         return Err(CommandError::environment("no remote took anything"));
     }

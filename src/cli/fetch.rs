@@ -27,7 +27,7 @@ pub(super) struct Options {
 
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
     let project = session.project()?;
-    let store = session.store()?;
+    let store = session.store_of(&project)?;
     let loaded = project.load(&session.bundle, &[], &store)?;
     let target = session.target(&project, options.target.as_deref())?;
     let assembled = assemble(&session.bundle.set, &Arc::new(loaded.materials), &target)?;

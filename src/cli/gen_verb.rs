@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use build_graph::dsl::{Assembled, assemble};
@@ -12,12 +13,12 @@ use build_graph::node::{NodeName, Target};
 use build_graph::untrusted::{printable, printable_path};
 use clap::Args;
 
-use super::{CommandError, Session, means, overrides, waiting_for};
+use super::{CommandError, Session, by, means, overrides, waiting_for};
 use crate::build::BuildError;
 use crate::build::compilers;
 use crate::build::history;
 use crate::build::out_lock::OutLock;
-use crate::build::plan::{self, Known, NewPlan, OutDir, Plan, PlanId};
+use crate::build::plan::{self, Believed, Known, NewPlan, OutDir, Plan, PlanId};
 use crate::build::record::{Question, Record, Summary};
 use crate::build::resolve::{Resolution, State, resolve};
 use crate::executor::Ahead;
@@ -74,7 +75,9 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
 struct Generation<'a> {
     session: &'a Session,
     project: Project,
+    /// As the project believes it.
     store: Store,
+    belief: Believed,
     out: OutDir,
     build_file: PathBuf,
     /// The target that was asked for, if any.
@@ -86,7 +89,12 @@ struct Generation<'a> {
 impl<'a> Generation<'a> {
     fn new(session: &'a Session, options: &Options) -> Result<Self, CommandError> {
         let project = session.project()?;
-        let store = session.store()?;
+        let (store, belief) = session.believing_store(&project)?;
+        let (believed, told) = (belief.digest(), session.told_unsigned(&project)?);
+        let belief = Arc::new(belief.and_unsigned(told.iter().cloned()));
+        let store = store.believing(by(&belief));
+        // Before anything is looked up: what is dropped meanwhile makes this plan one of before.
+        let drops = store.drop_mark()?;
         let out = session.out(&project);
         let build_file = project.root.join(BUILD_FILE);
         let program = std::env::current_exe().map_err(BuildError::io("find", "this program"))?;
@@ -96,7 +104,8 @@ impl<'a> Generation<'a> {
         let target = options.target.clone();
         let list = option_list(session, options.target.as_deref(), &overrides);
         refuse_names(&project, &store, &program, &list)?;
-        let remotes = blake3::hash(format!("{:?}", session.remotes(&project)?).as_bytes()).to_string();
+        let remotes = format!("{:?} {drops} {}", session.remotes(&project)?, belief.digest());
+        let remotes = blake3::hash(remotes.as_bytes()).to_string();
         let question = Question {
             root: project.root.clone(),
             program: (program, id),
@@ -105,7 +114,8 @@ impl<'a> Generation<'a> {
             store: store.root().to_path_buf(),
             remotes,
         };
-        Ok(Self { session, project, store, out, build_file, target, overrides, question })
+        let belief = Believed { digest: believed, drops, unsigned: told.into_iter().collect() };
+        Ok(Self { session, project, store, belief, out, build_file, target, overrides, question })
     }
 
     /// What the last `gen` saw, if all of that is still so.
@@ -158,6 +168,7 @@ impl<'a> Generation<'a> {
         {
             history::keep(&old, &self.store, left.all.iter().map(|at| graph.nodes()[*at].name.clone()))?;
         }
+        self.belief.write(&self.out)?;
         plan.write(&self.out)?;
         write_stamps(&self.out, graph.nodes(), &resolution.states, &left.all)?;
         let text = ninja_text(graph, &left.all, &pools(), &self.ninja_settings(&plan.id, &target));

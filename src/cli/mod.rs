@@ -1,6 +1,7 @@
 //! The command line: one file a verb.
 
 mod cache;
+mod cache_drop;
 mod cache_remote;
 mod check;
 mod checkout;
@@ -20,6 +21,7 @@ mod source;
 mod why;
 
 use std::cell::LazyCell;
+use std::collections::BTreeSet;
 use std::io::{self, IsTerminal as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -36,7 +38,7 @@ use crate::build::BuildError;
 use crate::build::demand::{Demand, Stamps};
 use crate::build::evaluate::Means;
 use crate::build::out_lock::OutLock;
-use crate::build::plan::{OutDir, Plan, PlanId};
+use crate::build::plan::{self, OutDir, Plan, PlanId};
 use crate::build::record::{Record, Stale};
 use crate::called::called;
 use crate::environment;
@@ -44,13 +46,14 @@ use crate::executor::{Ahead, Choice, Executor};
 use crate::print;
 use crate::program::build_id;
 use crate::project::Project;
+use crate::remote::belief::{Belief, unsigned};
 use crate::remote::caches::Caches;
 use crate::remote::reapi::ReapiError;
 use crate::remote::reapi::engine::{Engine, EngineSection};
 use crate::remote::settings::{self, Place, RemoteSettings, Role};
 use crate::remote::trust::Trust;
 use crate::source::{FetchSettings, Fetcher};
-use crate::store::Store;
+use crate::store::{Origin, Store};
 
 /// Builds sandboxed Python from source, reproducibly.
 #[derive(Debug, Parser)]
@@ -180,7 +183,9 @@ fn say_usage(said: &clap::Error) -> u8 {
 /// A project with a plan, and what it takes to build nodes of it.
 struct Workplace {
     project: Project,
+    /// As the project believes it.
     store: Store,
+    belief: Arc<Belief>,
     plan: Plan,
     fetcher: Fetcher,
     executor: FindExecutor,
@@ -231,6 +236,12 @@ fn once<T: Clone + Send + 'static>(make: impl Fn() -> Result<T, BuildError> + Se
     })
 }
 
+/// Asks a belief of each result.
+fn by(belief: &Arc<Belief>) -> impl Fn(&Origin) -> bool + Send + Sync + 'static {
+    let belief = Arc::clone(belief);
+    move |origin| belief.believes(origin)
+}
+
 /// What every verb starts from.
 struct Session {
     bundle: LazyCell<Bundle, Box<dyn FnOnce() -> Bundle>>,
@@ -242,8 +253,36 @@ impl Session {
         Ok(Project::find(&self.common.project)?)
     }
 
+    /// The store with all that is in it, for who looks after it.
     fn store(&self) -> Result<Store, CommandError> {
         Ok(Store::open(&Store::default_root()?)?)
+    }
+
+    /// The store as a project believes it.
+    fn store_of(&self, project: &Project) -> Result<Store, CommandError> {
+        let (store, belief) = self.believing_store(project)?;
+        let belief = Arc::new(self.and_told(belief, project)?);
+        Ok(store.believing(by(&belief)))
+    }
+
+    /// The store, and what the project's settings believe of it.
+    fn believing_store(&self, project: &Project) -> Result<(Store, Belief), CommandError> {
+        let settings = &project.settings;
+        let trust = Trust::new(&settings.trust, None)?;
+        let engine = settings.engine.as_ref().map(|engine| engine.name.as_str());
+        Ok((self.store()?, Belief::new(trust, &settings.remote, engine, &project.root)?))
+    }
+
+    /// A belief with what options and the environment say, too.
+    fn and_told(&self, belief: Belief, project: &Project) -> Result<Belief, CommandError> {
+        Ok(belief.and_unsigned(self.told_unsigned(project)?))
+    }
+
+    /// The places from which unsigned results are taken because options or the environment say so.
+    fn told_unsigned(&self, project: &Project) -> Result<BTreeSet<String>, CommandError> {
+        let variable = environment::text(settings::REMOTES_VARIABLE)?;
+        let remotes = settings::all(&self.common.remote, variable.as_deref(), &[])?;
+        Ok(unsigned(&remotes, &project.root)?)
     }
 
     fn out(&self, project: &Project) -> OutDir {
@@ -257,7 +296,7 @@ impl Session {
 
     fn workplace_for(&self, reader: Reader) -> Result<Workplace, CommandError> {
         let project = self.project()?;
-        let store = self.store()?;
+        let (store, belief) = self.believing_store(&project)?;
         let out = self.out(&project);
         let lock = OutLock::for_reading(&out, &waiting_for)?;
         let plan = Plan::open(&out)?;
@@ -276,6 +315,13 @@ impl Session {
                 }
             },
         };
+        let unsigned = match plan::read_belief(&out, &belief.digest(), &store.drop_mark()?) {
+            // Who only looks believes no more than is believed now.
+            Err(_) if matches!(reader, Reader::Looker) => Vec::new(),
+            unsigned => unsigned?,
+        };
+        let belief = Arc::new(self.and_told(belief, &project)?.and_unsigned(unsigned));
+        let store = store.believing(by(&belief));
         // What is open stays as it is. Only stamps would be another plan's.
         let (lock, ahead) = match reader {
             Reader::Ninja(_) => (Some(lock), Ahead::HandOver),
@@ -285,7 +331,7 @@ impl Session {
         let executor = self.find_executor(&project, &store, ahead)?;
         let caches = self.caches(&project, &store)?;
         let overrides = overrides.unwrap_or_default();
-        Ok(Workplace { project, store, plan, fetcher, executor, caches, overrides, _lock: lock })
+        Ok(Workplace { project, store, belief, plan, fetcher, executor, caches, overrides, _lock: lock })
     }
 
     /// How the executor is had that the options or else the project's settings name.

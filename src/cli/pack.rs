@@ -92,16 +92,24 @@ pub(super) fn export(session: &Session, options: &Export) -> Result<(), CommandE
 }
 
 pub(super) fn import(session: &Session, options: &Import) -> Result<(), CommandError> {
-    let store = session.store()?;
+    let project = session.project()?;
+    let store = session.store_of(&project)?;
     let file = File::open(&options.file).map_err(CommandError::named("open", &options.file))?;
-    let trust = Trust::new(&session.project()?.settings.trust, None)?;
+    let trust = Trust::new(&project.settings.trust, None)?;
+    let root = project.root.to_string_lossy().into_owned();
     let mut accept = |signed: &SignedEnvelope| {
         let judged =
             trust.judge(signed.envelope.key, signed, options.unsigned).map_err(|distrust| distrust.to_string());
         // What nobody vouches for is not signed on by this machine either.
         judged.map(|vouched| {
-            let signer = signed.signer().filter(|_| vouched).map(|id| id.as_str().to_owned());
-            Origin::Pack { signed: vouched, engine: signed.envelope.engine.clone(), signer }
+            let signer = signed.signer().map(|id| id.as_str().to_owned());
+            Origin::Pack {
+                signed: vouched,
+                engine: signed.envelope.engine.clone(),
+                signed_at: signer.as_ref().map(|_| signed.envelope.signed_at),
+                signer,
+                project: (!vouched).then(|| root.clone()),
+            }
         })
     };
     let (taken, problem) =

@@ -94,7 +94,8 @@ impl Caches {
         let folder = store.root().join("remotes");
         let guarded = |settings: RemoteSettings| {
             let transport = transport(&settings, root)?;
-            Ok(Guarded::new(settings, transport, &folder))
+            let place = settings.identity(root)?;
+            Ok(Guarded::new(settings, place, transport, &folder))
         };
         Ok(Self { remotes: settings.into_iter().map(guarded).collect::<Result<_, _>>()?, trust, ..Self::default() })
     }
@@ -484,13 +485,20 @@ impl Caches {
     fn believe(&self, remote: &Guarded, key: NodeKey, bytes: &[u8]) -> Option<Hit> {
         let judged = SignedEnvelope::from_bytes(bytes).ok_or(Distrust::Malformed).and_then(|signed| {
             let vouched = self.trust.judge(key, &signed, remote.settings.unsigned)?;
-            let signer = signed.signer().filter(|_| vouched).map(|id| id.as_str().to_owned());
+            let signer = signed.signer().map(|id| id.as_str().to_owned());
             Ok((signed.envelope, vouched, signer))
         });
         match judged {
             Ok((envelope, signed, signer)) => Some(Hit {
                 digest: envelope.tree_digest(),
-                origin: Origin::Cache { remote: remote.settings.name.clone(), signed, engine: envelope.engine, signer },
+                origin: Origin::Cache {
+                    remote: remote.settings.name.clone(),
+                    place: Some(remote.place.clone()),
+                    signed,
+                    engine: envelope.engine,
+                    signed_at: signer.as_ref().map(|_| envelope.signed_at),
+                    signer,
+                },
                 blobs: envelope.blobs.iter().map(|blob| (blob.digest, blob.wire)).collect(),
                 tree: envelope.tree,
             }),

@@ -64,6 +64,8 @@ impl fmt::Display for Request {
 /// A remote and what one knows of its health.
 pub(super) struct Guarded {
     pub(super) settings: RemoteSettings,
+    /// Where it is, as records of results say.
+    pub(super) place: String,
     transport: Box<dyn Transport>,
     circuit: PathBuf,
     open: AtomicBool,
@@ -72,11 +74,11 @@ pub(super) struct Guarded {
 
 impl Guarded {
     /// `folder` is where the circuits of all remotes are.
-    pub(super) fn new(settings: RemoteSettings, transport: Box<dyn Transport>, folder: &Path) -> Self {
+    pub(super) fn new(settings: RemoteSettings, place: String, transport: Box<dyn Transport>, folder: &Path) -> Self {
         let name = blake3::hash(format!("{}\n{}", settings.name, settings.url).as_bytes()).to_hex();
         let circuit = folder.join(&name[..32]);
         let open = AtomicBool::new(read(&circuit).is_some_and(|(until, _)| until > now()));
-        Self { settings, transport, circuit, open, write_refused: AtomicBool::new(false) }
+        Self { settings, place, transport, circuit, open, write_refused: AtomicBool::new(false) }
     }
 
     /// Whether it is worth asking.

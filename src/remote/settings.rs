@@ -167,6 +167,21 @@ impl RemoteSettings {
         Access::read(&self.tls, self.token_variable.as_deref(), &self.header_variables, root)
     }
 
+    /// Where it is, as text that tells it from all others and holds no credentials.
+    ///
+    /// # Errors
+    /// As [`place`](Self::place).
+    pub fn identity(&self, root: &Path) -> Result<String, SettingsError> {
+        Ok(match self.place(root)? {
+            Place::Folder(path) => path.canonicalize().unwrap_or(path).to_string_lossy().into_owned(),
+            Place::Http(url) | Place::Grpc(url) => without_password(url.as_str()).trim_end_matches('/').to_owned(),
+            Place::S3 { bucket, endpoint } => {
+                let bucket = without_password(bucket.as_str());
+                endpoint.map_or(bucket.clone(), |endpoint| format!("{bucket}?endpoint={}", without_password(&endpoint)))
+            }
+        })
+    }
+
     /// Where it is: a folder (relative to `root`), or a URL.
     ///
     /// # Errors

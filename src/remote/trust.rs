@@ -76,7 +76,7 @@ impl Trust {
     pub fn new(settings: &TrustSettings, signing_key: Option<&Path>) -> Result<Self, SettingsError> {
         Ok(Self {
             keys: settings.key.iter().map(known).collect::<Result<_, _>>()?,
-            revoked: settings.revoked.iter().map(|text| revoked(text)).collect::<Result<_, _>>()?,
+            revoked: settings.revoked.iter().map(|text| key_id(text)).collect::<Result<_, _>>()?,
             engines: settings.engines.iter().cloned().collect(),
             signing: signing_key.map(read_signing_key).transpose()?,
         })
@@ -129,8 +129,10 @@ impl Trust {
         let engine = match origin {
             Origin::Here => None,
             Origin::Engine(engine) => Some(engine),
-            Origin::Cache { signed: true, engine, signer, .. } | Origin::Pack { signed: true, engine, signer } => {
-                self.still_counts(signer.as_deref())?;
+            Origin::Cache { signed: true, engine, signer, signed_at, .. }
+            | Origin::Pack { signed: true, engine, signer, signed_at, .. } => {
+                self.standing(signer.as_deref(), *signed_at)
+                    .map_err(|why| format!("{why}; take it anew, or build it here"))?;
                 engine.as_ref()
             }
             Origin::Cache { remote, .. } => return Err(format!("it came unsigned from the remote `{remote}`")),
@@ -146,18 +148,54 @@ impl Trust {
 }
 
 impl Trust {
-    /// Whether what this key has signed, when it was trusted, may be signed on today.
-    fn still_counts(&self, signer: Option<&str>) -> Result<(), String> {
-        let again = "take it anew, or build it here";
-        match signer {
-            None => Err(format!("the store does not know who had signed it; {again}")),
-            Some(id) if self.revoked.contains(id) => Err(format!("its signer {id} is revoked; {again}")),
-            Some(id) if self.keys.iter().all(|known| known.id.as_str() != id) => {
-                Err(format!("its signer {id} is not among the trusted keys any more; {again}"))
-            }
-            Some(_) => Ok(()),
+    /// Whether what this key had signed, when a trusted one had, still counts today. Records of earlier programs don't say when it was
+    /// signed: they count where the key's time has no bounds.
+    pub(super) fn standing(&self, signer: Option<&str>, signed_at: Option<u64>) -> Result<(), Standing> {
+        let id = signer.ok_or(Standing::Untold)?;
+        if self.is_revoked(id) {
+            return Err(Standing::Revoked(id.to_owned()));
         }
+        let mut named = self.keys.iter().filter(|known| known.id.as_str() == id).peekable();
+        if named.peek().is_none() {
+            return Err(Standing::Unknown(id.to_owned()));
+        }
+        let counts = |known: &Known| match signed_at {
+            Some(at) => (known.from..=known.until).contains(&at),
+            None => (known.from, known.until) == (0, u64::MAX),
+        };
+        if named.any(counts) { Ok(()) } else { Err(Standing::OutOfTime(id.to_owned())) }
     }
+
+    pub(super) fn is_revoked(&self, id: &str) -> bool {
+        self.revoked.contains(id)
+    }
+
+    pub(super) fn trusts_engine(&self, engine: &str) -> bool {
+        self.engines.contains(engine)
+    }
+
+    /// All that decides who is believed, as text that is another one when that changes.
+    pub(super) fn settings_text(&self) -> String {
+        let mut lines: Vec<String> = self.revoked.iter().map(|id| format!("revoked {id}")).collect();
+        lines.extend(self.engines.iter().map(|engine| format!("engine {engine}")));
+        let key = |known: &Known| format!("key {} {} {}", public_text(&known.key), known.from, known.until);
+        lines.extend(self.keys.iter().map(key));
+        lines.sort();
+        lines.join("\n")
+    }
+}
+
+/// Why what was signed once does not count today.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(super) enum Standing {
+    #[error("the store does not know who had signed it")]
+    Untold,
+    #[error("its signer {0} is revoked")]
+    Revoked(String),
+    #[error("its signer {0} is not among the trusted keys any more")]
+    Unknown(String),
+    #[error("it was signed outside the time in which its signer {0} is trusted")]
+    OutOfTime(String),
 }
 
 /// The time now, in seconds since 1970.
@@ -187,8 +225,11 @@ fn known(setting: &TrustedKey) -> Result<Known, SettingsError> {
     })
 }
 
-/// The id of a revoked key, of which the settings hold the id or the key itself.
-fn revoked(text: &str) -> Result<String, SettingsError> {
+/// The id of a key, of which the settings or an option hold the id or the key itself.
+///
+/// # Errors
+/// [`SettingsError::Revoked`] if it is neither.
+pub fn key_id(text: &str) -> Result<String, SettingsError> {
     if text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
         return Ok(text.to_owned());
     }
@@ -352,6 +393,8 @@ mod tests {
             signed,
             engine: Some("farm".to_owned()),
             signer: signed.then(|| KeyId::of(&key(1).verifying_key()).as_str().to_owned()),
+            place: None,
+            signed_at: Some(THEN),
         };
         assert!(farm.may_sign(&cached(false)).is_err());
         assert_eq!(farm.may_sign(&cached(true)), Ok(Some("farm".to_owned())));
@@ -385,8 +428,13 @@ mod tests {
     #[test]
     fn what_a_revoked_key_has_signed_is_not_signed_on() {
         let id = KeyId::of(&key(1).verifying_key());
-        let origin =
-            |signer: Option<&str>| Origin::Pack { signed: true, engine: None, signer: signer.map(str::to_owned) };
+        let origin = |signer: Option<&str>| Origin::Pack {
+            signed: true,
+            engine: None,
+            signer: signer.map(str::to_owned),
+            signed_at: Some(THEN),
+            project: None,
+        };
         let trusting = trust("");
         assert_eq!(trusting.may_sign(&origin(Some(id.as_str()))), Ok(None));
         assert!(

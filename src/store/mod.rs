@@ -13,6 +13,7 @@
 //! | `tmp/SESSION/` | what is not finished |
 //! | `remotes/`, `wire/` | what remotes' modules remember: circuits, the servers' digests of our trees |
 //! | `gate`, `gc`, `generation` | a lock between look-ups and removals, a lock between removals, a counter of removals |
+//! | `drops` | a mark of the last time that somebody dropped results on purpose |
 //!
 //! # What holds at any moment
 //!
@@ -62,6 +63,7 @@ pub use verify::{Damage, Report, Stats};
 
 use files::{open_dir, write_all};
 use lock::Gate;
+use record::Belief;
 use session::Session;
 
 /// The format that this program writes.
@@ -101,6 +103,8 @@ pub struct Store {
     generation: OwnedFd,
     session: Arc<Session>,
     known: Mutex<HashMap<TreeDigest, Arc<Tree>>>,
+    /// Which results count; `None`: all.
+    belief: Option<Belief>,
 }
 
 impl Store {
@@ -165,6 +169,7 @@ impl Store {
             generation,
             session,
             known: Mutex::default(),
+            belief: None,
             options,
             dir,
             root,

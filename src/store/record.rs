@@ -1,15 +1,20 @@
 //! The action cache: which tree a key gave.
 
+use std::fmt;
 use std::sync::Arc;
 
 use build_graph::{NodeKey, Tree, TreeDigest};
-use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, statat};
+use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, statat, unlinkat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::files::{modified, read_all};
+use super::gc::files;
 use super::manifest::mark;
 use super::{Found, Result, Store, StoreError, sharded};
+
+/// The file with the mark of the last time that results were dropped.
+const DROPS: &str = "drops";
 
 /// A result's file: 64 hexadecimal digits, the BLAKE3 of the rest; a line feed; then this as JSON.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,13 +39,19 @@ pub enum Origin {
     Cache {
         /// The name of the cache in the settings.
         remote: String,
+        /// Where the cache is: another project may call another one by the same name. Records of earlier programs don't say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        place: Option<String>,
         /// Whether a trusted key had signed it.
         signed: bool,
         /// Which engine computed it, as the signer says; `None`: the signer's own machine.
         engine: Option<String>,
-        /// The id of the trusted key that had signed it.
+        /// The id of the key that had signed it, or claims to have, where `signed` is not set.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         signer: Option<String>,
+        /// When it was signed, in seconds since 1970. Records of earlier programs don't say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signed_at: Option<u64>,
     },
     /// Taken from a file that was imported.
     Pack {
@@ -48,25 +59,62 @@ pub enum Origin {
         signed: bool,
         /// Which engine computed it, as the signer says; `None`: the signer's own machine.
         engine: Option<String>,
-        /// The id of the trusted key that had signed it.
+        /// The id of the key that had signed it, or claims to have, where `signed` is not set.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         signer: Option<String>,
+        /// When it was signed, in seconds since 1970. Records of earlier programs don't say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signed_at: Option<u64>,
+        /// The root of the project that it was imported for. Records of earlier programs don't say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        project: Option<String>,
     },
 }
 
+/// Says which results are used, by where they were computed. A store may hold what one project believes and another one does not.
+#[derive(Clone)]
+pub(super) struct Belief(Arc<dyn Fn(&Origin) -> bool + Send + Sync>);
+
+impl fmt::Debug for Belief {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Belief")
+    }
+}
+
 impl Origin {
+    /// The id of the key that had signed it, or claims to have.
+    pub fn signer(&self) -> Option<&str> {
+        match self {
+            Self::Cache { signer, .. } | Self::Pack { signer, .. } => signer.as_deref(),
+            Self::Here | Self::Engine(_) => None,
+        }
+    }
+
     fn is_here(&self) -> bool {
         *self == Self::Here
     }
 }
 
 impl Store {
-    /// The tree that a key gave, if it is recorded. The tree itself may be missing. A damaged record is removed.
+    /// The same store for somebody who believes only results of some origins: the others count as missing, and stay for those who
+    /// believe them.
+    #[must_use]
+    pub fn believing(mut self, believes: impl Fn(&Origin) -> bool + Send + Sync + 'static) -> Self {
+        self.belief = Some(Belief(Arc::new(believes)));
+        self
+    }
+
+    fn believed(&self, key: NodeKey) -> Result<Option<Record>> {
+        let believes = |record: &Record| self.belief.as_ref().is_none_or(|belief| (belief.0)(&record.origin));
+        Ok(self.read_record(key, true)?.filter(believes))
+    }
+
+    /// The tree that a key gave, if it is recorded and believed. The tree itself may be missing. A damaged record is removed.
     ///
     /// # Errors
     /// [`StoreError`] if a file can't be read.
     pub fn result(&self, key: NodeKey) -> Result<Option<TreeDigest>> {
-        Ok(self.read_record(key, true)?.map(|record| record.tree))
+        Ok(self.believed(key)?.map(|record| record.tree))
     }
 
     /// The tree that a key gave, if it is recorded and the store has all of it.
@@ -132,12 +180,75 @@ impl Store {
         self.write_file(&self.results, &name, &[checksum.as_bytes(), b"\n", &json]).map_err(failed)
     }
 
-    /// The tree that a key gave and where it was computed, of one record.
+    /// The tree that a key gave and where it was computed, of one record that is believed.
     ///
     /// # Errors
     /// [`StoreError`] if a file can't be read.
     pub fn result_from(&self, key: NodeKey) -> Result<Option<(TreeDigest, Origin)>> {
-        Ok(self.read_record(key, true)?.map(|record| (record.tree, record.origin)))
+        Ok(self.believed(key)?.map(|record| (record.tree, record.origin)))
+    }
+
+    /// Where each recorded result was computed, believed or not.
+    ///
+    /// # Errors
+    /// [`StoreError`] if a file can't be read.
+    pub fn origins(&self) -> Result<Vec<(NodeKey, Origin)>> {
+        let mut origins = Vec::new();
+        for (name, _) in files(&self.results).map_err(self.inside("reading", "results"))? {
+            let key = name.split_once('/').and_then(|(_, key)| key.parse::<NodeKey>().ok());
+            if let Some(key) = key
+                && let Some(record) = self.read_record(key, false)?
+            {
+                origins.push((key, record.origin));
+            }
+        }
+        Ok(origins)
+    }
+
+    /// Forgets results, whoever uses them. Their trees and files go with the next collection of garbage. Gives how many there were.
+    ///
+    /// # Errors
+    /// [`StoreError`] if one can't be removed; those before it are.
+    pub fn drop_results(&self, keys: &[NodeKey]) -> Result<u64> {
+        let mut dropped = 0;
+        // Before and after: whoever plans meanwhile sees another mark later.
+        self.mark_drop()?;
+        for batch in keys.chunks(64) {
+            let failed = |error| self.inside("removing from", "results")(error);
+            let _pass = self.gate.alone().map_err(failed)?;
+            self.bump().map_err(failed)?;
+            for key in batch {
+                match unlinkat(&self.results, sharded(key.as_bytes()), AtFlags::empty()) {
+                    Ok(()) => dropped += 1,
+                    Err(Errno::NOENT) => {}
+                    Err(error) => return Err(failed(error)),
+                }
+            }
+            self.bump().map_err(failed)?;
+        }
+        self.mark_drop()?;
+        Ok(dropped)
+    }
+
+    /// A mark that is another one after results were dropped. What was planned with them before is not to be used any more.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it can't be read.
+    pub fn drop_mark(&self) -> Result<String> {
+        let file = match openat(&self.dir, DROPS, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(String::new()),
+            file => file.map_err(self.inside("reading", DROPS))?,
+        };
+        let bytes = read_all(&file, 64).map_err(|error| StoreError::inside(&self.root, "reading", DROPS, error))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn mark_drop(&self) -> Result<()> {
+        let mut random = [0; 16];
+        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
+            .map_err(self.inside("writing", DROPS))?;
+        let mark = format!("{:032x}", u128::from_le_bytes(random));
+        self.write_file(&self.dir, DROPS, &[mark.as_bytes()]).map_err(self.inside("writing", DROPS))
     }
 
     /// The lines that explain a key, if its result is recorded.
@@ -148,7 +259,7 @@ impl Store {
         Ok(self.read_record(key, false)?.map(|record| record.explanation))
     }
 
-    /// Where the result of a key was computed, if it is recorded.
+    /// Where the result of a key was computed, if it is recorded, believed or not.
     ///
     /// # Errors
     /// [`StoreError`] if a file can't be read.

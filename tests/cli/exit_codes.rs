@@ -13,7 +13,7 @@ use pynbox_build::store::Store;
 use crate::space::{Space, ended};
 
 /// Each verb with what it must be given; `DEST` is an installation, `FILE` a file, `NEW` nothing yet.
-const MINIMAL: [(&str, &str); 22] = [
+const MINIMAL: [(&str, &str); 23] = [
     ("gen", ""),
     ("install", "NEW"),
     ("export", "NEW"),
@@ -32,6 +32,7 @@ const MINIMAL: [(&str, &str); 22] = [
     ("cache sign", ""),
     ("cache check", ""),
     ("cache gc", ""),
+    ("cache drop", "--signer 0123456789abcdef"),
     ("cache export", "NEW"),
     ("cache import", "FILE"),
     ("clean", ""),
@@ -39,7 +40,8 @@ const MINIMAL: [(&str, &str); 22] = [
 ];
 
 /// Verbs that need no project.
-const WITHOUT_PROJECT: [&str; 5] = ["cache root", "cache stats", "cache verify", "cache keygen", "cache gc"];
+const WITHOUT_PROJECT: [&str; 6] =
+    ["cache root", "cache stats", "cache verify", "cache keygen", "cache gc", "cache drop"];
 /// Verbs that need no store.
 const WITHOUT_STORE: [&str; 2] = ["cache keygen", "clean"];
 
@@ -173,6 +175,10 @@ fn wrong_usage_and_bad_input() {
         ("cache gc --max-age 213503982334602", "213503982334602"),
         ("cache gc --max-age x", "'x'"),
         ("cache gc --max-size 5QB", "5QB"),
+        ("cache drop", "--signer"),
+        ("cache drop --signer vax", "`vax` is no key"),
+        ("cache drop --origin vax", "came from `vax`"),
+        ("cache drop vax", "begins with `vax`"),
         ("cache export NEW vax", "begins with `vax`"),
         ("cache export NEW --target vax", "no target `vax`"),
         ("cache import nowhere", "`nowhere`"),

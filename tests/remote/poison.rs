@@ -96,7 +96,15 @@ fn unsigned_results_are_taken_where_a_remote_is_named_for_it_alone() {
     let open = RemoteSettings { unsigned: true, ..place };
     let reader = room.reader("trusting reader", vec![open]);
     let origin = reader.ask(1).unwrap().origin.clone();
-    assert_eq!(origin, Origin::Cache { remote: "shared".to_owned(), signed: false, engine: None, signer: None });
+    let expected = Origin::Cache {
+        remote: "shared".to_owned(),
+        place: Some(folder.canonicalize().unwrap().to_str().unwrap().to_owned()),
+        signed: false,
+        engine: None,
+        signer: None,
+        signed_at: None,
+    };
+    assert_eq!(origin, expected);
     assert!(reader.get(1));
     // Nobody vouches for it in turn.
     let writer = room.writer("writer", &remote("other", room.path("other").to_str().unwrap()));

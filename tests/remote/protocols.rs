@@ -25,7 +25,7 @@ fn serves(room: &Room, remote: &RemoteSettings) {
     let hits = reader.caches.look_up(&[key(1), key(2), key(3)]);
     assert_eq!(hits.len(), 2);
     let hit = &hits[&key(1)];
-    let Origin::Cache { remote: from, signed: true, engine: None, signer: Some(_) } = &hit.origin else {
+    let Origin::Cache { remote: from, signed: true, engine: None, signer: Some(_), .. } = &hit.origin else {
         panic!("{:?}", hit.origin)
     };
     assert_eq!(*from, remote.name);

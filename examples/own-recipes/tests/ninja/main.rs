@@ -21,6 +21,7 @@ mod servers;
 mod shell;
 mod space;
 mod trouble;
+mod trust;
 mod why;
 
 use space::{Space, ninjas};

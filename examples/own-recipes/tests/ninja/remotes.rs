@@ -12,18 +12,18 @@ use pynbox_build::remote::trust::read_signing_key;
 use super::space::Space;
 
 /// The nodes of the example.
-const GRAPH: &str = "x86_64-linux/greeting/";
-const GREETING: &str = "hello from a recipe of your own\n";
+pub(super) const GRAPH: &str = "x86_64-linux/greeting/";
+pub(super) const GREETING: &str = "hello from a recipe of your own\n";
 
 /// A remote, a machine that has built and written to it, and what others put into their settings.
-struct Shared {
-    folder: tempfile::TempDir,
-    writer: Space,
-    settings: String,
+pub(super) struct Shared {
+    pub(super) folder: tempfile::TempDir,
+    pub(super) writer: Space,
+    pub(super) settings: String,
 }
 
 impl Shared {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut writer = Space::new("ninja");
         writer.use_own_store();
@@ -39,20 +39,20 @@ impl Shared {
         shared
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         self.folder.path().join("remote")
     }
 
-    fn remote(&self, role: &str) -> String {
+    pub(super) fn remote(&self, role: &str) -> String {
         format!("[[remote]]\nname = 'shared'\nurl = '{}'\nrole = '{role}'\n", self.path().display())
     }
 
     /// Another machine with the same sources, which has built nothing of them and trusts the writer.
-    fn reader(&self) -> Space {
+    pub(super) fn reader(&self) -> Space {
         self.machine(&format!("{}{}", self.remote("read"), self.settings))
     }
 
-    fn machine(&self, settings: &str) -> Space {
+    pub(super) fn machine(&self, settings: &str) -> Space {
         let mut reader = self.writer.clone_to_another_folder();
         reader.use_own_store();
         // The writer's own store has what the common one has, and no more is in this.
@@ -195,7 +195,7 @@ fn results_are_signed_on_and_verified() {
 }
 
 /// Replaces the result of an action on the remote by another one, signed as the writer would.
-fn plant(shared: &Shared, node: &str, bytes: &[u8]) {
+pub(super) fn plant(shared: &Shared, node: &str, bytes: &[u8]) {
     let key = read_signing_key(&shared.folder.path().join("key.pem")).unwrap();
     let digest = shared.writer.digest(node);
     for file in walk(&shared.path().join("ac")) {
