@@ -1,6 +1,6 @@
 //! lxml for the sandbox's Python: C modules that Cython wrote, and Python files; and for the native one, which it is compared with.
 
-use build_graph::dsl::{Compilation, Context, Handle, Product, SharedLibrary};
+use build_graph::dsl::{Compilation, Context, Handle, Product, SharedLibrary, Take};
 
 use crate::toolchains;
 
@@ -38,7 +38,7 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
     ];
     let mut built = Vec::new();
     for name in MODULES {
-        let objects = cx.compile(&Compilation {
+        let mut objects = cx.compile(&Compilation {
             units: vec![format!("src/lxml/{name}.c")],
             source: Some(source.clone()),
             headers: ["src/lxml/*.h", "src/lxml/includes/*.h"].map(str::to_owned).to_vec(),
@@ -51,6 +51,9 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
             pic: true,
             ..Compilation::default()
         });
+        if name == "etree" && !is_host {
+            objects.extend(memory(cx, &headers, &libxml2));
+        }
         // The others are Python that was compiled; only these two call the libraries.
         let needed = if matches!(name, "etree" | "objectify") { libraries.to_vec() } else { Vec::new() };
         built.push(cx.shared_library(&SharedLibrary {
@@ -72,10 +75,26 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
     let tests = cx.files("recipes/files/lxml");
     const SITE: &str = "root/python/lib/python2.7/site-packages/lxml";
     let mut content =
-        vec![(tests.select(["test_lxml.py"]), "root/test"), (library.all(), SITE), (bytecode.below("bytecode"), SITE)];
+        vec![(tests.select(["test_*.py"]), "root/test"), (library.all(), SITE), (bytecode.below("bytecode"), SITE)];
     content.extend(built.iter().map(|module| (module.below("lxml"), SITE)));
     let package = cx.package(content, ["python", "libxml2", "libxslt"]);
     Product { tree: Some(library), package: Some(package) }
+}
+
+/// What makes a MemoryError of every allocation that fails in the libraries, whatever they make of it.
+fn memory(cx: &mut Context<'_>, headers: &Take, libxml2: &Handle) -> Vec<Handle> {
+    let files = cx.files("recipes/files/lxml");
+    cx.compile(&Compilation {
+        units: vec!["memory.c".to_owned()],
+        source: Some(files),
+        include: vec![
+            (headers.clone(), "/build/python".to_owned()),
+            (libxml2.select(["include"]), "/build/libxml2".to_owned()),
+        ],
+        flags: ["-Ipython/include/python2.7", "-Ilibxml2/include", "-Wall", "-Werror"].map(str::to_owned).to_vec(),
+        pic: true,
+        ..Compilation::default()
+    })
 }
 
 /// The baseline: the modules with their libraries beside them, where the native Python looks for them.
