@@ -36,6 +36,9 @@ pynbox_build=$(./scripts/built.py)
 step "every module of the standard library"
 ./scripts/modules.py "$work/dest"
 
+step "every encoding"
+./scripts/encodings.py "$work/dest"
+
 # Runs tests: first all that need nothing, then those that are ignored by default and for which this machine has what they need. `$skip`
 # says which it has not; what starts with `inner_` is part of another test. At the end, those that nobody ran are named.
 tests() {

@@ -2,6 +2,7 @@
 
 mod bzip2;
 mod configured;
+mod encodings;
 mod ffi;
 mod gdbm;
 mod libxml2;
@@ -70,6 +71,7 @@ fn set() -> RecipeSet {
     let recipes = vec![
         recipe("sandbox_outer", "0.1.0", sandboxed, sandbox_outer::describe),
         recipe("sandbox_inner", "0.1.0", sandboxed, sandbox_inner::describe),
+        recipe("encodings", "0.1.0", host, encodings::describe),
         recipe("zlib", "1.2.13", everywhere, zlib::describe),
         recipe("bzip2", "1.0.8", sandboxed, bzip2::describe),
         recipe("libxml2", "2.9.14", everywhere, libxml2::describe),

@@ -1,11 +1,12 @@
 //! What a program needs inside the sandbox: the part of the C library that wasi-libc lacks, linked into every program, and the folder
 //! of shared libraries.
 
-use build_graph::dsl::{Compilation, Context, Product};
+use build_graph::dsl::{Compilation, Context, Handle, Product, Take};
+use build_graph::node::Target;
 
 use crate::toolchains;
 
-const UNITS: [&str; 23] = [
+const UNITS: [&str; 24] = [
     "calls",
     "create",
     "descriptors",
@@ -14,6 +15,7 @@ const UNITS: [&str; 23] = [
     "files",
     "flags",
     "folder",
+    "iconv",
     "identity",
     "links",
     "locale",
@@ -38,12 +40,13 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
         return for_nacl(cx);
     }
     let files = cx.files("recipes/files/sandbox_inner");
+    let format = table_format(cx);
     let objects = cx.compile(&Compilation {
         units: UNITS.map(|unit| format!("src/{unit}.c")).to_vec(),
         source: Some(files.clone()),
         headers: vec!["src/*.h".to_owned()],
-        include: vec![(files.select(["include"]), "/sysroot".to_owned())],
-        flags: [&cx.toolchain().standard, "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"]
+        include: vec![(files.select(["include"]), "/sysroot".to_owned()), (format, "/build/encodings".to_owned())],
+        flags: [&cx.toolchain().standard, "-Iencodings", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"]
             .map(str::to_owned)
             .to_vec(),
         ..Compilation::default()
@@ -51,8 +54,19 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
     let library = cx.static_library("libsandbox_inner.a", &objects);
     let tree = cx.merge("tree", [(library.all(), ""), (files.select(["include"]), "")]);
     let slib = cx.empty_directory("slib", "root/slib");
-    let package = cx.package([(&slib, "")], []);
+    let encodings = encodings(cx);
+    let package = cx.package([(slib.all(), ""), (encodings.all(), "root/slib")], []);
     Product { tree: Some(tree), package: Some(package) }
+}
+
+/// What `iconv.c` reads: a folder of tables, the same for all targets.
+fn encodings(cx: &mut Context<'_>) -> Handle {
+    cx.dependency_for("encodings", &Target(toolchains::HOST.to_owned()))
+}
+
+/// How the tables are laid out.
+fn table_format(cx: &mut Context<'_>) -> Take {
+    cx.files("recipes/files/encodings").select(["tables.h"])
 }
 
 /// For Native Client. Of the SDK's glibc: the dynamic loader, and the libraries that a program may ask for, stripped. They lie in `/slib`,
@@ -60,11 +74,14 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
 /// does not ask it for.
 fn for_nacl(cx: &mut Context<'_>) -> Product {
     let files = cx.files("recipes/files/sandbox_inner");
+    let format = table_format(cx);
+    let units = NACL_UNITS.map(|unit| format!("nacl/{unit}.c")).into_iter().chain(["src/iconv.c".to_owned()]);
     let objects = cx.compile(&Compilation {
-        units: NACL_UNITS.map(|unit| format!("nacl/{unit}.c")).to_vec(),
+        units: units.collect(),
         source: Some(files),
         headers: vec!["nacl/*.h".to_owned()],
-        flags: [&cx.toolchain().standard, "-Wall", "-Wextra", "-Werror"].map(str::to_owned).to_vec(),
+        include: vec![(format, "/build/encodings".to_owned())],
+        flags: [&cx.toolchain().standard, "-Iencodings", "-Wall", "-Wextra", "-Werror"].map(str::to_owned).to_vec(),
         ..Compilation::default()
     });
     let library = cx.static_library("libsandbox_inner.a", &objects);
@@ -91,6 +108,7 @@ fn for_nacl(cx: &mut Context<'_>) -> Product {
         .input(sdk.select(patterns).except([format!("{libraries}/*.py")]).strip(libraries), "/build/libraries")
         .output("slib")
         .finish();
-    let package = cx.package([(stripped.below("slib"), "root/slib")], []);
+    let encodings = encodings(cx);
+    let package = cx.package([(stripped.below("slib"), "root/slib"), (encodings.all(), "root/slib")], []);
     Product { tree: Some(tree), package: Some(package) }
 }

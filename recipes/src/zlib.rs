@@ -1,6 +1,8 @@
 //! zlib: a library of C files without a configure script to speak of.
 
-use build_graph::dsl::{Compilation, Context, Product};
+use build_graph::dsl::{Compilation, Context, Product, SharedLibrary};
+
+use crate::toolchains;
 
 /// The units of the library; the others in the tarball are programs and examples.
 const UNITS: [&str; 15] = [
@@ -36,9 +38,14 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
     // For shared libraries that are to have it in them.
     let objects = cx.compile(&Compilation { pic: true, prefix: "pic/".to_owned(), ..compilation });
     let for_shared = cx.static_library("libz-pic.a", &objects);
-    let tree = cx.merge(
-        "tree",
-        [(library.all(), ""), (for_shared.all(), ""), (source.select(["zlib.h", "zconf.h"]), "include")],
-    );
-    Product { tree: Some(tree), package: None }
+    let headers = source.select(["zlib.h", "zconf.h"]);
+    let tree = cx.merge("tree", [(library.all(), ""), (for_shared.all(), ""), (headers, "include")]);
+    if cx.target().as_str() == toolchains::HOST {
+        return Product { tree: Some(tree), package: None };
+    }
+    // For who loads it by its name, as any Linux has it. What is built here has its own parts of it.
+    let shared =
+        cx.shared_library(&SharedLibrary { path: "lib/libz.so.1".to_owned(), objects, ..SharedLibrary::default() });
+    let package = cx.package([(shared.below("lib"), "root/slib")], ["sandbox_inner"]);
+    Product { tree: Some(tree), package: Some(package) }
 }

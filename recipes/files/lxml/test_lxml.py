@@ -21,14 +21,52 @@ class Parsing(unittest.TestCase):
     def test_characters_beyond_ascii(self):
         tree = etree.fromstring(u"<a>\u1234<b c='\u20ac'/></a>")
         self.assertEqual((tree.text, tree[0].get("c")), (u"\u1234", u"\u20ac"))
-        encodings = ["utf-8", "utf-16", "utf16"]
-        # Native Client's C library has the tables of the others in files that are not there.
-        if sys.platform != "nacl":
-            encodings += ["iso-8859-15", "koi8-r", "shift_jis"]
-        for encoding in encodings:
+        for encoding in ["utf-8", "utf-16", "utf16", "iso-8859-15", "koi8-r", "shift_jis"]:
             text = u"<a>\u0430</a>" if encoding == "koi8-r" else u"<a>\u3042</a>" if encoding == "shift_jis" else u"<a>\u20ac</a>"
             there = etree.tostring(etree.fromstring(text), encoding=encoding, xml_declaration=True)
             self.assertEqual(etree.fromstring(there).text, text[3:-4], encoding)
+
+    def test_encodings(self):
+        texts = {
+            u"\u4e2d\u6587": "gbk GB2312 gb18030 big5 big5-hkscs cp936 cp950 euc-tw iso-2022-jp",
+            u"\uac00\ud55c\uae00": "euc-kr ks_c_5601-1987 cp949 johab",
+            u"\u3042\u6f22": "euc-jp shift_jis windows-31j x-sjis cp932 iso-2022-jp",
+            u"\u0416\u0451": "windows-1251 koi8-r koi8-u IBM866 cp866 iso-8859-5 x-mac-cyrillic",
+            u"\u05d0\u05ea": "windows-1255 iso-8859-8 cp862",
+            u"\u1ec7\xea": "windows-1258",
+            u"\u20ac\xe9": "windows-1252 iso-8859-15 cp858",
+            u"\u0e01": "tis-620 windows-874 iso-8859-11",
+            u"\u20000\U00020000\ufffd": "gb18030",
+        }
+        for text, names in texts.items():
+            for name in names.split():
+                tree = etree.Element("a")
+                tree.text = text
+                written = etree.tostring(tree, encoding=name, xml_declaration=True)
+                self.assertEqual(etree.fromstring(written).text, text, name)
+                page = (u"<html><head><meta charset='%s'></head><body><p>%s</p>" % (name, text))
+                there = etree.tostring(html.fromstring(page), method="html", encoding=name)
+                self.assertEqual(html.fromstring(there).findtext(".//p"), text, name)
+                self.assertNotIn("&#", there, name)
+        # By another's tables.
+        for name in ["gbk", "gb2312", "cp949", "euc_jp", "cp866", "koi8_r", "cp1250"]:
+            text = u"".join(character for character in map(unichr, range(0x21, 0xd7a4))
+                            if character.isalpha() and character in (character.encode(name, "ignore").decode(name) or "-"))
+            page = u"<meta charset=%s><p>%s" % (name.replace("_", "-"), text)
+            self.assertEqual(html.fromstring(page.encode(name)).text_content(), text, name)
+
+    def test_what_an_encoding_lacks(self):
+        tree = etree.fromstring(u"<a b='\u4e2d'>\u20ac\uac00</a>")
+        self.assertEqual(etree.tostring(tree, encoding="iso-8859-2"),
+                         "<?xml version='1.0' encoding='iso-8859-2'?>\n<a b=\"&#20013;\">&#8364;&#44032;</a>")
+        self.assertEqual(etree.tostring(tree, encoding="gbk"),
+                         "<?xml version='1.0' encoding='gbk'?>\n<a b=\"\xd6\xd0\">\x80&#44032;</a>")
+        self.assertRaises(LookupError, etree.tostring, tree, encoding="no-such-encoding")
+        with self.assertRaises(etree.XMLSyntaxError) as caught:
+            etree.fromstring("<?xml version='1.0' encoding='no-such-encoding'?><a>\xd6\xd0</a>")
+        self.assertIn("no-such-encoding", str(caught.exception))
+        with self.assertRaises(etree.XMLSyntaxError):
+            etree.fromstring("<?xml version='1.0' encoding='gbk'?><a>\xff\xff</a>")
 
     def test_errors_have_places(self):
         with self.assertRaises(etree.XMLSyntaxError) as caught:

@@ -96,16 +96,11 @@ const HEADERS: [&str; 7] = [
     "Modules/expat/xmltok_ns.c",
 ];
 
-/// Parts of the library that are not installed: tests, what needs a module that is not there, what is for other systems.
-const NOT_INSTALLED: [&str; 7] = [
-    "Lib/test/**",
-    "Lib/**/test/**",
-    "Lib/**/tests/**",
-    "Lib/bsddb/**",
-    "Lib/idlelib/idle_test/**",
-    "Lib/msilib/**",
-    "Lib/plat-*/**",
-];
+/// Parts of the library that are left out: Tk and IDLE, which draws with it; what is for other systems.
+const NOT_THERE: [&str; 3] = ["Lib/lib-tk/**", "Lib/idlelib/**", "Lib/msilib/**"];
+
+/// Constants of other systems' headers, which would be taken for the library's.
+const OTHER_SYSTEMS: &str = "Lib/plat-*/**";
 
 pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
     let source = cx.source("python", 1);
@@ -124,8 +119,8 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
         .output("_sysconfigdata.py")
         .finish();
     let pure = source
-        .select(["Lib/**/*.py", "Lib/lib2to3/*.txt", "Lib/idlelib/*.def", "Lib/ensurepip/_bundled/*.whl"])
-        .except(NOT_INSTALLED.iter().chain(port(cx).without).copied())
+        .select(["Lib/**/*.py", "Lib/lib2to3/*.txt", "Lib/ensurepip/_bundled/*.whl"])
+        .except(NOT_THERE.iter().chain(&tests::TESTS).chain([&OTHER_SYSTEMS]).chain(port(cx).without).copied())
         .strip("Lib");
     // Constants of Linux's headers, which are those of this system as well.
     let constants = source.select(["Lib/plat-linux2/*.py"]).strip("Lib/plat-linux2");
@@ -147,7 +142,8 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
         (configured.select(["Makefile"]), "root/python/lib/python2.7/config"),
     ];
     content.extend(extensions.into_iter().map(|extension| (extension, "root/python/lib/python2.7/lib-dynload")));
-    let mut requires = vec!["sandbox_outer", "sandbox_inner"];
+    // The interpreter has of zlib what its own module uses; programs that load the library find all of it.
+    let mut requires = vec!["sandbox_outer", "sandbox_inner", "zlib"];
     // What is not a shared library is in the modules.
     let needs = modules::extensions(cx).into_iter().flat_map(|extension| extension.needs);
     let shared = needs.filter(|(_, library)| library.ends_with(".so"));
