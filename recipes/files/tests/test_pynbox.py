@@ -334,6 +334,21 @@ class Files(unittest.TestCase):
         self.assertEqual(os.stat(path).st_uid, os.getuid())
         os.remove(path)
 
+    @not_in_nacl
+    def test_paths_need_no_descriptor(self):
+        names = sorted(os.listdir("/"))
+        kept = os.dup(3)
+        try:
+            os.close(3)
+            self.assertEqual(sorted(os.listdir("/")), names)
+            # Another folder gets its number.
+            self.assertEqual(os.open("/test", os.O_RDONLY), 3)
+            self.assertEqual(sorted(os.listdir("/")), names)
+            self.assertTrue(os.path.exists("/test/test_pynbox.py"))
+        finally:
+            os.dup2(kept, 3)
+            os.close(kept)
+
     def test_descriptors(self):
         stream = tempfile.TemporaryFile()
         other = os.dup(stream.fileno())

@@ -26,15 +26,19 @@ int libc_find_relpath(const char *path, const char **prefix, char **relative, si
 /*
  * All functions of wasi-libc that take a path come here. To it, "" and "." both are the name of the current folder: then stat("")
  * succeeds, and rmdir(".") removes what nobody may. An empty path stays empty, and the loader refuses it; "." stays at the end.
+ *
+ * It gives the descriptor that "/" had at the start. That may be another file by now, or closed (os.closerange does that), so paths begin
+ * at a number that is never a descriptor.
  */
 int wrapped_find_relpath(const char *path, const char **prefix, char **relative, size_t *size, int can_grow)
 {
-    if (strcmp(path, ".") == 0 || strcmp(path, "./") == 0)
-        return libc_find_relpath("./.", prefix, relative, size, can_grow);
-    int dir = libc_find_relpath(*path ? path : ".", prefix, relative, size, can_grow);
-    if (dir >= 0 && *path == '\0')
+    int here = strcmp(path, ".") == 0 || strcmp(path, "./") == 0;
+    int dir = libc_find_relpath(here ? "./." : *path ? path : ".", prefix, relative, size, can_grow);
+    if (dir < 0)
+        return dir;
+    if (*path == '\0')
         **relative = '\0';
-    return dir;
+    return LOADER_ROOT;
 }
 
 /* Which folder chdir() found; 0 for the one at the start. */

@@ -11,6 +11,13 @@
 
 #define LOADER(function) __attribute__((import_module("pynbox"), import_name(function)))
 
+/* Where an absolute path begins. Any other WASI engine knows the descriptor that it opened for it alone. */
+#ifdef SANDBOX_STOCK_WASI
+#define LOADER_ROOT dir
+#else
+#define LOADER_ROOT (1 << 30)
+#endif
+
 /* A file's state as the loader writes it; times in nanoseconds since 1970. */
 struct loader_stat {
     uint64_t dev;
