@@ -3,7 +3,7 @@
 //! The toolchain is the host's, and cargo may ask its registry for the crates that the lock file pins: so this is the one operation
 //! whose environment is not made by an executor. Its key holds the sources with their lock file, the versions of the compilers, of the
 //! C library and of binutils, the features and the flags. Settings of the caller that could change the result are out of reach (see
-//! [`super::cargo_start`], [`super::cargo_home`]); paths of the machine and of its registry are remapped, so that they are in no output.
+//! `cargo_start`, `cargo_home`); paths of the machine and of its registry are remapped, so that they are in no output.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};

@@ -2,7 +2,7 @@
 
 use super::types::{self, fdflags, filestat, filetype, open_flags, put, timestamps, whence};
 use super::{Args, Host, Memory, Outcome, Stop};
-use crate::vfs::{Errno, Offset, ROOT_FD, S_IFDIR, Whence};
+use crate::vfs::{Errno, Offset, ROOT_BASE, ROOT_FD, S_IFDIR, Whence};
 
 const ROOT_NAME: &[u8] = b"/";
 const FDSTAT_SIZE: usize = 24;
@@ -31,6 +31,10 @@ pub(super) fn sync(host: &mut Host, _: &mut Memory<'_>, a: Args<'_>) -> Outcome 
 }
 
 fn rights_of(host: &Host, fd: u32) -> Result<(u32, u64), Errno> {
+    if fd == ROOT_BASE {
+        // wasi-libc asks what may be done below the base of a path before it opens it.
+        return Ok((S_IFDIR, types::rights(S_IFDIR, true, false, false)));
+    }
     let description = host.vfs.table().get(fd)?;
     let kind = host.vfs.stat(fd)?.kind();
     let (readable, writable) = (description.is_readable(), description.is_writable());
@@ -41,7 +45,9 @@ pub(super) fn fdstat_get(host: &mut Host, memory: &mut Memory<'_>, a: Args<'_>) 
     let (kind, rights) = rights_of(host, a.u32(0))?;
     let mut out = [0; FDSTAT_SIZE];
     out[0] = filetype(kind);
-    out[2..4].copy_from_slice(&fdflags(host.vfs.flags(a.u32(0))?).to_le_bytes());
+    if a.u32(0) != ROOT_BASE {
+        out[2..4].copy_from_slice(&fdflags(host.vfs.flags(a.u32(0))?).to_le_bytes());
+    }
     put(&mut out, 8, rights);
     put(&mut out, 16, if kind == S_IFDIR { types::RIGHTS } else { 0 });
     Ok(memory.write(a.u32(1), &out)?)
