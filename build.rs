@@ -1,5 +1,5 @@
-//! Notes the compilers that build the tool. Where it runs on a machine that has none, they are part of the loader's key: so that it finds
-//! the loader that they built on a remote cache.
+//! Notes the compilers that build the tool. Where it runs on a machine that has none, they are part
+//! of the loader's key: so that it finds the loader that they built on a remote cache.
 
 // Public for the tool, whose module it is.
 #[allow(unreachable_pub)]

@@ -1,6 +1,7 @@
-//! `gen && ninja` with nothing to do, for 600 and for 10,000 nodes, beside ninja alone on as many edges that are up to date. Prints
-//! milliseconds, the best and the middle of thirty; then the same from a clean checkout with a warm store. Each ninja asks `gen`
-//! whether anything changed, because times of files do not tell; `ninja, N nodes` beside ninja alone shows what that costs.
+//! `gen && ninja` with nothing to do, for 600 and for 10,000 nodes, beside ninja alone on as many
+//! edges that are up to date. Prints milliseconds, the best and the middle of thirty; then the same
+//! from a clean checkout with a warm store. Each ninja asks `gen` whether anything changed, because
+//! times of files do not tell; `ninja, N nodes` beside ninja alone shows what that costs.
 //!
 //!     cargo bench --bench nothing_to_do
 

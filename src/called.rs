@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-/// Returns the program's name for hints, as a shell takes it: the word that the user called it by. ninja
-/// calls it by its absolute path; a path below the current folder is shown from there.
+/// Returns the program's name for hints, as a shell takes it: the word that the user called it by.
+/// ninja calls it by its absolute path; a path below the current folder is shown from there.
 pub(crate) fn called() -> &'static str {
     static CALLED: OnceLock<String> = OnceLock::new();
     CALLED.get_or_init(|| {

@@ -1,4 +1,5 @@
-//! What has to be done elsewhere before a signal, or a reader who has enough, ends this process: containers to be removed, operations to be cancelled.
+//! What has to be done elsewhere before a signal, or a reader who has enough, ends this process:
+//! containers to be removed, operations to be cancelled.
 
 use std::sync::{Mutex, PoisonError};
 use std::thread;

@@ -1,5 +1,5 @@
-//! Variables of the environment that hold text: what a variable says counts, or is an error. One that
-//! is no UTF-8 is never taken for one that is not set.
+//! Variables of the environment that hold text: what a variable says counts, or is an error. One
+//! that is no UTF-8 is never taken for one that is not set.
 //!
 //! Variables that hold paths are bytes to begin with, and are read where they are needed.
 
@@ -26,8 +26,8 @@ pub(crate) fn text(name: &str) -> Result<Option<String>, NotText> {
     }
 }
 
-/// An error if a variable that names a proxy, or what needs none, is no text: libraries read these, and
-/// would pass over it.
+/// An error if a variable that names a proxy, or what needs none, is no text: libraries read these,
+/// and would pass over it.
 ///
 /// # Errors
 /// [`NotText`].

@@ -22,7 +22,8 @@ use crate::ending;
 /// What a shell reports of a program that SIGPIPE ended.
 pub(crate) const CLOSED_PIPE: u8 = 128 + 13;
 
-/// The exit status of a command that succeeded but could not print what it found: the environment's.
+/// The exit status of a command that succeeded but could not print what it found: the
+/// environment's.
 const UNWRITABLE: u8 = 3;
 
 /// Writes a line to standard output.
@@ -75,7 +76,8 @@ pub(crate) fn err(bytes: &[u8]) {
     let _ = write_all(rustix::stdio::stderr(), bytes);
 }
 
-/// The exit status of a command that ends with this one: another if it succeeded and its output was lost.
+/// The exit status of a command that ends with this one: another if it succeeded and its output was
+/// lost.
 pub(crate) fn status(of_command: u8) -> u8 {
     if of_command == 0 && FAILED.get().is_some() { UNWRITABLE } else { of_command }
 }

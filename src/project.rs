@@ -186,9 +186,10 @@ impl Seen {
         Self::now(self.path.clone()) == *self
     }
 
-    /// Whether a later change would show. The kernel stamps files by a clock with coarse steps, so that a second change within
-    /// the step of the first looks like the first; what was stamped while somebody looked, between `start` and `end`, or just
-    /// before, may have been changed again.
+    /// Whether a later change would show. The kernel stamps files by a clock with coarse steps, so
+    /// that a second change within the step of the first looks like the first; what was stamped
+    /// while somebody looked, between `start` and `end`, or just before, may have been changed
+    /// again.
     pub fn is_settled(&self, start: SystemTime, end: SystemTime) -> bool {
         let nanoseconds =
             |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos() as i128;
@@ -317,9 +318,9 @@ impl Project {
         Err(ProjectError::Stale(self.root.clone()))
     }
 
-    /// Refuses a program that is older than a file of this project which it was compiled from, such as the
-    /// `main.rs` with recipes of its own. cargo leaves the list of these files beside the program, and
-    /// compiles it again for the same reason.
+    /// Refuses a program that is older than a file of this project which it was compiled from, such
+    /// as the `main.rs` with recipes of its own. cargo leaves the list of these files beside the
+    /// program, and compiles it again for the same reason.
     fn check_program(&self, seen: &mut Vec<Seen>) -> Result<(), ProjectError> {
         let Ok(program) = std::env::current_exe() else { return Ok(()) };
         let list = program.with_extension("d");
@@ -494,8 +495,8 @@ fn is_passed_over(name: &str, kind: fs::FileType) -> bool {
     (name.starts_with('.') && !is_hidden_patch) || is_leaving(name) || (name == "target" && !kind.is_file())
 }
 
-/// The files that cargo's list names as those that a program was compiled from: a line a program, in which a
-/// space in a name follows a backslash.
+/// The files that cargo's list names as those that a program was compiled from: a line a program,
+/// in which a space in a name follows a backslash.
 fn compiled_from(list: &str) -> impl Iterator<Item = PathBuf> {
     let files = list.lines().next().and_then(|line| line.split_once(": ")).map_or("", |(_, files)| files);
     let mut paths = vec![String::new()];

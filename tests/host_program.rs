@@ -1,4 +1,5 @@
-//! Programs that cargo builds for the host: what a build reads is in the key, and what the caller has set is not in the result.
+//! Programs that cargo builds for the host: what a build reads is in the key, and what the caller
+//! has set is not in the result.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,10 +15,12 @@ use pynbox_build::recipes;
 use pynbox_build::store::{Store, Taking};
 use tempfile::TempDir;
 
-/// Tells the test below, which a test starts again in an environment of its own, which folder to work in.
+/// Tells the test below, which a test starts again in an environment of its own, which folder to
+/// work in.
 const INNER: &str = "HOST_PROGRAM_FOLDER";
 
-/// A program that takes every way: rustc, a build script, the C compiler, the assembler, an archive, the linker.
+/// A program that takes every way: rustc, a build script, the C compiler, the assembler, an
+/// archive, the linker.
 const SOURCES: [(&str, &str); 6] = [
     (
         "Cargo.toml",
@@ -77,14 +80,16 @@ impl Space {
         fs::write(path, text).unwrap();
     }
 
-    /// A program that is found before the machine's of that name. In its text, `REAL` is the machine's.
+    /// A program that is found before the machine's of that name. In its text, `REAL` is the
+    /// machine's.
     fn tool(&self, name: &str, text: &str) {
         let path = self.at("tools").join(name);
         fs::write(&path, text.replace("REAL", find(name).to_str().unwrap())).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// Builds the program in a process of its own with these variables, and gives what that printed.
+    /// Builds the program in a process of its own with these variables, and gives what that
+    /// printed.
     fn build(&self, variables: &[(&str, &str)]) -> Output {
         let mut inner = Command::new(std::env::current_exe().unwrap());
         inner.args(["--exact", "inner_build", "--nocapture"]).current_dir(self.at("above/project"));
@@ -132,7 +137,8 @@ fn sources(store: &Store, folder: &Path) -> Tree {
     store.ingest(&folder.join("sources"), Taking::Copy).unwrap()
 }
 
-/// Run by the tests below in a process of its own: builds the program as a plan of other compilers has it, for those that are there.
+/// Run by the tests below in a process of its own: builds the program as a plan of other compilers
+/// has it, for those that are there.
 #[test]
 fn inner_build() {
     let Some(folder) = std::env::var_os(INNER).map(PathBuf::from) else { return };
@@ -150,7 +156,8 @@ fn inner_build() {
     }
 }
 
-/// What a path that a build opened is to it: a name of a program whose version is in the key, or what needs none.
+/// What a path that a build opened is to it: a name of a program whose version is in the key, or
+/// what needs none.
 struct Reasons {
     /// Folders and what speaks for all that is in them.
     folders: Vec<(PathBuf, &'static str)>,
@@ -185,7 +192,8 @@ impl Reasons {
             (PathBuf::from("/etc/nsswitch.conf"), "home of the user"),
             (PathBuf::from("/etc/passwd"), "home of the user"),
             (PathBuf::from("/usr/include"), "ldd"),
-            // cargo asks git's settings for a proxy, and needs certificates, both only to fetch what has a checksum.
+            // cargo asks git's settings for a proxy, and needs certificates, both only to fetch
+            // what has a checksum.
             (PathBuf::from("/etc/gitconfig"), "crates, by their checksums"),
             (home.join(".gitconfig"), "crates, by their checksums"),
             (home.join(".config/git"), "crates, by their checksums"),
@@ -486,7 +494,8 @@ fn a_caller_that_ignores_the_ends_of_children_changes_nothing() {
         compilers.split("\"seen\"").next().unwrap().to_owned()
     };
     assert_eq!(gen_with("trap '' CHLD;", "one"), gen_with("", "two"));
-    // Where the compilers are is part of what was asked: under another PATH, nothing is believed to be unchanged.
+    // Where the compilers are is part of what was asked: under another PATH, nothing is believed to
+    // be unchanged.
     let record = fs::read_to_string(space.at("above/project/out/gen.json")).unwrap();
     for program in ["cargo", "cc", "ldd", "ld"] {
         assert!(record.contains(&format!("\"{}\"", find(program).display())), "{program} in {record}");
@@ -553,7 +562,8 @@ fn only_what_the_loader_is_compiled_of_is_in_its_key() {
     for file in ["sandbox/src/main.rs", "sandbox/Cargo.toml", "sandbox/Cargo.lock", "sandbox/src/vfs/new.rs"] {
         assert_ne!(loader_sources(&[(file, "changed")]).0.digest(), usual.digest(), "{file}");
     }
-    // And it is enough: cargo finds a crate with that program, and no test that would have to be there.
+    // And it is enough: cargo finds a crate with that program, and no test that would have to be
+    // there.
     let folder = tempfile::tempdir().unwrap();
     for (path, _) in usual.iter() {
         let to = folder.path().join(path);

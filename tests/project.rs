@@ -1,4 +1,5 @@
-//! What is taken of a project and of a folder that a user puts in a source's place: sources, and nothing that other programs do to them.
+//! What is taken of a project and of a folder that a user puts in a source's place: sources, and
+//! nothing that other programs do to them.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -83,7 +84,8 @@ fn version_control_and_editors_are_no_part_of_an_override() {
     ] {
         write(&space.at("z").join(name), b"https://user:TOKEN@example.invalid/");
     }
-    // What Emacs makes: a link to nowhere. Vim's file and a checkout's folder can be such things, too.
+    // What Emacs makes: a link to nowhere. Vim's file and a checkout's folder can be such things,
+    // too.
     symlink("somebody@here.1234", space.at("z/.#zlib.h")).unwrap();
     write(&space.at("z/contrib/.git"), b"gitdir: ../.git/modules/contrib\n");
     assert_eq!(space.override_tree("z").digest(), before.digest());

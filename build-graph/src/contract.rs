@@ -1,10 +1,12 @@
 //! The executor contract: what every action sees, whichever executor runs it.
 //!
-//! The number is part of every action's key. It grows when anything an action can observe changes: a fixed value below, a mount, how
-//! outputs are normalised. A probe action's view is a golden test of the executors, which fails when the view changes.
+//! The number is part of every action's key. It grows when anything an action can observe changes:
+//! a fixed value below, a mount, how outputs are normalised. A probe action's view is a golden test
+//! of the executors, which fails when the view changes.
 //!
-//! It stays where the view changes for an unusual caller alone, and comes out as everybody else's (`namespaces/src/namespace/caller.rs`),
-//! and where an action is refused what no tree can hold (a mode that sets a user or a group): no result is another one for that.
+//! It stays where the view changes for an unusual caller alone, and comes out as everybody else's
+//! (`namespaces/src/namespace/caller.rs`), and where an action is refused what no tree can hold (a
+//! mode that sets a user or a group): no result is another one for that.
 
 use crate::SOURCE_DATE_EPOCH;
 

@@ -1,22 +1,26 @@
 //! What of a folder is a source, and what other programs left there.
 
-/// Folders and files of version control, which differ between two checkouts of the same sources and may hold passwords.
+/// Folders and files of version control, which differ between two checkouts of the same sources and
+/// may hold passwords.
 const VERSION_CONTROL: [&str; 9] = [".git", ".hg", ".svn", ".bzr", ".jj", ".pijul", "_darcs", "CVS", "_FOSSIL_"];
 
-/// Whether a file or folder of this name is no source: version control's, or what an editor leaves while a file is open or behind it.
+/// Whether a file or folder of this name is no source: version control's, or what an editor leaves
+/// while a file is open or behind it.
 pub fn is_leaving(name: &str) -> bool {
     VERSION_CONTROL.contains(&name) || is_of_an_editor(name)
 }
 
 fn is_of_an_editor(name: &str) -> bool {
-    // Backups (`x~`), Emacs' locks (`.#x`) and saved states (`#x#`), and the file with which Vim tries whether a folder can be written to.
+    // Backups (`x~`), Emacs' locks (`.#x`) and saved states (`#x#`), and the file with which Vim
+    // tries whether a folder can be written to.
     if name.ends_with('~') || name.starts_with(".#") || name == "4913" {
         return true;
     }
     if name.len() > 2 && name.starts_with('#') && name.ends_with('#') {
         return true;
     }
-    // Vim's swap files, `.x.swp`, then `.x.swo`, `.x.swn`, …; Kate's `.x.kate-swp`; what macOS leaves in every folder.
+    // Vim's swap files, `.x.swp`, then `.x.swo`, `.x.swn`, …; Kate's `.x.kate-swp`; what macOS
+    // leaves in every folder.
     let swap = name.starts_with('.')
         && name.rsplit_once('.').is_some_and(|(file, end)| {
             let is_vims = matches!(end.as_bytes(), [b's', b'w' | b'v' | b'u', b'a'..=b'z']);
@@ -27,7 +31,8 @@ fn is_of_an_editor(name: &str) -> bool {
 
 /// Whether a file of a project can be executed: it begins with `#!` or is an ELF program.
 ///
-/// Its mode does not decide: git's settings and file systems without modes make all files executable, or none.
+/// Its mode does not decide: git's settings and file systems without modes make all files
+/// executable, or none.
 pub fn is_program(bytes: &[u8]) -> bool {
     bytes.starts_with(b"#!") || bytes.starts_with(b"\x7fELF")
 }

@@ -1,8 +1,9 @@
 //! Keys: a node's key is the digest of everything that can change its tree, and of nothing else.
 //!
-//! A key is made of an operation and the digests of the selections that it takes, in the order of [`Op::selections`]. Names of nodes
-//! and recipes, origins, pools, paths of the host, users and times are not in it. Because inputs go in by *content*, an input that was
-//! built anew and came out the same leaves the key as it was (early cutoff).
+//! A key is made of an operation and the digests of the selections that it takes, in the order of
+//! [`Op::selections`]. Names of nodes and recipes, origins, pools, paths of the host, users and
+//! times are not in it. Because inputs go in by *content*, an input that was built anew and came
+//! out the same leaves the key as it was (early cutoff).
 //!
 //! # Encoding (see [`crate::encode`] for the bytes)
 //!
@@ -18,10 +19,11 @@
 //! | package | `pynbox-package-v1` | text compressor; number its level; text name; text version; text target; list of texts required; parts as in merge |
 //! | host program | `pynbox-host-program-v3` | text binary; list of the features' texts; text toolchain; list of the flags' texts; digest of the sources |
 //!
-//! The number in a domain is the version of what the operation does with the same parts: a change in how this program unpacks, patches or
-//! puts together an image is a new number here.
+//! The number in a domain is the version of what the operation does with the same parts: a change
+//! in how this program unpacks, patches or puts together an image is a new number here.
 //!
-//! A projection is: list of included patterns' texts; list of excluded ones'; text of the stripped prefix (empty: none).
+//! A projection is: list of included patterns' texts; list of excluded ones'; text of the stripped
+//! prefix (empty: none).
 
 use std::collections::BTreeMap;
 

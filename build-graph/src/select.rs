@@ -192,17 +192,19 @@ impl Projection {
         self.include.is_empty() && self.exclude.is_empty() && self.strip.is_none()
     }
 
-    /// The part of a tree that it selects. Costs the size of the result where patterns are literal or share a literal beginning.
+    /// The part of a tree that it selects. Costs the size of the result where patterns are literal
+    /// or share a literal beginning.
     ///
     /// # Errors
-    /// [`NothingSelected`] if an included pattern matches nothing at all, an excluded one nothing of what is
-    /// included, or nothing lies below `strip`: a recipe that names what is not there is wrong.
+    /// [`NothingSelected`] if an included pattern matches nothing at all, an excluded one nothing
+    /// of what is included, or nothing lies below `strip`: a recipe that names what is not there is
+    /// wrong.
     pub fn apply(&self, tree: &Tree) -> Result<Tree, NothingSelected> {
         self.take(tree, true)
     }
 
-    /// As [`apply`](Self::apply), where excluded patterns need not match anything: for a list of what is not
-    /// wanted wherever it occurs.
+    /// As [`apply`](Self::apply), where excluded patterns need not match anything: for a list of
+    /// what is not wanted wherever it occurs.
     ///
     /// # Errors
     /// [`NothingSelected`] as above.

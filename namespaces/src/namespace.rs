@@ -57,7 +57,8 @@ const NAMESPACES: i32 = libc::CLONE_NEWUSER
     | libc::CLONE_NEWUTS
     | libc::CLONE_NEWCGROUP;
 
-/// Lets this process wait for its children, whatever its caller ignored (`trap '' CHLD`). To be called before any is started.
+/// Lets this process wait for its children, whatever its caller ignored (`trap '' CHLD`). To be
+/// called before any is started.
 pub fn wait_for_children() {
     sys::wait_for_children();
 }

@@ -1,4 +1,5 @@
-//! The tables of the sandbox's iconv: a program for this machine asks glibc, whose encodings are part of the image's C library.
+//! The tables of the sandbox's iconv: a program for this machine asks glibc, whose encodings are
+//! part of the image's C library.
 
 use build_graph::dsl::{Compilation, Context, Product, Program};
 

@@ -81,7 +81,8 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
     Product { tree: Some(library), package: Some(package) }
 }
 
-/// What makes a MemoryError of every allocation that fails in the libraries, whatever they make of it.
+/// What makes a MemoryError of every allocation that fails in the libraries, whatever they make of
+/// it.
 fn memory(cx: &mut Context<'_>, headers: &Take, libxml2: &Handle) -> Vec<Handle> {
     let files = cx.files("recipes/files/lxml");
     cx.compile(&Compilation {

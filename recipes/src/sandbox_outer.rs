@@ -5,7 +5,8 @@ use build_graph::dsl::{Context, Product};
 use crate::toolchains;
 
 pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
-    // What cargo compiles. Tests and what else lies there are in no key: compiling the engine takes minutes.
+    // What cargo compiles. Tests and what else lies there are in no key: compiling the engine takes
+    // minutes.
     let sources = cx.files("sandbox").select(["Cargo.toml", "Cargo.lock", "src/**/*.rs"]);
     // The engine for WebAssembly is most of the loader; a front of `sel_ldr` does without.
     let is_nacl = cx.target().as_str() == toolchains::NACL;

@@ -1,5 +1,6 @@
-//! What shows that an installed sandbox keeps its promises: `bin/test_pynbox`, with a native and a Python program; and a program whose calls
-//! `scripts/differences.py` compares with what they give natively.
+//! What shows that an installed sandbox keeps its promises: `bin/test_pynbox`, with a native and a
+//! Python program; and a program whose calls `scripts/differences.py` compares with what they give
+//! natively.
 
 use build_graph::dsl::{Compilation, Context, Handle, Product, Program};
 

@@ -43,7 +43,8 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
     if cx.target().as_str() == toolchains::HOST {
         return Product { tree: Some(tree), package: None };
     }
-    // For who loads it by its name, as any Linux has it. What is built here has its own parts of it.
+    // For who loads it by its name, as any Linux has it. What is built here has its own parts of
+    // it.
     let shared =
         cx.shared_library(&SharedLibrary { path: "lib/libz.so.1".to_owned(), objects, ..SharedLibrary::default() });
     let package = cx.package([(shared.below("lib"), "root/slib")], ["sandbox_inner"]);

@@ -140,7 +140,8 @@ fn keep_only(null: &File, kept: [i32; 2]) {
 /// Compiles what is asked for until nobody asks any more.
 fn serve(mut requests: File, mut answers: File, limits: Limits) -> ! {
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-    // No process of this user may read or write the memory of this one and its children (prctl(2), PR_SET_DUMPABLE).
+    // No process of this user may read or write the memory of this one and its children (prctl(2),
+    // PR_SET_DUMPABLE).
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let confined = wall::confine_thread(Reach::of([])).map_err(|error| error.to_string());
     while let Ok((_, wasm)) = receive(&mut requests) {

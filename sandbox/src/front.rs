@@ -21,7 +21,8 @@ pub(crate) const USAGE_STATUS: u8 = 2;
 pub(crate) const ENVIRONMENT_STATUS: u8 = 3;
 /// Exit status of a guest that trapped, as of a native program that aborts.
 pub(crate) const TRAP_STATUS: u8 = 134;
-/// Exit status when nobody reads the help any more: what a shell reports of a program that SIGPIPE ended.
+/// Exit status when nobody reads the help any more: what a shell reports of a program that SIGPIPE
+/// ended.
 const CLOSED_PIPE: u8 = 128 + 13;
 
 /// Why no guest can be run, before it is looked at.

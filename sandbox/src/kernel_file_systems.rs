@@ -1,14 +1,16 @@
 //! File systems that are interfaces of the kernel, and no storage.
 //!
-//! In a procfs, `/proc/PID/mem` is the memory of a process of this machine, as a regular file: whoever may write it
-//! runs code there. sysfs, cgroups and the others change the machine in their own ways. No guest gets to see one,
-//! not even read-only, because a file of theirs says as much about the machine as writing it would change.
+//! In a procfs, `/proc/PID/mem` is the memory of a process of this machine, as a regular file:
+//! whoever may write it runs code there. sysfs, cgroups and the others change the machine in their
+//! own ways. No guest gets to see one, not even read-only, because a file of theirs says as much
+//! about the machine as writing it would change.
 
 use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 
-/// The names and the magic numbers of statfs(2), from `linux/magic.h` and the kernel's sources of each.
+/// The names and the magic numbers of statfs(2), from `linux/magic.h` and the kernel's sources of
+/// each.
 const KERNEL_FILE_SYSTEMS: &[(&str, i64)] = &[
     ("anon_inodefs", 0x0904_1934),
     ("binderfs", 0x6c6f_6f70),
@@ -48,7 +50,8 @@ const KERNEL_FILE_SYSTEMS: &[(&str, i64)] = &[
     ("xenfs", 0xabba_1974),
 ];
 
-/// The name of the kernel's file system that an open file lies on; `None` if it lies on storage, in memory or on a network.
+/// The name of the kernel's file system that an open file lies on; `None` if it lies on storage, in
+/// memory or on a network.
 ///
 /// # Errors
 ///

@@ -1,13 +1,16 @@
-//! The trusted loader: runs a program that sees the directories mounted for it, the descriptors handed to it, and nothing
-//! else of the machine.
+//! The trusted loader: runs a program that sees the directories mounted for it, the descriptors
+//! handed to it, and nothing else of the machine.
 //!
-//! With WebAssembly (the feature `wasm`), from the guest outwards: [`engine`] runs the guest's code; each call that it makes is one of [`abi`],
-//! which checks every address and works on [`vfs`], the guest's files in Linux's terms. [`run`] is the command; [`compiled`] and [`snapshot`] make
-//! its start fast, [`precompile`] fills them; [`linking`], [`side_code`], [`compiler`] and [`jobs`] load libraries while
-//! the guest runs; [`overlap`], [`wall`] and [`reach`] are what stands behind the first wall. Only `engine` knows an engine.
+//! With WebAssembly (the feature `wasm`), from the guest outwards: [`engine`] runs the guest's
+//! code; each call that it makes is one of [`abi`], which checks every address and works on
+//! [`vfs`], the guest's files in Linux's terms. [`run`] is the command; [`compiled`] and
+//! [`snapshot`] make its start fast, [`precompile`] fills them; [`linking`], [`side_code`],
+//! [`compiler`] and [`jobs`] load libraries while the guest runs; [`overlap`], [`wall`] and
+//! [`reach`] are what stands behind the first wall. Only `engine` knows an engine.
 //!
-//! With Native Client (the feature `nacl`), the engine is a program of its own, `sel_ldr`, and [`nacl`] the command that starts it, in a view of the
-//! machine that holds the mounts alone. Both commands have one command line: [`options`], and what [`front`] does with it.
+//! With Native Client (the feature `nacl`), the engine is a program of its own, `sel_ldr`, and
+//! [`nacl`] the command that starts it, in a view of the machine that holds the mounts alone. Both
+//! commands have one command line: [`options`], and what [`front`] does with it.
 
 #[cfg(feature = "wasm")]
 pub mod abi;

@@ -57,6 +57,7 @@ impl Log {
 }
 
 fn append(mut file: &File, line: &str) {
-    // One write a line: others may append to the same file. Nobody can be told that the log itself fails.
+    // One write a line: others may append to the same file. Nobody can be told that the log itself
+    // fails.
     let _ = file.write_all(line.as_bytes());
 }

@@ -55,7 +55,8 @@ impl MountTable {
         Self::read_from(file)
     }
 
-    /// Reads the table through a file that was opened before `/proc` went out of sight: as it is now, with the paths of the opener's root.
+    /// Reads the table through a file that was opened before `/proc` went out of sight: as it is
+    /// now, with the paths of the opener's root.
     ///
     /// # Errors
     ///

@@ -36,7 +36,8 @@ pub(crate) fn line(message: fmt::Arguments<'_>) -> String {
     format!("run: {}\n", OneLine(&message.to_string()))
 }
 
-/// A name for people: as text, with what is no UTF-8 in it as `\xff`, so that it is not another name.
+/// A name for people: as text, with what is no UTF-8 in it as `\xff`, so that it is not another
+/// name.
 pub(crate) fn shown(name: &[u8]) -> String {
     let mut text = String::with_capacity(name.len());
     for chunk in name.utf8_chunks() {
@@ -52,8 +53,8 @@ pub(crate) fn shown_path(path: &Path) -> String {
 }
 
 /// Text as one line of printable characters. Names come from modules, files and guests: a line feed
-/// would forge a line of the log, an escape sequence would be obeyed, a bidirectional override would
-/// reorder what is read.
+/// would forge a line of the log, an escape sequence would be obeyed, a bidirectional override
+/// would reorder what is read.
 struct OneLine<'a>(&'a str);
 
 impl fmt::Display for OneLine<'_> {

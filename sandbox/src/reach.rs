@@ -1,7 +1,9 @@
-//! What files a thread may still open, as Landlock (landlock(7)) lets the kernel enforce it: those of the mounts, and nothing else of the machine.
+//! What files a thread may still open, as Landlock (landlock(7)) lets the kernel enforce it: those
+//! of the mounts, and nothing else of the machine.
 //!
-//! The guest's own calls are held to the mounts by [`crate::vfs`]. This stands behind it: who gets native code to run in the process finds no other file,
-//! no TCP port, and no process to send a signal to. A kernel that knows less enforces less, and `run --check` says what.
+//! The guest's own calls are held to the mounts by [`crate::vfs`]. This stands behind it: who gets
+//! native code to run in the process finds no other file, no TCP port, and no process to send a
+//! signal to. A kernel that knows less enforces less, and `run --check` says what.
 
 use std::os::fd::BorrowedFd;
 
@@ -15,7 +17,8 @@ use crate::vfs::Access;
 /// The newest interface that is asked for; what a kernel lacks of it is left out.
 const NEWEST: ABI = ABI::V6;
 
-/// The first version that lets a file be moved from directory to directory: before, every such move fails, and nothing is enforced.
+/// The first version that lets a file be moved from directory to directory: before, every such move
+/// fails, and nothing is enforced.
 const OLDEST: i32 = 2;
 
 /// The kernel's version of Landlock; 0 if it has none, or has it switched off.
@@ -36,8 +39,8 @@ pub fn is_enforced() -> bool {
 pub struct Reach(Result<Option<RulesetCreated>, RulesetError>);
 
 impl Reach {
-    /// Below these directories: reading, or everything but running programs and making device nodes, pipes and sockets. What the kernel refuses is told
-    /// when the thread is confined.
+    /// Below these directories: reading, or everything but running programs and making device
+    /// nodes, pipes and sockets. What the kernel refuses is told when the thread is confined.
     pub fn of<'a>(directories: impl IntoIterator<Item = (BorrowedFd<'a>, Access)>) -> Self {
         Self(if is_enforced() { ruleset(directories).map(Some) } else { Ok(None) })
     }

@@ -168,8 +168,9 @@ fn give_up() -> Result<(), WallError> {
     Ok(())
 }
 
-/// Builds the wall around this process, all of its threads included. It can't be taken down. With `libraries`, other threads than this one
-/// may make memory executable. `reach` is this thread's; the others have to [confine](confine_thread) themselves before.
+/// Builds the wall around this process, all of its threads included. It can't be taken down. With
+/// `libraries`, other threads than this one may make memory executable. `reach` is this thread's;
+/// the others have to [confine](confine_thread) themselves before.
 ///
 /// # Errors
 ///

@@ -15,16 +15,7 @@ use pynbox_run::vfs::{
 use rustix::fs::OFlags;
 use std::io::{IoSlice, IoSliceMut};
 
-const READ: OpenHow = OpenHow {
-    read: true,
-    write: false,
-    create: false,
-    exclusive: false,
-    truncate: false,
-    directory: false,
-    no_follow: false,
-    flags: OFlags::empty(),
-};
+const READ: OpenHow = OpenHow::READ;
 const WRITE: OpenHow = OpenHow { read: false, write: true, ..READ };
 const CREATE: OpenHow = OpenHow { create: true, ..WRITE };
 

@@ -1,6 +1,8 @@
-//! What the host has mounted below a guest's mount: nothing of it is reached unless that was asked for, and an interface of the kernel never is.
+//! What the host has mounted below a guest's mount: nothing of it is reached unless that was asked
+//! for, and an interface of the kernel never is.
 //!
-//! Through a procfs, `/proc/PID/mem` of any process of the same user is a regular file: a guest that may write it runs code on the host.
+//! Through a procfs, `/proc/PID/mem` of any process of the same user is a regular file: a guest
+//! that may write it runs code on the host.
 
 #![cfg(feature = "wasm")]
 
@@ -14,7 +16,6 @@ use std::process::Command;
 use pynbox_run::vfs::{
     Access, Crossing, Errno, GuestPath, Last, Mount, MountError, Mounts, Offset, OpenHow, ROOT_FD, Vfs,
 };
-use rustix::fs::OFlags;
 
 /// Set for the process inside the namespaces: the directory that is mounted for the guest.
 const JOB: &str = "PYNBOX_MOUNTS_JOB";
@@ -27,7 +28,8 @@ const LAYOUT: &str = r#"
     echo bound >disk/note; mount --bind disk/note note; ln -s proc/self self; ln -s disk/file to_disk
 "#;
 
-/// Runs a test of this program again, as root of namespaces of its own in which `LAYOUT` is mounted; the caller is that test.
+/// Runs a test of this program again, as root of namespaces of its own in which `LAYOUT` is
+/// mounted; the caller is that test.
 fn in_namespaces(test: &str, inside: impl FnOnce(&Path)) {
     if let Some(job) = std::env::var_os(JOB) {
         return inside(Path::new(&job));
@@ -44,16 +46,7 @@ fn in_namespaces(test: &str, inside: impl FnOnce(&Path)) {
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }
 
-const READ: OpenHow = OpenHow {
-    read: true,
-    write: false,
-    create: false,
-    exclusive: false,
-    truncate: false,
-    directory: false,
-    no_follow: false,
-    flags: OFlags::empty(),
-};
+const READ: OpenHow = OpenHow::READ;
 const WRITE: OpenHow = OpenHow { read: false, write: true, ..READ };
 const CREATE: OpenHow = OpenHow { create: true, ..WRITE };
 const TRUNCATE: OpenHow = OpenHow { truncate: true, ..WRITE };

@@ -9,18 +9,9 @@ use pynbox_run::vfs::{
     Access, Crossing, Errno, GuestPath, Last, Lock, Mount, Mounts, Offset, OpenHow, ROOT_FD, Ready, S_IFIFO, S_IFSOCK,
     Vfs, Whence,
 };
-use rustix::fs::{OFlags, Timespec, Timestamps};
+use rustix::fs::{Timespec, Timestamps};
 
-const READ: OpenHow = OpenHow {
-    read: true,
-    write: false,
-    create: false,
-    exclusive: false,
-    truncate: false,
-    directory: false,
-    no_follow: false,
-    flags: OFlags::empty(),
-};
+const READ: OpenHow = OpenHow::READ;
 const CREATE: OpenHow = OpenHow { write: true, create: true, ..READ };
 
 /// A guest with `directory` at "/rw" to write, and at "/ro" to read.

@@ -36,7 +36,8 @@ fn only_the_mounts_are_within_reach() {
     in_child("only_the_mounts_are_within_reach", native_code);
 }
 
-/// What native code in the guest's thread tries that the filter lets pass: opening files of the machine by `openat2`.
+/// What native code in the guest's thread tries that the filter lets pass: opening files of the
+/// machine by `openat2`.
 fn native_code() -> ! {
     assert!(reach::is_enforced(), "this kernel has no Landlock that can be tested");
     let memory = format!("/proc/{}/mem", rustix::process::getppid().unwrap().as_raw_nonzero());

@@ -35,7 +35,8 @@ pub struct Limits {
     pub members: u64,
     /// Bytes of a member's path or of a link's target.
     pub path: usize,
-    /// Bytes of all paths and targets of links together: they are held in memory, and compress well.
+    /// Bytes of all paths and targets of links together: they are held in memory, and compress
+    /// well.
     pub names: u64,
 }
 

@@ -106,8 +106,8 @@ impl<R: Read> Read for Member<'_, R> {
 /// refused.
 ///
 /// # Errors
-/// [`ArchiveError::TooLarge`], [`ArchiveError::Refused`], [`ArchiveError::Damaged`] and [`ArchiveError::Unreadable`]; the errors of
-/// `take`.
+/// [`ArchiveError::TooLarge`], [`ArchiveError::Refused`], [`ArchiveError::Damaged`] and
+/// [`ArchiveError::Unreadable`]; the errors of `take`.
 pub(crate) fn each_member<R: Read, E: From<ArchiveError>>(
     stream: R,
     bounds: Bounds,

@@ -26,8 +26,8 @@ const LONGEST: Duration = Duration::from_secs(6 * 60 * 60);
 const SHARED_FROM: usize = 12;
 /// A tree of more selections than this is one action's own (a link's objects), and is laid out for it alone.
 const SHARED_SELECTIONS: usize = 6;
-/// What a user can be given as a shell, the most comfortable first. `/bin` is a link to `/usr/bin` in every
-/// image.
+/// What a user can be given as a shell, the most comfortable first. `/bin` is a link to `/usr/bin`
+/// in every image.
 const SHELLS: [&str; 2] = ["/usr/bin/bash", "/usr/bin/sh"];
 
 /// Everything that one run of an action needs to be there.
@@ -102,9 +102,9 @@ impl View {
         })
     }
 
-    /// Opens the image's shell in the view, with the directory of a failed run as `/build` and the action's
-    /// environment: on the caller's terminal, or with standard input as its script where that is no
-    /// terminal. Returns how the shell ended.
+    /// Opens the image's shell in the view, with the directory of a failed run as `/build` and the
+    /// action's environment: on the caller's terminal, or with standard input as its script where
+    /// that is no terminal. Returns how the shell ended.
     ///
     /// # Errors
     /// [`BuildError::Input`] if the image has no shell; those of the executor.
@@ -260,8 +260,9 @@ fn keep(scratch: &Scratch, place: &Path) -> Result<(), BuildError> {
     }
 }
 
-/// Takes the bits that set a user or a group from all that an action left. The executor's filter lets it set none; this is for one that
-/// has no such filter. What can't be read stays behind the folder's own mode.
+/// Takes the bits that set a user or a group from all that an action left. The executor's filter
+/// lets it set none; this is for one that has no such filter. What can't be read stays behind the
+/// folder's own mode.
 fn strip_set_ids(folder: &Path) {
     const SET_IDS: u32 = 0o6000;
     for entry in WalkDir::new(folder).into_iter().flatten().filter(|entry| !entry.path_is_symlink()) {

@@ -1,11 +1,13 @@
-//! Cargo's home for a host program: the caller's downloads and credentials, but none of the settings that could change what is built.
+//! Cargo's home for a host program: the caller's downloads and credentials, but none of the
+//! settings that could change what is built.
 //!
-//! A setting such as `[profile.release]`, `[target.…] linker` or `[build] rustc-wrapper` in the caller's settings would be part
-//! of the output and of no key. What says where registries are is no such setting: the lock file pins every crate by its checksum. It is
-//! taken from all files that cargo would read for the caller: those of its folder, of the folders above, and of its home.
+//! A setting such as `[profile.release]`, `[target.…] linker` or `[build] rustc-wrapper` in the
+//! caller's settings would be part of the output and of no key. What says where registries are is
+//! no such setting: the lock file pins every crate by its checksum. It is taken from all files that
+//! cargo would read for the caller: those of its folder, of the folders above, and of its home.
 //!
-//! The crates that were unpacked (`registry/src`) are the place's own. cargo compiles what lies there without a look at checksums, and the
-//! caller's are edited now and then.
+//! The crates that were unpacked (`registry/src`) are the place's own. cargo compiles what lies
+//! there without a look at checksums, and the caller's are edited now and then.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -19,7 +21,8 @@ use build_graph::untrusted::printable_path;
 
 /// Tables of cargo's settings that say how crates are had, and nothing of how they are compiled.
 const KEPT_TABLES: [&str; 6] = ["source", "registries", "registry", "net", "http", "credential-alias"];
-/// Settings in them that are paths, seen from the folder that holds the folder of the settings; `*` is any name.
+/// Settings in them that are paths, seen from the folder that holds the folder of the settings; `*`
+/// is any name.
 const PATHS: [[&str; 3]; 4] = [
     ["source", "*", "directory"],
     ["source", "*", "local-registry"],
@@ -65,7 +68,8 @@ pub(super) fn prepare(place: &Path) -> Result<PathBuf, BuildError> {
         if name.starts_with("registry/") {
             fs::create_dir_all(theirs.join(name)).map_err(BuildError::io("create", theirs.join(name)))?;
         } else if !name.starts_with(".package-cache") && !theirs.join(name).exists() {
-            // A link to nothing is right for the locks, which cargo makes; credentials that are not there have to look so.
+            // A link to nothing is right for the locks, which cargo makes; credentials that are not
+            // there have to look so.
             continue;
         }
         link(theirs.join(name), name)?;
@@ -76,7 +80,8 @@ pub(super) fn prepare(place: &Path) -> Result<PathBuf, BuildError> {
     Ok(ours)
 }
 
-/// What is kept of the settings that cargo would read for the caller: the nearer file counts more, the home's least.
+/// What is kept of the settings that cargo would read for the caller: the nearer file counts more,
+/// the home's least.
 fn settings(home: &Path) -> Result<Table, BuildError> {
     let here = std::env::current_dir().map_err(BuildError::io("find", "."))?;
     let mut folders: Vec<_> = here.ancestors().map(|folder| folder.join(".cargo")).collect();

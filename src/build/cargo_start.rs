@@ -1,10 +1,11 @@
 //! From where, and with which environment, cargo and the compilers are started for a host program.
 //!
-//! cargo obeys settings (`.cargo/config.toml`) of the folder in which it is started and of all above it, up to `/`, and nothing that it
-//! documents keeps it from that. They could change what is built and would be in no key. So it is started in `cargo/.start/` below the
-//! store, and told by a variable of its own test suite to look no further. In case that it does not listen, the folder above has settings
-//! with which it can't go on: a build fails then, and is not wrong. (What says where crates are had is taken from the settings of the
-//! caller; see [`super::cargo_home`].)
+//! cargo obeys settings (`.cargo/config.toml`) of the folder in which it is started and of all
+//! above it, up to `/`, and nothing that it documents keeps it from that. They could change what is
+//! built and would be in no key. So it is started in `cargo/.start/` below the store, and told by a
+//! variable of its own test suite to look no further. In case that it does not listen, the folder
+//! above has settings with which it can't go on: a build fails then, and is not wrong. (What says
+//! where crates are had is taken from the settings of the caller; see [`super::cargo_home`].)
 
 use std::ffi::OsString;
 use std::fs;
@@ -14,7 +15,8 @@ use std::process::Command;
 use super::BuildError;
 use crate::store::Store;
 
-/// Variables of the caller that say where compilers, temporary files and crates are, and how many jobs may run.
+/// Variables of the caller that say where compilers, temporary files and crates are, and how many
+/// jobs may run.
 const KEPT_VARIABLES: [&str; 19] = [
     "PATH",
     "HOME",
@@ -70,7 +72,8 @@ impl Start {
         &self.0
     }
 
-    /// A command in that folder with what it needs of the caller's environment, and with nothing else.
+    /// A command in that folder with what it needs of the caller's environment, and with nothing
+    /// else.
     pub(super) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.current_dir(&self.0).env_clear().envs(kept_variables()).env("__CARGO_TEST_ROOT", &self.0);

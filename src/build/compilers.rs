@@ -1,7 +1,8 @@
 //! The compilers of this machine, as keys of host programs have them.
 //!
-//! Asking them takes a tenth of a second, so what they said is kept in the store (`cargo/compilers.json`), with the files that would
-//! change if another one said it: programs, rustup's settings. Who builds asks anew, since a program in PATH may be a front for others.
+//! Asking them takes a tenth of a second, so what they said is kept in the store
+//! (`cargo/compilers.json`), with the files that would change if another one said it: programs,
+//! rustup's settings. Who builds asks anew, since a program in PATH may be a front for others.
 
 use std::path::{Path, PathBuf};
 
@@ -75,7 +76,8 @@ pub fn places() -> Vec<String> {
     programs.chain(variables).collect()
 }
 
-/// What would change with the compilers: the programs, rustup's settings, and the files that tell it which toolchain to take.
+/// What would change with the compilers: the programs, rustup's settings, and the files that tell
+/// it which toolchain to take.
 fn watched(start: &Start) -> Vec<PathBuf> {
     let mut paths: Vec<_> = PROGRAMS.iter().filter_map(|name| find(name)).collect();
     let rustup =

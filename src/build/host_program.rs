@@ -1,9 +1,11 @@
 //! Programs for the host, built by cargo outside any image.
 //!
-//! The toolchain is the host's, and cargo may ask its registry for the crates that the lock file pins: so this is the one operation
-//! whose environment is not made by an executor. Its key holds the sources with their lock file, the versions of the compilers, of the
-//! C library and of binutils, the features and the flags. Settings of the caller that could change the result are out of reach (see
-//! `cargo_start`, `cargo_home`); paths of the machine and of its registry are remapped, so that they are in no output.
+//! The toolchain is the host's, and cargo may ask its registry for the crates that the lock file
+//! pins: so this is the one operation whose environment is not made by an executor. Its key holds
+//! the sources with their lock file, the versions of the compilers, of the C library and of
+//! binutils, the features and the flags. Settings of the caller that could change the result are
+//! out of reach (see `cargo_start`, `cargo_home`); paths of the machine and of its registry are
+//! remapped, so that they are in no output.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -21,7 +23,8 @@ use super::{BuildError, cargo_home, cargo_places};
 use crate::called::called;
 use crate::store::{Materialise, Store};
 
-/// The node for the compilers that are there: they may be others than those that the plan was made for.
+/// The node for the compilers that are there: they may be others than those that the plan was made
+/// for.
 pub fn for_these_compilers(store: &Store, node: &Node) -> Node {
     let mut node = node.clone();
     if let Op::HostProgram(program) = &mut node.op
@@ -131,8 +134,9 @@ struct Package {
     manifest_path: PathBuf,
 }
 
-/// Remaps the folders of all crates that are not the workspace's: where they lie depends on the registry, on what stands in for it, and on
-/// the machine. Of two flags that fit, rustc takes the later one.
+/// Remaps the folders of all crates that are not the workspace's: where they lie depends on the
+/// registry, on what stands in for it, and on the machine. Of two flags that fit, rustc takes the
+/// later one.
 fn remapped_crates(metadata: &[u8], workspace: &Path) -> Result<Vec<OsString>, String> {
     let metadata: Metadata = serde_json::from_slice(metadata)
         .map_err(|problem| format!("what `cargo metadata` says is malformed: {problem}"))?;
@@ -176,7 +180,8 @@ mod tests {
             let flags = remapped_crates(metadata.as_bytes(), Path::new("/place/workspace")).unwrap();
             flags.iter().map(|flag| flag.to_string_lossy().into_owned()).collect::<Vec<_>>()
         };
-        // A crate of a registry, of a mirror, of a vendored folder, of a git checkout: `/cargo/crates/a-1.0.0`.
+        // A crate of a registry, of a mirror, of a vendored folder, of a git checkout:
+        // `/cargo/crates/a-1.0.0`.
         assert_eq!(
             flags("/h/registry/src/index.x-1/a-1.0.0"),
             ["--remap-path-prefix=/h/registry/src/index.x-1=/cargo/crates"]

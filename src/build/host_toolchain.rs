@@ -11,10 +11,12 @@ const PROGRAMS: [(&str, &[&str]); 4] = [
     ("ldd", &["--version"]),
 ];
 
-/// Programs that `cc` starts, or that build scripts start beside it. One that is missing is not missed: rustc brings a linker.
+/// Programs that `cc` starts, or that build scripts start beside it. One that is missing is not
+/// missed: rustc brings a linker.
 const BINUTILS: [&str; 3] = ["as", "ld", "ar"];
 
-/// The versions of the compilers, of the C library and of binutils, on one line. `command` starts a program by its name.
+/// The versions of the compilers, of the C library and of binutils, on one line. `command` starts a
+/// program by its name.
 ///
 /// # Errors
 /// A sentence that names the program that can't be run, and what to do.

@@ -450,8 +450,8 @@ impl Believed {
     }
 }
 
-/// The places from which `gen` was told to take unsigned results, if it believed what is believed now. What it noted as known may else
-/// come of somebody who is not believed any more.
+/// The places from which `gen` was told to take unsigned results, if it believed what is believed
+/// now. What it noted as known may else come of somebody who is not believed any more.
 ///
 /// # Errors
 /// [`BuildError::Plan`] if it believed otherwise.

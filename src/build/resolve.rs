@@ -163,7 +163,8 @@ impl Resolver<'_> {
         let waits = inputs.iter().any(|input| !is_known(*input));
         let mut digests = Vec::new();
         let mut selected = Vec::new();
-        // What is known is looked at whatever the others are: an input that lacks what is taken of it is an error now.
+        // What is known is looked at whatever the others are: an input that lacks what is taken of
+        // it is an error now.
         let mut no_last_time = false;
         for selection in node.op.selections() {
             let input = self.graph.index_of(&selection.node);
@@ -177,8 +178,9 @@ impl Resolver<'_> {
                     digests.push(part.digest);
                     selected.push(part);
                 }
-                // What was selected last time may be gone, or be no match: then there is no last time. But what matches nothing
-                // of a tree that is known will not match later either.
+                // What was selected last time may be gone, or be no match: then there is no last
+                // time. But what matches nothing of a tree that is known will not match later
+                // either.
                 Err(SelectionFault::Error(error)) if input.is_some_and(is_known) => return Err(error),
                 Err(_) if waits => no_last_time = true,
                 Err(SelectionFault::Lost) => return Ok(Step::Done(self.run(node))),

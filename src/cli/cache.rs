@@ -32,7 +32,8 @@ pub(super) enum Verb {
     Check(cache_remote::CheckOptions),
     /// Remove the results that were not used for longest. What a build used within the last hour always stays
     Gc(GcOptions),
-    /// Forget results: those that a key signed, those that came from a remote, an engine or packs, or those of nodes
+    /// Forget results: those that a key signed, those that came from a remote, an engine or packs,
+    /// or those of nodes
     Drop(cache_drop::Options),
     /// Write what the current graph needs into one file
     Export(pack::Export),

@@ -24,8 +24,8 @@ pub(super) struct Options {
     /// Forget what this key signed, or is said to have: its id, or the key itself
     #[arg(long, value_name = "KEY")]
     signer: Option<String>,
-    /// Forget what came from a remote or an engine of this name, or from a remote at this place; `pack`: from packs; `here`: what was
-    /// computed on this machine
+    /// Forget what came from a remote or an engine of this name, or from a remote at this place;
+    /// `pack`: from packs; `here`: what was computed on this machine
     #[arg(long, value_name = "NAME")]
     origin: Option<String>,
     /// Forget the results of the current graph's nodes whose names begin so

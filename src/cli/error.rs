@@ -58,8 +58,8 @@ impl Kind {
         }
     }
 
-    /// The kind of a failure on a path that the caller named. What is not there, is there already, or
-    /// is of another kind was named wrongly; forbidden access and disks are the environment's.
+    /// The kind of a failure on a path that the caller named. What is not there, is there already,
+    /// or is of another kind was named wrongly; forbidden access and disks are the environment's.
     fn of_named(error: &io::Error) -> Self {
         use io::ErrorKind as E;
         match error.kind() {

@@ -13,7 +13,8 @@ const MAX_WHOLE: usize = 40;
 /// So many characters of a line are shown.
 const MAX_LINE: usize = 1000;
 
-/// Returns the lines of a log that say what went wrong. Where lines are left out, a line says how many.
+/// Returns the lines of a log that say what went wrong. Where lines are left out, a line says how
+/// many.
 pub(super) fn extract(log: &str) -> String {
     let lines: Vec<_> = log.lines().collect();
     if lines.len() <= MAX_WHOLE {
@@ -50,8 +51,8 @@ fn cut(line: &str) -> String {
     }
 }
 
-/// Whether a line says that something failed, in the words of compilers, linkers, make, configure, shells,
-/// Python and cargo.
+/// Whether a line says that something failed, in the words of compilers, linkers, make, configure,
+/// shells, Python and cargo.
 fn is_error(line: &str) -> bool {
     let lower = line.to_ascii_lowercase();
     let words = [

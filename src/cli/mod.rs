@@ -158,10 +158,12 @@ pub fn main(bundle: impl FnOnce() -> Bundle + 'static) -> ExitCode {
     ExitCode::from(print::status(status))
 }
 
-/// Prints what clap has to say: help and the version to standard output, what is wrong to standard error.
+/// Prints what clap has to say: help and the version to standard output, what is wrong to standard
+/// error.
 fn say_usage(said: &clap::Error) -> u8 {
     if said.use_stderr() {
-        // It repeats arguments, which may hold anything; what is no UTF-8 in them as something else.
+        // It repeats arguments, which may hold anything; what is no UTF-8 in them as something
+        // else.
         let mut text = said.render().to_string();
         for argument in std::env::args_os().filter(|argument| argument.to_str().is_none()) {
             for part in

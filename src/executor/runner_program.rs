@@ -13,8 +13,9 @@ const NAME: &str = "pynbox-runner";
 /// Where `cargo runner` puts it, in cargo's target folder.
 const BUILT: &str = "x86_64-unknown-linux-gnu/release/pynbox-runner";
 
-/// The bytes of `pynbox-runner`: the file that `PYNBOX_RUNNER` names, or the one beside this program, or the one that `cargo runner` made
-/// where this program was built, or else where cargo builds in the project that this is called in.
+/// The bytes of `pynbox-runner`: the file that `PYNBOX_RUNNER` names, or the one beside this
+/// program, or the one that `cargo runner` made where this program was built, or else where cargo
+/// builds in the project that this is called in.
 ///
 /// # Errors
 /// [`ExecutorError::Host`] if there is none, or it is not linked statically.

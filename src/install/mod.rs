@@ -1,10 +1,12 @@
 //! Installing packages into a folder, DEST.
 //!
-//! All packages of one install are one [`Transaction`]: they are unpacked beside their places first and checked whole, then their files are
-//! moved to their places, and their receipts last. A journal says what was there before, so that an error, a full disk or a kill at
-//! any moment leaves either all of it or nothing: what was begun is undone, at once or by the next install.
+//! All packages of one install are one [`Transaction`]: they are unpacked beside their places first
+//! and checked whole, then their files are moved to their places, and their receipts last. A
+//! journal says what was there before, so that an error, a full disk or a kill at any moment leaves
+//! either all of it or nothing: what was begun is undone, at once or by the next install.
 //!
-//! A receipt, `packages/NAME.installed`, is the package's own description, which lists every file with its digest.
+//! A receipt, `packages/NAME.installed`, is the package's own description, which lists every file
+//! with its digest.
 
 pub mod code_cache;
 pub mod package;
@@ -151,7 +153,8 @@ pub struct Destination {
 }
 
 impl Destination {
-    /// Opens or makes the folder, waits for other installs into it, and undoes what an interrupted one left.
+    /// Opens or makes the folder, waits for other installs into it, and undoes what an interrupted
+    /// one left.
     ///
     /// # Errors
     /// [`InstallError`] if it is no folder, or can't be made or written.

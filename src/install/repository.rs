@@ -51,7 +51,8 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Reads what the archives in a folder say of themselves. One that can't be read does not keep the others from being used.
+    /// Reads what the archives in a folder say of themselves. One that can't be read does not keep
+    /// the others from being used.
     ///
     /// # Errors
     /// [`InstallError`] if the folder can't be read.
@@ -96,7 +97,8 @@ impl Folder {
         })
     }
 
-    /// Another archive that says that it is the same version of the same package, and holds something else.
+    /// Another archive that says that it is the same version of the same package, and holds
+    /// something else.
     pub fn contradicting(&self, archive: &Archive) -> Option<&Archive> {
         self.archives.iter().find(|other| {
             (&other.name, &other.version) == (&archive.name, &archive.version)
@@ -104,7 +106,8 @@ impl Folder {
         })
     }
 
-    /// A file that can't be used, and that by its name is the package that is wanted: of this version, or later than all that can be used.
+    /// A file that can't be used, and that by its name is the package that is wanted: of this
+    /// version, or later than all that can be used.
     pub fn unusable(&self, name: &str, version: Option<&str>, target: &Target) -> Option<&Unusable> {
         let best = self.find(name, version);
         self.unusable.iter().find(|unusable| {
@@ -131,7 +134,8 @@ fn describe(path: &Path) -> Result<Manifest, InstallError> {
         .map_err(|source| InstallError::Package { name: path.to_string_lossy().into_owned(), source })
 }
 
-/// Opens an archive, which has to be a regular file: nobody may ever write to the other end of a pipe.
+/// Opens an archive, which has to be a regular file: nobody may ever write to the other end of a
+/// pipe.
 ///
 /// # Errors
 /// [`InstallError`] if it can't be opened, or is something else.

@@ -8,8 +8,9 @@
 //! | `old/PATH` | what was there before, as long as it may have to be put back |
 //! | `journal` | which paths are changed, and what of them was there before |
 //!
-//! Nothing outside this folder changes before the journal is on the disk, and the packages are installed at the moment when it is removed.
-//! Whoever finds a journal undoes what it lists. Each step of that can be repeated, so it may be interrupted, too.
+//! Nothing outside this folder changes before the journal is on the disk, and the packages are
+//! installed at the moment when it is removed. Whoever finds a journal undoes what it lists. Each
+//! step of that can be repeated, so it may be interrupted, too.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -27,15 +28,15 @@ use serde::{Deserialize, Serialize};
 use super::package::{self, Manifest, PackageError};
 use super::{Destination, InstallError, Outcome};
 
-/// Folders of DEST in which no package installs anything: receipts are ours to write, and the loader trusts the native code that it
-/// finds in `compiled`.
+/// Folders of DEST in which no package installs anything: receipts are ours to write, and the
+/// loader trusts the native code that it finds in `compiled`.
 const RESERVED: [&str; 2] = ["packages", "compiled"];
 const FOLDER: &str = "packages/.transaction";
 /// What a folder that packages install into lets everybody do.
 const FOLDER_MODE: u32 = 0o755;
 
-/// An install under way. What is added is unpacked and checked; [`Transaction::commit`] installs all of it. Dropped before that, it leaves
-/// nothing.
+/// An install under way. What is added is unpacked and checked; [`Transaction::commit`] installs
+/// all of it. Dropped before that, it leaves nothing.
 #[derive(Debug)]
 pub struct Transaction<'a> {
     destination: &'a Destination,
@@ -59,7 +60,8 @@ impl<'a> Transaction<'a> {
         fs::create_dir(&folder).map_err(InstallError::io("create", &folder))?;
         let staging = Arc::new(Mutex::new(Some(folder)));
         let interrupted = Arc::clone(&staging);
-        // An interrupt waits until what is being moved is at its place, and stops what is being unpacked.
+        // An interrupt waits until what is being moved is at its place, and stops what is being
+        // unpacked.
         crate::ending::before_end(move || {
             let mut staging = lock(&interrupted);
             discard(&mut staging);
@@ -183,8 +185,8 @@ fn reserved(manifest: &Manifest, root: &Path) -> Result<(), InstallError> {
     }
 }
 
-/// Which paths of a package are there as it lists them, of those that its receipt lists as well; and whether their folders are open to
-/// all, which is put right.
+/// Which paths of a package are there as it lists them, of those that its receipt lists as well;
+/// and whether their folders are open to all, which is put right.
 fn look_at(root: &Path, manifest: &Manifest, receipt: &Manifest) -> Result<(HashSet<RelPath>, bool), InstallError> {
     let mut sound = true;
     let mut inside = Inside::new(root);
@@ -567,7 +569,8 @@ fn paths(manifest: &Manifest) -> impl Iterator<Item = &RelPath> {
     manifest.content.iter().map(|(path, _)| path)
 }
 
-/// The folders at and below one that has to give way, if nothing is in it but what leaves; else what keeps it.
+/// The folders at and below one that has to give way, if nothing is in it but what leaves; else
+/// what keeps it.
 fn emptied(root: &Path, folder: &RelPath, leaving: &BTreeSet<RelPath>) -> Result<Vec<RelPath>, PathBuf> {
     let mut folders = Vec::new();
     for entry in walkdir::WalkDir::new(root.join(folder)) {

@@ -5,9 +5,10 @@ use std::str::FromStr as _;
 
 use pep440_rs::Version;
 
-/// Compares versions: as Python's package indexes do where both are versions to them (`2.10` is later than `2.9`, `1.0` than `1.0rc1`,
-/// `2.9.14+dfsg` than `2.9.14`), otherwise as Debian does (`1.1.1w` is later than `1.1.1v`). Versions that count as equal, such as
-/// `1.0` and `1.0.0`, are compared as text.
+/// Compares versions: as Python's package indexes do where both are versions to them (`2.10` is
+/// later than `2.9`, `1.0` than `1.0rc1`, `2.9.14+dfsg` than `2.9.14`), otherwise as Debian does
+/// (`1.1.1w` is later than `1.1.1v`). Versions that count as equal, such as `1.0` and `1.0.0`, are
+/// compared as text.
 pub fn compare(a: &str, b: &str) -> Ordering {
     let order = match (Version::from_str(a), Version::from_str(b)) {
         (Ok(a), Ok(b)) => a.cmp(&b),

@@ -1,5 +1,5 @@
-//! Whether the lock files are those of what is wanted: a build with pins of yesterday's `wanted.toml` would be
-//! another than the one that is asked for.
+//! Whether the lock files are those of what is wanted: a build with pins of yesterday's
+//! `wanted.toml` would be another than the one that is asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,8 +8,8 @@ use build_graph::node::Origin;
 
 use super::{DebianRelease, Pin, Wanted, WantedImage, WantedSource, sorted};
 
-/// Returns in what the lock files differ from what is wanted, a sentence for each thing; nothing if [`lock`](super::lock)
-/// would find the same again.
+/// Returns in what the lock files differ from what is wanted, a sentence for each thing; nothing if
+/// [`lock`](super::lock) would find the same again.
 pub fn outdated(wanted: &Wanted, sources: &SourcesLock, images: Option<&ImagesLock>) -> Vec<String> {
     let mut differences = Vec::new();
     if let Some(images) = images {
@@ -52,7 +52,8 @@ fn source(wanted: &WantedSource, locked: &LockedSource) -> Option<String> {
             let same = fixed.file.as_str() == file && fixed.sha256 == locked.source.sha256;
             (same && origins.starts_with(&own), origins.get(own.len()..))
         }
-        // Upstream's part of the file's name is followed by what Debian says of it, such as `+dfsg`.
+        // Upstream's part of the file's name is followed by what Debian says of it, such as
+        // `+dfsg`.
         (Pin::Debian(package), [Origin::Debian { path }, rest @ ..]) => {
             (path.file_name() == file && file.starts_with(&format!("{package}_{version}")), Some(rest))
         }

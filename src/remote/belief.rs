@@ -1,6 +1,7 @@
-//! Which results of the store a project uses. Projects share a store and may trust different keys, remotes and engines: what one of them
-//! took from somebody does not exist for another one that does not believe that. The same holds for one project before and after its
-//! settings change, as when a key is revoked.
+//! Which results of the store a project uses. Projects share a store and may trust different keys,
+//! remotes and engines: what one of them took from somebody does not exist for another one that
+//! does not believe that. The same holds for one project before and after its settings change, as
+//! when a key is revoked.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -22,7 +23,8 @@ pub struct Belief {
 }
 
 impl Belief {
-    /// The belief that a project's settings amount to: its `trust`, the `remotes` and the engine that they name.
+    /// The belief that a project's settings amount to: its `trust`, the `remotes` and the engine
+    /// that they name.
     ///
     /// # Errors
     /// [`SettingsError`] if a remote's place is malformed.

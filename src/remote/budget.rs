@@ -1,8 +1,10 @@
-//! What answers of remotes may take of memory, however many come at once and whatever they say of themselves.
+//! What answers of remotes may take of memory, however many come at once and whatever they say of
+//! themselves.
 //!
-//! A zstd frame of ten kilobytes unpacks to a hundred megabytes, and a server is asked for many things at a time. So what counts is the sum:
-//! whatever of answers is held in memory is taken from one [`Budget`], byte by byte as it is unpacked, and a remote that uses it up is
-//! refused as a whole. Files go to the disk and take a decoder's window each, which is bounded, too.
+//! A zstd frame of ten kilobytes unpacks to a hundred megabytes, and a server is asked for many
+//! things at a time. So what counts is the sum: whatever of answers is held in memory is taken from
+//! one [`Budget`], byte by byte as it is unpacked, and a remote that uses it up is refused as a
+//! whole. Files go to the disk and take a decoder's window each, which is bounded, too.
 
 use std::io::{self, BufReader, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +14,8 @@ use zstd::stream::read::Decoder;
 use super::RemoteError;
 use super::envelope::SignedEnvelope;
 
-/// The longest envelope. It would hold a tree of a hundred thousand files; the largest one of ours has a fiftieth of that.
+/// The longest envelope. It would hold a tree of a hundred thousand files; the largest one of ours
+/// has a fiftieth of that.
 pub(super) const MAX_ENVELOPE: u64 = 32 << 20;
 /// So many bytes of envelopes are held at once. All those of our own graph have a tenth.
 pub(super) const MAX_ENVELOPES: u64 = 128 << 20;
@@ -50,8 +53,9 @@ pub(super) enum Unread {
     Io(io::Error),
 }
 
-/// Reads all of what is no longer than `longest`, and begins as `head` does if it is longer than that. What is else is read no further, and
-/// given as far as it was read. What is held of it is taken from the budget before.
+/// Reads all of what is no longer than `longest`, and begins as `head` does if it is longer than
+/// that. What is else is read no further, and given as far as it was read. What is held of it is
+/// taken from the budget before.
 pub(super) fn read_within(
     mut reader: impl Read,
     head: &[u8],

@@ -65,7 +65,8 @@ impl Directory {
     }
 }
 
-/// Who else uses a folder: what is put into it is as open to others as the folder itself, whatever the umask of who puts it there.
+/// Who else uses a folder: what is put into it is as open to others as the folder itself, whatever
+/// the umask of who puts it there.
 struct Share {
     mode: u32,
     group: u32,

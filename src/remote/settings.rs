@@ -14,7 +14,8 @@ use super::access::{Access, AccessError, TlsSettings};
 use crate::called::called;
 use crate::source::without_password;
 
-/// The longest time that a setting can ask for, in seconds: a year, which a clock can always be asked to wait.
+/// The longest time that a setting can ask for, in seconds: a year, which a clock can always be
+/// asked to wait.
 pub(crate) const LONGEST_TIMEOUT: u64 = 366 * 24 * 60 * 60;
 
 /// The variable with more remotes, separated by spaces, each as in `--remote`.

@@ -148,8 +148,9 @@ impl Trust {
 }
 
 impl Trust {
-    /// Whether what this key had signed, when a trusted one had, still counts today. Records of earlier programs don't say when it was
-    /// signed: they count where the key's time has no bounds.
+    /// Whether what this key had signed, when a trusted one had, still counts today. Records of
+    /// earlier programs don't say when it was signed: they count where the key's time has no
+    /// bounds.
     pub(super) fn standing(&self, signer: Option<&str>, signed_at: Option<u64>) -> Result<(), Standing> {
         let id = signer.ok_or(Standing::Untold)?;
         if self.is_revoked(id) {

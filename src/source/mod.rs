@@ -263,9 +263,9 @@ impl Fetcher {
         Err(FetchError::Unavailable { name: job.name.clone(), sha256: source.sha256, tried: Attempts(tried) })
     }
 
-    /// Gets several sources at the same time. `then` is called as each one arrives or fails, so that what
-    /// arrived is kept even if this process ends before the others are there. What it gives is in the order
-    /// of the jobs; one that fails does not stop the others.
+    /// Gets several sources at the same time. `then` is called as each one arrives or fails, so
+    /// that what arrived is kept even if this process ends before the others are there. What it
+    /// gives is in the order of the jobs; one that fails does not stop the others.
     pub fn fetch_all<T: Send>(
         &self,
         jobs: &[Job<'_>],

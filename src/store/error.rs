@@ -149,7 +149,8 @@ pub enum StoreError {
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 impl StoreError {
-    /// The exit code of a program that ends for this reason: 1 a build's own fault, 2 a wrong path, 3 the environment's.
+    /// The exit code of a program that ends for this reason: 1 a build's own fault, 2 a wrong path,
+    /// 3 the environment's.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::MissingOutputs { .. } | Self::Unfit { .. } => 1,

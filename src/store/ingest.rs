@@ -37,7 +37,8 @@ const MAX_PROBLEMS: usize = 10;
 pub enum Taking {
     /// They stay.
     Copy,
-    /// They stay, and only sources are taken: nothing that version control or an editor left (see [`is_leaving`]).
+    /// They stay, and only sources are taken: nothing that version control or an editor left (see
+    /// [`is_leaving`]).
     Sources,
     /// They may go: what can be renamed into the store is not copied, and folders that can't be read are made readable. Only for
     /// folders that no other process writes to any more.

@@ -39,7 +39,8 @@ pub enum Origin {
     Cache {
         /// The name of the cache in the settings.
         remote: String,
-        /// Where the cache is: another project may call another one by the same name. Records of earlier programs don't say.
+        /// Where the cache is: another project may call another one by the same name. Records of
+        /// earlier programs don't say.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         place: Option<String>,
         /// Whether a trusted key had signed it.
@@ -71,7 +72,8 @@ pub enum Origin {
     },
 }
 
-/// Says which results are used, by where they were computed. A store may hold what one project believes and another one does not.
+/// Says which results are used, by where they were computed. A store may hold what one project
+/// believes and another one does not.
 #[derive(Clone)]
 pub(super) struct Belief(Arc<dyn Fn(&Origin) -> bool + Send + Sync>);
 
@@ -96,8 +98,8 @@ impl Origin {
 }
 
 impl Store {
-    /// The same store for somebody who believes only results of some origins: the others count as missing, and stay for those who
-    /// believe them.
+    /// The same store for somebody who believes only results of some origins: the others count as
+    /// missing, and stay for those who believe them.
     #[must_use]
     pub fn believing(mut self, believes: impl Fn(&Origin) -> bool + Send + Sync + 'static) -> Self {
         self.belief = Some(Belief(Arc::new(believes)));
@@ -109,7 +111,8 @@ impl Store {
         Ok(self.read_record(key, true)?.filter(believes))
     }
 
-    /// The tree that a key gave, if it is recorded and believed. The tree itself may be missing. A damaged record is removed.
+    /// The tree that a key gave, if it is recorded and believed. The tree itself may be missing. A
+    /// damaged record is removed.
     ///
     /// # Errors
     /// [`StoreError`] if a file can't be read.
@@ -205,7 +208,8 @@ impl Store {
         Ok(origins)
     }
 
-    /// Forgets results, whoever uses them. Their trees and files go with the next collection of garbage. Gives how many there were.
+    /// Forgets results, whoever uses them. Their trees and files go with the next collection of
+    /// garbage. Gives how many there were.
     ///
     /// # Errors
     /// [`StoreError`] if one can't be removed; those before it are.
@@ -230,7 +234,8 @@ impl Store {
         Ok(dropped)
     }
 
-    /// A mark that is another one after results were dropped. What was planned with them before is not to be used any more.
+    /// A mark that is another one after results were dropped. What was planned with them before is
+    /// not to be used any more.
     ///
     /// # Errors
     /// [`StoreError`] if it can't be read.

@@ -126,7 +126,8 @@ fn changed(archive: &[u8], place: prop::sample::Index, change: &Change) -> Optio
     Some(bytes)
 }
 
-/// Files with holes, as GNU tar writes them in its old format: with none, some, and more parts than one header holds.
+/// Files with holes, as GNU tar writes them in its old format: with none, some, and more parts than
+/// one header holds.
 #[test]
 fn holes_are_zeros() {
     use std::os::unix::fs::FileExt as _;

@@ -1,4 +1,5 @@
-//! With which status each verb ends: 1 a build failed, 2 wrong usage or bad input, 3 the environment.
+//! With which status each verb ends: 1 a build failed, 2 wrong usage or bad input, 3 the
+//! environment.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,7 +13,8 @@ use pynbox_build::store::Store;
 
 use crate::space::{Space, ended};
 
-/// Each verb with what it must be given; `DEST` is an installation, `FILE` a file, `NEW` nothing yet.
+/// Each verb with what it must be given; `DEST` is an installation, `FILE` a file, `NEW` nothing
+/// yet.
 const MINIMAL: [(&str, &str); 23] = [
     ("gen", ""),
     ("install", "NEW"),

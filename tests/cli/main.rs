@@ -1,4 +1,5 @@
-//! The command line as a caller sees it: what each verb prints where, and with which status it ends.
+//! The command line as a caller sees it: what each verb prints where, and with which status it
+//! ends.
 
 mod exit_codes;
 mod fetching;

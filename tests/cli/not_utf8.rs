@@ -1,5 +1,5 @@
-//! Names and settings that are no UTF-8: they work as any other, or an error says what they are. None is
-//! passed over, and none is printed as another one.
+//! Names and settings that are no UTF-8: they work as any other, or an error says what they are.
+//! None is passed over, and none is printed as another one.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -94,7 +94,8 @@ fn options_and_variables_that_are_text() {
     }
 }
 
-/// That an index can't be asked is the environment's fault, as it is with an address that leads nowhere.
+/// That an index can't be asked is the environment's fault, as it is with an address that leads
+/// nowhere.
 #[test]
 fn an_address_in_a_variable() {
     let space = Space::new();

@@ -1,5 +1,5 @@
-//! Streams that take nothing: a full disk, and a reader that has gone. Nothing of it is a bug of the
-//! tool's, so nothing of it ends with 101.
+//! Streams that take nothing: a full disk, and a reader that has gone. Nothing of it is a bug of
+//! the tool's, so nothing of it ends with 101.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -17,8 +17,8 @@ fn closed() -> OwnedFd {
     writer.into()
 }
 
-/// Commands that succeed in an empty project and print something on standard output, `--help` of each
-/// verb among them.
+/// Commands that succeed in an empty project and print something on standard output, `--help` of
+/// each verb among them.
 fn that_print(space: &Space) -> Vec<Vec<String>> {
     let words = |line: &str| line.split_whitespace().map(ToOwned::to_owned).collect::<Vec<_>>();
     let lines = [

@@ -1,4 +1,5 @@
-//! The sandbox's iconv, compiled for this machine, against the one of this machine's C library, whose encodings it has tables of.
+//! The sandbox's iconv, compiled for this machine, against the one of this machine's C library,
+//! whose encodings it has tables of.
 
 use std::collections::BTreeSet;
 use std::fs;

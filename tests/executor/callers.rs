@@ -1,4 +1,5 @@
-//! Whatever is unusual about how the tool is started, an action sees the same. (On Docker the daemon is the caller.)
+//! Whatever is unusual about how the tool is started, an action sees the same. (On Docker the
+//! daemon is the caller.)
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;

@@ -1,6 +1,7 @@
 //! The Docker executor: all other tests once more, and what only it can do wrong.
 //!
-//! They need a daemon, and are ignored unless they are asked for, as `test.sh` does where one answers.
+//! They need a daemon, and are ignored unless they are asked for, as `test.sh` does where one
+//! answers.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

@@ -29,7 +29,8 @@ impl Drop for Server {
     }
 }
 
-/// Where the server is that a variable names. Tests that need it are ignored unless they are asked for.
+/// Where the server is that a variable names. Tests that need it are ignored unless they are asked
+/// for.
 fn given(variable: &str, what: &str) -> PathBuf {
     let place = std::env::var_os(variable).filter(|value| !value.is_empty());
     place.unwrap_or_else(|| panic!("{what} is not there; test.sh gets it and sets {variable}")).into()

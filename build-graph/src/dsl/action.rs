@@ -6,8 +6,9 @@ use super::{Context, Handle, Take};
 use crate::node::{Action, ActionInput, Op, Selection};
 use crate::{Projection, RelPath, SandboxPath, contract};
 
-/// Has bash run the script that follows: `/bin/sh` is dash, which knows no `pipefail`. Images have no locale
-/// but C, and bash says so whenever it starts under another; its standard error begins after that.
+/// Has bash run the script that follows: `/bin/sh` is dash, which knows no `pipefail`. Images have
+/// no locale but C, and bash says so whenever it starts under another; its standard error begins
+/// after that.
 const START_BASH: &str = "command -v bash >/dev/null || { \
      echo 'the image has no bash, which runs scripts: add it to the seeds of the image in wanted.toml'; exit 127; }; \
      exec bash -euo pipefail -c 'exec 2>&3 3>&-; eval \"$1\"' bash \"$0\" 3>&2 2>/dev/null";
@@ -51,10 +52,11 @@ impl<'c, 'a> ActionBuilder<'c, 'a> {
         self
     }
 
-    /// A script for the image's bash, which stops at the first command that fails, in a pipeline too.
+    /// A script for the image's bash, which stops at the first command that fails, in a pipeline
+    /// too.
     ///
-    /// A command whose failure is none says so: `grep -c word file || true`. `head` and others that end before
-    /// they have read all make what writes to them fail.
+    /// A command whose failure is none says so: `grep -c word file || true`. `head` and others that
+    /// end before they have read all make what writes to them fail.
     pub fn shell(self, script: &str) -> Self {
         self.command(["/bin/sh", "-euc", START_BASH, script])
     }

@@ -15,13 +15,13 @@ pub struct Compilation {
     pub units: Vec<String>,
     /// Where they lie.
     pub source: Option<Handle>,
-    /// Patterns of the files in `source` that they include, which are seen at `/build/headers`; what lies in the unit's own directory
-    /// there is found by `#include "…"`.
+    /// Patterns of the files in `source` that they include, which are seen at `/build/headers`;
+    /// what lies in the unit's own directory there is found by `#include "…"`.
     pub headers: Vec<String>,
     /// What else they see, and where.
     pub include: Vec<(Take, String)>,
-    /// Flags beside the toolchain's. Paths in them are relative to `/build`: `-Iheaders/include` for what
-    /// `headers` selects, `-IPLACE/include` for what `include` puts at `/build/PLACE`.
+    /// Flags beside the toolchain's. Paths in them are relative to `/build`: `-Iheaders/include`
+    /// for what `headers` selects, `-IPLACE/include` for what `include` puts at `/build/PLACE`.
     pub flags: Vec<String>,
     /// Whether the objects are for a shared library.
     pub pic: bool,
@@ -38,7 +38,8 @@ pub struct Program {
     pub objects: Vec<Handle>,
     /// Trees with `lib/`, and the archive of each that is linked in, such as `z`.
     pub libraries: Vec<(Handle, String)>,
-    /// Whether it loads shared libraries while it runs; these may use whatever it and its libraries hold.
+    /// Whether it loads shared libraries while it runs; these may use whatever it and its libraries
+    /// hold.
     pub loads: bool,
     /// Flags beside the toolchain's.
     pub flags: Vec<String>,
@@ -58,11 +59,12 @@ pub struct SharedLibrary {
 }
 
 impl Context<'_> {
-    /// Compiles each unit in an action of its own, which sees that file and the headers; gives the objects, in the units' order. The
-    /// object of `Objects/abstract.c` is `objects/Objects/abstract.o` in its tree.
+    /// Compiles each unit in an action of its own, which sees that file and the headers; gives the
+    /// objects, in the units' order. The object of `Objects/abstract.c` is
+    /// `objects/Objects/abstract.o` in its tree.
     ///
-    /// It is a mistake if there are no units, if two have one object, or if a flag names a folder for headers
-    /// where none can be.
+    /// It is a mistake if there are no units, if two have one object, or if a flag names a folder
+    /// for headers where none can be.
     pub fn compile(&mut self, compilation: &Compilation) -> Vec<Handle> {
         let Some(source) = &compilation.source else {
             self.mistake("a compilation has no source".to_owned());
@@ -127,8 +129,8 @@ impl Context<'_> {
         objects
     }
 
-    /// Notes flags such as `-Iinclude` for folders in which no header can be: none of what the units see lies
-    /// there, or it is known already and holds no file there.
+    /// Notes flags such as `-Iinclude` for folders in which no header can be: none of what the
+    /// units see lies there, or it is known already and holds no file there.
     fn check_header_folders(&mut self, compilation: &Compilation, source: &Handle) {
         let mut places = vec![("/build/headers".to_owned(), source.select(&compilation.headers))];
         places.retain(|_| !compilation.headers.is_empty());
@@ -249,8 +251,8 @@ impl Context<'_> {
         objects.iter().filter(without).map(|object| object.name().to_string()).collect()
     }
 
-    /// A shared library lies anywhere in memory; objects for it, and in archives that become part of it, have
-    /// to be compiled so.
+    /// A shared library lies anywhere in memory; objects for it, and in archives that become part
+    /// of it, have to be compiled so.
     fn check_pic(&mut self, library: &SharedLibrary) {
         let path = &library.path;
         if let [first, rest @ ..] = &self.without_pic(&library.objects)[..] {

@@ -37,7 +37,8 @@ impl Assembly {
         }
     }
 
-    /// An object without `pic` in the archive at a path of a tree, if it is known what that is made of.
+    /// An object without `pic` in the archive at a path of a tree, if it is known what that is made
+    /// of.
     pub(super) fn archive_without_pic(&self, tree: &NodeName, path: &str) -> Option<&String> {
         let file = path.rsplit('/').next().unwrap_or(path);
         if let Some(without) = self.archives.get(tree) {
@@ -118,8 +119,8 @@ impl Assembly {
         self.check_version(recipe, target);
     }
 
-    /// A recipe that builds one source has that source's version, and so has one that takes a source of its own
-    /// name.
+    /// A recipe that builds one source has that source's version, and so has one that takes a
+    /// source of its own name.
     fn check_version(&mut self, recipe: &Recipe, target: &Target) {
         let Some(taken) = self.taken.get(&(recipe.name.clone(), target.clone())) else { return };
         let own = taken.sources.get(&recipe.name);

@@ -23,8 +23,8 @@ impl Handle {
         Take { node: self.0.clone(), include: None, exclude: Vec::new(), strip: None }
     }
 
-    /// The part of its tree that matches one of these patterns (see [`Glob`]). There has to be a pattern, and
-    /// each has to match something.
+    /// The part of its tree that matches one of these patterns (see [`Glob`]). There has to be a
+    /// pattern, and each has to match something.
     pub fn select<T: AsRef<str>>(&self, patterns: impl IntoIterator<Item = T>) -> Take {
         let include = patterns.into_iter().map(|pattern| pattern.as_ref().to_owned()).collect();
         Take { include: Some(include), ..self.all() }
@@ -281,8 +281,9 @@ impl<'a> Context<'a> {
         self.node("package", Op::Package(package))
     }
 
-    /// A program that cargo builds for the host from a cargo workspace of the project's files, with these features of its crate and no
-    /// other. All of the sources are in its key: take what cargo reads for it, and no tests.
+    /// A program that cargo builds for the host from a cargo workspace of the project's files, with
+    /// these features of its crate and no other. All of the sources are in its key: take what cargo
+    /// reads for it, and no tests.
     pub fn host_program(&mut self, step: &str, sources: impl Into<Take>, binary: &str, features: &[&str]) -> Handle {
         let sources = match sources.into().check() {
             Ok(selection) => selection,

@@ -2,8 +2,8 @@
 
 use crate::contract::BUILD_DIR;
 
-/// Returns the flags of a command that name a folder for headers below `/build`, each with the folder's
-/// absolute path. Folders elsewhere belong to the image or to the runtime.
+/// Returns the flags of a command that name a folder for headers below `/build`, each with the
+/// folder's absolute path. Folders elsewhere belong to the image or to the runtime.
 pub fn header_folders(command: &[String]) -> Vec<(String, String)> {
     let mut folders = Vec::new();
     let mut words = command.iter().map(String::as_str);

@@ -106,7 +106,8 @@ pub struct Locks {
     pub project: ProjectPins,
 }
 
-/// The names of what a project pins in lock files of its own, beside what a program has compiled in.
+/// The names of what a project pins in lock files of its own, beside what a program has compiled
+/// in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProjectPins {
     /// The sources.

@@ -98,7 +98,8 @@ impl RecipeSet {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{}{message}", .recipe.as_ref().map(|(recipe, target)| format!("recipe `{recipe}` for {target}: ")).unwrap_or_default())]
 pub struct RecipeError {
-    /// The recipe, and for which target it was asked; `None` for a mistake that is no single recipe's.
+    /// The recipe, and for which target it was asked; `None` for a mistake that is no single
+    /// recipe's.
     pub recipe: Option<(String, Target)>,
     /// What is wrong, and what to do.
     pub message: String,

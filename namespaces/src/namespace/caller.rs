@@ -1,12 +1,16 @@
-//! What a process inherits of its caller beside files, limits and signals, and what is done so that no action can tell.
+//! What a process inherits of its caller beside files, limits and signals, and what is done so that
+//! no action can tell.
 //!
-//! Most of it is set to what a fresh login has. What an ordinary user can't set back stays as the user wished it, since builds are
-//! started under `nice`, `chrt` or `ionice` for a reason: there the system-call filter gives an action the answers that a caller with
-//! nothing unusual gets (see [`super::filter`] and [`super::niceness`]). Only for such callers; others have the kernel's own answers.
+//! Most of it is set to what a fresh login has. What an ordinary user can't set back stays as the
+//! user wished it, since builds are started under `nice`, `chrt` or `ionice` for a reason: there
+//! the system-call filter gives an action the answers that a caller with nothing unusual gets (see
+//! [`super::filter`] and [`super::niceness`]). Only for such callers; others have the kernel's own
+//! answers.
 //!
-//! What can't be the same: fields 18, 19 and 41 of `/proc/self/stat`, `sched_getattr(2)`, and the processors that `taskset` leaves, which
-//! are the machine's as their number is; a limit of the caller that is lower than the action's and that only root may raise is an
-//! error. So is nothing of the caller's security modules (AppArmor's label, a second filter, `loginuid`).
+//! What can't be the same: fields 18, 19 and 41 of `/proc/self/stat`, `sched_getattr(2)`, and the
+//! processors that `taskset` leaves, which are the machine's as their number is; a limit of the
+//! caller that is lower than the action's and that only root may raise is an error. So is nothing
+//! of the caller's security modules (AppArmor's label, a second filter, `loginuid`).
 
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -39,9 +43,11 @@ impl Unusual {
     }
 }
 
-/// Sets back all that can be, in the copy that becomes a container, while the host's `/proc` is in sight: some of it is set by its files.
+/// Sets back all that can be, in the copy that becomes a container, while the host's `/proc` is in
+/// sight: some of it is set by its files.
 pub(super) fn forget(oom_wish: i32) -> Result<OwnOomScore, Errno> {
-    // Without it, an ordinary user's own files in `/proc` are root's. No other program runs before process 1 gives it up again.
+    // Without it, an ordinary user's own files in `/proc` are root's. No other program runs before
+    // process 1 gives it up again.
     process::set_dumpable_behavior(process::DumpableBehavior::Dumpable)?;
     // Randomised addresses and a 64-bit machine, whatever `setarch` said.
     sys::set_personality(0)?;
@@ -52,7 +58,8 @@ pub(super) fn forget(oom_wish: i32) -> Result<OwnOomScore, Errno> {
     if process::getpriority_process(None)? < 0 {
         process::setpriority_process(None, 0)?;
     }
-    // The kernel's default of an ordinary process, in nanoseconds. Whoever is copied from this one gets it as default.
+    // The kernel's default of an ordinary process, in nanoseconds. Whoever is copied from this one
+    // gets it as default.
     sys::prctl(libc::PR_SET_TIMERSLACK, 50_000)?;
     for (option, value) in [
         (libc::PR_SET_THP_DISABLE, 0),
@@ -73,10 +80,12 @@ fn write(path: &str, text: &[u8]) -> Result<(), Errno> {
     rustix::io::write(&file, text).map(drop)
 }
 
-/// The caller's wish for whom the kernel kills first when memory runs out, from -1000 to 1000 (last).
+/// The caller's wish for whom the kernel kills first when memory runs out, from -1000 to 1000
+/// (last).
 ///
-/// Process 1 of a container keeps a wish above 0, and with its end the container ends; the action sees 0. Nobody but the machine's root may
-/// lower what root has set, and in a user namespace nobody is: so a wish above 0 is taken from this process while it is copied.
+/// Process 1 of a container keeps a wish above 0, and with its end the container ends; the action
+/// sees 0. Nobody but the machine's root may lower what root has set, and in a user namespace
+/// nobody is: so a wish above 0 is taken from this process while it is copied.
 pub(super) struct OomScore {
     wish: i32,
     _turn: Option<MutexGuard<'static, ()>>,
@@ -85,7 +94,8 @@ pub(super) struct OomScore {
 const OOM_SCORE: &str = "/proc/self/oom_score_adj";
 
 impl OomScore {
-    /// Makes the score of this process 0 until this is dropped, where that is possible and the score is above.
+    /// Makes the score of this process 0 until this is dropped, where that is possible and the
+    /// score is above.
     pub(super) fn lowered() -> Self {
         static WISH: OnceLock<i32> = OnceLock::new();
         static TURN: Mutex<()> = Mutex::new(());
@@ -114,7 +124,8 @@ impl Drop for OomScore {
     }
 }
 
-/// The score of process 1. Opened while the host's `/proc` is in sight; `None` where there is nothing to do.
+/// The score of process 1. Opened while the host's `/proc` is in sight; `None` where there is
+/// nothing to do.
 pub(super) struct OwnOomScore(Option<OwnedFd>);
 
 impl OwnOomScore {

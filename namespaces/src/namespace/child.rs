@@ -132,7 +132,8 @@ fn container(plan: &Plan, inherited: &Inherited) -> Result<Infallible> {
     supervise(inherited, niceness.as_mut())
 }
 
-/// Waits for process 2, and for whatever loses its parent meanwhile; answers meanwhile what the filter hands over.
+/// Waits for process 2, and for whatever loses its parent meanwhile; answers meanwhile what the
+/// filter hands over.
 fn supervise(inherited: &Inherited, mut niceness: Option<&mut Niceness>) -> Result<Infallible> {
     const ACTION: i32 = 2;
     let options = if niceness.is_some() { WaitOptions::NOHANG } else { WaitOptions::empty() };
@@ -443,7 +444,8 @@ fn limits(plan: &Plan) -> Result<()> {
     process::setrlimit(Resource::Nproc, Rlimit { current: Some(maximum), maximum: Some(maximum) }).at(Step::Limits)
 }
 
-/// Gives up all privileges in the new user namespace, and every way to get one. Gives what answers calls that the filter hands over.
+/// Gives up all privileges in the new user namespace, and every way to get one. Gives what answers
+/// calls that the filter hands over.
 fn give_up_privileges(plan: &Plan) -> Result<Option<Niceness>> {
     // Where this is impossible (no quota, no key rings), the filter still keeps the action from the caller's.
     let _ = sys::new_session_keyring();

@@ -130,7 +130,8 @@ const TERMINAL_IOCTLS: [u32; 2] = [0x5412, 0x541c];
 /// The bits of a mode that set a user or a group.
 const SET_ID: u32 = libc::S_ISUID | libc::S_ISGID;
 
-/// The flags of `open` with which it takes a mode: `O_CREAT`, and `O_TMPFILE` without `O_DIRECTORY`. The same on both architectures.
+/// The flags of `open` with which it takes a mode: `O_CREAT`, and `O_TMPFILE` without
+/// `O_DIRECTORY`. The same on both architectures.
 const MAKES_A_FILE: u32 = (libc::O_CREAT | (libc::O_TMPFILE & !libc::O_DIRECTORY)) as u32;
 
 /// The policies that everybody may choose.
@@ -151,7 +152,8 @@ struct Table {
     getgroups: &'static [u32],
     /// Take the mode of a file as an argument, and which one.
     modes: &'static [(u32, usize)],
-    /// Take the mode of a file as an argument if the flags before it say that a file is made, and which one.
+    /// Take the mode of a file as an argument if the flags before it say that a file is made, and
+    /// which one.
     opens: &'static [(u32, usize)],
     /// Takes flags and mode behind a pointer.
     openat2: u32,
@@ -220,7 +222,8 @@ const TABLES: [Table; 2] = [
     },
 ];
 
-/// The filter, as `seccomp(2)` takes it. If a caller's niceness is unusual, it needs somebody who listens.
+/// The filter, as `seccomp(2)` takes it. If a caller's niceness is unusual, it needs somebody who
+/// listens.
 pub(super) fn program(unusual: Unusual) -> Vec<libc::sock_filter> {
     let mut program = Vec::with_capacity(512);
     for table in &TABLES {
@@ -261,7 +264,8 @@ fn section(table: &Table, unusual: Unusual) -> Vec<libc::sock_filter> {
     for number in table.getgroups {
         number_is(*number, &[answer(errno(0))]);
     }
-    // No file gets a bit that lends its owner's rights to whoever starts it: it lies where others of the machine may reach it.
+    // No file gets a bit that lends its owner's rights to whoever starts it: it lies where others
+    // of the machine may reach it.
     for (number, mode) in table.modes {
         number_is(*number, &refuse_set_id(*mode));
     }

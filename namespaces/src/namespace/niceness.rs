@@ -1,8 +1,10 @@
-//! The niceness that an action sees where the caller's is above 0: 0 at first, and then what the action sets.
+//! The niceness that an action sees where the caller's is above 0: 0 at first, and then what the
+//! action sets.
 //!
-//! Nobody but root can lower a niceness, and `configure` scripts ask for it (CPython's tries whether `nice` can raise it twice). So the
-//! filter hands these calls of an action to process 1, which keeps the numbers; the kernel schedules the action as the caller wished.
-//! A process that another one starts begins with 0 again, where the kernel would hand the number on.
+//! Nobody but root can lower a niceness, and `configure` scripts ask for it (CPython's tries
+//! whether `nice` can raise it twice). So the filter hands these calls of an action to process 1,
+//! which keeps the numbers; the kernel schedules the action as the caller wished. A process that
+//! another one starts begins with 0 again, where the kernel would hand the number on.
 //!
 //! Source: `seccomp_unotify(2)`, `getpriority(2)`. Nothing here allocates (see [`super::sys`]).
 
@@ -29,13 +31,15 @@ pub(super) struct Niceness {
 /// A niceness that was set.
 struct Set {
     process: u32,
-    /// Tells when it has ended, for its number may be another one's then. `None` for a thread, where the kernel has no such descriptor.
+    /// Tells when it has ended, for its number may be another one's then. `None` for a thread,
+    /// where the kernel has no such descriptor.
     alive: Option<OwnedFd>,
     niceness: i32,
 }
 
 impl Niceness {
-    /// Before the action is started: from then on this process has the signal of a child's end blocked.
+    /// Before the action is started: from then on this process has the signal of a child's end
+    /// blocked.
     pub(super) fn new(listener: OwnedFd) -> Result<Self, Errno> {
         Ok(Self { listener, children: sys::ends_of_children()?, set: [const { None }; MAX_PROCESSES] })
     }

@@ -79,11 +79,13 @@ impl Drop for SignalsBlocked {
 
 /// Gives every signal its default disposition, then lets all of them in.
 pub(super) fn default_signals() {
-    /// The kernel's `sigaction`: handler, flags, restorer, mask. Zeros are SIG_DFL with no flags and an empty mask.
+    /// The kernel's `sigaction`: handler, flags, restorer, mask. Zeros are SIG_DFL with no flags
+    /// and an empty mask.
     const DEFAULT: [u64; 4] = [0; 4];
     const MASK_SIZE: usize = size_of::<u64>();
-    // SAFETY: the kernel reads `DEFAULT`, which has its layout, and an empty `sigset_t`, and writes nothing. Numbers that may not be
-    // changed are refused, which does no harm. (The C library's function refuses two that a caller may have ignored, too.)
+    // SAFETY: the kernel reads `DEFAULT`, which has its layout, and an empty `sigset_t`, and writes
+    // nothing. Numbers that may not be changed are refused, which does no harm. (The C library's
+    // function refuses two that a caller may have ignored, too.)
     unsafe {
         for signal in 1..=64_usize {
             libc::syscall(libc::SYS_rt_sigaction, signal, DEFAULT.as_ptr(), 0_usize, MASK_SIZE);
@@ -93,8 +95,8 @@ pub(super) fn default_signals() {
     }
 }
 
-/// Has the ends of children waited for: who ignores the signal that tells them never learns how they ended, and a caller may have
-/// it ignored.
+/// Has the ends of children waited for: who ignores the signal that tells them never learns how
+/// they ended, and a caller may have it ignored.
 pub(super) fn wait_for_children() {
     // SAFETY: a disposition of the kernel's own needs no function.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
@@ -187,8 +189,8 @@ pub(super) fn loopback_up(socket: BorrowedFd<'_>) -> Result<()> {
     check(c_long::from(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) })).map(drop)
 }
 
-/// Puts this process, and all that it starts, under a filter. Needs no-new-privileges. With `listen`, gives the descriptor that the calls
-/// come to for which the filter says so.
+/// Puts this process, and all that it starts, under a filter. Needs no-new-privileges. With
+/// `listen`, gives the descriptor that the calls come to for which the filter says so.
 pub(super) fn set_filter(program: &[libc::sock_filter], listen: bool) -> Result<Option<OwnedFd>> {
     let program = libc::sock_fprog {
         len: u16::try_from(program.len()).map_err(|_| Errno::INVAL)?,
@@ -206,7 +208,8 @@ pub(super) fn set_filter(program: &[libc::sock_filter], listen: bool) -> Result<
 
 /// The next call that a filter hands over.
 pub(super) fn receive_call(listener: BorrowedFd<'_>) -> Result<libc::seccomp_notif> {
-    // SAFETY: zeros are a value of the structure, and the kernel wants them; it writes no more than the structure.
+    // SAFETY: zeros are a value of the structure, and the kernel wants them; it writes no more than
+    // the structure.
     unsafe {
         let mut call: libc::seccomp_notif = std::mem::zeroed();
         check(c_long::from(libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut call)))?;
@@ -226,9 +229,11 @@ pub(super) fn answer_call(listener: BorrowedFd<'_>, id: u64, answer: Result<i64>
     check(c_long::from(result)).map(drop)
 }
 
-/// Blocks the signal that tells the end of a child, and gives a descriptor that can be read when there is one.
+/// Blocks the signal that tells the end of a child, and gives a descriptor that can be read when
+/// there is one.
 pub(super) fn ends_of_children() -> Result<OwnedFd> {
-    // SAFETY: `sigset_t` is plain data, for which zeros are a value; the pointers are to a live variable, and the descriptor is new.
+    // SAFETY: `sigset_t` is plain data, for which zeros are a value; the pointers are to a live
+    // variable, and the descriptor is new.
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigaddset(&raw mut set, libc::SIGCHLD);

@@ -45,7 +45,8 @@ struct Port {
     start: &'static [&'static str],
     /// Flags of the interpreter's link.
     link: &'static [&'static str],
-    /// What is not there beside `NOT_INSTALLED`, of the library and of the modules in files of their own.
+    /// What is not there beside `NOT_INSTALLED`, of the library and of the modules in files of
+    /// their own.
     without: &'static [&'static str],
     without_modules: &'static [&'static str],
 }
@@ -96,7 +97,8 @@ const HEADERS: [&str; 7] = [
     "Modules/expat/xmltok_ns.c",
 ];
 
-/// Parts of the library that are left out: Tk and IDLE, which draws with it; what is for other systems.
+/// Parts of the library that are left out: Tk and IDLE, which draws with it; what is for other
+/// systems.
 const NOT_THERE: [&str; 3] = ["Lib/lib-tk/**", "Lib/idlelib/**", "Lib/msilib/**"];
 
 /// Constants of other systems' headers, which would be taken for the library's.
@@ -142,7 +144,8 @@ pub(crate) fn describe(cx: &mut Context<'_>) -> Product {
         (configured.select(["Makefile"]), "root/python/lib/python2.7/config"),
     ];
     content.extend(extensions.into_iter().map(|extension| (extension, "root/python/lib/python2.7/lib-dynload")));
-    // The interpreter has of zlib what its own module uses; programs that load the library find all of it.
+    // The interpreter has of zlib what its own module uses; programs that load the library find all
+    // of it.
     let mut requires = vec!["sandbox_outer", "sandbox_inner", "zlib"];
     // What is not a shared library is in the modules.
     let needs = modules::extensions(cx).into_iter().flat_map(|extension| extension.needs);

@@ -22,8 +22,9 @@ const fn with_flags(name: &'static str, sources: &'static str, flags: &'static s
     Module { name, sources, flags, zlib: false }
 }
 
-/// First what every interpreter has (CPython's `Setup.dist`), then what needs no library but zlib. Left out: modules that need a library
-/// (`EXTENSIONS`, and `_bsddb`, `nis`, `_tkinter`), a list of users (`spwd`), or a device (`ossaudiodev`, `linuxaudiodev`).
+/// First what every interpreter has (CPython's `Setup.dist`), then what needs no library but zlib.
+/// Left out: modules that need a library (`EXTENSIONS`, and `_bsddb`, `nis`, `_tkinter`), a list of
+/// users (`spwd`), or a device (`ossaudiodev`, `linuxaudiodev`).
 pub(super) const MODULES: &[Module] = &[
     module("_codecs", "_codecsmodule.c"),
     module("_sre", "_sre.c"),

@@ -7,7 +7,8 @@ use super::{LIBRARY, bytecode};
 /// Where the library has its tests, with the data that they read.
 pub(super) const TESTS: [&str; 3] = ["Lib/test/**", "Lib/**/test/**", "Lib/**/tests/**"];
 
-/// Tests of what is not there (`NOT_THERE`, and the C half of `bsddb`); the others of that list have none by these names.
+/// Tests of what is not there (`NOT_THERE`, and the C half of `bsddb`); the others of that list
+/// have none by these names.
 const WITHOUT: [&str; 2] = ["Lib/bsddb/**", "Lib/lib-tk/**"];
 
 pub(crate) fn describe(cx: &mut Context<'_>) -> Product {

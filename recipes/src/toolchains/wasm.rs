@@ -5,11 +5,12 @@ use build_graph::node::Target;
 
 use super::{WASM, documentation, links, words};
 
-/// The toolchain of `wasm32-wasi`. `/usr/include/wasm32-wasi` is where Debian's wasi-libc has its headers; `-nostdlibinc` keeps clang
-/// from the image's own `/usr/include`, which is for another machine. What wasi-libc emulates has to be asked for by name. The stack
-/// lies first in memory, so that running out of it traps instead of overwriting data. Functions lose their names: nothing shows them, and
-/// reading them would take its part of each start. What wasi-libc makes of relative paths goes through a function of ours (`folder.c` of
-/// `sandbox_inner`).
+/// The toolchain of `wasm32-wasi`. `/usr/include/wasm32-wasi` is where Debian's wasi-libc has its
+/// headers; `-nostdlibinc` keeps clang from the image's own `/usr/include`, which is for another
+/// machine. What wasi-libc emulates has to be asked for by name. The stack lies first in memory, so
+/// that running out of it traps instead of overwriting data. Functions lose their names: nothing
+/// shows them, and reading them would take its part of each start. What wasi-libc makes of relative
+/// paths goes through a function of ours (`folder.c` of `sandbox_inner`).
 pub fn wasm() -> Toolchain {
     Toolchain {
         target: Target(WASM.to_owned()),

@@ -1,17 +1,20 @@
 //! The calls that a guest may make, for any engine.
 //!
-//! [`CALLS`] is the whole door between guest and host: an engine links exactly these functions and hands each call's raw arguments and
-//! the guest's memory to [`Call::function`]. Everything in the arguments is checked here; an engine needs to check nothing.
+//! [`CALLS`] is the whole door between guest and host: an engine links exactly these functions and
+//! hands each call's raw arguments and the guest's memory to [`Call::function`]. Everything in the
+//! arguments is checked here; an engine needs to check nothing.
 //!
 //! # Module `wasi_snapshot_preview1`
 //!
-//! All 46 functions of WASI preview 1 with its types and numbers. One directory is open at start: descriptor 3, "/". A socket
-//! of the host gives `ENOSYS`; those of a pair that the guest made can be used. Times are signed: one before 1970 is a negative number.
+//! All 46 functions of WASI preview 1 with its types and numbers. One directory is open at start:
+//! descriptor 3, "/". A socket of the host gives `ENOSYS`; those of a pair that the guest made can
+//! be used. Times are signed: one before 1970 is a negative number.
 //!
 //! # Module `pynbox`
 //!
-//! What wasi-libc needs and WASI lacks. Every function returns WASI's errno as an `i32`; addresses and lengths are `i32`, paths are bytes
-//! without a final NUL, relative to the directory descriptor `dir`, and `lookupflags` is WASI's (bit 0: follow a link at the end).
+//! What wasi-libc needs and WASI lacks. Every function returns WASI's errno as an `i32`; addresses
+//! and lengths are `i32`, paths are bytes without a final NUL, relative to the directory descriptor
+//! `dir`, and `lookupflags` is WASI's (bit 0: follow a link at the end).
 //!
 //! | function | what it does |
 //! |---|---|
@@ -30,9 +33,10 @@
 //! | `path_access(dir: i32, path: i32, path_len: i32, mode: i32) -> i32` | `access`, with Linux's numbers. `EROFS` below a read-only mount |
 //! | `fd_available(fd: i32, out: i32) -> i32` | `ioctl(fd, FIONREAD)`: bytes that can be read at once, at `out` as u64 |
 //!
-//! The structure of `fd_stat` and `path_stat` is 96 bytes, little endian: `dev` u64 at 0, `ino` u64 at 8, `nlink` u64 at 16, `mode` u32 at 24,
-//! zero u32 at 28, `rdev` u64 at 32, `size` u64 at 40, `blksize` u64 at 48, `blocks` u64 at 56, then `atime`, `mtime`, `ctime` as i64
-//! nanoseconds since 1970 at 64, 72, 80, and a zero u64 at 88. Owner and group are not told.
+//! The structure of `fd_stat` and `path_stat` is 96 bytes, little endian: `dev` u64 at 0, `ino` u64
+//! at 8, `nlink` u64 at 16, `mode` u32 at 24, zero u32 at 28, `rdev` u64 at 32, `size` u64 at 40,
+//! `blksize` u64 at 48, `blocks` u64 at 56, then `atime`, `mtime`, `ctime` as i64 nanoseconds since
+//! 1970 at 64, 72, 80, and a zero u64 at 88. Owner and group are not told.
 
 mod fd;
 mod memory;

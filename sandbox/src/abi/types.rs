@@ -215,8 +215,8 @@ pub(crate) fn whence(number: u32) -> Result<Whence, Errno> {
     }
 }
 
-/// The times that `fd_filestat_set_times` and its twin are asked to set. WASI's have no sign; here a time before 1970 is negative, and one
-/// after 2262 can't be said.
+/// The times that `fd_filestat_set_times` and its twin are asked to set. WASI's have no sign; here
+/// a time before 1970 is negative, and one after 2262 can't be said.
 ///
 /// # Errors
 ///

@@ -1,9 +1,10 @@
 //! The native stack below the host's functions.
 //!
-//! The engine checks the stack where compiled code of a guest is entered, and nowhere else. A guest can make functions of
-//! the host call each other without any code of its own between them: a table entry that is `fn_call` itself, a closure
-//! that is its own dispatcher, a function of a circle of libraries that stands for itself. So each function of the host that calls
-//! another asks here first.
+//! The engine checks the stack where compiled code of a guest is entered, and nowhere else. A guest
+//! can make functions of the host call each other without any code of its own between them: a table
+//! entry that is `fn_call` itself, a closure that is its own dispatcher, a function of a circle of
+//! libraries that stands for itself. So each function of the host that calls another asks here
+//! first.
 
 use wasmtime::Trap;
 

@@ -164,13 +164,14 @@ impl Engine {
         }
     }
 
-    /// Gives the module its memory and `host`. No code of the guest runs yet, unless the module has a start function; then it runs here. The
-    /// calling thread has to be the one that runs the guest, with a stack of [`THREAD_STACK`].
+    /// Gives the module its memory and `host`. No code of the guest runs yet, unless the module has
+    /// a start function; then it runs here. The calling thread has to be the one that runs the
+    /// guest, with a stack of [`THREAD_STACK`].
     ///
     /// # Errors
     ///
-    /// [`EngineError::Import`], [`EngineError::Export`], [`EngineError::Memory`], [`EngineError::Instantiate`],
-    /// [`EngineError::Start`].
+    /// [`EngineError::Import`], [`EngineError::Export`], [`EngineError::Memory`],
+    /// [`EngineError::Instantiate`], [`EngineError::Start`].
     pub fn start(&self, module: &Module, host: Host, max_memory: usize) -> Result<Start, EngineError> {
         let module = &module.module;
         let stack = Stack::of_this_thread(THREAD_STACK);

@@ -1,13 +1,17 @@
-//! The only files that `sel_ldr` sees: a file system in memory, with the guest's mounts in `/guest`, the engine and its libraries, and two devices.
+//! The only files that `sel_ldr` sees: a file system in memory, with the guest's mounts in
+//! `/guest`, the engine and its libraries, and two devices.
 //!
-//! A mount is a mount of the kernel's, read-only to the kernel if the options say so, so that the guest, `sel_ldr` and whoever breaks out of it are held to
-//! the same. Where a mount has to appear in a directory that does not have its mount point: a read-only directory is shown entry by entry beside it; in
-//! a writable one the mount point is made, as its guest could have done.
+//! A mount is a mount of the kernel's, read-only to the kernel if the options say so, so that the
+//! guest, `sel_ldr` and whoever breaks out of it are held to the same. Where a mount has to appear
+//! in a directory that does not have its mount point: a read-only directory is shown entry by entry
+//! beside it; in a writable one the mount point is made, as its guest could have done.
 //!
-//! Names below a mount are opened one by one and links never followed: an earlier guest may have left any.
+//! Names below a mount are opened one by one and links never followed: an earlier guest may have
+//! left any.
 //!
-//! What the host has mounted below a mount comes along, because without privileges nobody may uncover what it covers. It is covered itself
-//! (`cover_foreign`), unless `--cross-mounts` lets the guest in; an interface of the kernel, such as procfs, always is.
+//! What the host has mounted below a mount comes along, because without privileges nobody may
+//! uncover what it covers. It is covered itself (`cover_foreign`), unless `--cross-mounts` lets the
+//! guest in; an interface of the kernel, such as procfs, always is.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::{CStr, CString};
@@ -330,8 +334,9 @@ impl View {
         move_to(mount, point)
     }
 
-    /// Shows each of these entries of a read-only directory at the place of its name. Where the host has mounted something onto an entry, that is
-    /// not taken for the view's own, so that it is covered as everything of the kind.
+    /// Shows each of these entries of a read-only directory at the place of its name. Where the
+    /// host has mounted something onto an entry, that is not taken for the view's own, so that it
+    /// is covered as everything of the kind.
     fn show_entries(
         &mut self,
         directory: &OwnedFd,
@@ -344,7 +349,8 @@ impl View {
                 continue;
             }
             let place = fs::openat(point, name.as_slice(), PATH_ONLY, Mode::empty())?;
-            // One look decides what is bound and whether it is the host's: a mount may come and go meanwhile.
+            // One look decides what is bound and whether it is the host's: a mount may come and go
+            // meanwhile.
             let there = match fs::openat(directory, name.as_slice(), PATH_ONLY, Mode::empty()) {
                 Err(Errno::NOENT) => continue,
                 there => there?,
@@ -359,13 +365,15 @@ impl View {
         Ok(())
     }
 
-    /// Covers what is mounted below `/guest` in the file system `root` and is not the view's own: with a directory or a file that nobody may read.
+    /// Covers what is mounted below `/guest` in the file system `root` and is not the view's own:
+    /// with a directory or a file that nobody may read.
     ///
     /// # Errors
     ///
     /// [`RootError::Cover`]: without it, the guest must not be started.
     fn cover_foreign(&self, root: BorrowedFd<'_>, table: &MountTable) -> Result<(), RootError> {
-        // The paths of the table are those of the root that is left now, which may have a `/guest` of its own: so mounts are told by what they lie on.
+        // The paths of the table are those of the root that is left now, which may have a `/guest`
+        // of its own: so mounts are told by what they lie on.
         let mut waiting = vec![mount_id(root).map_err(|error| RootError::Other("mounts", error))?];
         while let Some(above) = waiting.pop() {
             let here = table.iter().filter(|line| line.parent == above && line.at.starts_with(GUEST_PATH));
@@ -378,7 +386,8 @@ impl View {
         Ok(())
     }
 
-    /// Covers one mount of the host's at this path in the file system `root`, unless the guest may cross into it. Gives whether it is out of reach.
+    /// Covers one mount of the host's at this path in the file system `root`, unless the guest may
+    /// cross into it. Gives whether it is out of reach.
     fn cover(&self, root: BorrowedFd<'_>, at: &Path) -> Result<bool, RootError> {
         let below = at.strip_prefix("/").unwrap_or(at);
         let failed = |error| RootError::Cover(crate::print::shown_path(at), error);
@@ -405,7 +414,8 @@ fn cover_directory(point: BorrowedFd<'_>) -> Result<(), Errno> {
     move_to(&cover, point)
 }
 
-/// Covers a file with one that nobody may read. It is made in the directory `root`, and has no name when it is in its place.
+/// Covers a file with one that nobody may read. It is made in the directory `root`, and has no name
+/// when it is in its place.
 fn cover_file(root: BorrowedFd<'_>, point: BorrowedFd<'_>) -> Result<(), Errno> {
     const NAME: &CStr = c"covered";
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;

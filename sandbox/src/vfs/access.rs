@@ -14,11 +14,13 @@ const WRITE: u32 = 2;
 const EXECUTE: u32 = 1;
 
 impl Vfs {
-    /// access(2): `mode` is zero (whether it is there), or of 4 (read), 2 (write) and 1 (execute) those that are asked for.
+    /// access(2): `mode` is zero (whether it is there), or of 4 (read), 2 (write) and 1 (execute)
+    /// those that are asked for.
     ///
     /// # Errors
     ///
-    /// `EACCES` if it may not be; `EROFS` for writing below a read-only mount; `EINVAL` for another bit; those of a path.
+    /// `EACCES` if it may not be; `EROFS` for writing below a read-only mount; `EINVAL` for another
+    /// bit; those of a path.
     pub fn access_at(&mut self, base: u32, text: &[u8], mode: u32) -> Result<(), Errno> {
         if mode & !(READ | WRITE | EXECUTE) != 0 {
             return Err(Errno::INVAL);

@@ -1,7 +1,8 @@
 //! Pipes and pairs of sockets within one guest.
 //!
-//! Both ends are the guest's own, and it has one thread: where Linux would wait for the other end, nobody could ever come. Such a call
-//! gives `EAGAIN`, whether the descriptor has `O_NONBLOCK` or not.
+//! Both ends are the guest's own, and it has one thread: where Linux would wait for the other end,
+//! nobody could ever come. Such a call gives `EAGAIN`, whether the descriptor has `O_NONBLOCK` or
+//! not.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -18,7 +19,8 @@ const PIPE_CAPACITY: usize = 64 * 1024;
 const SOCKET_CAPACITY: usize = 208 * 1024;
 /// So much is written at once or not at all: `PIPE_BUF`.
 const ATOMIC_MAX: usize = 4096;
-/// The device that Linux shows for pipes and sockets is none of the host's disks; neither is this one.
+/// The device that Linux shows for pipes and sockets is none of the host's disks; neither is this
+/// one.
 const DEVICE: u64 = 8;
 
 /// One direction.
@@ -30,7 +32,8 @@ struct Queue {
     reader_gone: Cell<bool>,
     /// Nobody will write any more.
     writer_gone: Cell<bool>,
-    /// The writer went without having read what was sent to it, and the reader has not been told yet.
+    /// The writer went without having read what was sent to it, and the reader has not been told
+    /// yet.
     reset: Cell<bool>,
 }
 
@@ -83,8 +86,8 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// `EAGAIN` if there is nothing yet, `EBADF` for the wrong end of a pipe, `ECONNRESET` (once) if the other end went without having read
-    /// all.
+    /// `EAGAIN` if there is nothing yet, `EBADF` for the wrong end of a pipe, `ECONNRESET` (once)
+    /// if the other end went without having read all.
     pub(crate) fn read(&self, buffers: &mut [IoSliceMut<'_>], peek: bool) -> Result<usize, Errno> {
         let queue = self.incoming.as_ref().ok_or(Errno::BADF)?;
         let mut bytes = queue.bytes.borrow_mut();
@@ -115,7 +118,8 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// `EPIPE` if nobody reads any more, `EAGAIN` if there is no room, `EBADF` for the wrong end of a pipe.
+    /// `EPIPE` if nobody reads any more, `EAGAIN` if there is no room, `EBADF` for the wrong end of
+    /// a pipe.
     pub(crate) fn write(&self, buffers: &[IoSlice<'_>]) -> Result<usize, Errno> {
         let queue = self.outgoing.as_ref().ok_or(Errno::BADF)?;
         let wanted: usize = buffers.iter().map(|b| b.len()).sum();

@@ -347,10 +347,11 @@ impl Vfs {
         chmod::by_descriptor(description.host()?, mode)
     }
 
-    /// Waits until one of the descriptors is ready for what is asked of it, or until `timeout`; gives what came for each.
+    /// Waits until one of the descriptors is ready for what is asked of it, or until `timeout`;
+    /// gives what came for each.
     ///
-    /// A descriptor that is not open gives its error; one that is not open for what is asked is never ready for it, but for a file or
-    /// device, which is always ready for everything.
+    /// A descriptor that is not open gives its error; one that is not open for what is asked is
+    /// never ready for it, but for a file or device, which is always ready for everything.
     ///
     /// # Errors
     ///
@@ -395,7 +396,8 @@ impl Vfs {
         Ok(answers)
     }
 
-    /// Bytes that can be read at once from a pipe, a socket or what was handed in; zero where the host cannot say.
+    /// Bytes that can be read at once from a pipe, a socket or what was handed in; zero where the
+    /// host cannot say.
     pub fn readable_bytes(&self, fd: u32) -> u64 {
         match self.table.get(fd).map(|d| (&d.object, d.host())) {
             Ok((Object::Channel(channel), _)) => channel.available() as u64,

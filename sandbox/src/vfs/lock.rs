@@ -1,4 +1,5 @@
-//! flock(2): locks on whole files, among the guest's own open files. The host's locks are not touched: a guest could make others wait.
+//! flock(2): locks on whole files, among the guest's own open files. The host's locks are not
+//! touched: a guest could make others wait.
 
 use std::rc::Rc;
 
@@ -16,12 +17,14 @@ pub enum Lock {
 }
 
 impl Vfs {
-    /// flock(2); `None` gives the lock back. It belongs to the open file, which duplicates of a descriptor share, and ends with it.
+    /// flock(2); `None` gives the lock back. It belongs to the open file, which duplicates of a
+    /// descriptor share, and ends with it.
     ///
     /// # Errors
     ///
-    /// `EBADF`; `EWOULDBLOCK` if another open file has a lock that does not allow this one. Its holder is the guest itself, so a guest that
-    /// would wait (`waits`) would wait for ever: `EDEADLK`.
+    /// `EBADF`; `EWOULDBLOCK` if another open file has a lock that does not allow this one. Its
+    /// holder is the guest itself, so a guest that would wait (`waits`) would wait for ever:
+    /// `EDEADLK`.
     pub fn lock(&mut self, fd: u32, lock: Option<Lock>, waits: bool) -> Result<(), Errno> {
         let description = self.table.get(fd)?;
         // As on Linux, a lock that is to be changed is given back first.

@@ -38,11 +38,13 @@ pub use walk::Last;
 
 use descriptor::Object;
 
-/// The descriptor of the guest's "/", the only directory that it starts with: where the C library of WASI looks for one. A caller may hand in another
-/// file under this number, and the guest may close it.
+/// The descriptor of the guest's "/", the only directory that it starts with: where the C library
+/// of WASI looks for one. A caller may hand in another file under this number, and the guest may
+/// close it.
 pub const ROOT_FD: u32 = 3;
 
-/// A number that as the base of a path means "/", and is never a descriptor: so no descriptor of the guest's decides where its paths begin.
+/// A number that as the base of a path means "/", and is never a descriptor: so no descriptor of
+/// the guest's decides where its paths begin.
 pub const ROOT_BASE: u32 = 1 << 30;
 
 /// A guest's files and descriptors.
@@ -71,7 +73,8 @@ impl Vfs {
     ///
     /// # Errors
     ///
-    /// `EBADF` if the number lies outside the table; `EISDIR` for a directory, which has to be mounted instead.
+    /// `EBADF` if the number lies outside the table; `EISDIR` for a directory, which has to be
+    /// mounted instead.
     pub fn hand_in(&mut self, number: u32, fd: OwnedFd, readable: bool, writable: bool) -> Result<(), Errno> {
         let stat = FileStat::from(rustix::fs::fstat(&fd)?);
         if stat.kind() == S_IFDIR {
@@ -123,19 +126,9 @@ impl Vfs {
     ///
     /// The same.
     pub fn open_named_file(&mut self, text: &[u8]) -> Result<OwnedFd, Errno> {
-        let how = OpenHow {
-            read: true,
-            write: false,
-            create: false,
-            exclusive: false,
-            truncate: false,
-            directory: false,
-            no_follow: false,
-            flags: OFlags::empty(),
-        };
         // The guest may have closed or replaced its "/", and may have no free descriptor: neither is used.
         let walked = self.walk(&GuestPath::root(), text, Last::Follow)?;
-        match Rc::into_inner(self.open_walked(walked, how)?).map(|d| d.object) {
+        match Rc::into_inner(self.open_walked(walked, OpenHow::READ)?).map(|d| d.object) {
             Some(Object::File { fd, .. }) => Ok(fd),
             Some(Object::Directory { .. }) => Err(Errno::ISDIR),
             _ => Err(Errno::ACCESS),
@@ -167,8 +160,8 @@ impl Vfs {
         &self.table
     }
 
-    /// The path of the directory behind `fd`, which is the base of a path. A C library that only knows WASI begins all paths at [`ROOT_FD`], also when
-    /// that is another file, or closed.
+    /// The path of the directory behind `fd`, which is the base of a path. A C library that only
+    /// knows WASI begins all paths at [`ROOT_FD`], also when that is another file, or closed.
     fn directory(&self, fd: u32) -> Result<GuestPath, Errno> {
         match self.table.get(fd).map(|description| &description.object) {
             Ok(Object::Directory { path, .. }) => Ok(path.clone()),

@@ -60,7 +60,8 @@ impl Mount {
     ///
     /// # Errors
     ///
-    /// [`MountError`]: what open(2) says of `source` (`ENOTDIR` if it is no directory), or the kernel's file system that it lies on.
+    /// [`MountError`]: what open(2) says of `source` (`ENOTDIR` if it is no directory), or the
+    /// kernel's file system that it lies on.
     pub fn open(source: &Path, at: GuestPath, access: Access, crossing: Crossing) -> Result<Self, MountError> {
         let root = rustix::fs::open(source, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .map_err(MountError::Open)?;

@@ -29,6 +29,20 @@ pub struct OpenHow {
     pub flags: OFlags,
 }
 
+impl OpenHow {
+    /// For reading alone, of what is there.
+    pub const READ: Self = Self {
+        read: true,
+        write: false,
+        create: false,
+        exclusive: false,
+        truncate: false,
+        directory: false,
+        no_follow: false,
+        flags: OFlags::empty(),
+    };
+}
+
 impl Vfs {
     /// Opens `text`, seen from the directory `base`, and gives the new descriptor's number.
     ///

@@ -1,10 +1,12 @@
 //! From a guest's path to what lies there.
 //!
-//! The kernel is always asked with `openat2`, from the directory that a mount opened at start, with `RESOLVE_BENEATH`,
-//! `RESOLVE_NO_SYMLINKS` and `RESOLVE_NO_MAGICLINKS`, and never with a `..`. So no answer of the kernel can lie outside the mount, whatever
-//! someone renames or links meanwhile. `RESOLVE_NO_XDEV` stops at what the host has mounted below; where that may be crossed, what was opened is
-//! looked at, so that no interface of the kernel is reached. Symbolic links are read and followed here, in the guest's own tree: an absolute one starts at the
-//! guest's "/", a relative one may lead into another mount, and `..` stops at "/".
+//! The kernel is always asked with `openat2`, from the directory that a mount opened at start, with
+//! `RESOLVE_BENEATH`, `RESOLVE_NO_SYMLINKS` and `RESOLVE_NO_MAGICLINKS`, and never with a `..`. So
+//! no answer of the kernel can lie outside the mount, whatever someone renames or links meanwhile.
+//! `RESOLVE_NO_XDEV` stops at what the host has mounted below; where that may be crossed, what was
+//! opened is looked at, so that no interface of the kernel is reached. Symbolic links are read and
+//! followed here, in the guest's own tree: an absolute one starts at the guest's "/", a relative
+//! one may lead into another mount, and `..` stops at "/".
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
@@ -270,7 +272,8 @@ impl Vfs {
 ///
 /// # Errors
 ///
-/// Those of openat2(2); what it says of an attempt to leave or to cross (`EXDEV`) becomes `EACCES`, as does a file of the kernel's.
+/// Those of openat2(2); what it says of an attempt to leave or to cross (`EXDEV`) becomes `EACCES`,
+/// as does a file of the kernel's.
 pub(crate) fn open_beneath(mount: &Mount, below: &[u8], flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
     const WITHIN: ResolveFlags =
         ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
@@ -335,7 +338,8 @@ fn ends_as_directory(text: &[u8]) -> bool {
     text.ends_with(b"/") || ends_in_dots(text)
 }
 
-/// Whether a path ends in `.` or `..`, with slashes or without: then it names something that has to be there.
+/// Whether a path ends in `.` or `..`, with slashes or without: then it names something that has to
+/// be there.
 pub(crate) fn ends_in_dots(text: &[u8]) -> bool {
     matches!(text.split(|&b| b == b'/').rfind(|part| !part.is_empty()), Some(b"." | b".."))
 }

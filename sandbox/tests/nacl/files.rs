@@ -206,7 +206,8 @@ fn descriptors_are_handed_in_and_no_others() {
     Run(command).ended().assert_error(2, "is a directory");
 }
 
-/// Runs the loader where the host has mounted a procfs, a disk and single files below `job`, and gives what the stand-in saw.
+/// Runs the loader where the host has mounted a procfs, a disk and single files below `job`, and
+/// gives what the stand-in saw.
 fn where_the_host_mounts(dest: &Dest, namespaces: &[&str], options: &[&str], deeds: &[&str]) -> Ended {
     let job = dest.path().join("job");
     let script = r#"

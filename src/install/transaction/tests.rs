@@ -11,7 +11,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::store::Store;
 
-/// What the process that is to be killed does: the folder of its space, and the steps at which it fails and is killed.
+/// What the process that is to be killed does: the folder of its space, and the steps at which it
+/// fails and is killed.
 const CHILD: &str = "INSTALL_TEST_CHILD";
 
 thread_local! {

@@ -27,7 +27,8 @@ use crate::remote::{DigestFunction, WireDigest};
 const MESSAGE: u64 = 4 << 20;
 /// What the rest of a message takes beside the blobs in it, at most.
 const HEAD: u64 = 256 << 10;
-/// Messages of servers that are larger than this are refused: batches have less, and nobody sends larger pieces.
+/// Messages of servers that are larger than this are refused: batches have less, and nobody sends
+/// larger pieces.
 const ANSWER: usize = 16 << 20;
 /// The same for results, of which many come at once: one of ours has at most 256 KiB inline.
 const RESULT: usize = 4 << 20;

@@ -1,4 +1,5 @@
-//! `shell`: at a terminal, with job control and its size; without one, as a script; under both executors.
+//! `shell`: at a terminal, with job control and its size; without one, as a script; under both
+//! executors.
 
 use std::io::{Read as _, Write as _};
 use std::process::Stdio;
@@ -76,7 +77,8 @@ impl Terminal {
         }
     }
 
-    /// Has the shell run a command, and gives what that printed. The marks are no part of what is typed.
+    /// Has the shell run a command, and gives what that printed. The marks are no part of what is
+    /// typed.
     fn says(&mut self, command: &str) -> String {
         self.write(&format!("echo be''gin; {command}; echo e''nd\n"));
         self.until("begin\r\n");
