@@ -466,7 +466,7 @@ fn other_compilers_are_another_key_and_the_build_goes_on_by_itself() {
     let error = host_program::build(&store, &name(), &program("others"), &sources(&store, space.folder.path()), true);
     let error = error.unwrap_err().to_string();
     assert!(
-        error.contains("are not those that the plan names (others)") && error.contains("pynbox-build gen"),
+        error.contains("are not those that the plan names (others); make the plan again") && error.ends_with(" gen`"),
         "{error}"
     );
 }

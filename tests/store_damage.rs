@@ -249,7 +249,7 @@ fn inner_child() {
                 .unwrap();
             assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
             let text = error.to_string();
-            assert!(text.contains(root.to_str().unwrap()) && text.contains("pynbox-build cache gc"), "{text}");
+            assert!(text.contains(root.to_str().unwrap()) && text.contains(" cache gc`"), "{text}");
             assert_eq!(error.exit_code(), 3);
             let large = vec![7; 5 << 20];
             assert!(matches!(store.put_reader(&mut &large[..], false), Err(StoreError::Full { .. })));

@@ -6,7 +6,7 @@ use build_graph::node::Target;
 
 use crate::toolchains;
 
-const UNITS: [&str; 24] = [
+const UNITS: [&str; 25] = [
     "calls",
     "create",
     "descriptors",
@@ -24,6 +24,7 @@ const UNITS: [&str; 24] = [
     "process",
     "signal",
     "socket",
+    "start",
     "stat",
     "system",
     "temporary",

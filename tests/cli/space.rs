@@ -58,6 +58,10 @@ impl Space {
         command.args(arguments).current_dir(self.path("project")).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("PYNBOX_CACHE", self.path("store")).env("HOME", self.path("home"));
+        // rustup has the compilers below the caller's home, unless that is said.
+        let rustup = std::env::var_os("RUSTUP_HOME").map(PathBuf::from);
+        let rustup = rustup.or_else(|| Some(std::env::home_dir()?.join(".rustup")));
+        command.envs(rustup.map(|rustup| ("RUSTUP_HOME", rustup)));
         command.stdin(std::process::Stdio::null());
         command
     }

@@ -108,7 +108,7 @@ fn the_error_names_every_origin_and_the_ways_out() {
     let message = setup.fetch().unwrap_err().to_string();
     assert!(message.starts_with("source `x-1.0` can't be had:\n  http://127.0.0.1:1/a: "), "{message}");
     assert!(message.contains("`ftp` can't be fetched"), "{message}");
-    assert!(message.contains("pynbox-build source add FILE"), "{message}");
+    assert!(message.contains(" source add FILE`"), "{message}");
     assert!(message.contains("--override-source x-1.0=PATH"), "{message}");
     assert!(message.contains(&setup.source.sha256.to_string()), "{message}");
     assert!(!message.contains("secret"), "{message}");

@@ -8,24 +8,6 @@
 
 #include <string.h>
 
-#ifdef __wasm__
-extern void __wasm_call_ctors(void);
-/* wasi-libc's: reads the arguments and calls main(). */
-extern int __main_void(void);
-
-/*
- * In place of wasi-libc's (link with -nostartfiles). That one leaves it to the linker to call the constructors in every exported function,
- * which a snapshot must not have: it calls them itself, and then the linker calls them nowhere.
- */
-__attribute__((export_name("_start")))
-void
-_start(void)
-{
-    __wasm_call_ctors();
-    exit(__main_void());
-}
-#endif
-
 void
 start_settings(void)
 {

@@ -3,6 +3,7 @@
  * GIVEN="a b" as its environment, /rw and /tmp for writing, /ro for reading. With "--exit N" it ends with status N.
  */
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
@@ -184,6 +185,22 @@ static void walls(void)
     CHECK(unlink("/rw/mine") == 0);
 }
 
+static void libraries(void)
+{
+    void *library = dlopen("/slib/libz.so.1", RTLD_NOW);
+    CHECK(library != NULL);
+    if (library == NULL)
+        return;
+    void *by_name = dlopen("libz.so.1", RTLD_NOW);
+    CHECK(by_name == library);
+    unsigned long (*crc32)(unsigned long, const unsigned char *, unsigned);
+    *(void **)&crc32 = dlsym(library, "crc32");
+    CHECK(crc32 != NULL && crc32(0, (const unsigned char *)"123456789", 9) == 0xcbf43926ul);
+    CHECK(dlsym(library, "absent") == NULL && dlerror() != NULL);
+    CHECK(dlclose(by_name) == 0 && dlclose(library) == 0);
+    CHECK(dlopen("/slib/absent.so", RTLD_NOW) == NULL && dlerror() != NULL);
+}
+
 /* The numbers are Linux's, written out, whatever WASI and wasi-libc have. */
 static void numbers(void)
 {
@@ -298,6 +315,7 @@ int main(int argc, char **argv)
     blocked();
     files();
     walls();
+    libraries();
     numbers();
     waits();
     clocks();

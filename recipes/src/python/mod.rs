@@ -43,8 +43,6 @@ struct Port {
     flags: &'static [&'static str],
     /// Units beside `main.c`.
     start: &'static [&'static str],
-    /// Flags of the interpreter's link.
-    link: &'static [&'static str],
     /// What is not there beside `NOT_INSTALLED`, of the library and of the modules in files of
     /// their own.
     without: &'static [&'static str],
@@ -59,8 +57,6 @@ const WASI: Port = Port {
     options: "--without-computed-gotos",
     flags: &["-Werror=incompatible-function-pointer-types"],
     start: &["snapshot"],
-    // main.c brings a start of its own.
-    link: &["-nostartfiles"],
     without: &[],
     without_modules: &[],
 };
@@ -72,7 +68,6 @@ const NACL: Port = Port {
     options: "--with-computed-gotos",
     flags: &[],
     start: &[],
-    link: &[],
     without: &["Lib/multiprocessing/**"],
     without_modules: &["_multiprocessing"],
 };
@@ -303,6 +298,6 @@ fn interpreter(cx: &mut Context<'_>, source: &Handle, files: &Handle, configured
         objects,
         libraries: vec![(zlib, "z".to_owned())],
         loads: true,
-        flags: port.link.iter().map(|flag| (*flag).to_owned()).collect(),
+        ..Program::default()
     })
 }

@@ -46,10 +46,12 @@ pub fn wasm() -> Toolchain {
         shared_libraries: Vec::new(),
         strip: String::new(),
         soname: None,
-        loading: words("-Wl,--export-all -Wl,--export-table -Wl,--growable-table -Wl,--export=__stack_pointer")
-            .into_iter()
-            .chain(ARITHMETIC.split_whitespace().map(|name| format!("-Wl,--undefined=__{name}")))
-            .collect(),
+        loading: words(
+            "-nostartfiles -Wl,--export-all -Wl,--export-table -Wl,--growable-table -Wl,--export=__stack_pointer",
+        )
+        .into_iter()
+        .chain(ARITHMETIC.split_whitespace().map(|name| format!("-Wl,--undefined=__{name}")))
+        .collect(),
         loading_libraries: words(
             "-L/sysroot/lib -Wl,--whole-archive -lsandbox_inner -lwasi-emulated-signal -lwasi-emulated-process-clocks -lwasi-emulated-mman \
              -lwasi-emulated-getpid -lc -Wl,--no-whole-archive",

@@ -231,7 +231,7 @@ fn an_error_at_any_step_leaves_everything_as_it_was() {
 
 #[test]
 #[ignore = "other tests start it as a process of its own, to be killed"]
-fn is_killed() {
+fn inner_is_killed() {
     let task = std::env::var(CHILD).unwrap();
     let words: Vec<_> = task.splitn(3, ' ').collect();
     let (fail, kill) = (words[0].parse().unwrap(), words[1].parse().unwrap());
@@ -244,7 +244,7 @@ fn is_killed() {
 /// Installs in a process that fails and is killed at these steps; gives whether it lived.
 fn killed(space: &Space, fail: usize, kill: usize) -> bool {
     let status = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "--ignored", "--test-threads=1", "install::transaction::tests::is_killed"])
+        .args(["--exact", "--ignored", "--test-threads=1", "install::transaction::tests::inner_is_killed"])
         .env(CHILD, format!("{fail} {kill} {}", space.folder.path().display()))
         .stdout(std::process::Stdio::null())
         .status()

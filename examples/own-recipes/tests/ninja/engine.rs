@@ -67,6 +67,7 @@ fn an_engine_builds_what_is_built_here() {
 
     // It is: then its results are signed on, with its name, and taken by those who trust that name too.
     fs::write(there.path("pynbox.toml"), settings + &signs("'farm'")).unwrap();
+    there.run(&["gen", "--target", TARGET]);
     let said = there.run(&["cache", "sign", GRAPH]);
     assert!(said.contains("; 0 not signed, 0 not in the store"), "{said}");
     assert_eq!(reader(""), ["greeting", "main.o", "words.o"], "a reader who does not trust it");
