@@ -215,15 +215,18 @@ fn another_file_system_gets_copies_and_gives_copies() {
 }
 
 /// Runs the test `inner_child` with a task in a mount namespace of its own, after a shell command.
-fn in_namespace(setup: &str, task: &str, dir: &Path) -> bool {
+fn in_namespace(setup: &str, task: &str, dir: &Path) {
     let user = rustix::process::geteuid().is_root();
-    let status = Command::new("unshare")
+    // Through a pipe: a limit on files would be one on the file that a caller writes our output to.
+    let output = Command::new("unshare")
         .args([if user { "-m" } else { "-rm" }, "sh", "-ec"])
         .arg(format!("cd {}; {setup}; exec \"$0\" --exact inner_child --ignored --nocapture", dir.display()))
         .arg(std::env::current_exe().unwrap())
         .env(CHILD, format!("{task} {}", dir.display()))
-        .status();
-    status.is_ok_and(|status| status.success())
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
 }
 
 /// What a process does that another test started.
@@ -285,14 +288,14 @@ fn inner_child() {
 fn a_full_disk_is_a_clear_error_and_corrupts_nothing() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("store")).unwrap();
-    assert!(in_namespace("mount -t tmpfs -o size=2m,mode=755 none store", "full", dir.path()));
+    in_namespace("mount -t tmpfs -o size=2m,mode=755 none store", "full", dir.path());
 }
 
 #[test]
 fn a_limit_on_files_is_a_clear_error() {
     let dir = tempfile::tempdir().unwrap();
     // In blocks of 512 bytes; without the signal, a write fails instead of the process.
-    assert!(in_namespace("trap '' XFSZ; ulimit -f 200", "limit", dir.path()));
+    in_namespace("trap '' XFSZ; ulimit -f 200", "limit", dir.path());
 }
 
 #[test]
@@ -300,7 +303,7 @@ fn a_read_only_disk_is_a_clear_error() {
     let dir = tempfile::tempdir().unwrap();
     filled(&dir.path().join("store"));
     let setup = "mount --bind store store && mount -o remount,bind,ro store";
-    assert!(in_namespace(setup, "read-only", dir.path()));
+    in_namespace(setup, "read-only", dir.path());
 }
 
 #[test]
