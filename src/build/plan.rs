@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! out/plan               the nodes with what is known of them (below)
-//! out/gen.json           what that `gen` saw (`record`); not there while one runs, and after one that failed
+//! out/gen.json           what that `gen` saw (`record`); absent while one runs or if it failed
 //! out/belief             whom `gen` believed of what the store has
 //! out/nodes/NAME.json    the description of a node that is left: an input of its edge
 //! out/stamps/NAME.digest the digest of its tree: the output of its edge
@@ -17,7 +17,7 @@
 //! ```text
 //! pynbox-plan 1 ID LENGTH              the BLAKE3 of all that follows; how long the head is
 //! alias NAME NODE…                     the head: a line an alias,
-//! node OFFSET LENGTH TREE KEY NAME     a line a node: where its description is, its tree and its key; `-` where there is none
+//! node OFFSET LENGTH TREE KEY NAME     a line a node: its description's place, tree, key (or `-`)
 //! {…}                                  the descriptions, a JSON document each
 //! ```
 //!
