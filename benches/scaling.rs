@@ -1,7 +1,7 @@
 //! What limits remote execution at 10, 100 and 1,000 workers: a simulation of the real graph.
 //!
 //! `benches/scaling/graph.txt` holds the nodes of a cold build with the times that they took. The simulation runs them on a number of workers
-//! with the costs below; the reference in the same run is one machine with two cores and no network. `docs/scaling.md` says what follows.
+//! with the costs below; the reference in the same run is one machine with two cores and no network. `docs/guide/farm.md` says what follows.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 

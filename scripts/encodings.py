@@ -2,7 +2,7 @@
 """Reads and writes XML and HTML in every encoding, in the sandbox and natively: scripts/encodings.py DEST [--update]
 
 DEST is an installed sandbox with lxml. The names are those of this machine's C library and of the sandbox's tables. What comes out is compared with
-docs/encodings.md; --update writes it anew. Ends with 1 if anything differs, with 2 if called wrongly.
+docs/reports/encodings.md; --update writes it anew. Ends with 1 if anything differs, with 2 if called wrongly.
 """
 
 import pathlib
@@ -13,7 +13,7 @@ import tempfile
 import built
 
 PROJECT = pathlib.Path(__file__).resolve().parent.parent
-TABLE = PROJECT / "docs/encodings.md"
+TABLE = PROJECT / "docs/reports/encodings.md"
 PYTHON, LXML = "x86_64-linux/python-host/build", "x86_64-linux/lxml/native"
 
 # Encodings that the sandbox does without, by one of their names.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Imports every module of the standard library in the sandbox and natively: scripts/modules.py DEST [--update]
 
-DEST is an installed sandbox. What comes out is compared with docs/python-support.md; --update writes it anew. A module that can't be
+DEST is an installed sandbox. What comes out is compared with docs/reports/python-support.md; --update writes it anew. A module that can't be
 imported, or is limited, has its reason in tests/expected/modules.txt. Ends with 1 if anything differs, with 2 if called wrongly.
 """
 
@@ -14,7 +14,7 @@ import tempfile
 import built
 
 PROJECT = pathlib.Path(__file__).resolve().parent.parent
-TABLE = PROJECT / "docs/python-support.md"
+TABLE = PROJECT / "docs/reports/python-support.md"
 REASONS = PROJECT / "tests/expected/modules.txt"
 LIBRARY = "lib/python2.7"
 NATIVE = "x86_64-linux/python-host/build"
@@ -131,7 +131,7 @@ def table(sandbox, names, here, natively, reasons):
         "",
         "Python 2.7.18 on `wasm32-wasi`, module by module: written by `scripts/modules.py DEST --update`, which imports each in the sandbox",
         "and in a native Python built from the same source without other libraries; why something is missing or limited is in",
-        "`tests/expected/modules.txt`. What the modules' own tests say is in `cpython-tests.md`.",
+        "`tests/expected/modules.txt`. What the modules' own tests say is in [cpython-tests](cpython-tests.md).",
         "",
     ]
     working = [name for name in names if here[name] is None]

@@ -24,7 +24,7 @@ fn python() -> Suite {
         // The first is the tests' own library, the others are parts of a test.
         not_tests: ["test_support", "test_future1", "test_future2"].map(str::to_owned).to_vec(),
         resources: ["subprocess", "decimal"].map(str::to_owned).to_vec(),
-        table: path("docs/cpython-tests.md"),
+        table: path("docs/reports/cpython-tests.md"),
         native: vec!["x86_64-linux/python-host/build".parse().expect("it is a node's name")],
         native_program: path("python/bin/python2.7"),
         native_library: path("python/lib/python2.7"),
@@ -44,7 +44,7 @@ fn lxml() -> Suite {
         working: ["doc", "samples"].map(str::to_owned).to_vec(),
         not_tests: Vec::new(),
         resources: Vec::new(),
-        table: path("docs/lxml-tests.md"),
+        table: path("docs/reports/lxml-tests.md"),
         native: ["x86_64-linux/python-host/build", "x86_64-linux/lxml/native"]
             .map(|node| node.parse().expect("it is a node's name"))
             .to_vec(),
