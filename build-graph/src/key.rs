@@ -25,7 +25,11 @@
 //! A projection is: list of included patterns' texts; list of excluded ones'; text of the stripped
 //! prefix (empty: none).
 
+mod identity;
+
 use std::collections::BTreeMap;
+
+pub use identity::{identities, listing};
 
 use crate::encode::{Encode, Encoder, explain, hash};
 use crate::node::{Op, Part};

@@ -125,8 +125,9 @@ mod tests {
         let of_target = |name: &str| name.split('/').next() == Some(toolchains::NACL);
         let wanted =
             graph.aliases().iter().filter(|(name, _)| of_target(name)).flat_map(|(_, nodes)| nodes.iter().copied());
-        for at in graph.closure(wanted) {
-            let node = &graph.nodes()[at];
+        let mut nodes: Vec<_> = graph.closure(wanted).into_iter().map(|at| &graph.nodes()[at]).collect();
+        nodes.sort_by_key(|node| &node.name);
+        for node in nodes {
             // The pins of Debian's packages change with its point releases.
             if node.name.as_str().starts_with("debian/") {
                 continue;

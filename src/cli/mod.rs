@@ -11,6 +11,7 @@ mod export;
 mod fetch;
 mod gen_verb;
 mod install;
+mod list;
 mod lock;
 mod log_extract;
 mod overrides;
@@ -100,6 +101,8 @@ enum Verb {
     Source(source::Verb),
     /// Write the lock files: pins of sources and of the packages of images
     Lock(lock::Options),
+    /// List the nodes of the graph
+    List(list::Options),
     /// Say what a node's key is made of, and what changed since it was last built
     Why(why::Options),
     /// Open a shell in the view of an action that failed
@@ -136,6 +139,7 @@ pub fn main(bundle: impl FnOnce() -> Bundle + 'static) -> ExitCode {
         Verb::Fetch(options) => fetch::run(&session, options),
         Verb::Source(verb) => source::run(&session, verb),
         Verb::Lock(options) => lock::run(&session, options),
+        Verb::List(options) => list::run(&session, options),
         Verb::Why(options) => why::run(&session, options),
         Verb::Shell(options) => match shell::run(&session, options) {
             // The shell's own.
