@@ -5,6 +5,7 @@
 //! mounts, read-only where they are to be, and nothing else of the machine; no network; and a wall around `sel_ldr` itself
 //! (`wall`). Whoever breaks out of the guest stands in that. It works the same for root and for anybody else.
 
+mod filter;
 mod messages;
 mod processes;
 mod program;
@@ -116,6 +117,8 @@ fn run(options: &Options, handed: Handed, log: &Log) -> Result<u8, NaclError> {
     let Task::Run(name, arguments) = &options.task else { return Err(NaclError::Precompile) };
     let handed = handed.for_engine(&options.hands).map_err(FrontError::from)?;
     let files = engine_files(&installation)?;
+    let sel_ldr = installation.engine().join(SEL_LDR);
+    let runs_on_stack = program::runs_on_stack(&sel_ldr).map_err(|error| NaclError::Engine(sel_ldr, error))?;
     enter_namespaces().map_err(NaclError::Namespaces)?;
     let mounts = front::mounts(&options.mounts, options.crossing, &installation, log)?;
     let guest = root::enter(mounts, &files, options.max_memory, options.crossing)?;
@@ -164,7 +167,7 @@ fn run(options: &Options, handed: Handed, log: &Log) -> Result<u8, NaclError> {
         number,
         arguments,
         environment: vec![COPY_CODE.to_owned()],
-        filters: wall::Filters::new(processes::ENGINE_PID, number)?,
+        filters: filter::Filters::new(processes::ENGINE_PID, number, runs_on_stack)?,
         max_memory: options.max_memory,
         handed: handed.into_iter().map(|(_, file)| file).collect(),
     };

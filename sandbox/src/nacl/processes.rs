@@ -12,9 +12,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, FdFlags};
 use rustix::process::{self, DumpableBehavior, Pid, Signal, WaitOptions};
 
+use super::filter::Filters;
 use super::messages::{Messages, Told};
 use super::sys::{self, Signals};
-use super::wall::{self, Filters};
+use super::wall;
 use crate::log::Log;
 
 /// The number that `sel_ldr` has in its namespace: the second one.

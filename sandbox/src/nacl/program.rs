@@ -51,6 +51,17 @@ pub(super) fn is_dynamic(file: &File) -> Result<bool, ProgramError> {
     Ok(segments(file)?.iter().any(|segment| segment.p_type == abi::PT_INTERP))
 }
 
+/// Whether the stacks of a program of the host are memory to run, too: it says so, or does not say.
+///
+/// # Errors
+///
+/// [`ProgramError`].
+pub(super) fn runs_on_stack(program: &Path) -> Result<bool, ProgramError> {
+    let segments = segments(&File::open(program)?)?;
+    let stack = segments.iter().find(|segment| segment.p_type == abi::PT_GNU_STACK);
+    Ok(stack.is_none_or(|stack| stack.p_flags & abi::PF_X != 0))
+}
+
 /// The dynamic linker and the libraries that a program of the host needs, each at its own path.
 ///
 /// # Errors

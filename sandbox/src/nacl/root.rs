@@ -7,7 +7,9 @@
 //! beside it; in a writable one the mount point is made, as its guest could have done.
 //!
 //! Names below a mount are opened one by one and links never followed: an earlier guest may have
-//! left any.
+//! left any. Nor does the kernel follow one for the engine, in any of these file systems
+//! (`MOUNT_ATTR_NOSYMFOLLOW`): `sel_ldr` looks whether the last name of a path is a link, and at no
+//! other, so that one to `/` in a mount would lead a guest out of `/guest`.
 //!
 //! What the host has mounted below a mount comes along, because without privileges nobody may
 //! uncover what it covers. It is covered itself (`cover_foreign`), unless `--cross-mounts` lets the
@@ -56,7 +58,7 @@ pub enum RootError {
     #[error("`{0}` can't be shown to the engine: {1}")]
     Engine(PathBuf, Errno),
     /// Something else.
-    #[error("the sandbox's file system can't be made ({0}: {1}); a kernel from 5.12 on is needed")]
+    #[error("the sandbox's file system can't be made ({0}: {1}); a kernel from 5.14 on is needed")]
     Other(&'static str, Errno),
 }
 
@@ -68,9 +70,11 @@ pub(super) struct EngineFile {
 }
 
 const READ_ONLY: u64 = libc::MOUNT_ATTR_RDONLY | WRITABLE;
-/// No file of a guest is a program of the host's.
-const WRITABLE: u64 = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
-const PROGRAM: u64 = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+/// No file of a guest is a program of the host's, and no link leads anywhere.
+const WRITABLE: u64 =
+    libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC | libc::MOUNT_ATTR_NOSYMFOLLOW;
+const PROGRAM: u64 =
+    libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOSYMFOLLOW;
 const DEVICE: u64 = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC;
 
 const DEVICES: [(&CStr, &str); 2] = [(c"/dev/null", "null"), (c"/dev/urandom", "urandom")];
@@ -107,7 +111,8 @@ pub(super) fn enter(
     }
     // Memory that two mappings share: all code that is loaded, and what guests ask for.
     let shm = new_directory(dev.as_fd(), b"shm").map_err(other("/dev/shm"))?;
-    let flags = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+    let flags =
+        MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOSYMFOLLOW;
     let size = CString::new(format!("{}m", max_memory.max(CODE_MEMORY))).unwrap_or_default();
     let memory = memory(c"0700", &size, flags).map_err(other("/dev/shm"))?;
     move_to(&memory, shm.as_fd()).map_err(other("/dev/shm"))?;

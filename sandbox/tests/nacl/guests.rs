@@ -165,6 +165,49 @@ fn nothing_leads_out() {
     assert_eq!(fs::read(dest.path().join("secret")).unwrap(), b"secret");
 }
 
+/// `sel_ldr` looks at the last name of a path alone.
+#[test]
+fn a_link_that_the_host_left_leads_a_guest_nowhere() {
+    let dest = Dest::for_guests();
+    let job = dest.job("job");
+    fs::create_dir(job.join("directory")).unwrap();
+    fs::write(job.join("directory/file"), "host").unwrap();
+    symlink("/", job.join("root")).unwrap();
+    symlink("/guest", job.join("guest")).unwrap();
+    symlink("../..", job.join("up")).unwrap();
+    symlink("directory", job.join("inside")).unwrap();
+    symlink("/dev/shm", job.join("memory")).unwrap();
+    symlink("/", dest.root().join("top")).unwrap();
+    let deeds = [
+        "guest:list,/job/root/engine",
+        "guest:list,/job/root/.",
+        "guest:write,/job/root/dev/shm/filled",
+        "guest:mkdir,/job/root/dev/shm/made",
+        "guest:write,/job/memory/filled",
+        "guest:cat,/job/root/engine/sel_ldr_x86_64",
+        "guest:cat,/job/root/dev/urandom",
+        "guest:cat,/job/guest/job/file",
+        "guest:list,/job/up/dev",
+        "guest:chdir,/job/root/dev/shm",
+        "guest:rename,/job/root/dev/shm/filled",
+        "guest:cat,/job/inside/file",
+        "guest:list,/top/dev",
+        "guest:write,/top/dev/shm/filled",
+    ];
+    for access in ["ro", "rw"] {
+        let mounts = [format!("{}:/:ro", dest.root().display()), format!("{}:/job:{access}", job.display())];
+        for user in USERS {
+            let options = mounts.iter().flat_map(|mount| ["-m", mount]);
+            let ended = dest.run_as(user, options.chain([GUEST]).chain(deeds));
+            assert_eq!(ended.lines().len(), deeds.len(), "{user:?}: {ended:?}");
+            assert!(refused(&ended.lines()), "{access} {user:?}: {ended:?}");
+            let options = mounts.iter().flat_map(|mount| ["-m", mount]);
+            let ended = dest.run_as(user, options.chain([GUEST, "guest:chdir,/job", "guest:cat,directory/file"]));
+            assert_eq!(ended.lines(), ["chdir /job=0", "cat directory/file: host"], "{ended:?}");
+        }
+    }
+}
+
 #[test]
 fn threads_time_and_memory() {
     let dest = Dest::for_guests();

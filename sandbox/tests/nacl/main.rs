@@ -86,3 +86,13 @@ fn an_engine_with_libraries_finds_them_and_no_more() {
         }
     }
 }
+
+#[test]
+fn an_engine_that_was_linked_to_run_code_on_its_stacks_has_threads() {
+    let dest = Dest::with_engine(&["-static", "-z", "execstack"]);
+    let program = dest.program("hello", false);
+    for user in USERS {
+        let ended = dest.run_as(user, [program.as_str(), "do:needs"]);
+        assert!(ended.lines().contains(&"thread=0"), "{user:?}: {ended:?}");
+    }
+}

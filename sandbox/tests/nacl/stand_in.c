@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <linux/keyctl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -63,6 +64,69 @@ static void *nothing(void *argument) {
     return argument;
 }
 
+static int mapped(size_t length, int protection, int flags) {
+    return mmap(NULL, length, protection, flags, -1, 0) == MAP_FAILED ? -1 : 0;
+}
+
+/* Forms that nobody needs of calls that the engine makes. */
+static void forms(void) {
+    const int both = PROT_READ | PROT_WRITE;
+    void *page = mmap(NULL, 4096, both, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    say("shared memory without a file", "", mapped(4096, both, MAP_SHARED | MAP_ANONYMOUS));
+    say("stack that grows", "", mapped(4096, both, MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN));
+    say("huge pages", "", mapped(2 << 20, both, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB));
+    say("locked memory", "", mapped(4096, both, MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED));
+    say("filled memory", "", mapped(4096, both, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE));
+    say("memory to write and run", "", mapped(4096, both | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS));
+    say("mprotect to write and run", "", mprotect(page, 4096, both | PROT_EXEC));
+    say("mprotect that grows", "", mprotect(page, 4096, PROT_READ | PROT_GROWSDOWN));
+    say("pkey_mprotect", "", syscall(SYS_pkey_mprotect, page, 4096, PROT_READ, -1));
+    say("mremap that leaves", "", mremap(page, 4096, 4096, MREMAP_MAYMOVE | 4) == MAP_FAILED ? -1 : 0);
+    say("madvise hugepage", "", madvise(page, 4096, MADV_HUGEPAGE));
+    say("madvise free", "", madvise(page, 4096, MADV_FREE));
+    say("mlock", "", mlock(page, 4096));
+    say("msync", "", msync(page, 4096, MS_SYNC));
+    say("futex with priorities", "", syscall(SYS_futex, page, FUTEX_LOCK_PI, 0, 0, 0, 0));
+    say("futex requeue with priorities", "", syscall(SYS_futex, page, FUTEX_CMP_REQUEUE_PI, 1, 0, page, 0));
+    say("open without rights", "", open("/guest", O_PATH));
+    say("file without a name", "", open("/dev/shm", O_TMPFILE | O_RDWR, 0600));
+    say("open that leaves times", "", open("/guest/test/hello.nexe", O_RDONLY | O_NOATIME));
+    int directory = open("/guest", O_RDONLY | O_DIRECTORY);
+    say("openat", "", openat(directory, "test", O_RDONLY));
+    say("mkdirat", "", mkdirat(directory, "test/x", 0755));
+    say("renameat2", "", syscall(SYS_renameat2, AT_FDCWD, "/dev/shm/t", AT_FDCWD, "/dev/shm/u", 0));
+    say("unlinkat", "", unlinkat(AT_FDCWD, "/dev/shm/t", 0));
+    say("linkat", "", syscall(SYS_linkat, 0, "", AT_FDCWD, "/dev/shm/l", AT_EMPTY_PATH));
+    say("fallocate", "", syscall(SYS_fallocate, 0, 0, 0, 4096));
+    say("times of a stream", "", futimens(0, NULL));
+    say("signals from a stream", "", fcntl(0, F_SETFL, O_ASYNC));
+    say("owner of a stream", "", fcntl(0, F_SETOWN, 1));
+    say("lease", "", fcntl(0, F_SETLEASE, F_RDLCK));
+    say("seals", "", fcntl(0, F_ADD_SEALS, 0));
+    say("pipe size", "", fcntl(1, F_SETPIPE_SZ, 1 << 20));
+    int pair[2];
+    say("stream sockets", "", socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+    say("pipe", "", pipe(pair));
+    say("eventfd", "", syscall(SYS_eventfd2, 0, 0));
+    say("epoll", "", syscall(SYS_epoll_create1, 0));
+    say("inotify", "", syscall(SYS_inotify_init1, 0));
+    say("timer", "", syscall(SYS_timerfd_create, CLOCK_MONOTONIC, 0));
+    say("gs base", "", syscall(SYS_arch_prctl, 0x1001, page));
+    say("name", "", prctl(PR_SET_NAME, "x"));
+    say("seccomp", "", syscall(SYS_seccomp, 0, 0, 0));
+    say("thread of another kind", "", syscall(SYS_clone, CLONE_VM | CLONE_SIGHAND | CLONE_THREAD, 0, 0, 0, 0));
+    say("clone3", "", syscall(SYS_clone3, page, 88));
+    say("setpriority", "", setpriority(PRIO_PROCESS, 0, -1));
+    say("sched_setaffinity", "", syscall(SYS_sched_setaffinity, 0, 8, page));
+    say("personality", "", syscall(SYS_personality, 0));
+    say("readv", "", syscall(SYS_readv, 0, 0, 0));
+    say("splice", "", syscall(SYS_splice, 0, 0, 1, 0, 1, 0));
+    say("copy_file_range", "", syscall(SYS_copy_file_range, 0, 0, 1, 0, 1, 0));
+    say("getxattr", "", syscall(SYS_getxattr, "/guest", "user.x", page, 1));
+    say("pidfd_open", "", syscall(SYS_pidfd_open, 1, 0));
+    say("landlock", "", syscall(SYS_landlock_create_ruleset, 0, 0, 1));
+}
+
 /* What must fail whoever runs it. */
 static void attack(void) {
     say("socket inet", "", socket(AF_INET, SOCK_STREAM, 0));
@@ -79,6 +143,8 @@ static void attack(void) {
         if (dup2(itself, number + 3) == number + 3 && number > 200)
             syscall(SYS_execveat, number + 3, "", (char *[]){"again", NULL}, (char *[]){NULL}, AT_EMPTY_PATH);
     say("dup2", "", dup2(itself, 2048));
+    for (int number = itself + 1; number < 5003; number++)
+        close(number);
     say("raise limit", "", setrlimit(RLIMIT_NOFILE, &(struct rlimit){9999, 9999}));
     say("ptrace", "", ptrace(PTRACE_SEIZE, 1, 0, 0));
     say("kill", "", kill(1, SIGKILL));
@@ -122,6 +188,7 @@ static void attack(void) {
     void *data = mmap(NULL, 64, PROT_READ, MAP_PRIVATE, unsafe, 0);
     say("guest's data as code", "", mprotect(data, 64, PROT_READ | PROT_EXEC));
     say("write engine", "", open("/engine/sel_ldr_x86_64", O_WRONLY));
+    forms();
 }
 
 /* What has to go on working. */
