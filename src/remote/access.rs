@@ -13,13 +13,14 @@ use ureq::tls::{PemItem, parse_pem};
 
 /// The table `tls` of a remote or an engine. Paths are relative to the project; all files are PEM.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TlsSettings {
-    /// The file of the certificates that may vouch for the server, in place of the system's.
+    /// The file of the authorities that may vouch for the server, in place of the system's.
     pub ca: Option<PathBuf>,
-    /// The file of the certificate that this side shows, with those that vouch for it.
+    /// The file of the client's certificate, with those that vouch for it.
     pub certificate: Option<PathBuf>,
-    /// The file of that certificate's key.
+    /// The file of the key of the client's certificate. A certificate needs one.
     pub key: Option<PathBuf>,
 }
 

@@ -80,42 +80,44 @@ pub enum SettingsError {
 
 /// What a remote is for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// Results are taken from it.
+    /// Take results from it.
     #[default]
     Read,
-    /// And what is built here is put there.
+    /// Also put there what is built here; needs a signing key.
     ReadWrite,
 }
 
 /// A section `[[remote]]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RemoteSettings {
-    /// What it is called in messages and options.
+    /// The name in messages and options.
     pub name: String,
-    /// Where it is: a folder, or a URL whose scheme says the protocol.
+    /// A folder, or a URL whose scheme says the protocol: `file`, `http`, `https`, `s3`, `grpc`, `grpcs`.
     pub url: String,
-    /// What it is for.
+    /// What the remote is for.
     #[serde(default)]
     pub role: Role,
-    /// Whether results that nobody signed are taken from it.
+    /// Take results that nobody signed from this remote.
     #[serde(default)]
     pub unsigned: bool,
-    /// The S3 endpoint, where it is not Amazon's.
+    /// The S3 endpoint, if it is not Amazon's.
     #[serde(default)]
     pub endpoint: Option<String>,
-    /// The environment variable that holds a token to be sent as `Authorization: Bearer`.
+    /// The environment variable with a token, which is sent as `Authorization: Bearer`.
     #[serde(default)]
     pub token_variable: Option<String>,
-    /// Headers of every request, by name: the environment variables that hold their values.
+    /// More headers of every request: for each name the environment variable with the value.
     #[serde(default)]
     pub header_variables: BTreeMap<String, String>,
-    /// Certificates.
+    /// Certificates, each in PEM.
     #[serde(default)]
     pub tls: TlsSettings,
-    /// How many seconds an answer may take; the bytes of files get more time by their length.
+    /// How many seconds an answer may take. The bytes of files get more time by their length.
     #[serde(default = "ten")]
     pub timeout: u64,
 }
@@ -249,31 +251,42 @@ pub enum Place {
 
 /// The section `[trust]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TrustSettings {
-    /// The keys whose signatures count.
+    /// A key whose signatures count. There may be several.
     pub key: Vec<TrustedKey>,
-    /// The ids of keys, or these themselves, whose signatures don't count, whoever lists them.
+    /// Keys, or their ids (16 hexadecimal digits), whose signatures don't count, whoever lists them.
     pub revoked: Vec<String>,
-    /// The remote engines whose results may be signed, and are taken when a trusted key has signed them.
+    /// Names of engines whose results may be signed, and are taken if a trusted key signed them.
     pub engines: Vec<String>,
-    /// The file of the key that signs what is put on remotes.
+    /// The file of the key that signs what is put on remotes. Only writers need one.
     pub signing_key: Option<PathBuf>,
 }
 
 /// A section `[[trust.key]]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TrustedKey {
     /// The public key, as `cache keygen` prints it.
     pub key: String,
     /// The first day on which its signatures count.
     #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Option<Day>"))]
     pub from: Option<toml::value::Datetime>,
-    /// The last one.
+    /// The last day on which its signatures count.
     #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Option<Day>"))]
     pub until: Option<toml::value::Datetime>,
 }
+
+/// What the reference says of a date.
+#[cfg(test)]
+#[derive(schemars::JsonSchema)]
+#[schemars(inline, extend("format" = "date"))]
+#[allow(dead_code)]
+struct Day(String);
 
 /// All remotes, in the order in which they are asked: those of options, of the environment, of the settings file.
 ///

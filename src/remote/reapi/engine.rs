@@ -42,28 +42,30 @@ pub struct EngineSettings {
 
 /// The section `[engine]` of `pynbox.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct EngineSection {
-    /// What it is called in messages and envelopes, and trusted by.
+    /// The name in messages and envelopes. `engines` of `[trust]` trusts the engine by it.
     pub name: String,
     /// `grpc://HOST:PORT`, or `grpcs://HOST:PORT` for TLS.
     pub url: String,
     /// The server's instance.
     #[serde(default)]
     pub instance: String,
-    /// What a worker must have, in the engine's own terms.
+    /// The platform properties that a worker must have, in the engine's own terms.
     #[serde(default)]
     pub platform: BTreeMap<String, String>,
-    /// Certificates.
+    /// Certificates, each in PEM.
     #[serde(default)]
     pub tls: TlsSettings,
-    /// The environment variable that holds a token to be sent as `Authorization: Bearer`.
+    /// The environment variable with a token, which is sent as `Authorization: Bearer`.
     #[serde(default)]
     pub token_variable: Option<String>,
-    /// Headers of every call, by name: the environment variables that hold their values.
+    /// More headers of every call: for each name the environment variable with the value.
     #[serde(default)]
     pub header_variables: BTreeMap<String, String>,
-    /// How many seconds an action may wait for a worker.
+    /// How many seconds an action may wait for a worker, if the engine says that it waits. Then it
+    /// runs here.
     #[serde(default = "an_hour")]
     pub patience: u64,
 }

@@ -1,0 +1,255 @@
+//! The pages `docs/reference/verbs.md` and `docs/reference/settings.md`, made from the command line
+//! and from the types of the settings. `UPDATE_REFERENCE=1 cargo test --lib reference` writes them.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use clap::{Arg, ArgAction, Command, CommandFactory as _};
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value};
+
+use super::Cli;
+use crate::project::Settings;
+
+/// Set to write the pages instead of comparing them.
+const UPDATE_VARIABLE: &str = "UPDATE_REFERENCE";
+
+const VERBS_HEAD: &str = "# Verbs
+
+This page is generated from the command line itself. Arguments in brackets can be left out; `…` after an
+argument or option means that it can be repeated. `pynbox-build VERB --help` prints the same.
+
+The exit status is 0, or:
+
+| status | meaning |
+|---|---|
+| 1 | a build failed |
+| 2 | wrong usage or bad input |
+| 3 | the environment: no network, no user namespaces, a full disk |
+| 101 | a bug of pynbox-build |
+| 141 | the reader of standard output has gone |
+";
+
+const SETTINGS_HEAD: &str = "# Settings
+
+This page is generated from the types that read `pynbox.toml`. The file marks the root of a project. It
+may be empty: every setting without *required* has a default. A setting that is not listed here is an
+error. Paths are relative to the project's root.
+
+Environment variables:
+
+| variable | meaning |
+|---|---|
+| `PYNBOX_CACHE` | the folder of the store; by default `pynbox-build` in the XDG cache directory |
+| `PYNBOX_REMOTES` | more remotes, separated by spaces, each as in `--remote` |
+| `PYNBOX_SIGNING_KEY` | the file of the key that signs results, in place of `signing-key` |
+| `DOCKER_HOST` | the Docker daemon, `unix://…` or `tcp://…`; by default this machine's |
+";
+
+#[test]
+fn the_reference_lists_every_verb_and_option() {
+    compare("docs/reference/verbs.md", &verbs());
+}
+
+#[test]
+fn the_reference_lists_every_setting() {
+    compare("docs/reference/settings.md", &settings());
+}
+
+fn compare(page: &str, expected: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
+    if std::env::var_os(UPDATE_VARIABLE).is_some() {
+        fs::write(&path, expected).unwrap();
+    }
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == expected,
+        "`{page}` is out of date; write it anew: `{UPDATE_VARIABLE}=1 cargo test --release --lib reference`"
+    );
+}
+
+fn verbs() -> String {
+    let mut command = Cli::command().term_width(0);
+    command.build();
+    let mut text = VERBS_HEAD.to_owned();
+    text.push_str("\n## Options of every verb\n\n");
+    arguments(&mut text, command.get_arguments().filter(|argument| argument.is_global_set()));
+    for verb in command.get_subcommands_mut().filter(|verb| is_shown(verb)) {
+        describe_verb(&mut text, verb);
+        for inner in verb.get_subcommands_mut().filter(|verb| is_shown(verb)) {
+            describe_verb(&mut text, inner);
+        }
+    }
+    text
+}
+
+fn is_shown(verb: &Command) -> bool {
+    !verb.is_hide_set() && verb.get_name() != "help"
+}
+
+/// A verb that only has other verbs below it gets no section of its own.
+fn describe_verb(text: &mut String, verb: &mut Command) {
+    if verb.has_subcommands() {
+        return;
+    }
+    let usage = verb.render_usage().to_string();
+    let name = verb.get_bin_name().unwrap_or(verb.get_name());
+    let about = verb.get_long_about().or(verb.get_about()).map(ToString::to_string).unwrap_or_default();
+    let _ = write!(text, "\n## {name}\n\n{}\n\n    {}\n", sentence(&about), usage.trim_start_matches("Usage: ").trim());
+    let own: Vec<_> = verb.get_arguments().filter(|argument| !argument.is_global_set()).collect();
+    if own.iter().any(|argument| is_listed(argument)) {
+        text.push('\n');
+        arguments(text, own.into_iter());
+    }
+}
+
+fn is_listed(argument: &Arg) -> bool {
+    !argument.is_hide_set() && !matches!(argument.get_id().as_str(), "help" | "version")
+}
+
+fn arguments<'a>(text: &mut String, arguments: impl Iterator<Item = &'a Arg>) {
+    text.push_str("| argument | meaning |\n|---|---|\n");
+    for argument in arguments.filter(|argument| is_listed(argument)) {
+        let help = argument.get_long_help().or(argument.get_help()).map(ToString::to_string).unwrap_or_default();
+        let mut meaning = sentence(&help.replace("\n\n", " ").replace('\n', " "));
+        let values: Vec<_> = argument
+            .get_possible_values()
+            .iter()
+            .filter(|value| !value.is_hide_set())
+            .map(|value| format!("`{}`", value.get_name()))
+            .collect();
+        if argument.get_action().takes_values() && !values.is_empty() {
+            let _ = write!(meaning, " One of {}.", values.join(", "));
+        }
+        let defaults: Vec<_> = argument.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+        if argument.get_action().takes_values() && !defaults.is_empty() {
+            let _ = write!(meaning, " Default: `{}`.", defaults.join(" "));
+        }
+        let _ = writeln!(text, "| `{}` | {} |", cell(&written(argument)), cell(&meaning));
+    }
+}
+
+/// An argument as one writes it: `--long, -s VALUE`.
+fn written(argument: &Arg) -> String {
+    let values: Vec<_> = argument.get_value_names().unwrap_or_default().iter().map(ToString::to_string).collect();
+    let repeats = match argument.get_action() {
+        ArgAction::Append => "…",
+        _ if argument.get_num_args().is_some_and(|count| count.max_values() > 1) => "…",
+        _ => "",
+    };
+    let names: Vec<_> = argument
+        .get_long()
+        .map(|long| format!("--{long}"))
+        .into_iter()
+        .chain(argument.get_short().map(|short| format!("-{short}")))
+        .collect();
+    let value = if argument.get_action().takes_values() { values.join(" ") } else { String::new() };
+    format!("{} {value}{repeats}", names.join(", ")).trim().to_owned()
+}
+
+fn settings() -> String {
+    let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Settings>();
+    let root = schema.as_object().expect("a structure is an object");
+    let mut text = SETTINGS_HEAD.to_owned();
+    section(&mut text, root, root, "");
+    text
+}
+
+/// Describes a table of the file and the tables in it.
+fn section(text: &mut String, root: &Map<String, Value>, table: &Map<String, Value>, path: &str) {
+    let required = table.get("required").and_then(Value::as_array);
+    let is_required = |name: &str| required.is_some_and(|names| names.iter().any(|one| one == name));
+    let properties = table["properties"].as_object().expect("a table has settings");
+    let (tables, plain): (Vec<_>, Vec<_>) =
+        properties.iter().partition(|(_, property)| inner(root, property).is_some());
+    if !plain.is_empty() {
+        text.push_str("\n| setting | type | default | meaning |\n|---|---|---|---|\n");
+    }
+    for (name, property) in plain {
+        let (kind, values) = kind(root, property);
+        let default = if is_required(name) { "*required*".to_owned() } else { default(property) };
+        let mut meaning = sentence(&description(property));
+        for (value, what) in values {
+            let _ = write!(meaning, " `{value}`: {}", sentence(&what));
+        }
+        let _ = writeln!(text, "| `{name}` | {kind} | {default} | {} |", cell(&meaning));
+    }
+    for (name, property) in tables {
+        let (inner, is_list) = inner(root, property).expect("it was a table just now");
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        let heading = if is_list { format!("[[{path}]]") } else { format!("[{path}]") };
+        let _ = write!(text, "\n## `{heading}`\n\n{}\n", sentence(&description(property)));
+        section(text, root, inner, &path);
+    }
+}
+
+/// The table that a setting is, and whether there may be several.
+fn inner<'a>(root: &'a Map<String, Value>, property: &'a Value) -> Option<(&'a Map<String, Value>, bool)> {
+    if let Some(items) = property.get("items") {
+        return inner(root, items).map(|(table, _)| (table, true));
+    }
+    let table = resolved(root, property);
+    table.get("properties").is_some().then_some(table).and_then(Value::as_object).map(|table| (table, false))
+}
+
+/// Follows a reference, also where the setting may be left out.
+fn resolved<'a>(root: &'a Map<String, Value>, property: &'a Value) -> &'a Value {
+    let choices = property.get("anyOf").and_then(Value::as_array);
+    let property = choices.and_then(|choices| choices.iter().find(|one| one.get("$ref").is_some())).unwrap_or(property);
+    match property.get("$ref").and_then(Value::as_str).and_then(|path| path.strip_prefix("#/$defs/")) {
+        Some(name) => &root["$defs"][name],
+        None => property,
+    }
+}
+
+/// The type of a setting in words, and the values that it can have with their meanings.
+fn kind(root: &Map<String, Value>, property: &Value) -> (String, Vec<(String, String)>) {
+    let property = resolved(root, property);
+    if let Some(choices) = property.get("oneOf").and_then(Value::as_array) {
+        let value = |choice: &Value| choice["const"].as_str().expect("a choice is a word").to_owned();
+        return ("choice".to_owned(), choices.iter().map(|choice| (value(choice), description(choice))).collect());
+    }
+    if property.get("additionalProperties").is_some() {
+        return ("table of texts".to_owned(), Vec::new());
+    }
+    let name = match &property["type"] {
+        Value::Array(types) => types[0].as_str(),
+        one => one.as_str(),
+    };
+    let words = match name.expect("a setting has a type") {
+        "string" if property.get("format").is_some_and(|format| format == "date") => "date",
+        "string" => "text",
+        "integer" => "number",
+        "boolean" => "true or false",
+        "array" => "list of texts",
+        other => panic!("no words for the type `{other}`"),
+    };
+    (words.to_owned(), Vec::new())
+}
+
+fn default(property: &Value) -> String {
+    match property.get("default") {
+        None | Some(Value::Null) => "none".to_owned(),
+        Some(Value::String(text)) if text.is_empty() => "empty".to_owned(),
+        Some(Value::Array(list)) if list.is_empty() => "empty".to_owned(),
+        Some(Value::Object(table)) if table.is_empty() => "empty".to_owned(),
+        Some(Value::String(text)) => format!("`{text}`"),
+        Some(value) => format!("`{value}`"),
+    }
+}
+
+fn description(property: &Value) -> String {
+    property.get("description").and_then(Value::as_str).unwrap_or_default().replace('\n', " ")
+}
+
+/// A text with a full stop at its end.
+fn sentence(text: &str) -> String {
+    let text = text.trim();
+    if text.is_empty() || text.ends_with(['.', ':', '!', '?']) { text.to_owned() } else { format!("{text}.") }
+}
+
+/// A text as a cell of a table.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}
