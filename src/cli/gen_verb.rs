@@ -21,6 +21,7 @@ use crate::build::out_lock::OutLock;
 use crate::build::plan::{self, Believed, Known, NewPlan, OutDir, Plan, PlanId};
 use crate::build::record::{Question, Record, Summary};
 use crate::build::resolve::{Resolution, State, resolve};
+use crate::called::quoted;
 use crate::executor::Ahead;
 use crate::program::build_id;
 use crate::project::{self, Loaded, Project, Seen};
@@ -225,23 +226,23 @@ impl<'a> Generation<'a> {
         let relative =
             |path: &Path| path.strip_prefix(&self.project.root).unwrap_or(path).to_string_lossy().into_owned();
         let common = &self.session.common;
-        let quoted = quote(&self.question.program.0.to_string_lossy());
+        let program = quoted(&self.question.program.0.to_string_lossy());
         let mut global = if common.offline { " --offline" } else { "" }.to_owned();
         if common.no_remote {
             global.push_str(" --no-remote");
         }
         for remote in &common.remote {
-            global.push_str(&format!(" --remote {}", quote(remote)));
+            global.push_str(&format!(" --remote {}", quoted(remote)));
         }
         // Without the option, the settings count as they are when an action runs.
         if let Some(choice) = common.executor {
             global.push_str(&format!(" --executor {}", choice.name()));
         }
-        let generate = std::iter::once(quoted.clone())
-            .chain(self.question.options.iter().map(|option| quote(option)))
+        let generate = std::iter::once(program.clone())
+            .chain(self.question.options.iter().map(|option| quoted(option)))
             .chain([IF_CHANGED.to_owned()]);
         NinjaSettings {
-            run: format!("{quoted}{global} run-action"),
+            run: format!("{program}{global} run-action"),
             run_options: format!(" --plan {plan}"),
             generate: generate.collect::<Vec<_>>().join(" "),
             build_file: BUILD_FILE.to_owned(),
@@ -461,13 +462,6 @@ fn remove_if_there(path: &Path) -> Result<(), BuildError> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(plan::denied("remove", path)(error)),
         _ => Ok(()),
     }
-}
-
-/// A word as a shell takes it.
-fn quote(word: &str) -> String {
-    let plain =
-        !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-=+:,@%".contains(&byte));
-    if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 #[cfg(test)]

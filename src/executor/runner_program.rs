@@ -5,6 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use object::Endianness;
+use object::elf::{FileHeader64, PT_INTERP};
+use object::read::elf::{FileHeader as _, ProgramHeader as _};
+
 use super::ExecutorError;
 
 /// The variable that names it, where it lies in no place of the list below.
@@ -63,21 +67,10 @@ fn built_by_cargo(project: &Path) -> Option<PathBuf> {
 
 /// Whether an ELF program of 64 bits names no loader.
 fn is_static(program: &[u8]) -> bool {
-    const INTERPRETER: u32 = 3;
-    let number = |at: usize, size: usize| {
-        let bytes = program.get(at..at.checked_add(size)?)?;
-        Some(bytes.iter().rev().fold(0_usize, |value, byte| value << 8 | usize::from(*byte)))
-    };
-    let look = || {
-        let (start, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
-        for index in 0..count {
-            if number(start.checked_add(index * size)?, 4)? == INTERPRETER as usize {
-                return Some(false);
-            }
-        }
-        Some(count > 0)
-    };
-    program.starts_with(b"\x7fELF\x02\x01") && look().unwrap_or(false)
+    let Ok(header) = FileHeader64::<Endianness>::parse(program) else { return false };
+    let Ok(endian) = header.endian() else { return false };
+    let segments = header.program_headers(endian, program).unwrap_or_default();
+    !segments.is_empty() && segments.iter().all(|segment| segment.p_type(endian) != PT_INTERP)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A Debian release's indices, from its signed release file down.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 use build_graph::node::{Origin, Source};
 use build_graph::untrusted::printable;
 use build_graph::{RelPath, Sha256};
+use deb822_fast::{Deb822, Paragraph};
 
-use super::deb822::{Paragraph, checksums, paragraphs};
 use super::relation::relations;
 use super::resolve::{Package, Packages};
 use super::version;
@@ -68,11 +68,12 @@ impl Release {
             .map_err(|tried| LockError::Unavailable { what: path.to_string(), tried })?;
         let (release, signature) = verified(&signed, suite, scratch)?;
         let malformed = |reason: String| LockError::Index { file: path.to_string(), reason };
-        let release = paragraphs(&release).next().unwrap_or_default();
+        let release = paragraphs(&release, path.as_str())?.into_iter().next();
+        let release = release.ok_or_else(|| malformed("it is empty".to_owned()))?;
         if release.get("codename") != Some(suite) {
             return Err(malformed(format!("it is not of `{suite}`")));
         }
-        let sums = release.get("sha256").cloned().unwrap_or_default();
+        let sums = release.get("sha256").unwrap_or_default();
 
         let component = &wanted.component;
         let index = |architecture: &String| format!("{component}/binary-{architecture}/Packages.xz");
@@ -81,7 +82,7 @@ impl Release {
             .into_iter()
             .chain(wanted.foreign.iter().map(index))
         {
-            let (sha256, size, _) = checksums(&sums)
+            let (sha256, size, _) = checksums(sums)
                 .find(|(_, _, name)| *name == file)
                 .ok_or_else(|| malformed(format!("it does not name `{file}`")))?;
             let sha256: Sha256 = sha256.parse().map_err(|_| malformed(format!("its sha256 of `{file}` is none")))?;
@@ -99,10 +100,10 @@ impl Release {
         let [sources, packages, foreign @ ..] = texts.as_slice() else {
             return Err(malformed("it names too little".into()));
         };
-        let version = release.get("version").cloned().unwrap_or_default();
+        let version = release.get("version").unwrap_or_default();
         let foreign: Vec<_> =
             wanted.foreign.iter().map(String::as_str).zip(foreign.iter().map(String::as_str)).collect();
-        Self::parse(suite, &version, signature, packages, &foreign, sources)
+        Self::parse(suite, version, signature, packages, &foreign, sources)
     }
 
     /// What the indices say: of packages, of packages of each further architecture, and of sources.
@@ -119,10 +120,11 @@ impl Release {
         let mut serving = HashSet::new();
         let own = [(None, packages)].into_iter().chain(foreign.iter().map(|(name, text)| (Some(*name), *text)));
         for (architecture, text) in own {
-            for paragraph in paragraphs(text) {
-                let name = paragraph.get("package").cloned().unwrap_or_default();
+            let file = format!("dists/{suite}: Packages");
+            for paragraph in paragraphs(text, &file)? {
+                let name = paragraph.get("package").unwrap_or_default().to_owned();
                 let mut package = package(&paragraph).map_err(|reason| LockError::Index {
-                    file: format!("dists/{suite}: Packages"),
+                    file: file.clone(),
                     reason: format!("package `{name}`: {reason}"),
                 })?;
                 match architecture {
@@ -148,7 +150,7 @@ impl Release {
                 }
             }
         }
-        let sources = paragraphs(sources).collect();
+        let sources = paragraphs(sources, &format!("dists/{suite}: Sources"))?;
         Ok(Self { suite: suite.to_owned(), version: version.to_owned(), signature, packages: index, sources })
     }
 
@@ -157,7 +159,7 @@ impl Release {
         let of_package = |paragraph: &&Paragraph| paragraph.get("package").is_some_and(|name| name == package);
         let mut versions = Vec::new();
         for paragraph in self.sources.iter().filter(of_package) {
-            let version = paragraph.get("version").map(String::as_str).unwrap_or_default();
+            let version = paragraph.get("version").unwrap_or_default();
             let upstream = version::upstream(version);
             let addition = upstream.strip_prefix(wanted);
             if !addition
@@ -166,8 +168,8 @@ impl Release {
                 versions.push(version.to_owned());
                 continue;
             }
-            let directory = paragraph.get("directory").cloned().unwrap_or_default();
-            let sums = paragraph.get("checksums-sha256").map(String::as_str).unwrap_or_default();
+            let directory = paragraph.get("directory").unwrap_or_default();
+            let sums = paragraph.get("checksums-sha256").unwrap_or_default();
             // `NAME_VERSION.orig.tar.xz`; not `.orig-COMPONENT.tar.xz`, and not its signature.
             let (sha256, size, file) = checksums(sums)
                 .find(|(_, _, file)| file.contains(".orig.tar.") && !file.ends_with(".asc"))
@@ -182,8 +184,22 @@ impl Release {
     }
 }
 
-fn package(paragraph: &HashMap<String, String>) -> Result<Package, String> {
-    let get = |name: &str| paragraph.get(name).map(String::as_str).unwrap_or_default();
+/// The paragraphs of an index (deb822(5)).
+fn paragraphs(text: &str, file: &str) -> Result<Vec<Paragraph>, LockError> {
+    let parsed: Result<Deb822, _> = text.parse();
+    parsed.map(Into::into).map_err(|error| LockError::Index { file: file.to_owned(), reason: error.to_string() })
+}
+
+/// The lines `HASH SIZE NAME` of a field of checksums.
+fn checksums(value: &str) -> impl Iterator<Item = (&str, u64, &str)> {
+    value.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        Some((words.next()?, words.next()?.parse().ok()?, words.next()?))
+    })
+}
+
+fn package(paragraph: &Paragraph) -> Result<Package, String> {
+    let get = |name: &str| paragraph.get(name).unwrap_or_default();
     let mut needs = relations(get("pre-depends"));
     needs.extend(relations(get("depends")));
     Ok(Package {
@@ -281,6 +297,10 @@ mod tests {
         assert!(release.original("y", "1").err().unwrap().contains("no source package `y`"));
         let error = parse(&packages.replace(&hash, "x")).err().unwrap().to_string();
         assert!(error.contains("package `a`: it has no sha256"), "{error}");
+        for malformed in [" Package: a\n", "Package: a\nno field\n"] {
+            let error = parse(malformed).err().unwrap().to_string();
+            assert!(error.starts_with("`dists/s: Packages` of the Debian mirror: "), "{error}");
+        }
     }
 
     #[test]

@@ -8,7 +8,6 @@
 //! the indices, and from them to every package and source.
 
 mod current;
-mod deb822;
 mod index;
 mod relation;
 mod resolve;

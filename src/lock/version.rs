@@ -60,7 +60,33 @@ fn take(text: &str, fits: impl Fn(char) -> bool) -> (&str, &str) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::test_runner::{Config, TestRunner};
+
     use super::*;
+
+    /// dpkg itself is the reference.
+    #[test]
+    #[ignore = "needs dpkg"]
+    fn the_order_of_dpkg() {
+        let version = || "([0-9]:)?[0-9][0-9a-c.+~]{0,5}(-[0-9a-c.+~]{1,4})?";
+        let mut runner = TestRunner::new(Config { cases: 200, failure_persistence: None, ..Config::default() });
+        runner
+            .run(&(version(), version()), |(a, b)| {
+                let says = |relation: &str| {
+                    let arguments = ["--compare-versions", &a, relation, &b];
+                    std::process::Command::new("dpkg").args(arguments).status().unwrap().success()
+                };
+                let expected = match (says("lt"), says("gt")) {
+                    (true, _) => Ordering::Less,
+                    (_, true) => Ordering::Greater,
+                    _ => Ordering::Equal,
+                };
+                prop_assert_eq!(compare(&a, &b), expected, "{} {}", a, b);
+                Ok(())
+            })
+            .unwrap();
+    }
 
     #[test]
     fn the_order_of_the_manual() {
