@@ -2,10 +2,11 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::options::HandOption;
-use crate::vfs::Vfs;
+use crate::vfs::{HandIn, Vfs};
 
 /// Why a descriptor can't be handed in.
 #[derive(Debug, thiserror::Error)]
@@ -16,39 +17,113 @@ pub enum DescriptorError {
     /// It is a directory.
     #[error("descriptor {0} is a directory; mount it with `-m` instead")]
     Directory(i32),
+    /// It can't take the status.
+    #[error("descriptor {0} can't take the status: {1}; open it for writing in the shell, such as `{0}>FILE`")]
+    Status(i32, Errno),
+    /// The guest could write what only the loader may.
+    #[error(
+        "descriptor {0} is the guest's, and is the file that `--status-fd` writes to; give the status one of its own"
+    )]
+    Shared(i32),
 }
 
 /// Descriptors that are to be the guest's.
 #[derive(Debug)]
-pub struct Handed(Vec<(HandOption, OwnedFd)>);
+pub struct Handed {
+    all: Vec<(HandOption, OwnedFd)>,
+    /// How many of them are standard streams that nobody asked for: the first ones.
+    streams: usize,
+}
 
-/// Takes the standard streams and the descriptors in `hands`, and closes every other one that this process was started with. To be called before it
-/// opens anything that it needs.
-///
-/// # Errors
-///
-/// [`DescriptorError::Closed`].
-pub fn take(hands: &[HandOption]) -> Result<Handed, DescriptorError> {
+/// What was taken of the descriptors that this process was started with.
+pub(crate) struct Taken {
+    /// Those that are to be the guest's.
+    pub(crate) handed: Result<Handed, DescriptorError>,
+    /// The one that takes the status.
+    pub(crate) status: Result<Option<OwnedFd>, DescriptorError>,
+}
+
+/// Takes the standard streams, the descriptors in `hands`, and the one that takes the status, which is nobody else's then. Closes every other one that
+/// this process was started with. To be called before it opens anything that it needs.
+pub(crate) fn take(hands: &[HandOption], status: Option<i32>) -> Taken {
+    // Before anything gets a number that one of them names.
+    let open = hands.iter().try_for_each(|hand| is_open(hand.host));
+    let taken = status.map(take_status).transpose();
+    let handed = open.and_then(|()| take_handed(hands, status));
+    let mut keep: Vec<&OwnedFd> = handed.iter().flat_map(|handed| handed.all.iter().map(|(_, fd)| fd)).collect();
+    keep.extend(taken.iter().flatten());
+    close_all_but(&keep);
+    let handed = handed.and_then(|handed| match &taken {
+        Ok(Some(status)) => match handed.all.iter().find(|(_, fd)| is_same_file(fd, status)) {
+            Some((hand, _)) => Err(DescriptorError::Shared(hand.host)),
+            None => Ok(handed),
+        },
+        _ => Ok(handed),
+    });
+    Taken { handed, status: taken }
+}
+
+fn is_open(number: i32) -> Result<(), DescriptorError> {
+    // SAFETY: the descriptor is borrowed for this question alone, whose answer says so if it is not open.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+    rustix::io::fcntl_getfd(borrowed).map(drop).map_err(|error| DescriptorError::Closed(number, error))
+}
+
+/// Takes the descriptor for the status; its number leads nowhere then.
+fn take_status(number: i32) -> Result<OwnedFd, DescriptorError> {
+    let failed = |error| DescriptorError::Status(number, error);
+    // SAFETY: the descriptor is borrowed for these calls alone, which say so if it is not open.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+    let flags = rustix::fs::fcntl_getfl(borrowed).map_err(failed)?;
+    if flags.contains(OFlags::PATH) || flags & OFlags::ACCMODE == OFlags::RDONLY {
+        return Err(failed(Errno::BADF));
+    }
+    let status = rustix::io::fcntl_dupfd_cloexec(borrowed, 3).map_err(failed)?;
+    if number <= 2 {
+        // A standard stream stays open, so that nothing else gets its number.
+        let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
+        // SAFETY: both numbers are open; nothing in this process owns those of the streams.
+        unsafe { libc::dup2(null.as_raw_fd(), number) };
+    }
+    Ok(status)
+}
+
+fn take_handed(hands: &[HandOption], status: Option<i32>) -> Result<Handed, DescriptorError> {
     let standard =
         |number: i32| HandOption { host: number, guest: number.cast_unsigned(), read: number == 0, write: number != 0 };
     let mut all = Vec::new();
-    for hand in [0, 1, 2].map(standard).iter().chain(hands) {
+    for number in (0..3).filter(|number| status != Some(*number)) {
         // SAFETY: the descriptor is borrowed for the duplication alone, which says so if it is not open.
-        let number = unsafe { BorrowedFd::borrow_raw(hand.host) };
-        match rustix::io::fcntl_dupfd_cloexec(number, 3) {
+        let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+        if let Ok(fd) = rustix::io::fcntl_dupfd_cloexec(borrowed, 3) {
+            all.push((standard(number), fd));
+        }
+    }
+    let streams = all.len();
+    for hand in hands {
+        if status == Some(hand.host) {
+            return Err(DescriptorError::Shared(hand.host));
+        }
+        // SAFETY: the same.
+        let borrowed = unsafe { BorrowedFd::borrow_raw(hand.host) };
+        match rustix::io::fcntl_dupfd_cloexec(borrowed, 3) {
             Ok(fd) => all.push((*hand, fd)),
-            Err(_) if hand.host <= 2 => {}
             Err(error) => return Err(DescriptorError::Closed(hand.host, error)),
         }
     }
-    let handed = Handed(all);
-    close_all_but(&handed);
-    Ok(handed)
+    Ok(Handed { all, streams })
+}
+
+/// Whether what is written to one can be found in the other. Terminals and other devices keep nothing.
+fn is_same_file(one: &OwnedFd, other: &OwnedFd) -> bool {
+    let (Ok(one), Ok(other)) = (rustix::fs::fstat(one), rustix::fs::fstat(other)) else { return false };
+    let keeps = !matches!(FileType::from_raw_mode(one.st_mode), FileType::CharacterDevice | FileType::BlockDevice);
+    keeps && (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 }
 
 /// Closes everything from 3 on that is not in `kept`: what the parent process left open by mistake is not there for a guest that breaks out.
-fn close_all_but(kept: &Handed) {
-    let mut keep: Vec<u32> = kept.numbers().filter_map(|n| u32::try_from(n).ok()).collect();
+fn close_all_but(kept: &[&OwnedFd]) {
+    let mut keep: Vec<u32> = kept.iter().filter_map(|fd| u32::try_from(fd.as_raw_fd()).ok()).collect();
     keep.sort_unstable();
     keep.push(u32::MAX);
     let mut first = 3u32;
@@ -69,8 +144,10 @@ impl Handed {
     ///
     /// [`DescriptorError::Directory`].
     pub fn give(self, vfs: &mut Vfs) -> Result<(), DescriptorError> {
-        for (hand, fd) in self.0 {
-            vfs.hand_in(hand.guest, fd, hand.read, hand.write).map_err(|e| match e {
+        for (index, (hand, fd)) in self.all.into_iter().enumerate() {
+            // Where bytes go that nobody chose a file for, they go one after the other.
+            let how = HandIn { readable: hand.read, writable: hand.write, stream: index < self.streams };
+            vfs.hand_in(hand.guest, fd, how).map_err(|e| match e {
                 Errno::ISDIR => DescriptorError::Directory(hand.host),
                 e => DescriptorError::Closed(hand.host, e),
             })?;
@@ -84,21 +161,15 @@ impl Handed {
     /// # Errors
     ///
     /// [`DescriptorError::Directory`].
-    pub fn for_engine(self, hands: &[HandOption]) -> Result<Vec<(HandOption, OwnedFd)>, DescriptorError> {
-        let skip = self.0.len() - hands.len();
-        let wanted = |&(at, (hand, _)): &(usize, (HandOption, OwnedFd))| at >= skip || hand.guest == 2;
-        let asked: Vec<_> = self.0.into_iter().enumerate().filter(wanted).map(|(_, handed)| handed).collect();
+    pub fn for_engine(self) -> Result<Vec<(HandOption, OwnedFd)>, DescriptorError> {
+        let wanted = |&(at, (hand, _)): &(usize, (HandOption, OwnedFd))| at >= self.streams || hand.guest == 2;
+        let asked: Vec<_> = self.all.into_iter().enumerate().filter(wanted).map(|(_, handed)| handed).collect();
         for (hand, fd) in &asked {
             let stat = rustix::fs::fstat(fd).map_err(|e| DescriptorError::Closed(hand.host, e))?;
-            if rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory {
+            if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
                 return Err(DescriptorError::Directory(hand.host));
             }
         }
         Ok(asked)
-    }
-
-    /// The descriptors' numbers in this process.
-    fn numbers(&self) -> impl Iterator<Item = i32> {
-        self.0.iter().map(|(_, fd)| fd.as_raw_fd())
     }
 }

@@ -3,27 +3,23 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use rustix::io::Errno;
 
-use crate::descriptors::{self, DescriptorError, Handed};
+use crate::descriptors::{self, DescriptorError, Handed, Taken};
 use crate::install::Installation;
 use crate::log::Log;
 use crate::mount_table::{MountTable, path_of};
 use crate::options::{MountOption, Options, Task, USAGE, UsageError};
+use crate::outcome::{ENVIRONMENT_STATUS, How, Outcome, USAGE_STATUS};
 use crate::overlap::{self, OverlapError};
-use crate::print;
+use crate::report::Report;
 use crate::vfs::{Access, Crossing, GuestPath, Mount, MountError};
+use crate::{caller, print};
 
-/// Exit status for wrong usage, and for a program that is not there or no program.
-pub(crate) const USAGE_STATUS: u8 = 2;
-/// Exit status when something of the machine is in the way.
-pub(crate) const ENVIRONMENT_STATUS: u8 = 3;
-/// Exit status of a guest that trapped, as of a native program that aborts.
-pub(crate) const TRAP_STATUS: u8 = 134;
-/// Exit status when nobody reads the help any more: what a shell reports of a program that SIGPIPE
-/// ended.
-const CLOSED_PIPE: u8 = 128 + 13;
+/// The signal that tells a program that nobody reads what it writes.
+const SIGPIPE: u8 = 13;
 
 /// Why no guest can be run, before it is looked at.
 #[derive(Debug, thiserror::Error)]
@@ -55,33 +51,51 @@ impl FrontError {
     }
 }
 
+/// What a run begins with.
+pub(crate) struct Begun {
+    pub(crate) options: Options,
+    pub(crate) handed: Handed,
+    pub(crate) log: Log,
+    pub(crate) report: Report,
+}
+
 /// Reads the command line (without the program's own name), takes the descriptors, and opens the log. Ends the process if it can't, or if help is
 /// all that was asked for. To be called before this process opens anything that it needs.
-pub(crate) fn begin(args: impl Iterator<Item = OsString>) -> (Options, Handed, Log) {
-    let failed = |error: FrontError| -> ! {
-        print::error(format_args!("{error}"));
-        std::process::exit(error.status().into())
+pub(crate) fn begin(args: impl Iterator<Item = OsString>) -> Begun {
+    let begun = Instant::now();
+    caller::outlive_limits();
+    let mut options = Options::default();
+    let read = options.read(args);
+    let Taken { handed, status } = descriptors::take(&options.hands, options.status_fd);
+    let (status, handed) = match status {
+        Ok(status) => (status, handed),
+        Err(error) => (None, Err(error)),
     };
-    let options = match Options::parse(args) {
-        Ok(options) => options,
+    let report = Report::new(begun, status);
+    let refuse = |error: FrontError| -> ! {
+        print::error(format_args!("{error}"));
+        report.end(&Outcome::new(How::Refused(error.status()), error))
+    };
+    match read {
+        Ok(()) => {}
         Err(UsageError::Empty) => {
             print::err(USAGE);
-            std::process::exit(USAGE_STATUS.into());
+            report.end(&Outcome::new(How::Refused(USAGE_STATUS), UsageError::Empty));
         }
-        Err(error) => failed(error.into()),
-    };
+        Err(error) => refuse(error.into()),
+    }
     if options.task == Task::Help {
         match print::out(USAGE) {
-            Ok(()) => std::process::exit(0),
+            Ok(()) => report.end(&Outcome::exit(0)),
             // As quietly as SIGPIPE would end it.
-            Err(Errno::PIPE) => std::process::exit(CLOSED_PIPE.into()),
-            Err(error) => failed(FrontError::Output(error)),
+            Err(Errno::PIPE) => report.end(&Outcome::new(How::Signal(SIGPIPE), FrontError::Output(Errno::PIPE))),
+            Err(error) => refuse(FrontError::Output(error)),
         }
     }
-    let handed = descriptors::take(&options.hands).unwrap_or_else(|error| failed(error.into()));
+    let handed = handed.unwrap_or_else(|error| refuse(error.into()));
     let log = Log::open(options.log.as_deref(), options.verbosity)
-        .unwrap_or_else(|error| failed(FrontError::Log(options.log.clone().unwrap_or_default(), error)));
-    (options, handed, log)
+        .unwrap_or_else(|error| refuse(FrontError::Log(options.log.clone().unwrap_or_default(), error)));
+    Begun { options, handed, log, report }
 }
 
 /// Opens the mounts that the options ask for, or the default one, in the order in which they were named.

@@ -14,6 +14,7 @@
 
 #[cfg(feature = "wasm")]
 pub mod abi;
+mod caller;
 #[cfg(feature = "wasm")]
 pub mod compiled;
 #[cfg(feature = "wasm")]
@@ -26,6 +27,7 @@ pub mod install;
 #[cfg(feature = "wasm")]
 pub mod jobs;
 mod kernel_file_systems;
+pub mod limits;
 #[cfg(feature = "wasm")]
 pub mod linking;
 pub mod log;
@@ -33,21 +35,26 @@ mod mount_table;
 #[cfg(feature = "nacl")]
 pub mod nacl;
 pub mod options;
+pub mod outcome;
 pub mod overlap;
 #[cfg(feature = "wasm")]
 pub mod precompile;
 mod print;
 #[cfg(feature = "wasm")]
 pub mod reach;
+pub mod report;
 #[cfg(feature = "wasm")]
 pub mod run;
+pub mod scratch;
 #[cfg(feature = "wasm")]
 pub mod side_code;
+mod signals;
 #[cfg(feature = "wasm")]
 pub mod snapshot;
 pub mod vfs;
 #[cfg(feature = "wasm")]
 pub mod wall;
+pub mod watch;
 
 #[cfg(not(any(feature = "nacl", feature = "wasm")))]
 compile_error!("choose what the guests are: the feature `wasm` or `nacl`");

@@ -30,6 +30,11 @@ impl Log {
         Ok(Self { file, verbosity, begun: Instant::now() })
     }
 
+    /// The file, if it is none of the streams.
+    pub fn file(&self) -> Option<&File> {
+        self.file.as_ref()
+    }
+
     /// Whether messages of this level are logged.
     pub fn says(&self, level: u32) -> bool {
         level <= self.verbosity

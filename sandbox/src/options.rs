@@ -3,11 +3,13 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use lexopt::Arg;
 
+use crate::limits::{self, Limit, Limits, Profile};
 use crate::print;
-use crate::vfs::{Access, Crossing, GuestPath};
+use crate::vfs::{Access, Crossing, GuestPath, INSTALLED};
 
 /// What `run` prints when it is called without arguments, and for `--help`.
 pub const USAGE: &str = "\
@@ -27,13 +29,29 @@ directories and nothing else of this machine.
   -p                      pass this process's environment
   -l FILE                 append the log to FILE (default: standard error)
   -v                      log more; repeatable
+      --time SECONDS      end the run after so long: status 124 (SECONDS may have decimals)
+      --cpu SECONDS       end it when it has used so much of the processor's time: status 152
       --max-memory MIB    most memory that the guest may have, up to 4096 (the default)
+      --max-output BYTES  let so much leave by the streams and descriptors, then end the run: status 153
+                          (BYTES, and MIB, too, may have a suffix: 64K, 10M, 2G)
+      --max-file BYTES    the longest file that the guest may write: EFBIG beyond
+      --max-write BYTES   how much it may write to files in all: EDQUOT beyond
+      --max-files N       how many files, directories and links it may make: EDQUOT beyond
+      --max-open N        the numbers of its descriptors are below N, at most 1024 (the default): EMFILE beyond
+      --threads N         how many threads it may have: EAGAIN beyond (WebAssembly has one)
+      --tmpfs GUEST:BYTES mount an empty folder in memory at GUEST, of this size: ENOSPC beyond; repeatable
+      --profile strict    give all limits that are not given values for programs of strangers
+      --fixed-time[=SECONDS]  all clocks stand at so many seconds after 1970, and files have that time; without
+                          a number at 1980-01-02, the time of all installed files
+      --hide-inodes       tell the guest numbers of its own for inodes, devices and links
+      --status-fd N       write one line of JSON about how the run ended to the open descriptor N
       --precompile [--code-cache DIR] PATH...  compile the programs and libraries at these guest paths ahead of
                           time, then end; DIR keeps what was compiled for other installations of this user
       --help              print this
 
 What follows PROGRAM belongs to the guest. Exit status: the guest's own; 2 wrong usage or no such program;
-3 something of this machine is in the way; 134 the guest did what no program may (a trap).
+3 something of this machine is in the way; 70 a fault of this program; 134 the guest did what no program may
+(a trap); 137 it needs more memory than it may have; 124, 152, 153 as above; 128 and N: signal N.
 ";
 
 /// A mount as it was asked for.
@@ -61,7 +79,7 @@ pub struct HandOption {
 }
 
 /// What to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Task {
     /// Run this program with these arguments (`argv[0]` is not among them).
     Run(OsString, Vec<OsString>),
@@ -73,11 +91,12 @@ pub enum Task {
         cache: Option<PathBuf>,
     },
     /// Print the usage to standard output.
+    #[default]
     Help,
 }
 
 /// The whole command line.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// `-m`.
     pub mounts: Vec<MountOption>,
@@ -93,8 +112,14 @@ pub struct Options {
     pub log: Option<PathBuf>,
     /// How often `-v` was given.
     pub verbosity: u32,
-    /// `--max-memory`, in MiB.
-    pub max_memory: u32,
+    /// What the run may use.
+    pub limits: Limits,
+    /// `--fixed-time`, since 1970.
+    pub fixed_time: Option<Duration>,
+    /// `--hide-inodes`.
+    pub hide_inodes: bool,
+    /// `--status-fd`.
+    pub status_fd: Option<i32>,
     /// What to do.
     pub task: Task,
 }
@@ -120,13 +145,25 @@ pub enum UsageError {
     /// `--precompile` without a module.
     #[error("`--precompile` needs the guest path of a module")]
     NothingToCompile,
-    /// `--max-memory` with a wrong value.
-    #[error("`--max-memory {0}` is no number from 1 to 4096")]
-    MaxMemory(String),
+    /// A limit with a wrong value.
+    #[error("`{0} {1}`: {2}")]
+    Limit(&'static str, String, &'static str),
+    /// `--profile` with a wrong value.
+    #[error("there is no profile `{0}`; there is `strict`")]
+    Profile(String),
+    /// `--fixed-time` with a wrong value.
+    #[error("`--fixed-time={0}` is no number of seconds since 1970, up to 9223372036")]
+    FixedTime(String),
+    /// `--status-fd` with a wrong value.
+    #[error("`--status-fd {0}` is no number of a descriptor")]
+    StatusFd(String),
+    /// Two things for one place.
+    #[error("`--tmpfs` and `-m` both name `{0}`; leave one of them out")]
+    Place(GuestPath),
+    /// A limit where there is no guest.
+    #[error("`{0}` has no meaning with `--precompile`; leave it out")]
+    NoGuest(&'static str),
 }
-
-/// Most memory that 32-bit WebAssembly can address, in MiB.
-const MEMORY_MAX: u32 = 4096;
 
 impl Options {
     /// Reads the arguments that follow the program's own name.
@@ -135,56 +172,98 @@ impl Options {
     ///
     /// [`UsageError`], which names the argument and what it should be.
     pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Self, UsageError> {
-        let mut options = Options {
-            mounts: Vec::new(),
-            crossing: Crossing::Refused,
-            hands: Vec::new(),
-            env: Vec::new(),
-            pass_env: false,
-            log: None,
-            verbosity: 0,
-            max_memory: MEMORY_MAX,
-            task: Task::Help,
-        };
+        let mut options = Self::default();
+        options.read(args).map(|()| options)
+    }
+
+    /// Reads the arguments as [`Options::parse`] does. After an error, what was read before it
+    /// is there: who is to be told of it, too.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn read(&mut self, args: impl IntoIterator<Item = OsString>) -> Result<(), UsageError> {
         let mut parser = lexopt::Parser::from_args(args);
-        while let Some(arg) = parser.next()? {
-            match arg {
-                Arg::Short('m') => options.mounts.push(mount(&parser.value()?)?),
-                Arg::Short('h') => options.hands.push(hand("-h", &parser.value()?, true, true)?),
-                Arg::Short('r') => options.hands.push(hand("-r", &parser.value()?, true, false)?),
-                Arg::Short('w') => options.hands.push(hand("-w", &parser.value()?, false, true)?),
-                Arg::Short('E') => options.env.push(env(parser.value()?)?),
-                Arg::Short('p') => options.pass_env = true,
-                Arg::Short('l') => options.log = Some(parser.value()?.into()),
-                Arg::Short('v') => options.verbosity += 1,
-                Arg::Long("cross-mounts") => options.crossing = Crossing::Allowed,
-                Arg::Long("max-memory") => options.max_memory = max_memory(&parser.value()?)?,
-                Arg::Long("precompile") => {
-                    let mut paths = Vec::new();
-                    let mut cache = None;
-                    while let Some(arg) = parser.next()? {
-                        match arg {
-                            Arg::Value(path) => paths.push(path),
-                            Arg::Long("code-cache") => cache = Some(parser.value()?.into()),
-                            extra => return Err(extra.unexpected().into()),
-                        }
-                    }
-                    if paths.is_empty() {
-                        return Err(UsageError::NothingToCompile);
-                    }
-                    options.task = Task::Precompile { paths, cache };
-                    return Ok(options);
+        let mut profile = None;
+        self.task = loop {
+            match parser.next()?.ok_or(UsageError::Empty)? {
+                Arg::Short('m') => self.mounts.push(mount(&parser.value()?)?),
+                Arg::Short('h') => self.hands.push(hand("-h", &parser.value()?, true, true)?),
+                Arg::Short('r') => self.hands.push(hand("-r", &parser.value()?, true, false)?),
+                Arg::Short('w') => self.hands.push(hand("-w", &parser.value()?, false, true)?),
+                Arg::Short('E') => self.env.push(env(parser.value()?)?),
+                Arg::Short('p') => self.pass_env = true,
+                Arg::Short('l') => self.log = Some(parser.value()?.into()),
+                Arg::Short('v') => self.verbosity += 1,
+                Arg::Long("cross-mounts") => self.crossing = Crossing::Allowed,
+                Arg::Long("fixed-time") => self.fixed_time = Some(fixed_time(parser.optional_value())?),
+                Arg::Long("hide-inodes") => self.hide_inodes = true,
+                Arg::Long("profile") => profile = Some(named_profile(&parser.value()?)?),
+                Arg::Long("status-fd") => self.status_fd = Some(status_fd(&parser.value()?)?),
+                Arg::Long("precompile") => break precompile(&mut parser)?,
+                Arg::Long("help") => return Ok(()),
+                Arg::Long(name) if let Some(limit) = Limit::of_option(name) => {
+                    let value = parser.value()?;
+                    let wrong = |why| UsageError::Limit(limit.row().option, print::shown(value.as_bytes()), why);
+                    self.limits.set(limit, &value).map_err(wrong)?;
                 }
-                Arg::Long("help") => return Ok(options),
-                Arg::Value(program) => {
-                    options.task = Task::Run(program, parser.raw_args()?.collect());
-                    return Ok(options);
-                }
+                Arg::Value(program) => break Task::Run(program, parser.raw_args()?.collect()),
                 other => return Err(other.unexpected().into()),
             }
+        };
+        let places: Vec<&GuestPath> = self.mounts.iter().map(|mount| &mount.at).collect();
+        if let Some(folder) = self.limits.tmpfs.iter().find(|folder| places.contains(&&folder.at)) {
+            return Err(UsageError::Place(folder.at.clone()));
         }
-        Err(UsageError::Empty)
+        if let Task::Precompile { .. } = self.task {
+            let without_meaning = |limit: &Limit| !matches!(limit, Limit::Time | Limit::Cpu);
+            let limit = self.limits.given().find(without_meaning).map(|limit| limit.row().option);
+            let others = [
+                (profile.is_some(), "--profile"),
+                (self.fixed_time.is_some(), "--fixed-time"),
+                (self.hide_inodes, "--hide-inodes"),
+            ];
+            let other = others.into_iter().find_map(|(is_given, option)| is_given.then_some(option));
+            if let Some(option) = limit.or(other) {
+                return Err(UsageError::NoGuest(option));
+            }
+        }
+        if let Some(profile) = profile {
+            self.limits.complete(profile, &places);
+        }
+        Ok(())
     }
+}
+
+fn precompile(parser: &mut lexopt::Parser) -> Result<Task, UsageError> {
+    let mut paths = Vec::new();
+    let mut cache = None;
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Value(path) => paths.push(path),
+            Arg::Long("code-cache") => cache = Some(parser.value()?.into()),
+            extra => return Err(extra.unexpected().into()),
+        }
+    }
+    if paths.is_empty() { Err(UsageError::NothingToCompile) } else { Ok(Task::Precompile { paths, cache }) }
+}
+
+fn named_profile(name: &OsStr) -> Result<Profile, UsageError> {
+    Profile::named(name).ok_or_else(|| UsageError::Profile(print::shown(name.as_bytes())))
+}
+
+/// Latest time that a clock may stand at: nanoseconds have to fit 63 bits.
+const LATEST: Duration = Duration::from_secs(i64::MAX as u64 / 1_000_000_000);
+
+fn fixed_time(value: Option<OsString>) -> Result<Duration, UsageError> {
+    let Some(value) = value else { return Ok(Duration::from_secs(INSTALLED)) };
+    let time = limits::decimal(&value).filter(|&time| time <= LATEST);
+    time.ok_or_else(|| UsageError::FixedTime(print::shown(value.as_bytes())))
+}
+
+fn status_fd(value: &OsStr) -> Result<i32, UsageError> {
+    let number = limits::number(value).and_then(|number| i32::try_from(number).ok());
+    number.ok_or_else(|| UsageError::StatusFd(print::shown(value.as_bytes())))
 }
 
 /// The host's part may hold colons: the other two are taken from the end.
@@ -223,14 +302,6 @@ fn env(value: OsString) -> Result<Vec<u8>, UsageError> {
     match value.as_bytes().iter().position(|&b| b == b'=') {
         None | Some(0) => Err(UsageError::Env(print::shown(value.as_bytes()))),
         Some(_) => Ok(value.into_vec()),
-    }
-}
-
-fn max_memory(value: &OsStr) -> Result<u32, UsageError> {
-    let wrong = || UsageError::MaxMemory(print::shown(value.as_bytes()));
-    match value.to_str().and_then(|text| text.parse().ok()) {
-        Some(mib @ 1..=MEMORY_MAX) => Ok(mib),
-        _ => Err(wrong()),
     }
 }
 
@@ -275,11 +346,50 @@ mod tests {
     }
 
     #[test]
+    fn limits_count_more_than_a_profile_whatever_the_order() {
+        for text in ["--time 99 --max-memory 64 --profile strict /x", "--profile strict --max-memory 64 --time 99 /x"] {
+            let limits = parse(text).unwrap().limits;
+            assert_eq!((limits.time.map(|t| t.as_secs()), limits.memory_mib()), (Some(99), 64), "{text}");
+            assert_eq!((limits.output, limits.tmpfs.len()), (Some(1 << 20), 1), "{text}");
+        }
+        assert_eq!(parse("-m /a:/tmp:rw --profile strict /x").unwrap().limits.tmpfs, []);
+        assert_eq!(parse("/x --time 5").unwrap().limits, Limits::default());
+    }
+
+    #[test]
+    fn who_is_told_is_known_before_an_error() {
+        let mut options = Options::default();
+        let args = ["--status-fd", "5", "--bogus"].map(OsString::from);
+        assert!(options.read(args).is_err());
+        assert_eq!(options.status_fd, Some(5));
+    }
+
+    #[test]
+    fn the_usage_names_every_limit() {
+        for row in &limits::TABLE {
+            let line = USAGE.lines().find(|line| line.contains(&format!(" {} {}", row.option, row.value)));
+            assert!(line.is_some(), "`{}`", row.option);
+            let stated = row.status.map(|status| status.to_string()).or(row.told.map(str::to_owned));
+            assert!(USAGE.contains(&stated.unwrap_or_default()), "`{}`", row.option);
+        }
+    }
+
+    #[test]
     fn wrong_usage_is_said() {
         assert!(matches!(Options::parse([]), Err(UsageError::Empty)));
         assert!(matches!(Options::parse(["-v".into()]), Err(UsageError::Empty)));
         assert!(parse("-E =1 /x").unwrap_err().contains("NAME=VALUE"));
-        assert!(parse("--max-memory 0 /x").is_err() && parse("--max-memory 5000 /x").is_err());
+        assert!(parse("--max-memory 0 /x").unwrap_err().starts_with("`--max-memory 0`: that is no number"));
+        assert!(parse("--profile lax /x").unwrap_err().contains("`strict`"));
+        assert_eq!(parse("--fixed-time /x").unwrap().fixed_time, Some(Duration::from_secs(315_619_200)));
+        assert_eq!(parse("--fixed-time=0.5 /x").unwrap().fixed_time, Some(Duration::from_millis(500)));
+        assert_eq!(parse("--fixed-time=0 /x").unwrap().fixed_time, Some(Duration::ZERO));
+        assert!(parse("--fixed-time=x /x").is_err() && parse("--fixed-time=9223372037 /x").is_err());
+        assert!(parse("--status-fd -1 /x").is_err() && parse("--status-fd x /x").is_err());
+        assert!(parse("-m /a:/tmp:ro --tmpfs /tmp:1M /x").unwrap_err().contains("`/tmp`"));
+        assert!(parse("--max-output 5 --precompile /x").unwrap_err().contains("`--max-output`"));
+        assert!(parse("--profile strict --precompile /x").unwrap_err().contains("`--profile`"));
+        assert!(parse("--time 5 --precompile /x").is_ok());
         assert!(parse("-q /x").unwrap_err().contains("--help"));
         assert!(parse("--precompile").is_err() && parse("--precompile /x -v").is_err());
         let paths = ["/x", "/y.so"].map(OsString::from).to_vec();

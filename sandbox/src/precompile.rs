@@ -12,12 +12,12 @@ use crate::linking::{SideModule, TableIndex};
 use crate::log::Log;
 use crate::run::{self, Program, RunError};
 use crate::snapshot;
-use crate::vfs::{DESCRIPTORS_MAX, GuestPath, ROOT_FD, Seen, Vfs};
+use crate::vfs::{DESCRIPTORS_MAX, GuestPath, INSTALLED, ROOT_FD, Seen, Vfs};
 
 /// Memory that an initialisation may take.
 const MEMORY_MAX: usize = 1 << 30;
-/// What clocks show while a snapshot is made, the time that installed files have: 1980-01-02 00:00 UTC, in nanoseconds.
-const STILL: u64 = 315_619_200 * 1_000_000_000;
+/// What clocks show while a snapshot is made, in nanoseconds.
+const STILL: u64 = INSTALLED * 1_000_000_000;
 
 /// Why a module can't be compiled ahead.
 #[derive(Debug, thiserror::Error)]

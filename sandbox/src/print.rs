@@ -33,7 +33,12 @@ pub(crate) fn error(message: fmt::Arguments<'_>) {
 
 /// The message as one line, named by who says it.
 pub(crate) fn line(message: fmt::Arguments<'_>) -> String {
-    format!("run: {}\n", OneLine(&message.to_string()))
+    format!("run: {}\n", one_line(&message.to_string()))
+}
+
+/// Text as one line of printable characters.
+pub(crate) fn one_line(text: &str) -> String {
+    OneLine(text).to_string()
 }
 
 /// A name for people: as text, with what is no UTF-8 in it as `\xff`, so that it is not another
@@ -73,7 +78,7 @@ impl fmt::Display for OneLine<'_> {
 
 /// Writes everything, with one call if the stream takes it; waits for one that somebody made
 /// non-blocking.
-fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errno> {
+pub(crate) fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errno> {
     while !bytes.is_empty() {
         match rustix::io::write(to, bytes) {
             Ok(written) => bytes = &bytes[written..],

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Read;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::Arc;
 
@@ -11,19 +11,23 @@ use rustix::process::{Resource, Rlimit};
 
 use crate::abi::Host;
 use crate::compiled::{Code, Identity, Modules, Part, Store, leads_to_cold};
-use crate::compiler::{CompileError, Compiler, Limits};
+use crate::compiler::{CompileError, Compiler};
 use crate::descriptors::Handed;
 use crate::engine::{Ending, Engine, EngineError, Module, Start, THREAD_STACK};
-use crate::front::{self, ENVIRONMENT_STATUS, FrontError, TRAP_STATUS, USAGE_STATUS};
+use crate::front::{self, Begun, FrontError};
 use crate::install::Installation;
 use crate::jobs::{self, Jobs};
+use crate::limits::{Limits, Tmpfs};
 use crate::log::Log;
 use crate::options::{Options, Task};
+use crate::outcome::{ENVIRONMENT_STATUS, How, Outcome, USAGE_STATUS};
 use crate::precompile::PrecompileError;
 use crate::reach::Reach;
+use crate::report::Report;
 use crate::side_code::SideCode;
-use crate::vfs::{Access, Crossing, FileStat, GuestPath, Mounts, Vfs};
-use crate::{precompile, print, snapshot, wall};
+use crate::vfs::{Access, Crossing, FileStat, GuestPath, Mount, Mounts, Vfs};
+use crate::watch::Watch;
+use crate::{compiler, precompile, print, scratch, snapshot, wall};
 
 /// The short name, and the program that it means.
 const SHORT_NAME: (&[u8], &[u8]) = (b"python", b"/python/bin/python.wasm");
@@ -55,6 +59,13 @@ pub enum RunError {
     Wall(#[from] wall::WallError),
     #[error("no thread for the guest: {0}")]
     Thread(std::io::Error),
+    #[error(
+        "no folder in memory can be made for `{0}`: {1}; as an ordinary user this needs `user.max_user_namespaces` above 0, and where there are \
+         such settings `kernel.unprivileged_userns_clone` 1 and `kernel.apparmor_restrict_unprivileged_userns` 0"
+    )]
+    Scratch(GuestPath, Errno),
+    #[error("the log or the status can't be kept from the guest: {0}")]
+    Own(Errno),
     #[error(transparent)]
     Precompile(#[from] PrecompileError),
 }
@@ -72,7 +83,8 @@ impl RunError {
 
 /// Runs the command with these arguments (without the program's own name) and ends the process.
 pub fn main(args: impl Iterator<Item = OsString>) -> ! {
-    let (options, handed, log) = front::begin(args);
+    let Begun { options, handed, log, report } = front::begin(args);
+    let (log, report) = (Arc::new(log), Arc::new(report));
     #[cfg(target_env = "gnu")]
     // SAFETY: sets a number, while there is one thread.
     unsafe {
@@ -82,54 +94,79 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ! {
     // thread waits, and brings code of libraries to memory if the guest asks for them.
     let name = "guest".to_owned();
     let (jobs, server) = jobs::pair();
+    let refused = |error: RunError| -> ! {
+        log.error(format_args!("{error}"));
+        report.end(&Outcome::new(How::Refused(error.status()), error))
+    };
     // While there is one thread.
-    let compiler = Arc::new(Compiler::start(Limits::default()));
-    let work = move || {
-        let log = Arc::new(log);
-        let status = run(&options, handed, &log, jobs, compiler).unwrap_or_else(|error| {
-            log.error(format_args!("{error}"));
-            error.status()
-        });
-        // At once, without giving back what ends with the process.
-        std::process::exit(status.into())
+    let scratch = scratch(&options.limits).unwrap_or_else(|error| refused(error));
+    let compiler = Compiler::start(compiler::Limits::default());
+    let watch = Watch::start(&options.limits, report.clone(), log.clone())
+        .unwrap_or_else(|error| refused(RunError::Thread(error)));
+    let compiler = Arc::new(compiler.watched(&watch));
+    let work = {
+        let (log, report) = (log.clone(), report.clone());
+        move || {
+            let outcome =
+                run(&options, Own { handed, scratch, jobs, compiler }, &log, &report).unwrap_or_else(|error| {
+                    log.error(format_args!("{error}"));
+                    Outcome::new(How::Refused(error.status()), error)
+                });
+            // At once, without giving back what ends with the process.
+            report.end(&outcome)
+        }
     };
     match std::thread::Builder::new().name(name).stack_size(THREAD_STACK).spawn(work) {
-        Err(error) => {
-            print::error(format_args!("{}", RunError::Thread(error)));
-            std::process::exit(ENVIRONMENT_STATUS.into());
-        }
+        Err(error) => refused(RunError::Thread(error)),
         Ok(guest) => {
             server.serve();
             let _ = guest.join();
         }
     }
     // The thread ends the process itself unless it panicked, which it has then said.
-    std::process::exit(101);
+    report.end(&Outcome::new(How::Fault, "the loader failed; this is a fault of its own"))
 }
 
-fn run(options: &Options, handed: Handed, log: &Arc<Log>, jobs: Jobs, compiler: Arc<Compiler>) -> Result<u8, RunError> {
+/// What the guest's thread gets from the first one.
+struct Own {
+    handed: Handed,
+    scratch: Vec<Mount>,
+    jobs: Jobs,
+    compiler: Arc<Compiler>,
+}
+
+fn run(options: &Options, own: Own, log: &Arc<Log>, report: &Arc<Report>) -> Result<Outcome, RunError> {
+    let Own { handed, scratch, jobs, compiler } = own;
     let installation = Installation::of_this_program().map_err(FrontError::Installation)?;
     let (name, args) = match &options.task {
         Task::Run(name, args) => (name, args),
         Task::Precompile { paths: names, cache } => {
             let paths: Vec<Vec<u8>> = names.iter().map(|name| program_path(name.as_bytes())).collect();
             precompile::run(&installation, paths.iter().map(Vec::as_slice), cache.as_deref(), log)?;
-            return Ok(0);
+            return Ok(Outcome::exit(0));
         }
-        Task::Help => return Ok(0),
+        Task::Help => return Ok(Outcome::exit(0)),
     };
-    let mounts = mounts(options, &installation, log)?;
-    let mut vfs = Vfs::new(mounts);
+    let mut mounts = front::mounts(&options.mounts, options.crossing, &installation, log)?;
+    mounts.extend(scratch);
+    let mut vfs = Vfs::new(Mounts::new(mounts));
     let program = Program::open(&mut vfs, name.as_bytes())?;
     handed.give(&mut vfs).map_err(FrontError::from)?;
+    vfs.limit(&options.limits, report.usage.clone(), report.status().is_some());
+    for file in report.status().map(AsFd::as_fd).into_iter().chain(log.file().map(AsFd::as_fd)) {
+        vfs.keep_from_writing(file).map_err(RunError::Own)?;
+    }
     raise_descriptor_limit();
 
     let mut argv = vec![name.as_bytes().to_vec()];
     argv.extend(args.iter().map(|a| a.clone().into_vec()));
-    let host = Host { vfs, args: argv, env: front::environment(options), still: None };
+    let still = options.fixed_time.and_then(|time| i64::try_from(time.as_nanos()).ok());
+    vfs.disguise(still, options.hide_inodes);
+    let still = still.map(i64::cast_unsigned);
+    let host = Host { vfs, args: argv, env: front::environment(options), still };
     log.say(1, format_args!("`{}` is `{}`", program.name, program.path));
 
-    let max_memory = usize::try_from(u64::from(options.max_memory) << 20).unwrap_or(usize::MAX);
+    let max_memory = usize::try_from(options.limits.memory()).unwrap_or(usize::MAX);
     let Ready { engine, module, entry, store, modules, table } = load(&program, &host, &installation, &compiler, log)?;
     module.prepare().map_err(|e| RunError::Start(program.name.clone(), e))?;
     let compiled = |access| store.iter().map(move |store| (store.directory(), access));
@@ -154,17 +191,17 @@ fn run(options: &Options, handed: Handed, log: &Arc<Log>, jobs: Jobs, compiler: 
             started.run(entry).map_err(|e| RunError::Module(program.name.clone(), e))?
         }
     };
-    match ending {
+    let outcome = match ending {
         Ending::Exit(status) => {
             log.say(1, format_args!("the guest ended with status {status}"));
             // What a parent can see of a status.
-            Ok((status & 0xff) as u8)
+            return Ok(Outcome::exit((status & 0xff) as u8));
         }
-        Ending::Trap(why) => {
-            log.error(format_args!("`{}` was ended: {why}", program.name));
-            Ok(TRAP_STATUS)
-        }
-    }
+        Ending::Trap(why) => Outcome::new(How::Trap, why),
+        Ending::Limit(limit) => Outcome::reached(limit),
+    };
+    log.error(format_args!("`{}` was ended: {}", program.name, outcome.reason.as_deref().unwrap_or_default()));
+    Ok(outcome)
 }
 
 /// The guest path of a program given by name.
@@ -296,9 +333,13 @@ fn load_compiled(engine: &Engine, store: &Store, digest: &str, host: &Host, log:
     Ok(Loaded { module, entry: "_start", table: record.table })
 }
 
-/// Opens the mounts that the options ask for, or the default one.
-fn mounts(options: &Options, installation: &Installation, log: &Log) -> Result<Mounts, RunError> {
-    Ok(Mounts::new(front::mounts(&options.mounts, options.crossing, installation, log)?))
+/// Makes the folders in memory.
+fn scratch(limits: &Limits) -> Result<Vec<Mount>, RunError> {
+    let make = |folder: &Tmpfs| {
+        let root = scratch::make(folder.size).map_err(|error| RunError::Scratch(folder.at.clone(), error))?;
+        Ok(Mount::in_memory(root, folder.at.clone()))
+    };
+    limits.tmpfs.iter().map(make).collect()
 }
 
 /// The mount that a guest has who asks for none.

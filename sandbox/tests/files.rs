@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pynbox_run::vfs::{
-    Access, Crossing, DESCRIPTORS_MAX, Errno, GuestPath, Last, Mount, Mounts, Offset, OpenHow, ROOT_BASE, ROOT_FD,
-    S_IFCHR, S_IFDIR, Vfs, Whence,
+    Access, Crossing, DESCRIPTORS_MAX, Errno, GuestPath, HandIn, Last, Mount, Mounts, Offset, OpenHow, ROOT_BASE,
+    ROOT_FD, S_IFCHR, S_IFDIR, Vfs, Whence,
 };
 use rustix::fs::OFlags;
 use std::io::{IoSlice, IoSliceMut};
@@ -421,8 +421,8 @@ fn handed_in_descriptors_keep_to_what_was_said() {
     fs::write(&path, "text").unwrap();
     let file = || fs::File::options().read(true).write(true).open(&path).unwrap().into();
     let mut vfs = vfs(&[]);
-    vfs.hand_in(0, file(), true, false).unwrap();
-    vfs.hand_in(1, file(), false, true).unwrap();
+    vfs.hand_in(0, file(), HandIn::READ).unwrap();
+    vfs.hand_in(1, file(), HandIn::WRITE).unwrap();
     let mut buffer = [0; 4];
     assert_eq!(vfs.read(0, &mut [IoSliceMut::new(&mut buffer)], Offset::Current), Ok(4));
     assert_eq!(vfs.write(0, &[IoSlice::new(b"x")], Offset::Current), Err(Errno::BADF));
@@ -430,7 +430,7 @@ fn handed_in_descriptors_keep_to_what_was_said() {
     assert_eq!(vfs.write(1, &[IoSlice::new(b"x")], Offset::Current), Ok(1));
     assert_eq!(vfs.chmod(0, 0o777), Err(Errno::PERM));
     // Where the descriptor of "/" is otherwise: paths begin at "/" all the same.
-    vfs.hand_in(ROOT_FD, file(), true, false).unwrap();
+    vfs.hand_in(ROOT_FD, file(), HandIn::READ).unwrap();
     assert_eq!(vfs.read(ROOT_FD, &mut [IoSliceMut::new(&mut buffer)], Offset::Current), Ok(4));
     for base in [ROOT_FD, ROOT_BASE] {
         assert_eq!(vfs.stat_at(base, b"dev", Last::Follow).unwrap().kind(), S_IFDIR);
@@ -439,6 +439,6 @@ fn handed_in_descriptors_keep_to_what_was_said() {
     assert_eq!(vfs.stat_at(ROOT_FD, b"dev", Last::Follow).unwrap().kind(), S_IFDIR);
     assert_eq!(vfs.stat_at(ROOT_FD + 1, b"dev", Last::Follow).map(drop), Err(Errno::BADF));
     assert_eq!(vfs.close(ROOT_BASE), Err(Errno::BADF));
-    assert_eq!(vfs.hand_in(5, fs::File::open("/").unwrap().into(), true, true), Err(Errno::ISDIR));
+    assert_eq!(vfs.hand_in(5, fs::File::open("/").unwrap().into(), HandIn::BOTH), Err(Errno::ISDIR));
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o111, 0);
 }

@@ -6,8 +6,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use pynbox_run::vfs::{
-    Access, Crossing, Errno, GuestPath, Last, Lock, Mount, Mounts, Offset, OpenHow, ROOT_FD, Ready, S_IFIFO, S_IFSOCK,
-    Vfs, Whence,
+    Access, Crossing, Errno, GuestPath, HandIn, Last, Lock, Mount, Mounts, Offset, OpenHow, ROOT_FD, Ready, S_IFIFO,
+    S_IFSOCK, Vfs, Whence,
 };
 use rustix::fs::{Timespec, Timestamps};
 
@@ -155,7 +155,7 @@ fn sockets_are_those_of_a_pair() {
     assert_eq!(vfs.receive(one, &mut [IoSliceMut::new(&mut [])], false), Err(Errno::AGAIN));
     assert_eq!((vfs.send(file, &[]), vfs.shut_down(file, true, true)), (Err(Errno::NOTSOCK), Err(Errno::NOTSOCK)));
     let (host, _other) = std::os::unix::net::UnixStream::pair().unwrap();
-    vfs.hand_in(50, host.into(), true, true).unwrap();
+    vfs.hand_in(50, host.into(), HandIn::BOTH).unwrap();
     assert_eq!(vfs.send(50, &[]), Err(Errno::NOSYS));
 }
 

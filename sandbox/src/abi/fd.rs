@@ -102,6 +102,9 @@ pub(super) fn pwrite(host: &mut Host, memory: &mut Memory<'_>, a: Args<'_>) -> O
 fn write_from(host: &mut Host, memory: &mut Memory<'_>, a: Args<'_>, offset: Offset, out: u32) -> Outcome {
     memory.check(out, 4)?;
     let count = host.vfs.write(a.u32(0), &memory.gather(a.u32(1), a.u32(2))?, offset)?;
+    if let Some(limit) = host.vfs.over() {
+        return Err(Stop::Limit(limit));
+    }
     Ok(memory.write_u32(out, count_of(count)?)?)
 }
 

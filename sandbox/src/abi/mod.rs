@@ -49,6 +49,7 @@ pub mod types;
 
 pub use memory::{GuestMemory, Memory};
 
+use crate::limits::Limit;
 use crate::vfs::{Errno, Vfs};
 
 /// Everything of the host that one guest's calls work on.
@@ -73,6 +74,8 @@ pub enum Stop {
     Wasi(u32),
     /// The guest ends with this status.
     Exit(u32),
+    /// The run reached this limit, and ends.
+    Limit(Limit),
 }
 
 /// What a call gives; `Ok` is WASI's errno 0.
@@ -98,25 +101,31 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// The exit status, if the guest ended itself.
+    /// What ended the guest, if the call did.
     ///
     /// # Panics
     ///
     /// If `raw` has another length than the call has parameters: a fault of the engine's linking.
-    pub fn invoke(&self, host: &mut Host, memory: &mut dyn GuestMemory, raw: &[u64]) -> Result<u32, Exit> {
+    pub fn invoke(&self, host: &mut Host, memory: &mut dyn GuestMemory, raw: &[u64]) -> Result<u32, End> {
         assert_eq!(raw.len(), self.params.len(), "`{}` was linked with another number of parameters", self.name);
         match (self.function)(host, &mut Memory::new(memory), Args(raw)) {
             Ok(()) => Ok(0),
             Err(Stop::Errno(error)) => Ok(types::errno(error)),
             Err(Stop::Wasi(number)) => Ok(number),
-            Err(Stop::Exit(status)) => Err(Exit(status)),
+            Err(Stop::Exit(status)) => Err(End::Exit(status)),
+            Err(Stop::Limit(limit)) => Err(End::Limit(limit)),
         }
     }
 }
 
-/// The status that a guest ended itself with.
+/// What a call ended the guest with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Exit(pub u32);
+pub enum End {
+    /// Its own status.
+    Exit(u32),
+    /// A limit of the run.
+    Limit(Limit),
+}
 
 /// The parameters of one call.
 #[derive(Clone, Copy, Debug)]

@@ -40,7 +40,7 @@ pub(super) fn oneoff(host: &mut Host, memory: &mut Memory<'_>, a: Args<'_>) -> O
     let subscriptions = memory
         .slice(from, count * SUBSCRIPTION_SIZE)?
         .chunks_exact(SUBSCRIPTION_SIZE as usize)
-        .map(subscription)
+        .map(|bytes| subscription(bytes, host.still))
         .collect::<Result<Vec<_>, _>>()?;
 
     // A clock that can't be waited for is an event at once.
@@ -98,7 +98,8 @@ pub(super) fn oneoff(host: &mut Host, memory: &mut Memory<'_>, a: Args<'_>) -> O
     Ok(memory.write_u32(out, events)?)
 }
 
-fn subscription(bytes: &[u8]) -> Result<Subscription, Errno> {
+/// `still` is what all clocks show, if they stand still.
+fn subscription(bytes: &[u8], still: Option<u64>) -> Result<Subscription, Errno> {
     let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
     let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
     let kind = bytes[8];
@@ -106,7 +107,8 @@ fn subscription(bytes: &[u8]) -> Result<Subscription, Errno> {
         CLOCK => {
             let timeout = long(24);
             let absolute = u16::from_le_bytes([bytes[40], bytes[41]]) & ABSOLUTE != 0;
-            Wait::Clock(clock(word(16)).map(|c| if absolute { timeout.saturating_sub(now(c)) } else { timeout }))
+            let after = |c| if absolute { timeout.saturating_sub(still.unwrap_or_else(|| now(c))) } else { timeout };
+            Wait::Clock(clock(word(16)).map(after))
         }
         FD_READ => Wait::Descriptor(word(16), Ready { read: true, ..Ready::default() }),
         FD_WRITE => Wait::Descriptor(word(16), Ready { write: true, ..Ready::default() }),

@@ -13,6 +13,7 @@ pub use snapshot::Frozen;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use crate::limits::Limit;
 use crate::linking::{SideModule, TableIndex};
 use crate::vfs::FileStat;
 
@@ -46,6 +47,8 @@ pub enum Ending {
     Exit(u32),
     /// The guest did what no program may; why, in words.
     Trap(String),
+    /// The run reached this limit.
+    Limit(Limit),
 }
 
 /// Why a module can't be loaded or started.

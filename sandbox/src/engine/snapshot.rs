@@ -43,6 +43,7 @@ impl Engine {
         let ended = |what: &str, ending| {
             EngineError::Snapshot(match ending {
                 Ending::Exit(status) => format!("{what} ended the program with status {status}"),
+                Ending::Limit(limit) => format!("{what} reached the limit `{}`", limit.row().option),
                 Ending::Trap(why) => format!("{what} failed: {why}"),
             })
         };

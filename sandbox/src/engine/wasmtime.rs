@@ -12,7 +12,7 @@ use super::dl::{self, Dl};
 use super::limits::Limits;
 use super::stack::Stack;
 use super::{CodeSource, Ending, EngineError};
-use crate::abi::{CALLS, Call, Exit, Host, PROC_EXIT};
+use crate::abi::{CALLS, Call, End, Host, PROC_EXIT};
 
 /// Native stack that a guest's calls may take. 8 MiB carry 10,000 frames of Python; the guest's own stack is in its memory.
 const GUEST_STACK: usize = 16 << 20;
@@ -196,7 +196,7 @@ impl Engine {
         }
         let instance = match Instance::new(&mut store, module, &imports) {
             Ok(instance) => instance,
-            Err(error) if error.is::<GuestExit>() || error.is::<Trap>() => return Ok(Start::Ended(ending(&error))),
+            Err(error) if error.is::<GuestEnd>() || error.is::<Trap>() => return Ok(Start::Ended(ending(&error))),
             // What the system says is the machine's; all else is the module's.
             Err(error) if error.chain().any(|cause| cause.is::<std::io::Error>() || cause.is::<Errno>()) => {
                 return Err(EngineError::Start(format!("{error:#}")));
@@ -260,8 +260,10 @@ impl Started {
 
 /// How a guest ended whose code gave this error.
 fn ending(error: &wasmtime::Error) -> Ending {
-    if let Some(GuestExit(Exit(status))) = error.downcast_ref::<GuestExit>() {
-        return Ending::Exit(*status);
+    match error.downcast_ref::<GuestEnd>() {
+        Some(GuestEnd(End::Exit(status))) => return Ending::Exit(*status),
+        Some(GuestEnd(End::Limit(limit))) => return Ending::Limit(*limit),
+        None => {}
     }
     Ending::Trap(match error.downcast_ref::<Trap>() {
         Some(trap) => describe(*trap),
@@ -269,10 +271,10 @@ fn ending(error: &wasmtime::Error) -> Ending {
     })
 }
 
-/// Carries `proc_exit` through the engine.
+/// Carries the end of a guest through the engine, by `proc_exit` or by a limit.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the guest ended itself")]
-struct GuestExit(Exit);
+#[error("the guest ended")]
+struct GuestEnd(End);
 
 /// The host's function of this name, for a guest's import.
 pub(super) fn host_function(mut store: impl AsContextMut<Data = Guest>, module: &str, name: &str) -> Option<Func> {
@@ -314,7 +316,7 @@ fn dispatch(mut store: StoreContextMut<'_, Guest>, call: &Call, raw: &[u64]) -> 
         // A start function calls before its memory is known.
         None => call.invoke(&mut store.data_mut().host, &mut Vec::new(), raw),
     }
-    .map_err(|exit| wasmtime::Error::from(GuestExit(exit)))
+    .map_err(|end| wasmtime::Error::from(GuestEnd(end)))
 }
 
 fn describe(trap: Trap) -> String {

@@ -23,11 +23,14 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::descriptors::Handed;
-use crate::front::{self, ENVIRONMENT_STATUS, FrontError, TRAP_STATUS, USAGE_STATUS};
+use crate::front::{self, Begun, FrontError};
 use crate::install::Installation;
+use crate::limits::Limit;
 use crate::log::Log;
 use crate::options::{Options, Task};
+use crate::outcome::{ENVIRONMENT_STATUS, How, Outcome, USAGE_STATUS};
 use crate::print;
+use crate::report::Report;
 use crate::vfs::GuestPath;
 use processes::{Ended, Start};
 pub use program::ProgramError;
@@ -53,6 +56,8 @@ const SHORT_NAME: (&[u8], &[u8]) = (b"python", b"/python/bin/python.nexe");
 pub enum NaclError {
     #[error(transparent)]
     Front(#[from] FrontError),
+    #[error("`{0}` can't be held for programs of Native Client; leave it out")]
+    Unlimited(&'static str),
     #[error("programs of Native Client are machine code: there is nothing to compile ahead of time")]
     Precompile,
     #[error("`{0}` is not there, which runs programs of Native Client; install the package `sandbox_outer` again")]
@@ -88,9 +93,12 @@ impl NaclError {
     fn status(&self) -> u8 {
         match self {
             Self::Front(error) => error.status(),
-            Self::Precompile | Self::Program(..) | Self::Foreign(..) | Self::Refused(..) | Self::Zero(_) => {
-                USAGE_STATUS
-            }
+            Self::Unlimited(_)
+            | Self::Precompile
+            | Self::Program(..)
+            | Self::Foreign(..)
+            | Self::Refused(..)
+            | Self::Zero(_) => USAGE_STATUS,
             Self::Root(RootError::Point(..)) | Self::NoLoader(..) => USAGE_STATUS,
             _ => ENVIRONMENT_STATUS,
         }
@@ -104,24 +112,35 @@ pub fn is_installed() -> bool {
 
 /// Runs the command with these arguments (without the program's own name) and ends the process.
 pub fn main(args: impl Iterator<Item = OsString>) -> ! {
-    let (options, handed, log) = front::begin(args);
-    let status = run(&options, handed, &log).unwrap_or_else(|error| {
+    let Begun { options, handed, log, report } = front::begin(args);
+    let outcome = run(&options, handed, &log, &report).unwrap_or_else(|error| {
         log.error(format_args!("{error}"));
-        error.status()
+        Outcome::new(How::Refused(error.status()), error)
     });
-    std::process::exit(status.into())
+    report.end(&outcome)
 }
 
-fn run(options: &Options, handed: Handed, log: &Log) -> Result<u8, NaclError> {
+/// The limits that this front holds.
+const LIMITS: [Limit; 1] = [Limit::Memory];
+
+fn run(options: &Options, handed: Handed, log: &Log, report: &Report) -> Result<Outcome, NaclError> {
+    if let Some(limit) = options.limits.given().find(|limit| !LIMITS.contains(limit)) {
+        return Err(NaclError::Unlimited(limit.row().option));
+    }
+    for (is_given, option) in [(options.fixed_time.is_some(), "--fixed-time"), (options.hide_inodes, "--hide-inodes")] {
+        if is_given {
+            return Err(NaclError::Unlimited(option));
+        }
+    }
     let installation = Installation::of_this_program().map_err(FrontError::Installation)?;
     let Task::Run(name, arguments) = &options.task else { return Err(NaclError::Precompile) };
-    let handed = handed.for_engine(&options.hands).map_err(FrontError::from)?;
+    let handed = handed.for_engine().map_err(FrontError::from)?;
     let files = engine_files(&installation)?;
     let sel_ldr = installation.engine().join(SEL_LDR);
     let runs_on_stack = program::runs_on_stack(&sel_ldr).map_err(|error| NaclError::Engine(sel_ldr, error))?;
     enter_namespaces().map_err(NaclError::Namespaces)?;
     let mounts = front::mounts(&options.mounts, options.crossing, &installation, log)?;
-    let guest = root::enter(mounts, &files, options.max_memory, options.crossing)?;
+    let guest = root::enter(mounts, &files, options.limits.memory_mib(), options.crossing)?;
     log.say(2, format_args!("the sandbox's files are mounted"));
 
     let text = print::shown(name.as_bytes());
@@ -168,25 +187,22 @@ fn run(options: &Options, handed: Handed, log: &Log) -> Result<u8, NaclError> {
         arguments,
         environment: vec![COPY_CODE.to_owned()],
         filters: filter::Filters::new(processes::ENGINE_PID, number, runs_on_stack)?,
-        max_memory: options.max_memory,
+        max_memory: options.limits.memory_mib(),
         handed: handed.into_iter().map(|(_, file)| file).collect(),
     };
     match processes::run(start, log).map_err(NaclError::Process)? {
         Ended::Exited(status) => {
             log.say(1, format_args!("the guest ended with status {status}"));
-            Ok((status & 0xff) as u8)
+            Ok(Outcome::exit((status & 0xff) as u8))
         }
-        Ended::Asked(signal) => {
-            sys::end_by(signal);
-            Ok(u8::try_from(128 + signal).unwrap_or(u8::MAX))
-        }
-        Ended::Signalled(signal) if CRASHES.contains(&signal) => {
-            log.error(format_args!("`{text}` was ended: it did what no program may"));
-            Ok(TRAP_STATUS)
-        }
+        // This process ends as the guest did.
+        Ended::Asked(signal) => report.claim().end_by(&Outcome::ended_by(signal), signal),
         Ended::Signalled(signal) => {
-            log.error(format_args!("`{text}` was ended by signal {signal}"));
-            Ok(u8::try_from(128 + signal).unwrap_or(u8::MAX))
+            let crashed = CRASHES.contains(&signal);
+            let outcome =
+                if crashed { Outcome::new(How::Trap, "it did what no program may") } else { Outcome::ended_by(signal) };
+            log.error(format_args!("`{text}` was ended: {}", outcome.reason.as_deref().unwrap_or_default()));
+            Ok(outcome)
         }
         Ended::Refused(why) => {
             let what = if dynamic { "what loads programs, `/slib/runnable-ld.so`" } else { "it" };

@@ -14,9 +14,10 @@ use rustix::process::{self, DumpableBehavior, Pid, Signal, WaitOptions};
 
 use super::filter::Filters;
 use super::messages::{Messages, Told};
-use super::sys::{self, Signals};
+use super::sys;
 use super::wall;
 use crate::log::Log;
+use crate::signals::{self, Signals};
 
 /// The number that `sel_ldr` has in its namespace: the second one.
 pub(super) const ENGINE_PID: i32 = 2;
@@ -95,7 +96,7 @@ fn wait(first: Pid, mut report: File, watched: &Signals, mut messages: Messages<
         if !signals {
             continue;
         }
-        let (signal, by_kernel) = sys::next_signal(&arriving)?;
+        let (signal, by_kernel) = signals::next_signal(&arriving)?;
         if signal == libc::SIGCHLD {
             // It may have been stopped or continued only.
             if process::waitpid(Some(first), WaitOptions::NOHANG)?.is_some() {
@@ -176,7 +177,7 @@ fn fail(reporting: &mut File, why: &str) -> ! {
 
 /// The second process, up to the point where it is `sel_ldr`; comes back with what failed.
 fn become_engine(start: &Start, saying: &OwnedFd, before: &Signals) -> String {
-    sys::default_signals();
+    signals::default_signals();
     before.block();
     let prepare = || -> Result<(), Errno> {
         for file in &start.handed {

@@ -1,7 +1,7 @@
 //! The system calls that no crate offers in a safe form.
 
 use std::ffi::{CString, c_char, c_int, c_long};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
 use rustix::io::Errno;
@@ -92,98 +92,6 @@ pub(super) fn exec(number: c_int, arguments: &[CString], environment: &[CString]
         )
     };
     check(result).err().unwrap_or(Errno::NOEXEC)
-}
-
-/// A set of signals.
-#[derive(Clone, Copy)]
-pub(super) struct Signals(libc::sigset_t);
-
-impl Signals {
-    /// These signals.
-    pub(super) fn of(signals: &[c_int]) -> Self {
-        // SAFETY: zeros are a `sigset_t`, and the pointer is to a live one; a number that is no signal is refused.
-        unsafe {
-            let mut set = std::mem::zeroed();
-            libc::sigemptyset(&raw mut set);
-            for &signal in signals {
-                libc::sigaddset(&raw mut set, signal);
-            }
-            Self(set)
-        }
-    }
-
-    /// Every signal.
-    pub(super) fn all() -> Self {
-        // SAFETY: as above.
-        unsafe {
-            let mut set = std::mem::zeroed();
-            libc::sigfillset(&raw mut set);
-            Self(set)
-        }
-    }
-
-    /// Makes these the ones that are blocked, and gives those that were.
-    pub(super) fn block(&self) -> Self {
-        // SAFETY: both pointers are to live sets.
-        unsafe {
-            let mut before = std::mem::zeroed();
-            libc::sigprocmask(libc::SIG_SETMASK, &raw const self.0, &raw mut before);
-            Self(before)
-        }
-    }
-
-    /// A descriptor at which these, which are blocked, arrive; it can be polled.
-    pub(super) fn arriving(&self) -> Result<OwnedFd> {
-        // SAFETY: the pointer is to a live set; what comes back is a new descriptor that nothing else owns.
-        unsafe {
-            let number = check(c_long::from(libc::signalfd(-1, &raw const self.0, libc::SFD_CLOEXEC)))?;
-            Ok(OwnedFd::from_raw_fd(number as c_int))
-        }
-    }
-
-    /// Waits until one of these, which are blocked, arrives: its number, and whether the kernel sent it (as it does for keys).
-    pub(super) fn wait(&self) -> (c_int, bool) {
-        loop {
-            // SAFETY: zeros are a `siginfo_t`; both pointers are to live variables.
-            let (signal, info) = unsafe {
-                let mut info: libc::siginfo_t = std::mem::zeroed();
-                (libc::sigwaitinfo(&raw const self.0, &raw mut info), info)
-            };
-            if signal > 0 {
-                return (signal, info.si_code > 0);
-            }
-        }
-    }
-}
-
-/// The next of the signals that arrive here, see [`Signals::arriving`]: its number, and whether the kernel sent it (as it does for keys).
-pub(super) fn next_signal(arriving: &OwnedFd) -> Result<(c_int, bool)> {
-    // SAFETY: zeros are a `signalfd_siginfo`, and the bytes are the whole of it; the kernel writes one or an error.
-    unsafe {
-        let mut info: libc::signalfd_siginfo = std::mem::zeroed();
-        let size = size_of_val(&info);
-        check(libc::read(arriving.as_raw_fd(), ptr::from_mut(&mut info).cast(), size) as c_long)?;
-        Ok((info.ssi_signo.cast_signed(), info.ssi_code > 0))
-    }
-}
-
-/// Gives signals their default disposition, but for SIGPIPE: a guest gets an error for a pipe that nobody reads.
-pub(super) fn default_signals() {
-    // SAFETY: zeros are a `sigaction` with SIG_DFL, no flags and an empty mask. Numbers that may not be changed are refused, which does no harm.
-    unsafe {
-        let default: libc::sigaction = std::mem::zeroed();
-        for signal in (1..=64).filter(|&signal| signal != libc::SIGPIPE) {
-            libc::sigaction(signal, &raw const default, ptr::null_mut());
-        }
-    }
-}
-
-/// Ends this process by this signal, whose default is to do so.
-pub(super) fn end_by(signal: c_int) {
-    default_signals();
-    // SAFETY: no memory is involved.
-    unsafe { libc::raise(signal) };
-    Signals::of(&[]).block();
 }
 
 /// Ends this process at once: no destructor, no handler.

@@ -12,6 +12,8 @@ use rustix::thread::{self, CapabilitiesSecureBits, CapabilitySet, CapabilitySets
 
 use super::filter::Filters;
 
+use crate::caller;
+
 /// Threads of all guests of one run.
 const THREADS: u64 = 1024;
 /// Descriptors of one guest.
@@ -46,9 +48,7 @@ pub(super) fn raise(filters: &Filters, number: i32, max_memory: u32) -> Result<(
         (Resource::Data, (u64::from(max_memory) << 20) + ENGINE_MEMORY),
     ];
     for (resource, limit) in limits {
-        // Who has less keeps less.
-        let limit = Some(rustix::process::getrlimit(resource).maximum.map_or(limit, |maximum| maximum.min(limit)));
-        rustix::process::setrlimit(resource, Rlimit { current: limit, maximum: limit })
+        rustix::process::setrlimit(resource, caller::lower(resource, limit, limit))
             .map_err(|e| ("resource limits", e.to_string()))?;
     }
     give_up_capabilities().map_err(|e| ("capabilities", e.to_string()))?;

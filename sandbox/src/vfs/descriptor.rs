@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use rustix::fs::{FileType, OFlags, fstat};
+use rustix::fs::{OFlags, fstat};
 use rustix::io::Errno;
 
 use super::channel::Channel;
@@ -34,8 +34,8 @@ pub struct Description {
 pub(crate) enum Object {
     /// A regular file that the guest opened below a mount.
     File { fd: OwnedFd, access: Access },
-    /// A descriptor of the host that was handed in: a terminal, a pipe, a file.
-    Handed { fd: OwnedFd, terminal: bool },
+    /// A descriptor of the host that was handed in.
+    Handed { fd: OwnedFd, kind: HandedKind },
     /// A directory; without `fd` it is virtual.
     Directory { path: GuestPath, fd: Option<OwnedFd>, access: Access, entries: RefCell<Option<Rc<[Entry]>>> },
     /// A built-in device.
@@ -44,6 +44,18 @@ pub(crate) enum Object {
     Channel(Channel),
     /// Takes what is written, for a look at it later.
     Sink(Rc<RefCell<Vec<u8>>>),
+}
+
+/// What a descriptor that was handed in leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HandedKind {
+    Terminal,
+    /// A regular file, read and written anywhere. Its size, its mode and its times are none of the guest's business.
+    File,
+    /// A regular file that bytes are written to one after the other, where the descriptor stands.
+    Stream,
+    /// A pipe, a socket, a device.
+    Other,
 }
 
 impl Description {
@@ -89,20 +101,27 @@ impl Description {
     ///
     /// # Errors
     ///
-    /// `EROFS` below a read-only mount, `EPERM` for what was handed in for reading alone and for what is no file.
+    /// `EROFS` below a read-only mount, `EPERM` for what was handed in and for what is no file.
     pub(crate) fn check_changeable(&self) -> Result<(), Errno> {
         match &self.object {
             Object::File { access, .. } | Object::Directory { fd: Some(_), access, .. } => match access {
                 Access::ReadOnly => Err(Errno::ROFS),
                 Access::ReadWrite => Ok(()),
             },
-            // A terminal or a device is more than what was handed in.
-            Object::Handed { fd, .. } if self.writable => match FileType::from_raw_mode(fstat(fd)?.st_mode) {
-                FileType::RegularFile => Ok(()),
-                _ => Err(Errno::PERM),
-            },
             Object::Directory { fd: None, .. } => Err(Errno::ROFS),
             _ => Err(Errno::PERM),
+        }
+    }
+
+    /// Whether a file may become longer or shorter without being written.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` for a file that was handed in: that is to read and to write, as its option says.
+    pub(crate) fn check_resizable(&self) -> Result<(), Errno> {
+        match &self.object {
+            Object::Handed { kind: HandedKind::File | HandedKind::Stream, .. } => Err(Errno::PERM),
+            _ => Ok(()),
         }
     }
 
@@ -135,22 +154,37 @@ impl Description {
 
     /// Whether this is a terminal.
     pub fn is_terminal(&self) -> bool {
-        matches!(self.object, Object::Handed { terminal: true, .. })
+        matches!(self.object, Object::Handed { kind: HandedKind::Terminal, .. })
     }
 }
 
 /// The guest's descriptor table.
-#[derive(Debug, Default)]
-pub struct Table(Vec<Option<Rc<Description>>>);
+#[derive(Debug)]
+pub struct Table {
+    slots: Vec<Option<Rc<Description>>>,
+    /// One more than the highest number that is given.
+    limit: usize,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self { slots: Vec::new(), limit: DESCRIPTORS_MAX }
+    }
+}
 
 impl Table {
+    /// Gives numbers below `limit` alone from now on; what has a higher one keeps it.
+    pub(crate) fn limit(&mut self, limit: usize) {
+        self.limit = limit.min(DESCRIPTORS_MAX);
+    }
+
     /// What `fd` stands for.
     ///
     /// # Errors
     ///
     /// `EBADF` if it is not open.
     pub fn get(&self, fd: u32) -> Result<&Rc<Description>, Errno> {
-        self.0.get(fd as usize).and_then(Option::as_ref).ok_or(Errno::BADF)
+        self.slots.get(fd as usize).and_then(Option::as_ref).ok_or(Errno::BADF)
     }
 
     /// Puts `description` at the lowest free number that is at least `least`.
@@ -160,11 +194,11 @@ impl Table {
     /// `EMFILE` if the table is full, `EINVAL` if `least` lies outside it.
     pub(crate) fn add(&mut self, description: Rc<Description>, least: u32) -> Result<u32, Errno> {
         let least = least as usize;
-        if least >= DESCRIPTORS_MAX {
+        if least >= self.limit {
             return Err(Errno::INVAL);
         }
-        let free = (least..self.0.len()).find(|&i| self.0[i].is_none()).unwrap_or(self.0.len().max(least));
-        if free >= DESCRIPTORS_MAX {
+        let free = (least..self.slots.len()).find(|&i| self.slots[i].is_none()).unwrap_or(self.slots.len().max(least));
+        if free >= self.limit {
             return Err(Errno::MFILE);
         }
         self.put(free, description);
@@ -177,7 +211,7 @@ impl Table {
     ///
     /// `EBADF` if the number lies outside the table.
     pub(crate) fn set(&mut self, fd: u32, description: Rc<Description>) -> Result<(), Errno> {
-        if fd as usize >= DESCRIPTORS_MAX {
+        if fd as usize >= self.limit {
             return Err(Errno::BADF);
         }
         self.put(fd as usize, description);
@@ -190,23 +224,23 @@ impl Table {
     ///
     /// `EBADF` if it is not open.
     pub(crate) fn remove(&mut self, fd: u32) -> Result<Rc<Description>, Errno> {
-        self.0.get_mut(fd as usize).and_then(Option::take).ok_or(Errno::BADF)
+        self.slots.get_mut(fd as usize).and_then(Option::take).ok_or(Errno::BADF)
     }
 
     /// All that is open, once for each number.
     pub(crate) fn descriptions(&self) -> impl Iterator<Item = &Rc<Description>> {
-        self.0.iter().flatten()
+        self.slots.iter().flatten()
     }
 
     /// The numbers that are open.
     pub fn open_numbers(&self) -> impl Iterator<Item = u32> {
-        (0u32..).zip(&self.0).filter(|(_, d)| d.is_some()).map(|(n, _)| n)
+        (0u32..).zip(&self.slots).filter(|(_, d)| d.is_some()).map(|(n, _)| n)
     }
 
     fn put(&mut self, index: usize, description: Rc<Description>) {
-        if self.0.len() <= index {
-            self.0.resize(index + 1, None);
+        if self.slots.len() <= index {
+            self.slots.resize(index + 1, None);
         }
-        self.0[index] = Some(description);
+        self.slots[index] = Some(description);
     }
 }

@@ -5,13 +5,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fs::{OFlags, SeekFrom, Timestamps};
+use rustix::fs::{FallocateFlags, OFlags, SeekFrom, Timestamps};
 use rustix::io::Errno;
 
 use super::channel::Channel;
-use super::descriptor::{Description, Object};
+use super::descriptor::{Description, HandedKind, Object};
 use super::stat::{FileStat, S_IFSOCK};
-use super::{Vfs, chmod};
+use super::{Vfs, chmod, quota};
 
 /// Where a read or write happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,11 +76,13 @@ impl Vfs {
     ///
     /// # Errors
     ///
-    /// Those of write(2); `ESPIPE` for an offset in what has none.
+    /// Those of write(2); `ESPIPE` for an offset in what has none; `EFBIG` and `EDQUOT` at a limit. After a write that would go beyond the limit of
+    /// all output, [`Vfs::over`] says so.
     pub fn write(&mut self, fd: u32, buffers: &[IoSlice<'_>], offset: Offset) -> Result<usize, Errno> {
         let description = self.table.get(fd)?;
         check_offset(description, offset)?;
         description.check_writable()?;
+        let appends = description.flags.get().contains(OFlags::APPEND);
         match &description.object {
             Object::Device(device) => device.write(buffers.iter().map(|b| b.len()).sum()),
             Object::Sink(bytes) => {
@@ -94,10 +96,26 @@ impl Vfs {
             }
             Object::Channel(channel) => channel.write(buffers),
             Object::Directory { .. } => Err(Errno::BADF),
-            Object::File { fd, .. } => host_write(fd.as_fd(), buffers, offset),
-            Object::Handed { fd, .. } => {
+            Object::File { fd, .. } => {
+                if !self.quota.needs_span() {
+                    return host_write(fd.as_fd(), buffers, offset);
+                }
+                let span = quota::span(fd, appends, offset)?;
+                let most = self.quota.writable(span, total(buffers))?;
+                let count = host_write(fd.as_fd(), &quota::cut(buffers, most), offset)?;
+                self.quota.wrote(span, count as u64);
+                Ok(count)
+            }
+            Object::Handed { kind: HandedKind::Stream, .. } if offset != Offset::Current => Err(Errno::SPIPE),
+            Object::Handed { fd, kind } => {
                 check_would_block(description, fd.as_fd(), PollFlags::OUT)?;
-                host_write(fd.as_fd(), buffers, offset)
+                let (mut most, mut hole) = (total(buffers), 0);
+                if matches!(kind, HandedKind::File | HandedKind::Stream) && self.quota.needs_span() {
+                    let span = quota::span(fd, appends, offset)?;
+                    most = self.quota.fitting(span.at, most)?;
+                    hole = span.hole();
+                }
+                self.quota.leave(hole, most, |count| host_write(fd.as_fd(), &quota::cut(buffers, count), offset))
             }
         }
     }
@@ -106,12 +124,14 @@ impl Vfs {
     ///
     /// # Errors
     ///
-    /// Those of lseek(2); `ESPIPE` for a terminal, a pipe and a socket.
+    /// Those of lseek(2); `ESPIPE` for a terminal, a pipe, a socket and a standard stream that is written to.
     pub fn seek(&mut self, fd: u32, whence: Whence, by: i64) -> Result<u64, Errno> {
         let description = self.table.get(fd)?;
         match &description.object {
             Object::Device(_) | Object::Sink(_) => Ok(0),
-            Object::Handed { terminal: true, .. } | Object::Channel(_) => Err(Errno::SPIPE),
+            Object::Handed { kind: HandedKind::Terminal | HandedKind::Stream, .. } | Object::Channel(_) => {
+                Err(Errno::SPIPE)
+            }
             Object::Directory { .. } => Err(Errno::ISDIR),
             Object::File { fd, .. } | Object::Handed { fd, .. } => {
                 let to = match whence {
@@ -150,8 +170,8 @@ impl Vfs {
         let description = |(channel, readable, writable)| {
             Description::new(Object::Channel(channel), readable, writable, OFlags::empty())
         };
-        let first = self.table.add(description(one), 0)?;
-        match self.table.add(description(two), 0) {
+        let first = self.quota.opened(self.table.add(description(one), 0))?;
+        match self.quota.opened(self.table.add(description(two), 0)) {
             Ok(second) => Ok((first, second)),
             Err(error) => {
                 self.table.remove(first)?;
@@ -239,7 +259,7 @@ impl Vfs {
     /// `EBADF`, `EMFILE`, `EINVAL`.
     pub fn duplicate(&mut self, fd: u32, least: u32) -> Result<u32, Errno> {
         let description: Rc<Description> = self.table.get(fd)?.clone();
-        self.table.add(description, least)
+        self.quota.opened(self.table.add(description, least))
     }
 
     /// dup2(2).
@@ -305,24 +325,33 @@ impl Vfs {
     ///
     /// # Errors
     ///
-    /// Those of ftruncate(2); `EINVAL` if the descriptor is not open for writing.
+    /// Those of ftruncate(2); `EINVAL` if the descriptor is not open for writing; `EPERM` for a file that was handed in.
     pub fn truncate(&mut self, fd: u32, size: u64) -> Result<(), Errno> {
         let description = self.table.get(fd)?;
         description.check_writable().map_err(|_| Errno::INVAL)?;
         i64::try_from(size).map_err(|_| Errno::INVAL)?;
-        rustix::fs::ftruncate(description.host()?, size)
+        description.check_resizable()?;
+        let host = description.host()?;
+        let now = if self.quota.needs_span() { file_size(host)? } else { size };
+        self.quota.grow(now, size, size.saturating_sub(now), || rustix::fs::ftruncate(host, size))
     }
 
     /// posix_fallocate(3).
     ///
     /// # Errors
     ///
-    /// Those of fallocate(2).
+    /// Those of fallocate(2); `EPERM` for a file that was handed in.
     pub fn allocate(&mut self, fd: u32, offset: u64, length: u64) -> Result<(), Errno> {
         let description = self.table.get(fd)?;
         description.check_writable()?;
         i64::try_from(offset).and(i64::try_from(length)).map_err(|_| Errno::INVAL)?;
-        rustix::fs::fallocate(description.host()?, rustix::fs::FallocateFlags::empty(), offset, length)
+        description.check_resizable()?;
+        let host = description.host()?;
+        let end = offset.saturating_add(length);
+        let now = if self.quota.needs_span() { file_size(host)? } else { end };
+        // Room on a disk is used, whether anything is written there or not.
+        let used = length.max(end.saturating_sub(now));
+        self.quota.grow(now, end, used, || rustix::fs::fallocate(host, FallocateFlags::empty(), offset, length))
     }
 
     /// futimens(3).
@@ -405,6 +434,14 @@ impl Vfs {
             _ => 0,
         }
     }
+}
+
+fn total(buffers: &[IoSlice<'_>]) -> u64 {
+    buffers.iter().map(|buffer| buffer.len() as u64).sum()
+}
+
+fn file_size(fd: impl AsFd) -> Result<u64, Errno> {
+    Ok(u64::try_from(rustix::fs::fstat(fd)?.st_size).unwrap_or(0))
 }
 
 /// Bytes that a collecting descriptor keeps.

@@ -92,6 +92,7 @@ impl Vfs {
         if let Some(trace) = &mut self.trace {
             trace.add(path, Seen::of(&FileStat::from(rustix::fs::fstat(fd)?), true));
         }
+        let device = rustix::fs::fstat(fd)?.st_dev;
         rustix::fs::seek(fd, SeekFrom::Start(0))?;
         let mut buffer = Vec::with_capacity(32 * 1024);
         let mut names = RawDir::new(fd, buffer.spare_capacity_mut());
@@ -104,7 +105,8 @@ impl Vfs {
                 if held > LISTINGS_MAX {
                     return Err(Errno::NOMEM);
                 }
-                all.push(Entry { name: name.to_vec(), ino: entry.ino(), kind: kind(entry.file_type()) });
+                let ino = self.disguise.inode(device, entry.ino());
+                all.push(Entry { name: name.to_vec(), ino, kind: kind(entry.file_type()) });
             }
         }
         if traced {

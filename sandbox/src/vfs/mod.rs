@@ -7,25 +7,31 @@ mod channel;
 mod chmod;
 mod descriptor;
 mod device;
+mod disguise;
 mod io;
 mod listing;
 mod lock;
 mod mounts;
 mod ops;
 mod path;
+mod quota;
 mod stat;
 mod trace;
 mod walk;
 
 use std::cell::RefCell;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use rustix::fs::OFlags;
 pub use rustix::io::Errno;
 
+use crate::limits::{Limit, Limits};
+use crate::report::Usage;
 pub use descriptor::{DESCRIPTORS_MAX, Description, Table};
 pub use device::{Device, fill_random};
+pub use disguise::INSTALLED;
 pub use io::{Offset, Ready, Whence};
 pub use listing::Entry;
 pub use lock::Lock;
@@ -36,7 +42,9 @@ pub use stat::*;
 pub use trace::{Seen, Trace};
 pub use walk::Last;
 
-use descriptor::Object;
+use descriptor::{HandedKind, Object};
+use disguise::Disguise;
+use quota::Quota;
 
 /// The descriptor of the guest's "/", the only directory that it starts with: where the C library
 /// of WASI looks for one. A caller may hand in another file under this number, and the guest may
@@ -47,12 +55,35 @@ pub const ROOT_FD: u32 = 3;
 /// the guest's decides where its paths begin.
 pub const ROOT_BASE: u32 = 1 << 30;
 
+/// What a guest may do with a descriptor of the host.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "two of the names say it")]
+pub struct HandIn {
+    pub readable: bool,
+    pub writable: bool,
+    /// Bytes are written one after the other, also to a file.
+    pub stream: bool,
+}
+
+impl HandIn {
+    /// For reading alone.
+    pub const READ: Self = Self { readable: true, writable: false, stream: false };
+    /// For writing alone, anywhere in a file.
+    pub const WRITE: Self = Self { readable: false, writable: true, stream: false };
+    /// For both.
+    pub const BOTH: Self = Self { readable: true, writable: true, stream: false };
+}
+
 /// A guest's files and descriptors.
 #[derive(Debug)]
 pub struct Vfs {
     mounts: Mounts,
     table: Table,
     trace: Option<Trace>,
+    quota: Quota,
+    disguise: Disguise,
+    /// Device and inode of files that the loader writes itself.
+    own: Vec<(u64, u64)>,
     /// The inode of the last pipe or socket that the guest made.
     channels: u64,
 }
@@ -66,7 +97,44 @@ impl Vfs {
         let mut table = Table::default();
         // The table is empty and the number small: this cannot fail.
         let _ = table.set(ROOT_FD, Description::new(object, true, false, OFlags::empty()));
-        Self { mounts, table, trace: None, channels: 0 }
+        Self {
+            mounts,
+            table,
+            trace: None,
+            quota: Quota::default(),
+            disguise: Disguise::default(),
+            own: Vec::new(),
+            channels: 0,
+        }
+    }
+
+    /// Limits what the guest may write, make and open from now on. What it uses is added to `usage`, of files only if there are limits or if `is_asked`
+    /// says that somebody wants to know it.
+    pub fn limit(&mut self, limits: &Limits, usage: Arc<Usage>, is_asked: bool) {
+        self.quota = Quota::new(limits, usage, is_asked);
+        self.table.limit(limits.open());
+    }
+
+    /// Tells the guest other times and numbers of files than the machine's from now on: this time, in nanoseconds since 1970, and numbers of this run
+    /// alone.
+    pub fn disguise(&mut self, time: Option<i64>, hides_inodes: bool) {
+        self.disguise = Disguise::new(time, hides_inodes);
+    }
+
+    /// Keeps a file that the loader writes from being written by the guest, by whatever path: that gives `EACCES`.
+    ///
+    /// # Errors
+    ///
+    /// Those of fstat(2).
+    pub fn keep_from_writing(&mut self, file: impl AsFd) -> Result<(), Errno> {
+        let stat = rustix::fs::fstat(file)?;
+        self.own.push((stat.st_dev, stat.st_ino));
+        Ok(())
+    }
+
+    /// The limit that ends the run, if one was reached.
+    pub fn over(&self) -> Option<Limit> {
+        self.quota.over()
     }
 
     /// Hands a descriptor of the host to the guest under the number `number`.
@@ -75,17 +143,20 @@ impl Vfs {
     ///
     /// `EBADF` if the number lies outside the table; `EISDIR` for a directory, which has to be
     /// mounted instead.
-    pub fn hand_in(&mut self, number: u32, fd: OwnedFd, readable: bool, writable: bool) -> Result<(), Errno> {
+    pub fn hand_in(&mut self, number: u32, fd: OwnedFd, how: HandIn) -> Result<(), Errno> {
         let stat = FileStat::from(rustix::fs::fstat(&fd)?);
-        if stat.kind() == S_IFDIR {
-            return Err(Errno::ISDIR);
-        }
+        let kind = match stat.kind() {
+            S_IFDIR => return Err(Errno::ISDIR),
+            S_IFCHR if rustix::termios::isatty(&fd) => HandedKind::Terminal,
+            S_IFREG if how.stream && how.writable => HandedKind::Stream,
+            S_IFREG => HandedKind::File,
+            _ => HandedKind::Other,
+        };
         let mode = rustix::fs::fcntl_getfl(&fd)?;
         let access = mode & OFlags::ACCMODE;
-        let terminal = stat.kind() == S_IFCHR && rustix::termios::isatty(&fd);
-        let readable = readable && access != OFlags::WRONLY;
-        let writable = writable && access != OFlags::RDONLY;
-        let object = Object::Handed { fd, terminal };
+        let readable = how.readable && access != OFlags::WRONLY;
+        let writable = how.writable && access != OFlags::RDONLY;
+        let object = Object::Handed { fd, kind };
         self.table.set(number, Description::new(object, readable, writable, mode & OFlags::APPEND))
     }
 
@@ -142,7 +213,7 @@ impl Vfs {
 
     /// What the guest is told of a file: while a snapshot is made, nothing that is this machine's alone.
     fn told(&self, stat: FileStat) -> FileStat {
-        self.trace.as_ref().map_or(stat, |trace| trace.told(&stat))
+        self.trace.as_ref().map_or_else(|| self.disguise.told(stat), |trace| trace.told(&stat))
     }
 
     /// Ends the recording that [`Vfs::start_trace`] began.

@@ -73,6 +73,13 @@ impl Mount {
     }
 }
 
+impl Mount {
+    /// A folder in memory, for writing.
+    pub fn in_memory(root: OwnedFd, at: GuestPath) -> Self {
+        Self { at, access: Access::ReadWrite, crossing: Crossing::Refused, root, source: PathBuf::from("tmpfs") }
+    }
+}
+
 /// All mounts of one guest.
 #[derive(Debug, Default)]
 pub struct Mounts(Vec<Mount>);

@@ -64,7 +64,7 @@ impl Vfs {
             return Err(Errno::NOTDIR);
         }
         let description = self.open_walked(walked, how)?;
-        self.table.add(description, 0)
+        self.quota.opened(self.table.add(description, 0))
     }
 
     pub(super) fn open_walked(&mut self, walked: Walked, how: OpenHow) -> Result<Rc<Description>, Errno> {
@@ -106,6 +106,9 @@ impl Vfs {
                     }
                     S_IFREG if wants_dir => Err(Errno::NOTDIR),
                     S_IFREG if access == Access::ReadOnly && (how.write || how.truncate) => Err(Errno::ROFS),
+                    S_IFREG if (how.write || how.truncate) && self.own.contains(&(stat.dev, stat.ino)) => {
+                        Err(Errno::ACCESS)
+                    }
                     S_IFREG => {
                         let mut flags = host_flags(how);
                         flags.set(OFlags::TRUNC, how.truncate);
@@ -125,12 +128,12 @@ impl Vfs {
         let mut flags = host_flags(how) | OFlags::CREATE;
         flags.set(OFlags::EXCL, how.exclusive);
         flags.set(OFlags::TRUNC, how.truncate);
-        let fd =
-            open_beneath(mount, below, flags, Mode::from_raw_mode(0o666)).map_err(|e| match path.split_last() {
-                // The directory is only virtual.
-                Some((parent, _)) if e == Errno::NOENT && self.mounts.is_above_mount(&parent) => Errno::ROFS,
-                _ => e,
-            })?;
+        let made = self.quota.make(|| open_beneath(mount, below, flags, Mode::from_raw_mode(0o666)));
+        let fd = made.map_err(|e| match path.split_last() {
+            // The directory is only virtual.
+            Some((parent, _)) if e == Errno::NOENT && self.mounts.is_above_mount(&parent) => Errno::ROFS,
+            _ => e,
+        })?;
         regular_file(fd, mount.access, how, keep)
     }
 
@@ -177,7 +180,7 @@ impl Vfs {
     pub fn make_dir(&mut self, base: u32, text: &[u8]) -> Result<(), Errno> {
         let (path, _) = self.new_name(base, text)?;
         let (dir, name) = self.writable_parent(&path)?;
-        rustix::fs::mkdirat(dir, name.as_slice(), Mode::from_raw_mode(0o777))
+        self.quota.make(|| rustix::fs::mkdirat(dir, name.as_slice(), Mode::from_raw_mode(0o777)))
     }
 
     /// symlink(2). The target is stored as it is; it is looked at when a guest follows it.
@@ -194,7 +197,7 @@ impl Vfs {
             return Err(Errno::NOENT);
         }
         let (dir, name) = self.writable_parent(&path)?;
-        rustix::fs::symlinkat(target, dir, name.as_slice())
+        self.quota.make(|| rustix::fs::symlinkat(target, dir, name.as_slice()))
     }
 
     /// unlink(2).
@@ -278,7 +281,8 @@ impl Vfs {
         self.check_same_mount(&walked.path, &new_path)?;
         let (old_dir, old_name) = self.writable_parent(&walked.path)?;
         let (new_dir, new_name) = self.writable_parent(&new_path)?;
-        rustix::fs::linkat(old_dir, old_name.as_slice(), new_dir, new_name.as_slice(), AtFlags::empty())
+        self.quota
+            .make(|| rustix::fs::linkat(old_dir, old_name.as_slice(), new_dir, new_name.as_slice(), AtFlags::empty()))
     }
 
     /// utimensat(2).

@@ -1,0 +1,33 @@
+//! The limits that the caller of `run` had already, by `ulimit` or otherwise. They hold besides the
+//! options: of two limits the lower one counts.
+
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit};
+
+use crate::signals;
+
+/// So long before the kernel would kill the process for its use of the processor, it ends by
+/// itself, and can say why.
+const BEFORE_THE_KERNEL: Duration = Duration::from_millis(100);
+
+/// Takes care that the process outlives what it may: a file that becomes too long gives `EFBIG`,
+/// and no signal.
+pub(crate) fn outlive_limits() {
+    signals::ignore(libc::SIGXFSZ);
+}
+
+/// What the caller lets the process have of the processor's time (`ulimit -t`), if that is
+/// limited.
+pub(crate) fn cpu() -> Option<Duration> {
+    let seconds = getrlimit(Resource::Cpu).current?;
+    Some(Duration::from_secs(seconds).checked_sub(BEFORE_THE_KERNEL).unwrap_or(Duration::from_millis(1)))
+}
+
+/// A limit of ours, or the caller's where that is lower: nobody but root may raise it.
+pub(crate) fn lower(resource: Resource, current: u64, maximum: u64) -> Rlimit {
+    let callers = getrlimit(resource);
+    let maximum = maximum.min(callers.maximum.unwrap_or(u64::MAX));
+    let current = current.min(callers.current.unwrap_or(u64::MAX)).min(maximum);
+    Rlimit { current: Some(current), maximum: Some(maximum) }
+}
