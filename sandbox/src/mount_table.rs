@@ -103,9 +103,9 @@ impl MountTable {
     }
 }
 
-/// The path of an open directory, as this process sees it.
-pub(crate) fn path_of(directory: &OwnedFd) -> Result<PathBuf, Errno> {
-    std::fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd()))
+/// The path of an open file or directory, as this process sees it.
+pub(crate) fn path_of(file: impl AsFd) -> Result<PathBuf, Errno> {
+    std::fs::read_link(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()))
         .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))
 }
 

@@ -5,13 +5,18 @@
 //! its C library calls for it at start, for memory, for threads and at an end. Where a call has
 //! forms that nobody needs, its arguments are checked. What is refused is so with `ENOSYS`, for
 //! which C libraries have other ways (they try `clone3` before `clone`).
+//!
+//! A second filter asks the launcher about the few calls whose sum is limited
+//! ([`super::supervisor`]).
 
 use std::collections::BTreeMap;
 
 use seccompiler::{
     BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-    SeccompRule, TargetArch,
+    SeccompRule, TargetArch, sock_filter,
 };
+
+use super::bounds::Bounds;
 
 /// Calls that are allowed with any arguments.
 const ALLOWED: &[i64] = &[
@@ -132,6 +137,8 @@ const ARCH_SET_FS: i32 = 0x1002;
 
 /// The filters, made beforehand.
 pub(super) struct Filters {
+    /// Asks the launcher.
+    pub(super) asking: BpfProgram,
     pub(super) crash: BpfProgram,
     pub(super) calls: BpfProgram,
 }
@@ -140,8 +147,8 @@ impl Filters {
     /// For a process that this wall will have given the number `pid`, and which may start the
     /// program that is open as `program`, once. With `runs_on_stack`, its stacks are memory to
     /// write and run.
-    pub(super) fn new(pid: i32, program: i32, runs_on_stack: bool) -> Result<Self, BackendError> {
-        Ok(Self { crash: crash()?, calls: calls(pid, program, runs_on_stack)? })
+    pub(super) fn new(pid: i32, program: i32, runs_on_stack: bool, bounds: &Bounds) -> Result<Self, BackendError> {
+        Ok(Self { asking: asking(bounds)?, crash: crash()?, calls: calls(pid, program, runs_on_stack)? })
     }
 }
 
@@ -205,6 +212,44 @@ fn crash() -> Result<BpfProgram, BackendError> {
     let rule = SeccompRule::new(vec![when(0, SeccompCmpOp::Gt, 0xff)?])?;
     let rules = BTreeMap::from([(libc::SYS_exit_group, vec![rule])]);
     SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::KillProcess, TargetArch::x86_64)?.try_into()
+}
+
+/// Asks about the beginnings and ends of threads; where memory is limited, about memory that stops
+/// to be writable, which the kernel then no longer counts; and about what writes and makes files,
+/// where that is limited.
+fn asking(bounds: &Bounds) -> Result<BpfProgram, BackendError> {
+    let mut rules = BTreeMap::from([(libc::SYS_clone, Vec::new()), (libc::SYS_exit, Vec::new())]);
+    let has = |argument, bit| SeccompRule::new(vec![when(argument, SeccompCmpOp::MaskedEq(number(bit)), number(bit))?]);
+    if bounds.memory.is_some() {
+        let read_only = when(2, SeccompCmpOp::MaskedEq(number(libc::PROT_WRITE)), 0)?;
+        rules.insert(libc::SYS_mprotect, vec![SeccompRule::new(vec![read_only])?]);
+    }
+    if bounds.write.is_some() {
+        for call in [libc::SYS_write, libc::SYS_pwrite64, libc::SYS_ftruncate, libc::SYS_truncate] {
+            rules.insert(call, Vec::new());
+        }
+        // What is written to a mapped file is no call.
+        rules.insert(libc::SYS_mmap, vec![has(3, libc::MAP_SHARED)?]);
+    }
+    if bounds.files.is_some() {
+        for call in [libc::SYS_mkdir, libc::SYS_symlink, libc::SYS_link] {
+            rules.insert(call, Vec::new());
+        }
+        rules.insert(libc::SYS_open, vec![has(1, libc::O_CREAT)?]);
+        rules.insert(libc::SYS_openat, vec![has(2, libc::O_CREAT)?]);
+    }
+    // The crate has no name for this action: another one stands for it.
+    const STANDS_IN: u32 = libc::SECCOMP_RET_TRACE | 1;
+    let stands_in = SeccompAction::Trace(1);
+    let mut program: BpfProgram =
+        SeccompFilter::new(rules, SeccompAction::Allow, stands_in, TargetArch::x86_64)?.try_into()?;
+    let gives = u16::try_from(libc::BPF_RET | libc::BPF_K).unwrap_or_default();
+    for instruction in &mut program {
+        if instruction.code == gives && instruction.k == STANDS_IN {
+            *instruction = sock_filter { k: libc::SECCOMP_RET_USER_NOTIF, ..*instruction };
+        }
+    }
+    Ok(program)
 }
 
 fn number(value: i32) -> u64 {

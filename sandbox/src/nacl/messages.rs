@@ -24,6 +24,8 @@ pub(super) struct Messages<'a> {
 pub(super) struct Told {
     /// The signal of the last crash.
     pub(super) crash: Option<i32>,
+    /// Whether the engine gave up because the kernel had no memory for it.
+    pub(super) lacks_memory: bool,
     /// Why a program was not begun.
     pub(super) refused: Option<String>,
 }
@@ -59,6 +61,7 @@ impl<'a> Messages<'a> {
         let line = std::mem::take(&mut self.line);
         let text = String::from_utf8_lossy(&line);
         self.told.crash = crash_signal(&text).or(self.told.crash);
+        self.told.lacks_memory |= lacks_memory(&text);
         if let Some(why) = refusal(&text) {
             self.told.refused = Some(why.to_owned());
         }
@@ -79,6 +82,11 @@ fn crash_signal(line: &str) -> Option<i32> {
     let (signal, code) = line.strip_prefix("** Signal ")?.split_once(" from ")?;
     let known = ["untrusted code", "trusted code"].iter().any(|kind| code.starts_with(kind));
     signal.parse().ok().filter(|_| known)
+}
+
+/// Whether this is what the engine says when it can't protect memory otherwise: for a `brk` of the guest's, or in `mprotect`. It aborts then.
+fn lacks_memory(line: &str) -> bool {
+    line.contains("Could not mprotect(") || line.contains("mprotect on anonymous memory failed, errno = 12")
 }
 
 /// The reason in a line such as `[2,…] Error while loading "/guest/x": Validation failure. …`.
@@ -121,7 +129,7 @@ mod tests {
     #[test]
     fn a_refusal_has_its_reason() {
         let said = b"[2,8:08:06:03.1] VALIDATION FAILED.\n[2,8:08:06:03.2] Error while loading \"/guest/a\": Validation failure. No.\n";
-        assert_eq!(told(said), Told { crash: None, refused: Some("Validation failure. No.".to_owned()) });
+        assert_eq!(told(said), Told { refused: Some("Validation failure. No.".to_owned()), ..Told::default() });
         assert_eq!(told(b"Error while loading \"/guest/a\": no\n[2] Error while loading x"), Told::default());
     }
 }

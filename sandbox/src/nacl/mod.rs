@@ -5,17 +5,20 @@
 //! mounts, read-only where they are to be, and nothing else of the machine; no network; and a wall around `sel_ldr` itself
 //! (`wall`). Whoever breaks out of the guest stands in that. It works the same for root and for anybody else.
 
+mod bounds;
 mod filter;
 mod messages;
 mod processes;
 mod program;
 mod root;
+mod streams;
+mod supervisor;
 mod sys;
 mod wall;
 
 use std::ffi::{CStr, CString, OsString};
 use std::fs::File;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
@@ -27,15 +30,18 @@ use crate::front::{self, Begun, FrontError};
 use crate::install::Installation;
 use crate::limits::Limit;
 use crate::log::Log;
-use crate::options::{Options, Task};
+use crate::mount_table::path_of;
+use crate::options::{HandOption, Options, Task};
 use crate::outcome::{ENVIRONMENT_STATUS, How, Outcome, USAGE_STATUS};
 use crate::print;
 use crate::report::Report;
-use crate::vfs::GuestPath;
-use processes::{Ended, Start};
+use crate::vfs::{Access, GuestPath, Mount};
+use bounds::{Bounds, BoundsError};
+use processes::{Ended, Start, Surroundings};
 pub use program::ProgramError;
 pub use root::RootError;
-use root::{EngineFile, in_engine};
+use root::{EngineFile, Parts, in_engine};
+use streams::Streams;
 
 /// Of the SDK: the program that runs guests, and what it gives them to call.
 const SEL_LDR: &str = "sel_ldr_x86_64";
@@ -58,6 +64,20 @@ pub enum NaclError {
     Front(#[from] FrontError),
     #[error("`{0}` can't be held for programs of Native Client; leave it out")]
     Unlimited(&'static str),
+    #[error("`--max-output` can't count what the guest writes to `-h {0}:{1}`; hand it in with `-r` and `-w`")]
+    Uncounted(i32, u32),
+    #[error("the file of `{0}`, `{1}`, is where the guest may write it, below `{2}`; put it elsewhere")]
+    OwnFile(&'static str, String, GuestPath),
+    #[error("the folders of `--tmpfs` leave nothing of what `--max-memory` allows; make them smaller, or allow more")]
+    Folders,
+    #[error(
+        "`ulimit -v` leaves too few addresses for the engine, which needs 100 GiB of them; raise it with `ulimit -v unlimited`"
+    )]
+    AddressSpace,
+    #[error("`/proc` is that of other processes; mount it for this process namespace")]
+    Processes,
+    #[error("what `{0}` wrote could not be written: {1}")]
+    Unwritten(String, Errno),
     #[error("programs of Native Client are machine code: there is nothing to compile ahead of time")]
     Precompile,
     #[error("`{0}` is not there, which runs programs of Native Client; install the package `sandbox_outer` again")]
@@ -94,6 +114,9 @@ impl NaclError {
         match self {
             Self::Front(error) => error.status(),
             Self::Unlimited(_)
+            | Self::Uncounted(..)
+            | Self::Folders
+            | Self::OwnFile(..)
             | Self::Precompile
             | Self::Program(..)
             | Self::Foreign(..)
@@ -120,36 +143,46 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ! {
     report.end(&outcome)
 }
 
-/// The limits that this front holds.
-const LIMITS: [Limit; 1] = [Limit::Memory];
-
 fn run(options: &Options, handed: Handed, log: &Log, report: &Report) -> Result<Outcome, NaclError> {
-    if let Some(limit) = options.limits.given().find(|limit| !LIMITS.contains(limit)) {
-        return Err(NaclError::Unlimited(limit.row().option));
-    }
-    for (is_given, option) in [(options.fixed_time.is_some(), "--fixed-time"), (options.hide_inodes, "--hide-inodes")] {
-        if is_given {
-            return Err(NaclError::Unlimited(option));
-        }
-    }
+    refuse_what_cannot_be(options)?;
     let installation = Installation::of_this_program().map_err(FrontError::Installation)?;
     let Task::Run(name, arguments) = &options.task else { return Err(NaclError::Precompile) };
-    let handed = handed.for_engine().map_err(FrontError::from)?;
+    let mut handed = handed.for_engine().map_err(FrontError::from)?;
+    let number = wall::program_number();
+    let bounds = match Bounds::of(options, report, number) {
+        Ok(bounds) => bounds,
+        Err(BoundsError::Folders) => return Err(NaclError::Folders),
+        Err(BoundsError::AddressSpace) => return Err(NaclError::AddressSpace),
+    };
+    let streams = standard_output(&mut handed)
+        .and_then(|()| Streams::choose(&mut handed, &bounds))
+        .map_err(NaclError::Process)?;
+    let processes = supervisor::processes().map_err(NaclError::Process)?.ok_or(NaclError::Processes)?;
     let files = engine_files(&installation)?;
     let sel_ldr = installation.engine().join(SEL_LDR);
     let runs_on_stack = program::runs_on_stack(&sel_ldr).map_err(|error| NaclError::Engine(sel_ldr, error))?;
     enter_namespaces().map_err(NaclError::Namespaces)?;
     let mounts = front::mounts(&options.mounts, options.crossing, &installation, log)?;
-    let guest = root::enter(mounts, &files, options.limits.memory_mib(), options.crossing)?;
+    refuse_own_files(&mounts, log, report)?;
+    let folders = &options.limits.tmpfs;
+    let parts = Parts { mounts, folders, engine: &files, shared: bounds.shared, crossing: options.crossing };
+    let guest = root::enter(parts)?;
     log.say(2, format_args!("the sandbox's files are mounted"));
 
     let text = print::shown(name.as_bytes());
     let path = program_path(&name.clone().into_vec()).ok_or_else(|| NaclError::Program(text.clone(), Errno::INVAL))?;
     let file = open_program(&guest, &path).map_err(|error| NaclError::Program(text.clone(), error))?;
     let dynamic = program::is_dynamic(&file).map_err(|error| NaclError::Foreign(text.clone(), error))?;
+    let mut size = program::size_in_memory(&file);
     if dynamic {
         let loader = GuestPath::parse_absolute(LOADER).unwrap_or_default();
-        open_program(&guest, &loader).map_err(|error| NaclError::NoLoader(text.clone(), error))?;
+        let loader = open_program(&guest, &loader).map_err(|error| NaclError::NoLoader(text.clone(), error))?;
+        // What is no program, the engine refuses.
+        size = program::size_in_memory(&loader).or(Ok(0));
+    }
+    let size = size.map_err(|error| NaclError::Foreign(text.clone(), error))?;
+    if bounds.memory.is_some_and(|memory| size > memory) {
+        return Ok(ended(log, &text, Outcome::reached(Limit::Memory)));
     }
     log.say(1, format_args!("`{text}` is `{path}`"));
 
@@ -159,6 +192,7 @@ fn run(options: &Options, handed: Handed, log: &Log, report: &Report) -> Result<
     for variable in front::environment(options) {
         line.extend([b"-E".to_vec(), variable]);
     }
+    let (output, handed): (Vec<_>, Vec<_>) = handed.into_iter().partition(|(hand, _)| *hand == OUTPUT);
     for (hand, file) in &handed {
         let option = match (hand.read, hand.write) {
             (true, true) => "-h",
@@ -180,36 +214,85 @@ fn run(options: &Options, handed: Handed, log: &Log, report: &Report) -> Result<
     let arguments = line.into_iter().map(|word| CString::new(word).map_err(zero)).collect::<Result<_, _>>()?;
 
     let open = |path: PathBuf| rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
-    let number = wall::program_number();
     let start = Start {
         engine: open(in_engine(SEL_LDR)).map_err(NaclError::Process)?,
         number,
         arguments,
         environment: vec![COPY_CODE.to_owned()],
-        filters: filter::Filters::new(processes::ENGINE_PID, number, runs_on_stack)?,
-        max_memory: options.limits.memory_mib(),
+        filters: filter::Filters::new(processes::ENGINE_PID, number, runs_on_stack, &bounds)?,
+        output: output.into_iter().map(|(_, file)| file).next(),
         handed: handed.into_iter().map(|(_, file)| file).collect(),
     };
-    match processes::run(start, log).map_err(NaclError::Process)? {
+    let surroundings = Surroundings { bounds: &bounds, processes, streams, report, log };
+    match processes::run(start, surroundings).map_err(NaclError::Process)? {
         Ended::Exited(status) => {
             log.say(1, format_args!("the guest ended with status {status}"));
             Ok(Outcome::exit((status & 0xff) as u8))
         }
         // This process ends as the guest did.
         Ended::Asked(signal) => report.claim().end_by(&Outcome::ended_by(signal), signal),
-        Ended::Signalled(signal) => {
-            let crashed = CRASHES.contains(&signal);
-            let outcome =
-                if crashed { Outcome::new(How::Trap, "it did what no program may") } else { Outcome::ended_by(signal) };
-            log.error(format_args!("`{text}` was ended: {}", outcome.reason.as_deref().unwrap_or_default()));
-            Ok(outcome)
+        Ended::Limit(limit) => Ok(ended(log, &text, Outcome::reached(limit))),
+        Ended::Signalled(signal) if CRASHES.contains(&signal) => {
+            Ok(ended(log, &text, Outcome::new(How::Trap, "it did what no program may")))
         }
+        Ended::Signalled(signal) => Ok(ended(log, &text, Outcome::ended_by(signal))),
         Ended::Refused(why) => {
             let what = if dynamic { "what loads programs, `/slib/runnable-ld.so`" } else { "it" };
             Err(NaclError::Refused(text, what, why))
         }
         Ended::Failed(why) => Err(NaclError::Start(why)),
+        Ended::Unwritten(error) => Err(NaclError::Unwritten(text, error)),
     }
+}
+
+/// Says that the guest was ended, and why.
+fn ended(log: &Log, name: &str, outcome: Outcome) -> Outcome {
+    log.error(format_args!("`{name}` was ended: {}", outcome.reason.as_deref().unwrap_or_default()));
+    outcome
+}
+
+/// The options that this target has no means for.
+fn refuse_what_cannot_be(options: &Options) -> Result<(), NaclError> {
+    for (is_given, option) in [(options.fixed_time.is_some(), "--fixed-time"), (options.hide_inodes, "--hide-inodes")] {
+        if is_given {
+            return Err(NaclError::Unlimited(option));
+        }
+    }
+    if options.limits.output.is_some()
+        && let Some(hand) = options.hands.iter().find(|hand| hand.read && hand.write)
+    {
+        return Err(NaclError::Uncounted(hand.host, hand.guest));
+    }
+    Ok(())
+}
+
+/// What only this process writes must not lie where the guest writes: the kernel knows files by directories alone.
+fn refuse_own_files(mounts: &[Mount], log: &Log, report: &Report) -> Result<(), NaclError> {
+    let own = [(log.file().map(AsFd::as_fd), "-l"), (report.status().map(AsFd::as_fd), "--status-fd")];
+    for (file, option) in own.into_iter().filter_map(|(file, option)| Some((file?, option))) {
+        // Other kinds of files have no path, or another one.
+        let Ok(path) = path_of(file) else { continue };
+        let written = mounts.iter().filter(|mount| mount.access == Access::ReadWrite);
+        for mount in written {
+            if path_of(&mount.root).is_ok_and(|root| path.starts_with(root)) {
+                return Err(NaclError::OwnFile(option, print::shown_path(&path), mount.at.clone()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Standard output, as a descriptor that is handed in.
+const OUTPUT: HandOption = HandOption { host: 1, guest: 1, read: false, write: true };
+
+/// Puts standard output among what is handed in, if it is open.
+fn standard_output(handed: &mut Vec<(HandOption, OwnedFd)>) -> Result<(), Errno> {
+    match rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3) {
+        Ok(output) => handed.insert(0, (OUTPUT, output)),
+        Err(Errno::BADF) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(())
 }
 
 /// Signals by which a process ends that did what none may; the last is the wall's, see there.
@@ -242,7 +325,6 @@ fn enter_namespaces() -> Result<(), Errno> {
     sys::unshare(
         libc::CLONE_NEWUSER
             | libc::CLONE_NEWNS
-            | libc::CLONE_NEWPID
             | libc::CLONE_NEWNET
             | libc::CLONE_NEWIPC
             | libc::CLONE_NEWUTS

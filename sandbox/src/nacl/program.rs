@@ -51,6 +51,16 @@ pub(super) fn is_dynamic(file: &File) -> Result<bool, ProgramError> {
     Ok(segments(file)?.iter().any(|segment| segment.p_type == abi::PT_INTERP))
 }
 
+/// How many bytes of memory a program takes when it is loaded.
+///
+/// # Errors
+///
+/// [`ProgramError`].
+pub(super) fn size_in_memory(file: &File) -> Result<u64, ProgramError> {
+    let loaded = segments(file)?.into_iter().filter(|segment| segment.p_type == abi::PT_LOAD);
+    Ok(loaded.fold(0, |sum: u64, segment| sum.saturating_add(segment.p_memsz.max(segment.p_filesz))))
+}
+
 /// Whether the stacks of a program of the host are memory to run, too: it says so, or does not say.
 ///
 /// # Errors

@@ -31,6 +31,7 @@ use rustix::process;
 
 use super::sys::{self, MountAttributes};
 use crate::kernel_file_systems;
+use crate::limits::Tmpfs;
 use crate::mount_table::{MountTable, mount_id};
 use crate::vfs::{Access, Crossing, GuestPath, Mount};
 
@@ -78,28 +79,39 @@ const PROGRAM: u64 =
 const DEVICE: u64 = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC;
 
 const DEVICES: [(&CStr, &str); 2] = [(c"/dev/null", "null"), (c"/dev/urandom", "urandom")];
-/// What the code of a program with many libraries takes, in MiB.
-const CODE_MEMORY: u32 = 64;
+/// Files of shared memory: each lasts as long as it is open.
+const SHARED_FILES: u64 = 4096;
+/// Bytes for each file that a folder in memory has room for.
+const BYTES_A_FILE: u64 = 1024;
 const PATH_ONLY: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 const DIRECTORY: OFlags = PATH_ONLY.union(OFlags::DIRECTORY);
 
+/// What the view is made of.
+pub(super) struct Parts<'a> {
+    /// The directories of the host.
+    pub(super) mounts: Vec<Mount>,
+    /// The folders in memory.
+    pub(super) folders: &'a [Tmpfs],
+    /// The engine's files.
+    pub(super) engine: &'a [EngineFile],
+    /// Bytes of memory that is shared.
+    pub(super) shared: u64,
+    pub(super) crossing: Crossing,
+}
+
 /// Makes the view and enters it: from then on this process sees nothing else. It has to be root of a mount namespace of its own. Gives the guest's
-/// tree. `max_memory` is the guest's, in MiB, and what it may share beside it.
+/// tree.
 ///
 /// # Errors
 ///
 /// [`RootError`].
-pub(super) fn enter(
-    mounts: Vec<Mount>,
-    engine: &[EngineFile],
-    max_memory: u32,
-    crossing: Crossing,
-) -> Result<OwnedFd, RootError> {
+pub(super) fn enter(parts: Parts<'_>) -> Result<OwnedFd, RootError> {
+    let Parts { mounts, folders, engine, shared, crossing } = parts;
     let other = |what| move |error| RootError::Other(what, error);
     let table = File::open("/proc/self/mountinfo")
         .map_err(|error| RootError::Other("mounts", Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).map_err(other("private mounts"))?;
-    let root = memory(c"0755", c"16m", MountAttrFlags::empty()).map_err(other("tmpfs"))?;
+    let root = memory(c"0755", 16 << 20, None, MountAttrFlags::empty()).map_err(other("tmpfs"))?;
     // Over the old one, which paths from "/" still lead to.
     move_mount(&root, c"", CWD, c"/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(other("root"))?;
 
@@ -113,8 +125,7 @@ pub(super) fn enter(
     let shm = new_directory(dev.as_fd(), b"shm").map_err(other("/dev/shm"))?;
     let flags =
         MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOSYMFOLLOW;
-    let size = CString::new(format!("{}m", max_memory.max(CODE_MEMORY))).unwrap_or_default();
-    let memory = memory(c"0700", &size, flags).map_err(other("/dev/shm"))?;
+    let memory = memory(c"0700", shared, Some(SHARED_FILES), flags).map_err(other("/dev/shm"))?;
     move_to(&memory, shm.as_fd()).map_err(other("/dev/shm"))?;
 
     for file in engine {
@@ -122,7 +133,7 @@ pub(super) fn enter(
     }
     let guest = new_directory(root.as_fd(), b"guest").map_err(other("/guest"))?;
     let mut view = View { own: HashSet::new(), crossing };
-    Tree::of(mounts).lay(&GuestPath::root(), guest.as_fd(), None, &mut view)?;
+    Tree::of(mounts, folders).lay(&GuestPath::root(), guest.as_fd(), None, &mut view)?;
     let table = MountTable::read_from(table).map_err(other("mounts"))?;
     view.cover_foreign(root.as_fd(), &table)?;
 
@@ -156,21 +167,30 @@ struct Layer {
     access: Access,
 }
 
+/// What lies at a place of the guest's tree.
+enum Source {
+    Host(Mount),
+    /// A folder in memory of so many bytes.
+    Memory(u64),
+}
+
 /// The mounts as a tree of names.
 #[derive(Default)]
 struct Tree {
-    mount: Option<Mount>,
+    mount: Option<Source>,
     below: BTreeMap<Vec<u8>, Tree>,
 }
 
 impl Tree {
     /// Of two mounts at one place the later one counts.
-    fn of(mounts: Vec<Mount>) -> Self {
+    fn of(mounts: Vec<Mount>, folders: &[Tmpfs]) -> Self {
         let mut root = Self::default();
-        for mount in mounts {
-            let names = mount.at.as_relative().split(|&b| b == b'/').filter(|name| !name.is_empty());
+        let hosts = mounts.into_iter().map(|mount| (mount.at.clone(), Source::Host(mount)));
+        let memory = folders.iter().map(|folder| (folder.at.clone(), Source::Memory(folder.size)));
+        for (at, source) in hosts.chain(memory) {
+            let names = at.as_relative().split(|&b| b == b'/').filter(|name| !name.is_empty());
             let place = names.fold(&mut root, |tree, name| tree.below.entry(name.to_vec()).or_default());
-            place.mount = Some(mount);
+            place.mount = Some(source);
         }
         root
     }
@@ -184,10 +204,20 @@ impl Tree {
         view: &mut View,
     ) -> Result<(), RootError> {
         let Self { mount, below } = self;
-        let source = mount.as_ref().map_or_else(|| PathBuf::from("/"), |mount| mount.source.clone());
+        let source = match &mount {
+            Some(Source::Host(mount)) => mount.source.clone(),
+            Some(Source::Memory(_)) => PathBuf::from("tmpfs"),
+            None => PathBuf::from("/"),
+        };
         let failed = |error| RootError::Mount(source.clone(), path.clone(), error);
         let layer = match mount {
-            Some(mount) => Some(Layer { directory: mount.root, access: mount.access }),
+            Some(Source::Host(mount)) => Some(Layer { directory: mount.root, access: mount.access }),
+            Some(Source::Memory(size)) => {
+                let folder = new_folder(size).map_err(failed)?;
+                make_points(&below, path, folder.as_fd())?;
+                view.attach(&folder, point).map_err(failed)?;
+                return lay_onto(below, path, folder.as_fd(), view);
+            }
             None => under,
         };
         let Some(layer) = layer else {
@@ -414,7 +444,7 @@ impl View {
 
 /// Covers a directory with one that nobody may look into.
 fn cover_directory(point: BorrowedFd<'_>) -> Result<(), Errno> {
-    let cover = memory(c"0000", c"4k", MountAttrFlags::empty())?;
+    let cover = memory(c"0000", 4 << 10, None, MountAttrFlags::empty())?;
     sys::set_mount_attributes(cover.as_fd(), &attributes(READ_ONLY), false)?;
     move_to(&cover, point)
 }
@@ -434,11 +464,21 @@ fn attributes(set: u64) -> MountAttributes {
     MountAttributes { set, clear: 0, propagation: libc::MS_PRIVATE, userns_fd: 0 }
 }
 
-/// A new file system in memory, not yet attached to anything.
-fn memory(mode: &CStr, size: &CStr, flags: MountAttrFlags) -> Result<OwnedFd, Errno> {
+/// A folder in memory for the guest.
+fn new_folder(size: u64) -> Result<OwnedFd, Errno> {
+    let flags = MountAttrFlags::from_bits_retain(u32::try_from(WRITABLE).unwrap_or(0));
+    memory(c"1777", size, Some((size / BYTES_A_FILE).max(16)), flags)
+}
+
+/// A new file system in memory, of so many bytes and files, not yet attached to anything.
+fn memory(mode: &CStr, size: u64, files: Option<u64>, flags: MountAttrFlags) -> Result<OwnedFd, Errno> {
     let context = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    let number = |value: u64| CString::new(value.to_string()).unwrap_or_default();
     fsconfig_set_string(&context, c"mode", mode)?;
-    fsconfig_set_string(&context, c"size", size)?;
+    fsconfig_set_string(&context, c"size", number(size))?;
+    if let Some(files) = files {
+        fsconfig_set_string(&context, c"nr_inodes", number(files))?;
+    }
     fsconfig_create(&context)?;
     fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags)
 }

@@ -6,20 +6,22 @@
 //! - a seccomp filter ([`super::filter`]): files below the mounts, memory, threads, time, messages to itself, and no other call. In particular no
 //!   program is started, no process, no socket to anywhere, nobody is traced or sent a signal, nothing is mounted, no file gets a set-user bit.
 
+use std::os::fd::OwnedFd;
+
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit};
 use rustix::thread::{self, CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
 
+use super::bounds::Bounds;
 use super::filter::Filters;
-
+use super::sys;
 use crate::caller;
 
-/// Threads of all guests of one run.
-const THREADS: u64 = 1024;
+/// Threads of this namespace's user that are not the guest's: the engine's first, and the launcher's. For root the kernel does not count; the
+/// filter's questions do.
+const OTHER_THREADS: u64 = 64;
 /// Descriptors of one guest.
 const DESCRIPTORS: u64 = 2048;
-/// What the engine needs beside the guest's memory: while it loads a program, the whole space for code (256 MiB) can be written.
-const ENGINE_MEMORY: u64 = 320 << 20;
 
 /// The number under which the program to start has to be open: one above all that the limit of descriptors will allow, so that what the filter
 /// allows for this number can be done once.
@@ -35,26 +37,44 @@ pub(super) fn allow_number(number: i32) -> Result<(), Errno> {
     rustix::process::setrlimit(Resource::Nofile, Rlimit { current: Some(needed), maximum })
 }
 
-/// Builds the wall around this process, which has one thread, for good. `max_memory` is the guest's, in MiB.
-pub(super) fn raise(filters: &Filters, number: i32, max_memory: u32) -> Result<(), (&'static str, String)> {
-    let limits = [
+/// Builds the wall around this process, which has one thread, for good. `asking` is given where the filter's questions arrive.
+pub(super) fn raise(
+    filters: &Filters,
+    bounds: &Bounds,
+    asking: impl FnOnce(OwnedFd) -> Result<(), Errno>,
+) -> Result<(), (&'static str, String)> {
+    let mut limits = vec![
         (Resource::Core, 0),
         (Resource::Memlock, 64 << 10),
         (Resource::Msgqueue, 0),
         (Resource::Nice, 0),
         (Resource::Rtprio, 0),
-        (Resource::Nproc, THREADS),
-        (Resource::Nofile, u64::from(number.cast_unsigned())),
-        (Resource::Data, (u64::from(max_memory) << 20) + ENGINE_MEMORY),
+        (Resource::Nproc, u64::from(bounds.threads) + OTHER_THREADS),
+        (Resource::Nofile, bounds.numbers),
+        (Resource::Data, bounds.loading),
     ];
+    // The launcher looks more often; this is for when it can't.
+    limits.extend(bounds.cpu.map(|cpu| (Resource::Cpu, cpu.as_secs() + 2)));
     for (resource, limit) in limits {
         rustix::process::setrlimit(resource, caller::lower(resource, limit, limit))
             .map_err(|e| ("resource limits", e.to_string()))?;
     }
+    // While a program is loaded, space is reserved that nobody uses; see `Supervisor::begin`.
+    for resource in [Resource::As, Resource::Fsize] {
+        let Rlimit { maximum, .. } = rustix::process::getrlimit(resource);
+        rustix::process::setrlimit(resource, Rlimit { current: maximum, maximum })
+            .map_err(|e| ("resource limits", e.to_string()))?;
+    }
     give_up_capabilities().map_err(|e| ("capabilities", e.to_string()))?;
-    // These set no-new-privileges too. The last must not forbid itself, so the one that allows little is last.
+    let seccomp = |error: &dyn ToString| ("seccomp", error.to_string());
+    let listener = sys::listen(&filters.asking).map_err(|error| match error {
+        Errno::BUSY => ("seccomp", "who started this answers its questions already".to_owned()),
+        error => seccomp(&error),
+    })?;
+    asking(listener).map_err(|error| seccomp(&error))?;
+    // The last must not forbid itself, so the one that allows little is last.
     for filter in [&filters.crash, &filters.calls] {
-        seccompiler::apply_filter(filter).map_err(|e| ("seccomp", e.to_string()))?;
+        seccompiler::apply_filter(filter).map_err(|error| seccomp(&error))?;
     }
     Ok(())
 }

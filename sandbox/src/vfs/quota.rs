@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
-use super::mounts::{Mount, Mounts};
 use crate::limits::{Limit, Limits};
 use crate::report::Usage;
 
@@ -24,8 +23,6 @@ pub(crate) struct Quota {
     is_asked: bool,
     usage: Arc<Usage>,
     over: Cell<Option<Limit>>,
-    /// The devices of folders in memory.
-    memory: Vec<u64>,
 }
 
 /// Where a write would happen: at which byte, in a file of which size.
@@ -43,12 +40,9 @@ impl Span {
 }
 
 impl Quota {
-    /// Of a guest with these mounts.
-    pub(super) fn new(limits: &Limits, usage: Arc<Usage>, is_asked: bool, mounts: &Mounts) -> Self {
+    pub(super) fn new(limits: &Limits, usage: Arc<Usage>, is_asked: bool) -> Self {
         let Limits { file, write, files, output, .. } = *limits;
-        let device = |mount: &Mount| Some(rustix::fs::fstat(&mount.root).ok()?.st_dev);
-        let memory = mounts.iter().filter(|mount| mount.in_memory).filter_map(device).collect();
-        Self { file, write, files, output, is_asked, usage, over: Cell::default(), memory }
+        Self { file, write, files, output, is_asked, usage, over: Cell::default() }
     }
 
     /// The limit that ends the run, if one was reached.
@@ -64,16 +58,6 @@ impl Quota {
     fn refuse<T>(&self, limit: Limit, error: Errno) -> Result<T, Errno> {
         self.usage.reached(limit);
         Err(error)
-    }
-
-    /// Notes that a folder in memory is full, if this is what a call on a file in it said.
-    pub(super) fn full<T>(&self, file: impl AsFd, said: Result<T, Errno>) -> Result<T, Errno> {
-        match said {
-            Err(Errno::NOSPC) if self.memory.contains(&rustix::fs::fstat(file)?.st_dev) => {
-                self.refuse(Limit::Tmpfs, Errno::NOSPC)
-            }
-            said => said,
-        }
     }
 
     /// How many of `wanted` bytes may be written to a file there.
@@ -133,16 +117,16 @@ impl Quota {
         Ok(())
     }
 
-    /// Makes a name in `directory`, or below it, by `make`.
+    /// Makes a name in a directory by `make`.
     ///
     /// # Errors
     ///
     /// `EDQUOT` if there were too many; what `make` says.
-    pub(super) fn make<T>(&self, directory: impl AsFd, make: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
+    pub(super) fn make<T>(&self, make: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
         if left(self.files, &self.usage.files) == 0 {
             return self.refuse(Limit::Files, Errno::DQUOT);
         }
-        let made = self.full(directory, make())?;
+        let made = make()?;
         self.usage.files.fetch_add(1, Ordering::Relaxed);
         Ok(made)
     }
@@ -172,6 +156,7 @@ impl Quota {
             self.usage.output.fetch_add(hole.saturating_add(count as u64), Ordering::Relaxed);
         }
         if most < wanted && count as u64 == most {
+            self.usage.reached(Limit::Output);
             self.over.set(Some(Limit::Output));
         }
         Ok(count)
@@ -214,7 +199,7 @@ mod tests {
     use super::*;
 
     fn quota(limits: Limits) -> Quota {
-        Quota::new(&limits, Arc::default(), false, &Mounts::default())
+        Quota::new(&limits, Arc::default(), false)
     }
 
     #[test]
@@ -241,9 +226,8 @@ mod tests {
     #[test]
     fn what_was_not_made_does_not_count() {
         let quota = quota(Limits { files: Some(1), ..Limits::default() });
-        let folder = tempfile::tempfile().unwrap();
-        assert_eq!(quota.make(&folder, || Err::<(), _>(Errno::EXIST)), Err(Errno::EXIST));
-        assert_eq!((quota.make(&folder, || Ok(1)), quota.make(&folder, || Ok(2))), (Ok(1), Err(Errno::DQUOT)));
+        assert_eq!(quota.make(|| Err::<(), _>(Errno::EXIST)), Err(Errno::EXIST));
+        assert_eq!((quota.make(|| Ok(1)), quota.make(|| Ok(2))), (Ok(1), Err(Errno::DQUOT)));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod attacks;
 mod common;
 mod files;
 mod guests;
+mod limits;
 mod processes;
 mod real;
 

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/keyctl.h>
-#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -231,6 +230,169 @@ static void share(void) {
     printf("share %s\n", got >= 16 && got <= 100 ? "bounded" : "unbounded");
 }
 
+/* Memory that was written and can't be any more; so many MiB at a time. */
+static void protect(int size) {
+    size_t got = 0, length = (size_t)size << 20;
+    for (; got < 1024; got += size) {
+        char *memory = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED)
+            break;
+        memset(memory, 1, length);
+        if (mprotect(memory, length, PROT_READ))
+            break;
+    }
+    printf("protect %s\n", got < 1024 ? "bounded" : "unbounded");
+}
+
+static void *hold(void *argument) {
+    for (;;)
+        sleep(1000);
+}
+
+/* So many threads at once, then one after the other. */
+static void many_threads(int most) {
+    pthread_attr_t small;
+    pthread_attr_init(&small);
+    pthread_attr_setstacksize(&small, 32 << 10);
+    pthread_t thread;
+    int count = 0, error = 0;
+    for (; count < most && !error; count += !error)
+        error = pthread_create(&thread, &small, hold, NULL);
+    printf("threads %d=%d\n", count, error);
+}
+
+/* As much memory as there is, all written, until somebody has looked at it. */
+static void hold_memory(int size) {
+    size_t length = (size_t)size << 20;
+    int got = 0;
+    char *memory;
+    while ((memory = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) != MAP_FAILED) {
+        memset(memory, 1, length);
+        got += size;
+    }
+    while ((memory = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) != MAP_FAILED)
+        memset(memory, 1, 65536);
+    int shared = shm_open("/z", O_RDWR | O_CREAT, 0600);
+    static char page[65536] = {1};
+    while (write(shared, page, sizeof page) > 0)
+        ;
+    printf("held %s\nwaiting\n", got > 0 ? "some" : "none");
+    fflush(stdout);
+    sleep(1000);
+}
+
+static volatile int threads_left;
+
+static void *try_thread(void *argument) {
+    for (int each = 0; each < 20; each++) {
+        pthread_attr_t small;
+        pthread_attr_init(&small);
+        pthread_attr_setstacksize(&small, 32 << 10);
+        pthread_t thread;
+        if (!pthread_create(&thread, &small, hold, NULL))
+            __sync_fetch_and_add(&threads_left, 1);
+    }
+    return NULL;
+}
+
+/* Many threads that make threads at the same time. */
+static void thread_storm(void) {
+    pthread_t thread[8];
+    int begun = 0;
+    for (int each = 0; each < 8; each++)
+        begun += !pthread_create(&thread[begun], NULL, try_thread, NULL);
+    for (int each = 0; each < begun; each++)
+        pthread_join(thread[each], NULL);
+    printf("storm %d\n", threads_left);
+    /* What has ended makes room. */
+    pthread_t one;
+    int error = 0;
+    for (int each = 0; each < 100 && !error; each++) {
+        error = pthread_create(&one, NULL, nothing, NULL);
+        if (!error)
+            pthread_join(one, NULL);
+    }
+    printf("again=%d\n", error);
+}
+
+static void *burn(void *argument) {
+    for (;;)
+        ;
+}
+
+static void spin(int threads) {
+    pthread_t thread;
+    while (--threads > 0)
+        pthread_create(&thread, NULL, burn, NULL);
+    burn(NULL);
+}
+
+static void print(int bytes) {
+    static char line[1000];
+    memset(line, 'x', sizeof line);
+    fflush(stdout);
+    for (int left = bytes, length; left > 0; left -= length) {
+        length = left < (int)sizeof line ? left : (int)sizeof line;
+        if ((length = write(bytes % 2 ? 1 : guest_error, line, length)) <= 0)
+            exit(9);
+    }
+}
+
+/* How many files can be open besides those that are. */
+static void numbers(void) {
+    int count = 0;
+    while (open("/guest/test/hello.nexe", O_RDONLY) >= 0)
+        count++;
+    printf("numbers %d=%d\n", count, errno);
+}
+
+/* How many files can be made. */
+static void make(const char *in) {
+    char name[4200];
+    int count = 0;
+    for (; count < 100; count++) {
+        snprintf(name, sizeof name, "%s/%d", in, count);
+        int made = count % 4 == 0 ? open(name, O_CREAT | O_WRONLY, 0644)
+                   : count % 4 == 1 ? mkdir(name, 0755)
+                   : count % 4 == 2 ? symlink("x", name)
+                                    : open(name, O_CREAT | O_EXCL | O_WRONLY, 0644);
+        if (made < 0)
+            break;
+        if (count % 4 == 0 || count % 4 == 3)
+            close(made);
+    }
+    printf("make %s %d=%d\n", in, count, count < 100 ? errno : 0);
+}
+
+/* How many KiB can be written, at first at places in it that are apart. */
+static void fill(const char *path, int step, int mapped) {
+    static char bytes[1 << 16];
+    memset(bytes, 1, sizeof bytes);
+    int file = open(path, O_CREAT | O_RDWR | O_TRUNC, 0644);
+    long long written = 0, error = 0;
+    while (written < (1 << 30) && !error) {
+        if (mapped) {
+            if (pwrite(file, bytes, 1, written + step - 1) != 1) {
+                error = errno;
+                break;
+            }
+            void *memory = mmap(NULL, step, PROT_READ | PROT_WRITE, MAP_SHARED, file, written);
+            if (memory == MAP_FAILED)
+                error = errno;
+            else
+                written += step, munmap(memory, step);
+        } else {
+            ssize_t length = write(file, bytes, step);
+            if (length <= 0)
+                error = errno;
+            else
+                written += length;
+        }
+    }
+    printf("%s %s %lld=%lld\n", mapped ? "map" : "fill", path, written >> 10, error);
+    close(file);
+}
+
 /* As `sel_ldr`, which catches what asks it to end, and ends with a negative status. */
 static void end(int signal) {
     _exit(-signal);
@@ -247,27 +409,9 @@ static void asked_to_end(void) {
         signal((int[]){SIGTERM, SIGINT, SIGHUP}[each], end);
 }
 
-int main(int count, char **words) {
-    int option;
-    while ((option = getopt(count, words, "+B:E:h:r:w:l:m:")) != -1) {
-        if (option == 'E' && guest_variables < 64)
-            guest_environment[guest_variables++] = optarg;
-        if (option == 'w' && !strncmp(optarg, "2:", 2))
-            guest_error = atoi(optarg + 2);
-        else if (option == 'E' || option == 'h' || option == 'r' || option == 'w')
-            printf("option %c %s\n", option, optarg);
-        else if (option == 'm' && chdir(optarg))
-            say("chdir", optarg, -1);
-        else if (option == '?')
-            exit(99);
-    }
-    char **arguments = words + optind;
-    /* runnable-ld.so --library-path /slib PROGRAM */
-    printf("start %s", *arguments);
-    while (*++arguments && strncmp(*arguments, "do:", 3) && strncmp(*arguments, "guest:", 6))
-        printf(" %s", *arguments);
-    printf("\n");
-    fflush(stdout);
+/* What the guest does, in a thread as with `sel_ldr`. */
+static void *run(void *words) {
+    char **arguments = words;
     for (; *arguments; arguments++) {
         if (!strncmp(*arguments, "guest:", 6)) {
             asked_to_end();
@@ -290,6 +434,39 @@ int main(int count, char **words) {
             hog();
         else if (!strcmp(what, "share"))
             share();
+        else if (!strcmp(what, "protect"))
+            protect(atoi(about));
+        else if (!strcmp(what, "threads"))
+            many_threads(atoi(about));
+        else if (!strcmp(what, "hold"))
+            hold_memory(atoi(about));
+        else if (!strcmp(what, "storm"))
+            thread_storm();
+        else if (!strcmp(what, "spin"))
+            spin(atoi(about));
+        else if (!strcmp(what, "print"))
+            print(atoi(about));
+        else if (!strcmp(what, "numbers"))
+            numbers();
+        else if (!strcmp(what, "make"))
+            make(about);
+        else if (!strcmp(what, "fill"))
+            fill(about, 1 << 16, 0);
+        else if (!strcmp(what, "map"))
+            fill(about, 1 << 16, 1);
+        else if (!strcmp(what, "cut"))
+            say(what, about, ftruncate(atoi(about), 0));
+        else if (!strcmp(what, "seek"))
+            say(what, about, lseek(atoi(about), 0, SEEK_SET));
+        else if (!strcmp(what, "size"))
+            say(what, about, truncate(about, 1 << 20));
+        else if (!strcmp(what, "claim"))
+            dprintf(2, "[2,1:00:00:00.1] Pathname contains ..: ..\n** Signal 11 from untrusted code: pc=0\n"
+                       "[2,1:00:00:00.1] Error while loading \"/guest/x\": %s\n", about);
+        else if (!strcmp(what, "break")) {
+            dprintf(2, "[2,1:00:00:00.1] Could not mprotect(0x1, 0x2, PROT_READ|PROT_WRITE)\n");
+            crash(SIGABRT);
+        }
         else if (!strcmp(what, "list"))
             list(about);
         else if (!strcmp(what, "cat"))
@@ -320,19 +497,56 @@ int main(int count, char **words) {
             printf("waiting\n");
             fflush(stdout);
             for (;;)
-                poll(NULL, 0, -1);
+                sleep(1000);
         } else if (!strcmp(what, "exit"))
             exit(atoi(about));
         else if (!strcmp(what, "environment"))
             for (char **each = environ; *each; each++)
                 printf("environment %s\n", *each);
-        else if (!strcmp(what, "refuse")) {
-            dprintf(2, "[2,1:00:00:00.1] Error while loading \"/guest/x\": Validation failure. Unsafe.\n");
-            exit(1);
-        } else if (!strcmp(what, "abort"))
+        else if (!strcmp(what, "abort"))
             abort();
         else if (!strcmp(what, "fault"))
             *(volatile int *)(uintptr_t)atoi("0") = 1;
         fflush(stdout);
     }
+    exit(0);
+}
+
+int main(int count, char **words) {
+    /* As `sel_ldr` loads a program: all space for code can be written. */
+    size_t code = (size_t)256 << 20;
+    void *space = mmap(NULL, code, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mprotect(space, code, PROT_READ | PROT_WRITE))
+        exit(98);
+    *(char *)space = 1;
+    mprotect(space, code, PROT_READ | PROT_EXEC);
+    int option;
+    while ((option = getopt(count, words, "+B:E:h:r:w:l:m:")) != -1) {
+        if (option == 'E' && guest_variables < 64)
+            guest_environment[guest_variables++] = optarg;
+        if (option == 'w' && !strncmp(optarg, "2:", 2))
+            guest_error = atoi(optarg + 2);
+        else if (option == 'E' || option == 'h' || option == 'r' || option == 'w')
+            printf("option %c %s\n", option, optarg);
+        else if (option == 'm' && chdir(optarg))
+            say("chdir", optarg, -1);
+        else if (option == '?')
+            exit(99);
+    }
+    char **arguments = words + optind;
+    /* runnable-ld.so --library-path /slib PROGRAM */
+    printf("start %s", *arguments);
+    while (*++arguments && strncmp(*arguments, "do:", 3) && strncmp(*arguments, "guest:", 6))
+        printf(" %s", *arguments);
+    printf("\n");
+    fflush(stdout);
+    if (*arguments && !strcmp(*arguments, "do:refuse")) {
+        dprintf(2, "[2,1:00:00:00.1] Error while loading \"/guest/x\": Validation failure. Unsafe.\n");
+        exit(1);
+    }
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, run, arguments))
+        exit(97);
+    pthread_join(thread, NULL);
+    return 0;
 }
