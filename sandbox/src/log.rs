@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::Write;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use crate::print;
 /// Where the log goes and how much of it.
 #[derive(Debug)]
 pub struct Log {
-    file: Option<File>,
+    file: Option<OwnedFd>,
     verbosity: u32,
     begun: Instant,
 }
@@ -24,14 +24,14 @@ impl Log {
     /// Those of opening the file.
     pub fn open(file: Option<&Path>, verbosity: u32) -> std::io::Result<Self> {
         let file = match file {
-            Some(path) => Some(File::options().append(true).create(true).open(path)?),
+            Some(path) => Some(File::options().append(true).create(true).open(path)?.into()),
             None => None,
         };
         Ok(Self { file, verbosity, begun: Instant::now() })
     }
 
     /// The file, if it is none of the streams.
-    pub fn file(&self) -> Option<&File> {
+    pub fn file(&self) -> Option<&OwnedFd> {
         self.file.as_ref()
     }
 
@@ -61,8 +61,8 @@ impl Log {
     }
 }
 
-fn append(mut file: &File, line: &str) {
+fn append(file: &OwnedFd, line: &str) {
     // One write a line: others may append to the same file. Nobody can be told that the log itself
     // fails.
-    let _ = file.write_all(line.as_bytes());
+    let _ = print::write_all(file.as_fd(), line.as_bytes());
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::Arc;
 
@@ -153,8 +153,8 @@ fn run(options: &Options, own: Own, log: &Arc<Log>, report: &Arc<Report>) -> Res
     let program = Program::open(&mut vfs, name.as_bytes())?;
     handed.give(&mut vfs).map_err(FrontError::from)?;
     vfs.limit(&options.limits, report.usage.clone(), report.status().is_some());
-    for file in report.status().map(AsFd::as_fd).into_iter().chain(log.file().map(AsFd::as_fd)) {
-        vfs.keep_from_writing(file).map_err(RunError::Own)?;
+    for file in report.status().into_iter().chain(log.file()) {
+        vfs.keep_from_guest(file).map_err(RunError::Own)?;
     }
     raise_descriptor_limit();
 

@@ -265,7 +265,6 @@ fn output_ends_exactly_at_its_limit() {
             said.assert_ended("exit", 0, "null");
         } else {
             said.assert_ended("limit", 153, "\"output\"");
-            assert!(said.field("reached").contains("output"), "{said:?}");
         }
         assert_eq!((said.out.len(), said.number("output")), (100, 100), "{said:?}");
         // A file, and one that others have written to.
@@ -302,6 +301,85 @@ fn output_ends_exactly_at_its_limit() {
     place.guest("writes", &writer(10, 10));
     let said = place.run("--max-output 5 >/dev/full", "writes");
     assert_eq!((said.status, said.number("output")), (Some(51), 0), "{said:?}");
+}
+
+/// Writes a file in a folder of the guest's until that fails, and ends with the error's number.
+#[test]
+fn a_guest_is_told_of_a_limit_as_linux_would_tell_it() {
+    let place = Place::new();
+    let fills = module(
+        r#"(data (i32.const 100) "d/out")"#,
+        r#"(func (export "_start") (local $error i32)
+             (local.set $error (call $path_open (i32.const 3) (i32.const 0) (i32.const 100) (i32.const 5)
+               (i32.const 9) (i64.const 64) (i64.const 0) (i32.const 0) (i32.const 8)))
+             (i32.store (i32.const 16) (i32.const 100)) (i32.store (i32.const 20) (i32.const 999))
+             (loop $more
+               (if (local.get $error) (then (call $exit (local.get $error))))
+               (local.set $error
+                 (call $fd_write (i32.load (i32.const 8)) (i32.const 16) (i32.const 1) (i32.const 24)))
+               (br $more)))"#,
+    );
+    place.guest("fills", &fills);
+    const FBIG: i32 = 22;
+    const DQUOT: i32 = 19;
+    const MFILE: i32 = 33;
+    const NOSPC: i32 = 51;
+    for (options, status, word, written, files) in [
+        ("--max-file 2500", FBIG, "file", 2500, 1),
+        ("--max-write 2500", DQUOT, "write", 2500, 1),
+        ("--max-write 2500 --max-file 2500", FBIG, "file", 2500, 1),
+        ("--max-files 0 --max-file 2500", DQUOT, "files", 0, 0),
+        ("--max-open 4 --max-file 2500", MFILE, "open", 0, 1),
+        ("--tmpfs /d:8K --max-file 9K", NOSPC, "tmpfs", 8192, 1),
+        ("--tmpfs /d:8K --max-file 8K", FBIG, "file", 8192, 1),
+    ] {
+        let _ = fs::remove_file(place.path("out"));
+        let mount = if options.contains("tmpfs") { "" } else { "-m $DIR:/d:rw" };
+        let said =
+            place.sh(&format!("exec $RUN --status-fd 9 -m $ROOT:/:ro {mount} {options} /test/fills.wasm 9>$DIR/line"));
+        said.assert_ended("exit", status, "null");
+        assert_eq!(said.field("reached"), format!("[\"{word}\"]"), "{options}");
+        assert_eq!((said.number("written"), said.number("files")), (written, files), "{options}");
+    }
+}
+
+#[test]
+fn clocks_and_numbers_need_not_be_the_machines() {
+    let place = Place::new();
+    let imports = r#"
+      (import "wasi_snapshot_preview1" "clock_time_get" (func $time (param i32 i64 i32) (result i32)))
+      (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+      (import "pynbox" "path_stat" (func $stat (param i32 i32 i32 i32 i32) (result i32)))"#;
+    // Writes the clocks, after waiting until a moment of the clock that is past, and what stat says of a file.
+    let body = r#"(func (export "_start")
+        (i64.store (i32.const 1024) (i64.const 1)) (i32.store (i32.const 1040) (i32.const 1))
+        (drop (call $poll (i32.const 1000) (i32.const 2000) (i32.const 1) (i32.const 3000)))
+        (drop (call $time (i32.const 0) (i64.const 1) (i32.const 4000)))
+        (drop (call $time (i32.const 1) (i64.const 1) (i32.const 4008)))
+        (drop (call $stat (i32.const 3) (i32.const 0) (i32.const 100) (i32.const 6) (i32.const 4016)))
+        (call $puts (i32.const 4000) (i32.const 112)))"#;
+    let text = module(r#"(data (i32.const 100) "d/file")"#, body).replace("(memory", &format!("{imports} (memory"));
+    place.guest("clocks", &text);
+    fs::write(place.path("file"), "12345").unwrap();
+    fs::hard_link(place.path("file"), place.path("twin")).unwrap();
+    let told = |options: &str| -> Vec<u64> {
+        let script = format!("exec $RUN -m $ROOT:/:ro -m $DIR:/d:rw {options} /test/clocks.wasm");
+        let output = place.command(&script).output().unwrap();
+        assert_eq!(output.stdout.len(), 112, "{output:?}");
+        output.stdout.chunks(8).map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap())).collect()
+    };
+    // Clock, monotonic clock, then device, inode, links, mode, -, size, -, blocks, and three times.
+    let now = told("");
+    let stat = fs::metadata(place.path("file")).unwrap();
+    let ino = std::os::unix::fs::MetadataExt::ino(&stat);
+    assert!(now[0] > 1_700_000_000_000_000_000 && now[3] == ino && now[4] == 2, "{now:?}");
+    let fixed = told("--fixed-time=50.5");
+    assert_eq!((fixed[0], fixed[1], &fixed[10..13]), (50_500_000_000, 50_500_000_000, &[50_500_000_000; 3][..]));
+    assert_eq!((fixed[3], fixed[4]), (ino, 2));
+    let hidden = told("--fixed-time --hide-inodes");
+    assert_eq!((hidden[0], hidden[10]), (315_619_200_000_000_000, 315_619_200_000_000_000));
+    assert!(hidden[3] != ino && hidden[3] != told("--hide-inodes")[3], "{hidden:?}");
+    assert_eq!((hidden[4], hidden[7]), (1, 5));
 }
 
 #[test]
@@ -348,6 +426,13 @@ fn nobody_but_the_loader_writes_the_status() {
     );
     place.guest("opener", &opener);
     place.run("", "opener").assert_ended("exit", 2, "null");
+    let remover =
+        r#"(import "wasi_snapshot_preview1" "path_unlink_file" (func $unlink (param i32 i32 i32) (result i32)))"#;
+    let body = r#"(func (export "_start") (call $exit (call $unlink (i32.const 3) (i32.const 100) (i32.const 6))))"#;
+    let remover = module(r#"(data (i32.const 100) "d/line")"#, body).replace("(memory", &format!("{remover} (memory"));
+    place.guest("remover", &remover);
+    // wasi-libc takes what it is told for a folder for one.
+    place.run("", "remover").assert_ended("exit", 31, "null");
     fs::write(place.path("line"), "").unwrap();
     assert_eq!(place.sh("exec $RUN -m $ROOT:/:ro -m $DIR:/d:rw -l $DIR/line /test/opener.wasm").status, Some(2));
     // What is no descriptor for it.

@@ -255,35 +255,50 @@ fn a_file_that_was_handed_in_is_read_and_written_and_no_more() {
 }
 
 #[test]
-fn a_file_of_the_loader_is_not_written_by_any_path() {
+fn a_file_of_the_loader_is_written_by_no_path_and_nothing_takes_its_place() {
     let folder = tempfile::tempdir().unwrap();
-    let own = fs::File::create(folder.path().join("own")).unwrap();
-    let (mut vfs, _) = limited(folder.path(), Limits::default());
-    vfs.keep_from_writing(&own).unwrap();
-    vfs.link(ROOT_FD, b"own", Last::Keep, ROOT_FD, b"twin").unwrap();
-    vfs.make_symlink(b"own", ROOT_FD, b"link").unwrap();
-    vfs.rename(ROOT_FD, b"own", ROOT_FD, b"moved").unwrap();
-    for name in ["moved", "twin"] {
+    fs::create_dir_all(folder.path().join("deep/er")).unwrap();
+    let own = fs::File::create(folder.path().join("deep/er/own")).unwrap().into();
+    fs::write(folder.path().join("other"), "").unwrap();
+    let mount = |at: &str| Mount::open(folder.path(), self::at(at), Access::ReadWrite, Crossing::Refused).unwrap();
+    let mut vfs = Vfs::new(Mounts::new(vec![mount("/"), mount("/again")]));
+    vfs.keep_from_guest(&own).unwrap();
+    vfs.link(ROOT_FD, b"deep/er/own", Last::Keep, ROOT_FD, b"twin").unwrap();
+    vfs.make_symlink(b"deep/er/own", ROOT_FD, b"link").unwrap();
+    for name in ["deep/er/own", "twin", "link", "again/deep/er/own"] {
         for how in [WRITE, CREATE, APPEND, OpenHow { truncate: true, ..READ }, OpenHow { write: true, ..READ }] {
             assert_eq!(open(&mut vfs, name, how), Err(Errno::ACCESS), "{name} {how:?}");
         }
         assert!(open(&mut vfs, name, READ).is_ok());
     }
-    vfs.rename(ROOT_FD, b"moved", ROOT_FD, b"own").unwrap();
-    assert_eq!(open(&mut vfs, "link", WRITE), Err(Errno::ACCESS));
+    for name in
+        [&b"deep/er/own"[..], b"deep/er", b"deep", b"again/deep/er/own", b"again/deep", b"deep/../deep/er/./own"]
+    {
+        let shown = String::from_utf8_lossy(name);
+        assert_eq!(vfs.rename(ROOT_FD, name, ROOT_FD, b"moved"), Err(Errno::BUSY), "{shown}");
+        assert_eq!(vfs.rename(ROOT_FD, b"other", ROOT_FD, name), Err(Errno::BUSY), "{shown}");
+        let removed = [vfs.remove_file(ROOT_FD, name), vfs.remove_dir(ROOT_FD, name)];
+        assert!(
+            removed.iter().all(|removed| matches!(removed, Err(Errno::BUSY | Errno::ISDIR))),
+            "{shown} {removed:?}"
+        );
+    }
+    assert_eq!(vfs.rename(ROOT_FD, b"other", ROOT_FD, b"deep/er/own2"), Ok(()));
 }
 
 /// A guest with a folder in memory of 64 KiB at `/tmp`.
-fn with_memory(folder: &Path) -> Vfs {
+fn with_memory(folder: &Path) -> (Vfs, Arc<Usage>) {
     let disk = Mount::open(folder, at("/"), Access::ReadWrite, Crossing::Refused).unwrap();
     let memory = Mount::in_memory(scratch::make(64 << 10).unwrap(), at("/tmp"));
-    Vfs::new(Mounts::new(vec![disk, memory]))
+    let (mut vfs, usage) = (Vfs::new(Mounts::new(vec![disk, memory])), Arc::new(Usage::default()));
+    vfs.limit(&Limits::default(), usage.clone(), false);
+    (vfs, usage)
 }
 
 #[test]
 fn a_folder_in_memory_is_a_file_system_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
-    let mut vfs = with_memory(folder.path());
+    let (mut vfs, _) = with_memory(folder.path());
     // Exactly so much fits, in one file or in several, and comes back when it is removed.
     let fd = open(&mut vfs, "tmp/a", OpenHow { read: true, ..CREATE }).unwrap();
     assert_eq!((put(&mut vfs, fd, 64 << 10), put(&mut vfs, fd, 1)), (Ok(64 << 10), Err(Errno::NOSPC)));
@@ -326,13 +341,13 @@ fn a_folder_in_memory_is_a_file_system_of_its_own() {
 #[test]
 fn many_small_files_and_deep_trees_fill_a_folder_in_memory() {
     let folder = tempfile::tempdir().unwrap();
-    let mut vfs = with_memory(folder.path());
+    let (mut vfs, _) = with_memory(folder.path());
     let count = (0..1000).take_while(|n| make_file(&mut vfs, &format!("tmp/{n}")).is_ok()).count();
     assert!((60..64).contains(&count), "an inode a KiB: {count}");
     assert_eq!(make_file(&mut vfs, "tmp/x"), Err(Errno::NOSPC));
     vfs.remove_file(ROOT_FD, b"tmp/0").unwrap();
     make_file(&mut vfs, "tmp/x").unwrap();
-    let mut vfs = with_memory(folder.path());
+    let (mut vfs, _) = with_memory(folder.path());
     let mut path = "tmp".to_owned();
     let depth = (0..1000)
         .take_while(|_| {
@@ -347,7 +362,7 @@ fn many_small_files_and_deep_trees_fill_a_folder_in_memory() {
 #[test]
 fn a_folder_in_memory_counts_for_the_other_limits_too() {
     let folder = tempfile::tempdir().unwrap();
-    let mut vfs = with_memory(folder.path());
+    let (mut vfs, _) = with_memory(folder.path());
     let limits = Limits { file: Some(1000), write: Some(1500), files: Some(2), ..Limits::default() };
     vfs.limit(&limits, Arc::default(), false);
     let a = open(&mut vfs, "tmp/a", CREATE).unwrap();

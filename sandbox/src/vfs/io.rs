@@ -98,11 +98,11 @@ impl Vfs {
             Object::Directory { .. } => Err(Errno::BADF),
             Object::File { fd, .. } => {
                 if !self.quota.needs_span() {
-                    return host_write(fd.as_fd(), buffers, offset);
+                    return self.quota.full(fd, host_write(fd.as_fd(), buffers, offset));
                 }
                 let span = quota::span(fd, appends, offset)?;
                 let most = self.quota.writable(span, total(buffers))?;
-                let count = host_write(fd.as_fd(), &quota::cut(buffers, most), offset)?;
+                let count = self.quota.full(fd, host_write(fd.as_fd(), &quota::cut(buffers, most), offset))?;
                 self.quota.wrote(span, count as u64);
                 Ok(count)
             }
@@ -333,7 +333,8 @@ impl Vfs {
         description.check_resizable()?;
         let host = description.host()?;
         let now = if self.quota.needs_span() { file_size(host)? } else { size };
-        self.quota.grow(now, size, size.saturating_sub(now), || rustix::fs::ftruncate(host, size))
+        let resized = self.quota.grow(now, size, size.saturating_sub(now), || rustix::fs::ftruncate(host, size));
+        self.quota.full(host, resized)
     }
 
     /// posix_fallocate(3).
@@ -351,7 +352,8 @@ impl Vfs {
         let now = if self.quota.needs_span() { file_size(host)? } else { end };
         // Room on a disk is used, whether anything is written there or not.
         let used = length.max(end.saturating_sub(now));
-        self.quota.grow(now, end, used, || rustix::fs::fallocate(host, FallocateFlags::empty(), offset, length))
+        let allocate = || rustix::fs::fallocate(host, FallocateFlags::empty(), offset, length);
+        self.quota.full(host, self.quota.grow(now, end, used, allocate))
     }
 
     /// futimens(3).

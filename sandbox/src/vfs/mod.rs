@@ -20,7 +20,8 @@ mod trace;
 mod walk;
 
 use std::cell::RefCell;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ use rustix::fs::OFlags;
 pub use rustix::io::Errno;
 
 use crate::limits::{Limit, Limits};
+use crate::mount_table::path_of;
 use crate::report::Usage;
 pub use descriptor::{DESCRIPTORS_MAX, Description, Table};
 pub use device::{Device, fill_random};
@@ -82,10 +84,19 @@ pub struct Vfs {
     trace: Option<Trace>,
     quota: Quota,
     disguise: Disguise,
-    /// Device and inode of files that the loader writes itself.
-    own: Vec<(u64, u64)>,
+    /// Files that the loader writes itself.
+    own: Vec<OwnFile>,
     /// The inode of the last pipe or socket that the guest made.
     channels: u64,
+}
+
+/// A file of the loader's own.
+#[derive(Debug)]
+struct OwnFile {
+    /// Device and inode.
+    inode: (u64, u64),
+    /// Where the guest would see it.
+    paths: Vec<GuestPath>,
 }
 
 impl Vfs {
@@ -111,7 +122,7 @@ impl Vfs {
     /// Limits what the guest may write, make and open from now on. What it uses is added to `usage`, of files only if there are limits or if `is_asked`
     /// says that somebody wants to know it.
     pub fn limit(&mut self, limits: &Limits, usage: Arc<Usage>, is_asked: bool) {
-        self.quota = Quota::new(limits, usage, is_asked);
+        self.quota = Quota::new(limits, usage, is_asked, &self.mounts);
         self.table.limit(limits.open());
     }
 
@@ -121,14 +132,20 @@ impl Vfs {
         self.disguise = Disguise::new(time, hides_inodes);
     }
 
-    /// Keeps a file that the loader writes from being written by the guest, by whatever path: that gives `EACCES`.
+    /// Keeps a file that the loader writes from the guest: by whatever path it is found, it can't be opened for writing (`EACCES`), and below a mount
+    /// nothing else takes its place (`EBUSY`).
     ///
     /// # Errors
     ///
     /// Those of fstat(2).
-    pub fn keep_from_writing(&mut self, file: impl AsFd) -> Result<(), Errno> {
+    pub fn keep_from_guest(&mut self, file: &OwnedFd) -> Result<(), Errno> {
         let stat = rustix::fs::fstat(file)?;
-        self.own.push((stat.st_dev, stat.st_ino));
+        let in_guest = |mount: &Mount| {
+            let below = path_of(file).ok()?.strip_prefix(path_of(&mount.root).ok()?).ok()?.as_os_str().to_owned();
+            mount.at.join_lexically(&[b"./", below.as_bytes()].concat())
+        };
+        let paths = self.mounts.iter().filter_map(in_guest).collect();
+        self.own.push(OwnFile { inode: (stat.st_dev, stat.st_ino), paths });
         Ok(())
     }
 

@@ -49,6 +49,8 @@ pub struct Mount {
     pub access: Access,
     /// What becomes of the host's mounts below it.
     pub crossing: Crossing,
+    /// Whether this is a folder in memory, which no host's directory is behind.
+    pub in_memory: bool,
     /// The directory, opened once: later renames on the host do not move the mount.
     pub root: OwnedFd,
     /// The name that the user gave, for messages.
@@ -66,7 +68,7 @@ impl Mount {
         let root = rustix::fs::open(source, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .map_err(MountError::Open)?;
         match kernel_file_systems::name_of(&root) {
-            Ok(None) => Ok(Self { at, access, crossing, root, source: source.to_owned() }),
+            Ok(None) => Ok(Self { at, access, crossing, in_memory: false, root, source: source.to_owned() }),
             Ok(Some(name)) => Err(MountError::KernelFileSystem(name)),
             Err(error) => Err(MountError::Open(error)),
         }
@@ -76,7 +78,8 @@ impl Mount {
 impl Mount {
     /// A folder in memory, for writing.
     pub fn in_memory(root: OwnedFd, at: GuestPath) -> Self {
-        Self { at, access: Access::ReadWrite, crossing: Crossing::Refused, root, source: PathBuf::from("tmpfs") }
+        let (access, crossing) = (Access::ReadWrite, Crossing::Refused);
+        Self { at, access, crossing, in_memory: true, root, source: PathBuf::new() }
     }
 }
 

@@ -106,7 +106,10 @@ impl Vfs {
                     }
                     S_IFREG if wants_dir => Err(Errno::NOTDIR),
                     S_IFREG if access == Access::ReadOnly && (how.write || how.truncate) => Err(Errno::ROFS),
-                    S_IFREG if (how.write || how.truncate) && self.own.contains(&(stat.dev, stat.ino)) => {
+                    S_IFREG
+                        if (how.write || how.truncate)
+                            && self.own.iter().any(|own| own.inode == (stat.dev, stat.ino)) =>
+                    {
                         Err(Errno::ACCESS)
                     }
                     S_IFREG => {
@@ -128,7 +131,7 @@ impl Vfs {
         let mut flags = host_flags(how) | OFlags::CREATE;
         flags.set(OFlags::EXCL, how.exclusive);
         flags.set(OFlags::TRUNC, how.truncate);
-        let made = self.quota.make(|| open_beneath(mount, below, flags, Mode::from_raw_mode(0o666)));
+        let made = self.quota.make(&mount.root, || open_beneath(mount, below, flags, Mode::from_raw_mode(0o666)));
         let fd = made.map_err(|e| match path.split_last() {
             // The directory is only virtual.
             Some((parent, _)) if e == Errno::NOENT && self.mounts.is_above_mount(&parent) => Errno::ROFS,
@@ -180,7 +183,7 @@ impl Vfs {
     pub fn make_dir(&mut self, base: u32, text: &[u8]) -> Result<(), Errno> {
         let (path, _) = self.new_name(base, text)?;
         let (dir, name) = self.writable_parent(&path)?;
-        self.quota.make(|| rustix::fs::mkdirat(dir, name.as_slice(), Mode::from_raw_mode(0o777)))
+        self.quota.make(&dir, || rustix::fs::mkdirat(&dir, name.as_slice(), Mode::from_raw_mode(0o777)))
     }
 
     /// symlink(2). The target is stored as it is; it is looked at when a guest follows it.
@@ -197,7 +200,7 @@ impl Vfs {
             return Err(Errno::NOENT);
         }
         let (dir, name) = self.writable_parent(&path)?;
-        self.quota.make(|| rustix::fs::symlinkat(target, dir, name.as_slice()))
+        self.quota.make(&dir, || rustix::fs::symlinkat(target, &dir, name.as_slice()))
     }
 
     /// unlink(2).
@@ -281,8 +284,8 @@ impl Vfs {
         self.check_same_mount(&walked.path, &new_path)?;
         let (old_dir, old_name) = self.writable_parent(&walked.path)?;
         let (new_dir, new_name) = self.writable_parent(&new_path)?;
-        self.quota
-            .make(|| rustix::fs::linkat(old_dir, old_name.as_slice(), new_dir, new_name.as_slice(), AtFlags::empty()))
+        let (old, new) = (old_name.as_slice(), new_name.as_slice());
+        self.quota.make(&new_dir, || rustix::fs::linkat(&old_dir, old, &new_dir, new, AtFlags::empty()))
     }
 
     /// utimensat(2).
@@ -349,11 +352,12 @@ impl Vfs {
         Ok((self.removable(&parent, &name)?, slash))
     }
 
-    /// The path of a name that is no mount point, nor above one.
+    /// The path of a name that is no mount point and no file of the loader's own, nor above one.
     fn removable(&self, parent: &GuestPath, name: &[u8]) -> Result<GuestPath, Errno> {
         check_name(name)?;
         let path = parent.child(name);
-        if self.mounts.is_mount_point(&path) || self.mounts.is_above_mount(&path) {
+        let holds_own = self.own.iter().flat_map(|own| &own.paths).any(|own| own.below(&path).is_some());
+        if self.mounts.is_mount_point(&path) || self.mounts.is_above_mount(&path) || holds_own {
             return Err(Errno::BUSY);
         }
         Ok(path)

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
+use super::mounts::{Mount, Mounts};
 use crate::limits::{Limit, Limits};
 use crate::report::Usage;
 
@@ -23,6 +24,8 @@ pub(crate) struct Quota {
     is_asked: bool,
     usage: Arc<Usage>,
     over: Cell<Option<Limit>>,
+    /// The devices of folders in memory.
+    memory: Vec<u64>,
 }
 
 /// Where a write would happen: at which byte, in a file of which size.
@@ -40,9 +43,12 @@ impl Span {
 }
 
 impl Quota {
-    pub(super) fn new(limits: &Limits, usage: Arc<Usage>, is_asked: bool) -> Self {
+    /// Of a guest with these mounts.
+    pub(super) fn new(limits: &Limits, usage: Arc<Usage>, is_asked: bool, mounts: &Mounts) -> Self {
         let Limits { file, write, files, output, .. } = *limits;
-        Self { file, write, files, output, is_asked, usage, over: Cell::default() }
+        let device = |mount: &Mount| Some(rustix::fs::fstat(&mount.root).ok()?.st_dev);
+        let memory = mounts.iter().filter(|mount| mount.in_memory).filter_map(device).collect();
+        Self { file, write, files, output, is_asked, usage, over: Cell::default(), memory }
     }
 
     /// The limit that ends the run, if one was reached.
@@ -58,6 +64,16 @@ impl Quota {
     fn refuse<T>(&self, limit: Limit, error: Errno) -> Result<T, Errno> {
         self.usage.reached(limit);
         Err(error)
+    }
+
+    /// Notes that a folder in memory is full, if this is what a call on a file in it said.
+    pub(super) fn full<T>(&self, file: impl AsFd, said: Result<T, Errno>) -> Result<T, Errno> {
+        match said {
+            Err(Errno::NOSPC) if self.memory.contains(&rustix::fs::fstat(file)?.st_dev) => {
+                self.refuse(Limit::Tmpfs, Errno::NOSPC)
+            }
+            said => said,
+        }
     }
 
     /// How many of `wanted` bytes may be written to a file there.
@@ -117,16 +133,16 @@ impl Quota {
         Ok(())
     }
 
-    /// Makes a name in a directory by `make`.
+    /// Makes a name in `directory`, or below it, by `make`.
     ///
     /// # Errors
     ///
     /// `EDQUOT` if there were too many; what `make` says.
-    pub(super) fn make<T>(&self, make: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
+    pub(super) fn make<T>(&self, directory: impl AsFd, make: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
         if left(self.files, &self.usage.files) == 0 {
             return self.refuse(Limit::Files, Errno::DQUOT);
         }
-        let made = make()?;
+        let made = self.full(directory, make())?;
         self.usage.files.fetch_add(1, Ordering::Relaxed);
         Ok(made)
     }
@@ -156,7 +172,6 @@ impl Quota {
             self.usage.output.fetch_add(hole.saturating_add(count as u64), Ordering::Relaxed);
         }
         if most < wanted && count as u64 == most {
-            self.usage.reached(Limit::Output);
             self.over.set(Some(Limit::Output));
         }
         Ok(count)
@@ -199,7 +214,7 @@ mod tests {
     use super::*;
 
     fn quota(limits: Limits) -> Quota {
-        Quota::new(&limits, Arc::default(), false)
+        Quota::new(&limits, Arc::default(), false, &Mounts::default())
     }
 
     #[test]
@@ -226,8 +241,9 @@ mod tests {
     #[test]
     fn what_was_not_made_does_not_count() {
         let quota = quota(Limits { files: Some(1), ..Limits::default() });
-        assert_eq!(quota.make(|| Err::<(), _>(Errno::EXIST)), Err(Errno::EXIST));
-        assert_eq!((quota.make(|| Ok(1)), quota.make(|| Ok(2))), (Ok(1), Err(Errno::DQUOT)));
+        let folder = tempfile::tempfile().unwrap();
+        assert_eq!(quota.make(&folder, || Err::<(), _>(Errno::EXIST)), Err(Errno::EXIST));
+        assert_eq!((quota.make(&folder, || Ok(1)), quota.make(&folder, || Ok(2))), (Ok(1), Err(Errno::DQUOT)));
     }
 
     #[test]
