@@ -3,12 +3,14 @@
 //! A compiler is a large program, and the bytes come from who is not trusted. So each module is compiled by a process that does nothing else: it has
 //! no file, can open none, and has limits on memory and time. If it crashes, or goes beyond them, the module is not loaded, and nothing else happens.
 //!
+//! A compilation is at the guest's expense: it may take what is left of the account ([`crate::account`]), which is charged with that while it runs.
+//!
 //! Behind the wall ([`crate::wall`]) no process can be started. [`Compiler::start`] forks one before, which waits; for every module it forks
 //! another. What that one gives is run as native code: isolating it keeps the loader alive and the machine's memory free, it does not make the compiler
 //! less trusted.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek as _, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,7 +20,8 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{DumpableBehavior, Pid, Resource, Signal, WaitOptions};
 
-use crate::engine::Engine;
+use crate::account::{ACCOUNT, Full};
+use crate::engine::{Engine, NoCode};
 use crate::reach::Reach;
 use crate::watch::{Timer, Watch};
 use crate::{caller, wall};
@@ -26,8 +29,8 @@ use crate::{caller, wall};
 /// What the compilation of one module may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes of address space.
-    pub memory: u64,
+    /// Bytes, unless less is left of the account: for the process, and for the code that it makes.
+    pub memory: usize,
     /// Seconds of the processor's time.
     pub seconds: u64,
 }
@@ -48,14 +51,30 @@ pub enum CompileError {
     /// The process for all modules has ended, or does not speak.
     #[error("the compiler does not answer: {0}")]
     Lost(#[from] io::Error),
+    /// The account has no room for it.
+    #[error(transparent)]
+    Full(#[from] Full),
+    /// It would have taken more bytes than it could have.
+    #[error("its compilation takes more than the {} MiB of memory that are left for it; `--max-memory` gives more, and {NO_LIMITS}", .0 >> 20)]
+    Memory(usize),
     /// The compiler's own words.
     #[error("{0}")]
     Refused(String),
 }
 
+impl From<CompileError> for NoCode {
+    fn from(error: CompileError) -> Self {
+        match error {
+            CompileError::Full(_) | CompileError::Memory(_) => Self::Memory(error.to_string()),
+            _ => Self::Refused(error.to_string()),
+        }
+    }
+}
+
 /// The compiler. When it is dropped, its process ends.
 #[derive(Debug)]
 pub struct Compiler {
+    limits: Limits,
     server: Mutex<io::Result<Server>>,
     life: Arc<Life>,
     watch: Option<Arc<Watch>>,
@@ -71,9 +90,13 @@ struct Server {
 #[derive(Debug, Default)]
 struct Life(Mutex<Option<(OwnedFd, Pid)>>);
 
-/// How a message begins.
+/// Bytes of the account that a compilation leaves to whatever else goes on.
+const SPARE: usize = 1 << 20;
+
+/// What an answer is.
 const CODE: u8 = 0;
 const REFUSAL: u8 = 1;
+const NO_MEMORY: u8 = 2;
 /// Longest message that is believed: one that is longer is a fault.
 const MESSAGE_MAX: u64 = 1 << 30;
 
@@ -81,11 +104,11 @@ impl Compiler {
     /// Forks the process that will compile. To be called while this process has one thread. If that fails, only compiling fails later: most guests
     /// need none.
     pub fn start(limits: Limits) -> Self {
-        let (server, life) = match Server::start(limits) {
+        let (server, life) = match Server::start(limits.seconds) {
             Ok((server, life)) => (Ok(server), life),
             Err(error) => (Err(error), Life::default()),
         };
-        Self { server: Mutex::new(server), life: Arc::new(life), watch: None }
+        Self { limits, server: Mutex::new(server), life: Arc::new(life), watch: None }
     }
 
     /// The same, as a part of a run that is watched over: what it takes of the processor's time counts, and it ends with the run.
@@ -97,26 +120,47 @@ impl Compiler {
         self
     }
 
-    /// Compiles a module for [`Engine::take`], within the limits.
+    /// Compiles a module for [`Engine::take`], within the limits and what is left of the account.
     ///
     /// # Errors
     ///
     /// [`CompileError`].
-    pub fn compile(&self, wasm: &[u8]) -> Result<Vec<u8>, CompileError> {
+    pub fn compile(&self, wasm: Vec<u8>) -> Result<Vec<u8>, CompileError> {
         let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
         let server = server.as_mut().map_err(|error| CompileError::Absent(io::Error::from(error.kind())))?;
-        let left = self.watch.as_ref().and_then(|watch| watch.cpu_left());
-        let answer = send(&mut server.requests, CODE, left.unwrap_or(Duration::MAX), wasm)
-            .and_then(|()| receive(&mut server.answers));
+        // The compiler's copy of the module.
+        let copy = ACCOUNT.charge(wasm.len())?;
+        let memory = self.limits.memory.min(ACCOUNT.left().saturating_sub(SPARE));
+        let mut working = ACCOUNT.charge(memory)?;
+        let cpu = self.watch.as_ref().and_then(|watch| watch.cpu_left()).unwrap_or(Duration::MAX);
+        let request = Request { cpu, memory, length: wasm.len() as u64 };
+        let answer = request.send(&mut server.requests, &wasm).and_then(|()| {
+            drop(wasm);
+            let head = AnswerHead::receive(&mut server.answers)?;
+            // The code is this process's now.
+            let _ = working.resize(for_process(memory));
+            head.receive_rest(&mut server.answers)
+        });
+        drop((copy, working));
         if let Some(watch) = &self.watch {
-            watch.add_cpu(answer.as_ref().map_or(Duration::ZERO, |(_, used, _)| *used));
+            watch.add_cpu(answer.as_ref().map_or(Duration::ZERO, |answer| answer.used));
             watch.wait_for_the_end();
         }
-        match answer? {
-            (CODE, _, bytes) => Ok(bytes),
-            (_, _, bytes) => Err(CompileError::Refused(String::from_utf8_lossy(&bytes).into_owned())),
+        let Answer { kind, bytes, .. } = answer?;
+        match kind {
+            CODE => Ok(bytes),
+            NO_MEMORY => {
+                ACCOUNT.note_full();
+                Err(CompileError::Memory(memory))
+            }
+            _ => Err(CompileError::Refused(String::from_utf8_lossy(&bytes).into_owned())),
         }
     }
+}
+
+/// What of a compilation's memory is its process's; the rest is for the code that it gives.
+fn for_process(memory: usize) -> usize {
+    memory / 4 * 3
 }
 
 impl Drop for Compiler {
@@ -137,7 +181,7 @@ impl Life {
 }
 
 impl Server {
-    fn start(limits: Limits) -> io::Result<(Self, Life)> {
+    fn start(seconds: u64) -> io::Result<(Self, Life)> {
         let null = File::options().read(true).write(true).open("/dev/null")?;
         let (wanted, requests) = pipe_with(PipeFlags::CLOEXEC)?;
         let (answers, given) = pipe_with(PipeFlags::CLOEXEC)?;
@@ -147,7 +191,7 @@ impl Server {
             -1 => Err(io::Error::last_os_error()),
             0 => {
                 keep_only(&null, [&wanted, &given, &life]);
-                serve(File::from(wanted), File::from(given), &life, limits)
+                serve(File::from(wanted), File::from(given), &life, seconds)
             }
             child => {
                 let process = Pid::from_raw(child).ok_or(io::ErrorKind::NotFound)?;
@@ -177,28 +221,52 @@ fn keep_only(null: &File, kept: [&OwnedFd; 3]) {
 }
 
 /// Compiles what is asked for until nobody asks any more.
-fn serve(mut requests: File, mut answers: File, life: &OwnedFd, limits: Limits) -> ! {
+fn serve(mut requests: File, mut answers: File, life: &OwnedFd, seconds: u64) -> ! {
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    let size = File::open("/proc/self/statm").map_err(|error| error.to_string());
     // No process of this user may read or write the memory of this one and its children (prctl(2),
     // PR_SET_DUMPABLE).
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let confined = wall::confine_thread(Reach::of([])).map_err(|error| error.to_string());
     while is_next(&requests, life)
-        && let Ok((_, left, wasm)) = receive(&mut requests)
+        && let Ok((Request { cpu, memory, .. }, wasm)) = Request::receive(&mut requests)
     {
-        let (code, used) = match &confined {
-            Ok(()) => apart(&wasm, left, life, limits),
-            Err(why) => (Err(why.clone()), Duration::ZERO),
+        // The module is no part of what its compilation takes.
+        let size = confined.clone().and_then(|()| size.as_ref().map_err(Clone::clone).and_then(address_space));
+        let answered = match size {
+            Ok(size) => {
+                let process = size.saturating_add(for_process(memory));
+                apart(wasm, Share { process, code: memory - for_process(memory), cpu, seconds }, life, &mut answers)
+            }
+            Err(why) => refuse(&mut answers, REFUSAL, &why, Duration::ZERO),
         };
-        let sent = match code {
-            Ok(code) => send(&mut answers, CODE, used, &code),
-            Err(why) => send(&mut answers, REFUSAL, used, why.as_bytes()),
-        };
-        if sent.is_err() {
+        if answered.is_err() {
             break;
         }
     }
     end(0)
+}
+
+/// What one process may take.
+#[derive(Clone, Copy)]
+struct Share {
+    /// Bytes of address space, with what it has from the beginning.
+    process: usize,
+    /// Bytes of the code that it gives.
+    code: usize,
+    /// What is left of the processor's time.
+    cpu: Duration,
+    /// Most seconds of the processor's time, whatever is left.
+    seconds: u64,
+}
+
+/// Bytes of address space that this process has now, from its own `statm` (proc(5)).
+fn address_space(mut statm: &File) -> Result<usize, String> {
+    let mut text = String::new();
+    let read = statm.rewind().and_then(|()| statm.read_to_string(&mut text));
+    let pages = read.ok().and_then(|_| text.split(' ').next()?.parse::<usize>().ok());
+    let pages = pages.ok_or("the compiler can't be limited: `/proc/self/statm` does not say how large it is")?;
+    Ok(pages * rustix::param::page_size())
 }
 
 /// Waits until something comes from `from`: `false` if nobody asks for it any more.
@@ -213,63 +281,72 @@ fn is_next(from: &impl AsFd, life: &OwnedFd) -> bool {
     }
 }
 
-/// Compiles in one more process, and waits for it: the code or why there is none, and what of the processor's time it took.
-fn apart(wasm: &[u8], left: Duration, life: &OwnedFd, limits: Limits) -> (Result<Vec<u8>, String>, Duration) {
-    let failed = |error: io::Error| (Err(format!("no compiler could be started: {error}")), Duration::ZERO);
+/// Compiles in one more process, passes on what it gives without holding it here, and waits for it.
+fn apart(wasm: Vec<u8>, share: Share, life: &OwnedFd, answers: &mut File) -> io::Result<()> {
+    let failed = |error: io::Error| format!("no compiler could be started: {error}");
     let (result, giving) = match pipe_with(PipeFlags::CLOEXEC) {
         Ok((result, giving)) => (File::from(result), File::from(giving)),
-        Err(error) => return failed(error.into()),
+        Err(error) => return refuse(answers, REFUSAL, &failed(error.into()), Duration::ZERO),
     };
     // SAFETY: this process has one thread.
     let child = match unsafe { libc::fork() } {
-        -1 => return failed(io::Error::last_os_error()),
-        0 => work(wasm, giving, left, limits),
+        -1 => return refuse(answers, REFUSAL, &failed(io::Error::last_os_error()), Duration::ZERO),
+        0 => work(&wasm, giving, share),
         child => child,
     };
-    drop(giving);
-    let bytes = read_result(result, life);
-    if bytes.is_none()
+    drop((wasm, giving));
+    let mut result = WhileAsked { from: result, life };
+    let mut passed = AnswerHead::receive(&mut result).and_then(|head| {
+        head.send(answers)?;
+        Ok((head.length, io::copy(&mut (&mut result).take(head.length), answers)?))
+    });
+    if let Err(error) = &passed
+        && error.kind() == io::ErrorKind::ConnectionAborted
         && let Some(child) = Pid::from_raw(child)
     {
         let _ = rustix::process::kill_process(child, Signal::KILL);
+        let _ = wait(child.as_raw_pid());
+        end(0);
     }
-    let (status, used) = match wait(child) {
-        Ok(waited) => waited,
-        Err(error) => return failed(error),
-    };
-    let Some(bytes) = bytes else { end(0) };
+    let (status, used) = wait(child)?;
+    if let Ok((length, count)) = &mut passed {
+        // It was ended on its way.
+        let whole = length == count;
+        io::copy(&mut io::repeat(0).take(*length - *count), answers)?;
+        return send_tail(answers, whole, used);
+    }
     let signal = libc::WIFSIGNALED(status).then(|| libc::WTERMSIG(status));
-    let code = match (libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status)), signal) {
-        (Some(0), _) => Ok(bytes),
-        (Some(1), _) => Err(String::from_utf8_lossy(&bytes).into_owned()),
-        (_, Some(libc::SIGXCPU | libc::SIGKILL)) if used >= left => {
-            Err("its compilation took more than was left of the processor's time".to_owned())
+    match (libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status)), signal) {
+        (Some(OUT_OF_MEMORY), _) => refuse(answers, NO_MEMORY, "", used),
+        (_, Some(libc::SIGXCPU | libc::SIGKILL)) if used >= share.cpu => {
+            refuse(answers, REFUSAL, "its compilation took more than was left of the processor's time", used)
         }
         (_, Some(libc::SIGXCPU | libc::SIGKILL)) => {
-            Err(format!("its compilation took more than {} s; {NO_LIMITS}", limits.seconds))
+            let why = format!("its compilation took more than {} s; {NO_LIMITS}", share.seconds);
+            refuse(answers, REFUSAL, &why, used)
         }
         (_, signal) => {
             let how = signal.map_or(String::new(), |signal| format!(" by signal {signal}"));
-            Err(format!(
-                "the compiler was ended{how}; the module may need more than {} MiB; {NO_LIMITS}",
-                limits.memory >> 20
-            ))
-        }
-    };
-    (code, used)
-}
-
-/// All that the compiler gives; `None` if nobody asks for it any more.
-fn read_result(mut result: File, life: &OwnedFd) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let mut buffer = vec![0; 64 << 10];
-    while is_next(&result, life) {
-        match result.read(&mut buffer) {
-            Ok(0) | Err(_) => return Some(bytes),
-            Ok(count) => bytes.extend_from_slice(&buffer[..count]),
+            let why = format!("the compiler was ended{how}; does it hold functions that nest very deeply?");
+            refuse(answers, REFUSAL, &why, used)
         }
     }
-    None
+}
+
+/// What comes from `from`; the error `ConnectionAborted` if nobody asks for it any more.
+struct WhileAsked<'a> {
+    from: File,
+    life: &'a OwnedFd,
+}
+
+impl Read for WhileAsked<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if is_next(&self.from, self.life) {
+            self.from.read(buffer)
+        } else {
+            Err(io::ErrorKind::ConnectionAborted.into())
+        }
+    }
 }
 
 /// The next step for who has a module that is larger than the limits, and trusts it.
@@ -298,40 +375,50 @@ fn wait(child: i32) -> io::Result<(i32, Duration)> {
     }
 }
 
-/// In the process of one module: gives up what it does not need, compiles, leaves code or text in `result`, and ends.
-fn work(wasm: &[u8], mut result: File, left: Duration, limits: Limits) -> ! {
+/// The exit status of a process that has no memory left.
+const OUT_OF_MEMORY: i32 = 3;
+
+/// In the process of one module: gives up what it does not need, compiles, gives code or text to `result`, and ends.
+fn work(wasm: &[u8], mut result: File, share: Share) -> ! {
+    ACCOUNT.when_exhausted(|| end(OUT_OF_MEMORY));
+    ACCOUNT.end_if_refused();
     let compiled = std::panic::catch_unwind(|| {
-        confine(left, limits)?;
+        confine(share)?;
         let engine = Engine::for_untrusted().map_err(|e| e.to_string())?;
-        let code = engine.compile_ahead(wasm).map_err(|e| e.to_string())?;
-        if code.len() as u64 > CODE_MAX {
-            return Err(format!("its code would have more than {} MiB; {NO_LIMITS}", CODE_MAX >> 20));
-        }
-        Ok(code)
+        engine.compile_ahead(wasm).map_err(|e| e.to_string())
     });
     let compiled = compiled.unwrap_or_else(|_| Err("the compiler failed on it".to_owned()));
-    let (status, bytes) = match &compiled {
-        Ok(code) => (0, code.as_slice()),
-        Err(why) => (1, why.as_bytes()),
+    let (kind, bytes) = match &compiled {
+        Ok(code) if code.len() > share.code => end(OUT_OF_MEMORY),
+        Ok(code) => (CODE, code.as_slice()),
+        Err(why) => (REFUSAL, why.as_bytes()),
     };
-    end(if result.write_all(bytes).is_ok() { status } else { 2 })
+    let head = AnswerHead { kind, length: bytes.len() as u64 };
+    let sent = head.send(&mut result).and_then(|()| result.write_all(bytes));
+    end(i32::from(sent.is_err()))
 }
 
-/// The longest code of a module, in bytes: what few bytes are compiled to may be much, and is held by those who get it.
-const CODE_MAX: u64 = 256 << 20;
+/// Bytes by which the heap of a compilation grows.
+#[cfg(target_env = "gnu")]
+const HEAP_STEP: i32 = 256 << 10;
 
-fn confine(left: Duration, limits: Limits) -> Result<(), String> {
+fn confine(share: Share) -> Result<(), String> {
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    #[cfg(target_env = "gnu")]
+    // SAFETY: sets a number, while there is one thread.
+    unsafe {
+        libc::mallopt(libc::M_TOP_PAD, HEAP_STEP);
+    }
     let failed = |error: io::Error| format!("the compiler can't be limited: {error}");
     let limit = |resource, current, maximum| {
         rustix::process::setrlimit(resource, caller::lower(resource, current, maximum)).map_err(|e| failed(e.into()))
     };
-    limit(Resource::As, limits.memory, limits.memory)?;
-    limit(Resource::Cpu, limits.seconds, limits.seconds + 1)?;
+    limit(Resource::As, share.process as u64, share.process as u64)?;
+    limit(Resource::Cpu, share.seconds, share.seconds + 1)?;
     // It has no file to write.
     limit(Resource::Fsize, 0, 0)?;
-    if left < Duration::from_secs(limits.seconds) {
-        Timer::new().map_err(failed)?.set(left);
+    if share.cpu < Duration::from_secs(share.seconds) {
+        Timer::new().map_err(failed)?.set(share.cpu);
     }
     wall::compile_only().map_err(|e| e.to_string())
 }
@@ -341,27 +428,99 @@ fn end(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
-/// A message: how it begins, the processor's time that may be or was taken, in nanoseconds, its length, both in 8 bytes, and its bytes.
-fn send(to: &mut impl Write, kind: u8, cpu: Duration, bytes: &[u8]) -> io::Result<()> {
-    let mut head = [kind; 17];
-    head[1..9].copy_from_slice(&u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX).to_le_bytes());
-    head[9..].copy_from_slice(&(bytes.len() as u64).to_le_bytes());
-    to.write_all(&head)?;
-    to.write_all(bytes)
+/// A module that is to be compiled; its bytes follow.
+struct Request {
+    /// What is left of the processor's time.
+    cpu: Duration,
+    /// Bytes that the compilation may take.
+    memory: usize,
+    /// Bytes of the module.
+    length: u64,
 }
 
-fn receive(from: &mut impl Read) -> io::Result<(u8, Duration, Vec<u8>)> {
-    let (mut kind, mut cpu, mut length) = ([0], [0; 8], [0; 8]);
-    from.read_exact(&mut kind)?;
-    from.read_exact(&mut cpu)?;
-    from.read_exact(&mut length)?;
-    let (cpu, length) = (Duration::from_nanos(u64::from_le_bytes(cpu)), u64::from_le_bytes(length));
+impl Request {
+    fn send(&self, to: &mut impl Write, wasm: &[u8]) -> io::Result<()> {
+        for number in [nanoseconds(self.cpu), self.memory as u64, self.length] {
+            to.write_all(&number.to_le_bytes())?;
+        }
+        to.write_all(wasm)
+    }
+
+    fn receive(from: &mut impl Read) -> io::Result<(Self, Vec<u8>)> {
+        let (cpu, memory, length) = (number(from)?, number(from)?, number(from)?);
+        let request =
+            Self { cpu: Duration::from_nanos(cpu), memory: usize::try_from(memory).unwrap_or(usize::MAX), length };
+        Ok((request, exactly(from, length)?))
+    }
+}
+
+/// How an answer begins. Its bytes follow, then whether they are whole, in a byte, and what was taken of the processor's time.
+struct AnswerHead {
+    kind: u8,
+    length: u64,
+}
+
+struct Answer {
+    kind: u8,
+    bytes: Vec<u8>,
+    used: Duration,
+}
+
+impl AnswerHead {
+    fn send(&self, to: &mut impl Write) -> io::Result<()> {
+        let mut head = [self.kind; 9];
+        head[1..].copy_from_slice(&self.length.to_le_bytes());
+        to.write_all(&head)
+    }
+
+    fn receive(from: &mut impl Read) -> io::Result<Self> {
+        let mut kind = [0];
+        from.read_exact(&mut kind)?;
+        Ok(Self { kind: kind[0], length: number(from)? })
+    }
+
+    fn receive_rest(self, from: &mut impl Read) -> io::Result<Answer> {
+        let mut bytes = exactly(from, self.length)?;
+        let mut whole = [0];
+        from.read_exact(&mut whole)?;
+        let used = Duration::from_nanos(number(from)?);
+        let mut kind = self.kind;
+        if whole == [0] {
+            (kind, bytes) = (REFUSAL, b"the compiler was ended".to_vec());
+        }
+        Ok(Answer { kind, bytes, used })
+    }
+}
+
+fn send_tail(to: &mut impl Write, whole: bool, used: Duration) -> io::Result<()> {
+    to.write_all(&[u8::from(whole)])?;
+    to.write_all(&nanoseconds(used).to_le_bytes())
+}
+
+/// A whole answer of one kind that is no code.
+fn refuse(to: &mut impl Write, kind: u8, why: &str, used: Duration) -> io::Result<()> {
+    AnswerHead { kind, length: why.len() as u64 }.send(to)?;
+    to.write_all(why.as_bytes())?;
+    send_tail(to, true, used)
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn number(from: &mut impl Read) -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    from.read_exact(&mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+fn exactly(from: &mut impl Read, length: u64) -> io::Result<Vec<u8>> {
     if length > MESSAGE_MAX {
         return Err(io::ErrorKind::InvalidData.into());
     }
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
     from.take(length).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 == length { Ok((kind[0], cpu, bytes)) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    if bytes.len() as u64 == length { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
 #[cfg(test)]
@@ -372,9 +531,25 @@ mod tests {
     fn messages_arrive_whole_or_not_at_all() {
         let mut bytes = Vec::new();
         let time = Duration::from_micros(7);
-        send(&mut bytes, REFUSAL, time, b"why").unwrap();
-        assert_eq!(receive(&mut bytes.as_slice()).unwrap(), (REFUSAL, time, b"why".to_vec()));
-        assert_eq!(receive(&mut &bytes[..bytes.len() - 1]).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
-        assert_eq!(receive(&mut &[0xff; 20][..]).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        Request { cpu: time, memory: 5, length: 3 }.send(&mut bytes, b"why").unwrap();
+        let (request, wasm) = Request::receive(&mut bytes.as_slice()).unwrap();
+        assert_eq!((request.cpu, request.memory, wasm.as_slice()), (time, 5, &b"why"[..]));
+        let failed = |bytes: &[u8]| Request::receive(&mut &*bytes).map(drop).unwrap_err().kind();
+        assert_eq!(failed(&bytes[..bytes.len() - 1]), io::ErrorKind::UnexpectedEof);
+        assert_eq!(failed(&[0xff; 30]), io::ErrorKind::InvalidData);
+
+        let answer = |bytes: &[u8]| {
+            let mut bytes = bytes;
+            AnswerHead::receive(&mut bytes)?.receive_rest(&mut bytes).map(|a| (a.kind, a.bytes, a.used))
+        };
+        let mut bytes = Vec::new();
+        refuse(&mut bytes, REFUSAL, "why", time).unwrap();
+        assert_eq!(answer(&bytes).unwrap(), (REFUSAL, b"why".to_vec(), time));
+        assert_eq!(answer(&bytes[..bytes.len() - 1]).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        let mut bytes = Vec::new();
+        AnswerHead { kind: CODE, length: 2 }.send(&mut bytes).unwrap();
+        bytes.extend(b"\0\0");
+        send_tail(&mut bytes, false, time).unwrap();
+        assert_eq!(answer(&bytes).unwrap(), (REFUSAL, b"the compiler was ended".to_vec(), time));
     }
 }

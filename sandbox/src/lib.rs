@@ -5,7 +5,8 @@
 //! code; each call that it makes is one of [`abi`], which checks every address and works on
 //! [`vfs`], the guest's files in Linux's terms. [`run`] is the command; [`compiled`] and
 //! [`snapshot`] make its start fast, [`precompile`] fills them; [`linking`], [`side_code`],
-//! [`compiler`] and [`jobs`] load libraries while the guest runs; [`overlap`], [`wall`] and
+//! [`compiler`] and [`jobs`] load libraries while the guest runs; [`account`] holds what all of that
+//! takes to the guest's limit; [`overlap`], [`wall`] and
 //! [`reach`] are what stands behind the first wall. Only `engine` knows an engine.
 //!
 //! With Native Client (the feature `nacl`), the engine is a program of its own, `sel_ldr`, and
@@ -14,6 +15,7 @@
 
 #[cfg(feature = "wasm")]
 pub mod abi;
+pub mod account;
 mod caller;
 #[cfg(feature = "wasm")]
 pub mod compiled;

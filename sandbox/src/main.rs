@@ -1,5 +1,8 @@
 //! `DEST/bin/run`.
 
+#[global_allocator]
+static ALLOCATOR: pynbox_run::account::CountingAllocator = pynbox_run::account::CountingAllocator;
+
 fn main() {
     let args = std::env::args_os().skip(1);
     #[cfg(all(feature = "nacl", feature = "wasm"))]

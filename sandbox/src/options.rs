@@ -31,7 +31,7 @@ directories and nothing else of this machine.
   -v                      log more; repeatable
       --time SECONDS      end the run after so long: status 124 (SECONDS may have decimals)
       --cpu SECONDS       end it when it has used so much of the processor's time: status 152
-      --max-memory MIB    most memory that the guest may have, up to 4096 (the default)
+      --max-memory MIB    most memory of this machine that the guest costs in all, up to 4096 (the default)
       --max-output BYTES  let so much leave by the streams and descriptors, then end the run: status 153
                           (BYTES, and MIB, too, may have a suffix: 64K, 10M, 2G)
       --max-file BYTES    the longest file that the guest may write: EFBIG beyond

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::abi::Host;
+use crate::account::ACCOUNT;
 use crate::compiled::{CodeCache, Part, Record, Store, StoreError};
 use crate::engine::{Engine, EngineError, Module, TABLE};
 use crate::install::Installation;
@@ -164,8 +165,13 @@ fn freeze(compiler: &Compiler, wasm: &[u8], mut vfs: Vfs) -> Result<(Vec<u8>, Si
     std::thread::sleep(Duration::from_millis(20));
     vfs.start_trace();
     let host = Host { vfs, args: Vec::new(), env: Vec::new(), still: Some(STILL) };
-    let compile = |wasm: &[u8]| compiler.module(wasm);
-    let (frozen, seen) = compiler.engine.freeze(wasm, snapshot::INIT, host, MEMORY_MAX, compile, |host| {
+    let compile = |wasm: &[u8]| {
+        let module = compiler.module(wasm);
+        ACCOUNT.limit(ACCOUNT.used() + MEMORY_MAX);
+        module
+    };
+    let (frozen, seen) = compiler.engine.freeze(wasm, snapshot::INIT, host, compile, |host| {
+        ACCOUNT.limit(usize::MAX);
         if let Some(bytes) = written.iter().map(|w| w.borrow()).find(|w| !w.is_empty()) {
             return Err(refused(format!("it wrote: {}", String::from_utf8_lossy(&bytes).trim_end())));
         }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::account::ACCOUNT;
 use crate::limits::{Limit, TABLE};
 use crate::outcome::{How, Outcome};
 use crate::{print, signals};
@@ -94,12 +95,19 @@ impl Report {
 
     /// Keeps all other threads from ending the process.
     pub fn claim(&self) -> Claim<'_> {
-        Claim { report: self, _ending: self.ending.lock().unwrap_or_else(PoisonError::into_inner) }
+        let ending = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nothing ends the process but this.
+        ACCOUNT.limit(usize::MAX);
+        Claim { report: self, _ending: ending }
     }
 
     fn line(&self, outcome: &Outcome) -> String {
-        let Usage { output, written, files, memory, reached, .. } = &*self.usage;
-        let reached = reached.load(Ordering::Relaxed);
+        let Usage { output, written, files, memory, .. } = &*self.usage;
+        memory.fetch_max(ACCOUNT.peak() as u64, Ordering::Relaxed);
+        if ACCOUNT.was_full() {
+            self.usage.reached(Limit::Memory);
+        }
+        let reached = self.usage.reached.load(Ordering::Relaxed);
         let reached = TABLE.iter().filter(|row| reached & 1 << row.limit as u32 != 0).map(|row| row.word);
         let reached: Vec<String> = reached.map(quoted).collect();
         let limit = match outcome.how {

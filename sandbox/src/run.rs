@@ -1,7 +1,8 @@
 //! The command `run`: from its options to a guest, and from the guest's end to an exit status.
 
 use std::ffi::OsString;
-use std::io::Read;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit};
 
 use crate::abi::Host;
+use crate::account::ACCOUNT;
 use crate::compiled::{Code, Identity, Modules, Part, Store, leads_to_cold};
 use crate::compiler::{CompileError, Compiler};
 use crate::descriptors::Handed;
@@ -17,7 +19,7 @@ use crate::engine::{Ending, Engine, EngineError, Module, Start, THREAD_STACK};
 use crate::front::{self, Begun, FrontError};
 use crate::install::Installation;
 use crate::jobs::{self, Jobs};
-use crate::limits::{Limits, Tmpfs};
+use crate::limits::{Limit, Limits, Tmpfs};
 use crate::log::Log;
 use crate::options::{Options, Task};
 use crate::outcome::{ENVIRONMENT_STATUS, How, Outcome, USAGE_STATUS};
@@ -46,7 +48,7 @@ pub enum RunError {
     #[error("there is no program `{0}` in the sandbox: {1}; name it as the guest sees it, such as `/test/hello.wasm`")]
     Program(String, Errno),
     #[error("`{0}` can't be read: {1}")]
-    Read(String, std::io::Error),
+    Read(String, io::Error),
     #[error("`{0}` can't be run: {1}")]
     Module(String, EngineError),
     #[error("`{0}` can't be run: {1}")]
@@ -58,7 +60,7 @@ pub enum RunError {
     #[error(transparent)]
     Wall(#[from] wall::WallError),
     #[error("no thread for the guest: {0}")]
-    Thread(std::io::Error),
+    Thread(io::Error),
     #[error(
         "no folder in memory can be made for `{0}`: {1}; as an ordinary user this needs `user.max_user_namespaces` above 0, and where there are \
          such settings `kernel.unprivileged_userns_clone` 1 and `kernel.apparmor_restrict_unprivileged_userns` 0"
@@ -71,6 +73,15 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// How the run ends by it.
+    fn how(&self) -> How {
+        match self {
+            Self::Module(_, EngineError::Memory { .. } | EngineError::Full(_))
+            | Self::Compile(_, CompileError::Memory(_) | CompileError::Full(_)) => How::Limit(Limit::Memory),
+            _ => How::Refused(self.status()),
+        }
+    }
+
     fn status(&self) -> u8 {
         match self {
             Self::Front(error) => error.status(),
@@ -96,7 +107,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ! {
     let (jobs, server) = jobs::pair();
     let refused = |error: RunError| -> ! {
         log.error(format_args!("{error}"));
-        report.end(&Outcome::new(How::Refused(error.status()), error))
+        report.end(&Outcome::new(error.how(), error))
     };
     // While there is one thread.
     let scratch = scratch(&options.limits).unwrap_or_else(|error| refused(error));
@@ -104,13 +115,21 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ! {
     let watch = Watch::start(&options.limits, report.clone(), log.clone())
         .unwrap_or_else(|error| refused(RunError::Thread(error)));
     let compiler = Arc::new(compiler.watched(&watch));
+    ACCOUNT.when_exhausted({
+        let (log, report) = (log.clone(), report.clone());
+        move || {
+            let (claim, outcome) = (report.claim(), Outcome::reached(Limit::Memory));
+            log.error(format_args!("the program was ended: {}", outcome.reason.as_deref().unwrap_or_default()));
+            claim.end(&outcome)
+        }
+    });
     let work = {
         let (log, report) = (log.clone(), report.clone());
         move || {
             let outcome =
                 run(&options, Own { handed, scratch, jobs, compiler }, &log, &report).unwrap_or_else(|error| {
                     log.error(format_args!("{error}"));
-                    Outcome::new(How::Refused(error.status()), error)
+                    Outcome::new(error.how(), error)
                 });
             // At once, without giving back what ends with the process.
             report.end(&outcome)
@@ -147,6 +166,7 @@ fn run(options: &Options, own: Own, log: &Arc<Log>, report: &Arc<Report>) -> Res
         }
         Task::Help => return Ok(Outcome::exit(0)),
     };
+    ACCOUNT.limit(usize::try_from(options.limits.memory()).unwrap_or(usize::MAX));
     let mut mounts = front::mounts(&options.mounts, options.crossing, &installation, log)?;
     mounts.extend(scratch);
     let mut vfs = Vfs::new(Mounts::new(mounts));
@@ -166,7 +186,6 @@ fn run(options: &Options, own: Own, log: &Arc<Log>, report: &Arc<Report>) -> Res
     let host = Host { vfs, args: argv, env: front::environment(options), still };
     log.say(1, format_args!("`{}` is `{}`", program.name, program.path));
 
-    let max_memory = usize::try_from(options.limits.memory()).unwrap_or(usize::MAX);
     let Ready { engine, module, entry, store, modules, table } = load(&program, &host, &installation, &compiler, log)?;
     module.prepare().map_err(|e| RunError::Start(program.name.clone(), e))?;
     let compiled = |access| store.iter().map(move |store| (store.directory(), access));
@@ -175,10 +194,10 @@ fn run(options: &Options, own: Own, log: &Arc<Log>, report: &Arc<Report>) -> Res
     let keeping = Reach::of(compiled(Access::ReadWrite));
     let first = jobs.start(move |_| wall::confine_thread(keeping));
     let reach = Reach::of(mounted.chain(compiled(Access::ReadOnly)));
-    first.wait().ok_or_else(|| RunError::Thread(std::io::ErrorKind::Other.into()))??;
+    first.wait().ok_or_else(|| RunError::Thread(io::ErrorKind::Other.into()))??;
     wall::raise(module.loads_libraries(), reach)?;
     log.say(2, format_args!("confined"));
-    let start = engine.start(&module, host, max_memory).map_err(|e| match e {
+    let start = engine.start(&module, host).map_err(|e| match e {
         e @ EngineError::Start(_) => RunError::Start(program.name.clone(), e),
         e => RunError::Module(program.name.clone(), e),
     })?;
@@ -231,19 +250,35 @@ impl Program {
         Ok(Self { name: text, path, file, identity: Identity::of(&FileStat::from(stat)) })
     }
 
+    /// The program's bytes.
     pub(crate) fn read(&self) -> Result<Vec<u8>, RunError> {
+        let mut file = self.bytes()?;
+        let mut bytes = Vec::with_capacity(usize::try_from(self.identity.size).unwrap_or(0));
+        file.read_to_end(&mut bytes).map_err(|e| RunError::Read(self.name.clone(), e))?;
+        Ok(bytes)
+    }
+
+    /// The digest of the program's bytes, which are read in pieces.
+    fn digest(&self) -> Result<String, RunError> {
+        Store::digest_of(self.bytes()?).map_err(|e| RunError::Read(self.name.clone(), e))
+    }
+
+    /// The file from its beginning, and no more of it than there was when it was opened. One that
+    /// does not fit in the account is not read at all: a hole makes it as long as somebody likes.
+    fn bytes(&self) -> Result<io::Take<File>, RunError> {
         let failed = |e| RunError::Read(self.name.clone(), e);
         if self.identity.size > PROGRAM_MAX {
-            return Err(failed(std::io::ErrorKind::FileTooLarge.into()));
+            return Err(failed(io::ErrorKind::FileTooLarge.into()));
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(self.identity.size).unwrap_or(0));
-        let file = self.file.try_clone().map_err(failed)?;
-        std::fs::File::from(file).read_to_end(&mut bytes).map_err(failed)?;
-        Ok(bytes)
+        let room = ACCOUNT.room_for(usize::try_from(self.identity.size).unwrap_or(usize::MAX));
+        room.map_err(|full| RunError::Module(self.name.clone(), full.into()))?;
+        let mut file = File::from(self.file.try_clone().map_err(failed)?);
+        file.rewind().map_err(failed)?;
+        Ok(file.take(self.identity.size))
     }
 }
 
-/// The longest program, in bytes; a hole in a file makes it as long as somebody likes.
+/// The longest program, in bytes.
 const PROGRAM_MAX: u64 = 1 << 30;
 
 /// A program's code, and how it is started.
@@ -268,7 +303,6 @@ fn load(
     log: &Log,
 ) -> Result<Ready, RunError> {
     let engine = Engine::new(false).map_err(RunError::Engine)?;
-    let mut bytes = None;
     let store = Store::open(&installation.compiled(), engine.id());
     let store = store.inspect_err(|error| log.say(1, format_args!("no compiled code: {error}"))).ok().map(Arc::new);
     let modules = store.as_ref().map(|store| store.modules()).unwrap_or_default();
@@ -277,7 +311,7 @@ fn load(
             Some(digest) => digest.to_owned(),
             None => {
                 log.say(2, format_args!("the module's digest is not known: hashing it"));
-                Store::digest(bytes.insert(program.read()?))
+                program.digest()?
             }
         };
         match load_compiled(&engine, store, &digest, host, log) {
@@ -289,11 +323,7 @@ fn load(
         }
     }
     log.say(1, format_args!("compiling `{}`; `run --precompile {}` would save that", program.name, program.path));
-    let bytes = match bytes {
-        Some(bytes) => bytes,
-        None => program.read()?,
-    };
-    let code = compiler.compile(&bytes).map_err(|e| RunError::Compile(program.name.clone(), e))?;
+    let code = compiler.compile(program.read()?).map_err(|e| RunError::Compile(program.name.clone(), e))?;
     // SAFETY: these are the bytes that the compiler gave just now.
     let module = unsafe { engine.take(&code) }.map_err(|e| RunError::Module(program.name.clone(), e))?;
     Ok(Ready { engine, module, entry: "_start", store, modules, table: None })

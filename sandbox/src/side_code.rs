@@ -10,9 +10,10 @@ use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use crate::account::ACCOUNT;
 use crate::compiled::{Code, Identity, Modules, Part, Record, Store, StoreError};
 use crate::compiler::Compiler;
-use crate::engine::{CodeSource, Coming, Engine, Library, Module};
+use crate::engine::{CodeSource, Coming, Engine, EngineError, Library, Module, NoCode};
 use crate::jobs::{Jobs, Wanted};
 use crate::linking::{SideModule, TableIndex};
 use crate::log::Log;
@@ -55,17 +56,22 @@ impl CodeSource for SideCode {
                     bring.log.say(2, format_args!("a library's compiled code is loaded, and the library is not read"));
                     Ok(module)
                 }
+                Err(StoreError::Full(full)) => Err(full.into()),
                 Err(why) => {
                     bring.log.say(1, format_args!("a library that was compiled ahead ({digest}) is read: {why}"));
-                    let wasm = read_again(&file, size, &digest).map_err(|why| format!("it can't be read: {why}"))?;
-                    bring.get(&wasm)
+                    let refused = |why| NoCode::Refused(format!("it can't be read: {why}"));
+                    ACCOUNT.room_for(usize::try_from(size).unwrap_or(usize::MAX))?;
+                    bring.get(read_again(&file, size, &digest).map_err(refused)?)
                 }
-            }),
+            })(),
         })
     }
 
+    /// Begins when it is waited for: a compilation may take all that the guest has left, so nothing
+    /// of the guest's must grow meanwhile.
     fn code(&mut self, wasm: Vec<u8>) -> Coming {
-        self.bring(move |bring| bring.get(&wasm))
+        let begin = self.bring(move |bring| bring.get(wasm));
+        Box::new(move || begin()())
     }
 
     fn table_index(&mut self) -> Option<TableIndex> {
@@ -78,15 +84,21 @@ impl CodeSource for SideCode {
 }
 
 impl SideCode {
-    /// Has code brought on the thread that may make it executable, while the guest's does other things.
-    fn bring(&self, job: impl FnOnce(&Bring) -> Result<Module, String> + Send + 'static) -> Coming {
+    /// How to have code brought on the thread that may make it executable, while the guest's does other things.
+    fn bring(
+        &self,
+        job: impl FnOnce(&Bring) -> Result<Module, NoCode> + Send + 'static,
+    ) -> impl FnOnce() -> Coming + 'static {
         let (engine, store, compiler) = (self.engine.clone(), self.store.clone(), self.compiler.clone());
-        let log = self.log.clone();
-        let promise = self.jobs.start(move |wanted| {
-            let wanted = wanted.clone();
-            job(&Bring { engine, store, compiler, log, wanted })
-        });
-        Box::new(|| promise.wait().unwrap_or_else(|| Err("its code can't be loaded".to_owned())))
+        let (log, jobs) = (self.log.clone(), self.jobs.clone());
+        move || {
+            let promise = jobs.start(move |wanted| {
+                let wanted = wanted.clone();
+                job(&Bring { engine, store, compiler, log, wanted })
+            });
+            let lost = || Err(NoCode::Refused("its code can't be loaded".to_owned()));
+            Box::new(move || promise.wait().unwrap_or_else(lost))
+        }
     }
 }
 
@@ -101,24 +113,25 @@ struct Bring {
 
 impl Bring {
     /// The code for these bytes, from the store or compiled.
-    fn get(&self, wasm: &[u8]) -> Result<Module, String> {
+    fn get(&self, wasm: Vec<u8>) -> Result<Module, NoCode> {
         let (engine, store, log) = (&self.engine, self.store.as_deref(), &self.log);
-        let digest = Store::digest(wasm);
+        let digest = Store::digest(&wasm);
         let kept = |store: &Store| load(engine, store, &store.record(&digest)?, &digest);
         match store.ok_or(StoreError::Absent).and_then(kept) {
             Ok(module) => {
                 log.say(2, format_args!("a library's compiled code is loaded ({digest})"));
                 return Ok(module);
             }
+            Err(StoreError::Full(full)) => return Err(full.into()),
             Err(why) => log.say(1, format_args!("compiling a library ({digest}): {why}")),
         }
         // Loading has failed meanwhile, for another reason.
         if !self.wanted.is() {
-            return Err("nobody waits for it".to_owned());
+            return Err(NoCode::Refused("nobody waits for it".to_owned()));
         }
-        let code = self.compiler.compile(wasm).map_err(|e| e.to_string())?;
+        let code = self.compiler.compile(wasm)?;
         // SAFETY: these are the bytes that the compiler gave just now.
-        let module = unsafe { engine.take(&code) }.map_err(|e| e.to_string())?;
+        let module = unsafe { engine.take(&code) }?;
         match store.map(|store| store.keep(&digest, &code)) {
             Some(Ok(true)) => log.say(2, format_args!("the library's compiled code is kept")),
             Some(Ok(false)) => log.say(1, format_args!("the library's compiled code is not kept: there are too many")),
@@ -140,6 +153,7 @@ fn known(store: &Store, digest: &str) -> Result<(SideModule, Record), StoreError
 
 fn read(store: &Store, digest: &str, part: Part, code: &Code) -> Result<Vec<u8>, StoreError> {
     let mut bytes = Vec::new();
+    ACCOUNT.room_for(usize::try_from(code.identity.size).unwrap_or(usize::MAX))?;
     let read = store.open_part(digest, part, code)?.read_to_end(&mut bytes);
     read.map(|_| bytes).map_err(|error| StoreError::Io(digest.to_owned(), error))
 }
@@ -158,5 +172,8 @@ fn load(engine: &Engine, store: &Store, record: &Record, digest: &str) -> Result
     let code = record.code.as_ref().ok_or(StoreError::Absent)?;
     let file = store.open_part(digest, Part::Code, code)?;
     // SAFETY: the store vouches for the bytes, and that only the user and root can change them.
-    unsafe { engine.load(file) }.map_err(|e| StoreError::Damaged(e.to_string()))
+    unsafe { engine.load(file) }.map_err(|e| match e {
+        EngineError::Full(full) => StoreError::Full(full),
+        e => StoreError::Damaged(e.to_string()),
+    })
 }

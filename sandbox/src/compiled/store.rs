@@ -9,6 +9,8 @@ use std::path::Path;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use crate::account::Full;
+
 use super::record::{Code, Identity, Record, escaped};
 use crate::vfs::{FileStat, GuestPath, S_IFDIR, S_IFREG};
 
@@ -78,6 +80,9 @@ pub enum StoreError {
     /// Reading or writing failed.
     #[error("`{0}`: {1}")]
     Io(String, io::Error),
+    /// It takes more memory than the guest has left.
+    #[error(transparent)]
+    Full(#[from] Full),
 }
 
 impl StoreError {
@@ -110,6 +115,17 @@ impl Store {
     /// The digest of a module's bytes, as the store names it.
     pub fn digest(bytes: &[u8]) -> String {
         blake3::hash(bytes).to_hex().to_string()
+    }
+
+    /// The same of what is read, piece by piece.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading.
+    pub fn digest_of(mut module: impl Read) -> io::Result<String> {
+        let mut hasher = blake3::Hasher::new();
+        io::copy(&mut module, &mut hasher)?;
+        Ok(hasher.finalize().to_hex().to_string())
     }
 
     /// The index of modules. Lines of it that make no sense are as good as not there: they cost a hash alone.

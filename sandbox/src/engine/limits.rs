@@ -1,22 +1,44 @@
-//! How much a guest may have.
+//! How much a guest may have, in the terms of the engine.
 
-/// The guest's limits, in the terms of the engine.
-#[derive(Clone, Copy, Debug)]
+use crate::account::{ACCOUNT, Charge, Full};
+
+/// What a guest has taken of [`ACCOUNT`].
+#[derive(Debug)]
 pub(super) struct Limits {
-    /// Bytes of linear memory.
-    pub(super) memory: usize,
+    /// Its linear memory.
+    memory: Charge<'static>,
+    /// The last refusal.
+    pub(super) refused: Option<Full>,
 }
 
-/// Entries of all tables of a guest: each costs eight bytes of the host's memory.
-const TABLE_MAX: usize = 10_000_000;
+/// Bytes of an entry of a table.
+const ENTRY: usize = size_of::<usize>();
 
-impl wasmtime::ResourceLimiter for Limits {
-    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= self.memory)
+impl Limits {
+    pub(super) fn new() -> Self {
+        Self { memory: ACCOUNT.none(), refused: None }
     }
 
+    fn allowed(&mut self, result: Result<(), Full>) -> wasmtime::Result<bool> {
+        self.refused = result.err();
+        Ok(self.refused.is_none())
+    }
+}
+
+impl wasmtime::ResourceLimiter for Limits {
+    /// A memory that could not be grown after this is charged too much, until the next call: each
+    /// says what there is.
+    fn memory_growing(&mut self, _: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        let charged = self.memory.resize(desired);
+        self.allowed(charged)
+    }
+
+    /// The heap holds tables. One that grows may be given twice the room that it has, as vectors are.
     fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= TABLE_MAX)
+        self.allowed(ACCOUNT.room_for(desired.saturating_mul(ENTRY)))
     }
 
     /// The program, and side modules, those that failed included: none of them is given back before the guest ends.

@@ -13,6 +13,7 @@ pub use snapshot::Frozen;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use crate::account::Full;
 use crate::limits::Limit;
 use crate::linking::{SideModule, TableIndex};
 use crate::vfs::FileStat;
@@ -25,8 +26,19 @@ pub struct Library {
     pub code: Coming,
 }
 
-/// Code that is being brought, perhaps by another thread: waits for it, and gives it or says in words why there is none.
-pub type Coming = Box<dyn FnOnce() -> Result<Module, String>>;
+/// Code that is being brought, perhaps by another thread: waits for it, and gives it or says why there is none.
+pub type Coming = Box<dyn FnOnce() -> Result<Module, NoCode>>;
+
+/// Why there is no code of a library.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum NoCode {
+    /// It can't be loaded or compiled.
+    #[error("{0}")]
+    Refused(String),
+    /// It, or its compilation, takes more memory than the guest has left.
+    #[error("{0}")]
+    Memory(String),
+}
 
 /// Where the code of a side module comes from: compiled before, or now. All is for the engine that runs the guest.
 pub trait CodeSource {
@@ -38,6 +50,21 @@ pub trait CodeSource {
 
     /// Where the program has its functions in its table, if that is known.
     fn table_index(&mut self) -> Option<TableIndex>;
+}
+
+impl From<Full> for NoCode {
+    fn from(full: Full) -> Self {
+        Self::Memory(full.to_string())
+    }
+}
+
+impl From<EngineError> for NoCode {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Full(full) => full.into(),
+            other => Self::Refused(other.to_string()),
+        }
+    }
 }
 
 /// How a guest's run ended.
@@ -69,14 +96,15 @@ pub enum EngineError {
     /// An export that is needed.
     #[error("it does not export {0}")]
     Export(&'static str),
-    /// Its memory does not fit what the guest may have.
-    #[error("it begins with {needed} MiB of memory, and may have {allowed}; give it more with `--max-memory {needed}`")]
+    /// The memory that it begins with does not fit in the account.
+    #[error("it needs {needed} MiB to begin with; give it more memory with `--max-memory {needed}`")]
     Memory {
-        /// What it begins with, in MiB.
-        needed: u64,
-        /// What it may have, in MiB.
-        allowed: u64,
+        /// What is needed in all, in MiB.
+        needed: usize,
     },
+    /// Its code or its tables do not fit in the account.
+    #[error(transparent)]
+    Full(#[from] Full),
     /// Its imports or tables are not what the engine gives.
     #[error("it can't be instantiated: {0}")]
     Instantiate(String),

@@ -31,7 +31,6 @@ impl Engine {
         wasm: &[u8],
         init: &str,
         host: Host,
-        max_memory: usize,
         compile: impl FnOnce(&[u8]) -> Result<Module, EngineError>,
         look: impl FnOnce(&mut Host) -> Result<T, EngineError>,
     ) -> Result<(Frozen, T), EngineError> {
@@ -47,7 +46,7 @@ impl Engine {
                 Ending::Trap(why) => format!("{what} failed: {why}"),
             })
         };
-        let mut started = match self.start(&module, host, max_memory)? {
+        let mut started = match self.start(&module, host)? {
             Start::Ready(started) => started,
             Start::Ended(ending) => return Err(ended("its start function", ending)),
         };

@@ -1,6 +1,7 @@
 //! The engine built on wasmtime.
 
 use std::fs::File;
+use std::sync::Arc;
 
 use rustix::io::Errno;
 use wasmtime::{
@@ -13,11 +14,15 @@ use super::limits::Limits;
 use super::stack::Stack;
 use super::{CodeSource, Ending, EngineError};
 use crate::abi::{CALLS, Call, End, Host, PROC_EXIT};
+use crate::account::{ACCOUNT, Charge};
 
 /// Native stack that a guest's calls may take. 8 MiB carry 10,000 frames of Python; the guest's own stack is in its memory.
 const GUEST_STACK: usize = 16 << 20;
 /// Stack of the thread that a guest runs on: beyond the guest's, room for the host's functions that it calls.
 pub const THREAD_STACK: usize = GUEST_STACK + (2 << 20);
+
+/// Bytes that a guest takes besides its memory and code before it runs.
+const BESIDES: usize = 4 << 20;
 
 /// Changes with the version of the engine and with the settings below.
 const ENGINE_ID: &str = "wasmtime48-1";
@@ -32,6 +37,8 @@ pub struct Engine {
 #[derive(Clone)]
 pub struct Module {
     pub(super) module: wasmtime::Module,
+    /// Its code, as long as it is mapped.
+    pub(super) code: Arc<Charge<'static>>,
 }
 
 /// A module with memory and a host, whose code has not run yet.
@@ -51,7 +58,7 @@ pub enum Start {
 /// What an engine keeps for a guest.
 pub(super) struct Guest {
     pub(super) host: Host,
-    limits: Limits,
+    pub(super) limits: Limits,
     pub(super) memory: Option<Memory>,
     pub(super) stack: Stack,
     /// What run-time loading needs of the guest; it has none while its start function runs.
@@ -65,7 +72,8 @@ impl Engine {
     ///
     /// [`EngineError::Setup`].
     pub fn new(compiler: bool) -> Result<Self, EngineError> {
-        Self::with(compiler, true)
+        // A snapshot's memory is one image that is mapped, whatever holes it has.
+        Self::with(compiler, true, u64::MAX)
     }
 
     /// An engine that compiles what a guest brought, while that guest runs: on the calling thread alone.
@@ -74,10 +82,12 @@ impl Engine {
     ///
     /// [`EngineError::Setup`].
     pub fn for_untrusted() -> Result<Self, EngineError> {
-        Self::with(true, false)
+        // A few bytes at both ends of a memory are no reason for an image of it.
+        Self::with(true, false, 0)
     }
 
-    fn with(compiler: bool, parallel: bool) -> Result<Self, EngineError> {
+    /// `image` is the largest image of a memory that is made whatever holes it has, in bytes.
+    fn with(compiler: bool, parallel: bool, image: u64) -> Result<Self, EngineError> {
         let mut config = Config::new();
         config
             .enable_compiler(compiler)
@@ -85,8 +95,7 @@ impl Engine {
             .max_wasm_stack(GUEST_STACK)
             // Not used without async, but compared with the one above.
             .async_stack_size(THREAD_STACK)
-            // A snapshot's memory is one image that is mapped, whatever holes it has.
-            .memory_guaranteed_dense_image_size(u64::MAX)
+            .memory_guaranteed_dense_image_size(image)
             .memory_init_cow(true)
             .wasm_backtrace_max_frames(None)
             .generate_address_map(false)
@@ -116,7 +125,7 @@ impl Engine {
     /// [`EngineError::Invalid`].
     pub fn compile(&self, wasm: &[u8]) -> Result<Module, EngineError> {
         match wasmtime::Module::new(&self.engine, wasm) {
-            Ok(module) => Ok(Module { module }),
+            Ok(module) => Ok(Module { module, code: Arc::new(ACCOUNT.none()) }),
             Err(e) => Err(EngineError::Invalid(format!("{e:#}"))),
         }
     }
@@ -130,7 +139,7 @@ impl Engine {
         self.engine.precompile_module(wasm).map_err(|e| EngineError::Invalid(format!("{e:#}")))
     }
 
-    /// Takes code that [`Engine::compile_ahead`] gave to this process.
+    /// Takes code that [`Engine::compile_ahead`] gave to this process, at the guest's expense.
     ///
     /// # Safety
     ///
@@ -138,16 +147,15 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`EngineError::Compiled`].
+    /// [`EngineError::Compiled`], [`EngineError::Full`].
     pub unsafe fn take(&self, code: &[u8]) -> Result<Module, EngineError> {
+        let charge = ACCOUNT.charge(code.len())?;
         // SAFETY: that is this function's own contract.
-        match unsafe { wasmtime::Module::deserialize(&self.engine, code) } {
-            Ok(module) => Ok(Module { module }),
-            Err(e) => Err(EngineError::Compiled(format!("{e:#}"))),
-        }
+        let module = unsafe { wasmtime::Module::deserialize(&self.engine, code) };
+        Module::loaded(module, charge)
     }
 
-    /// Maps code that [`Engine::compile_ahead`] made.
+    /// Maps code that [`Engine::compile_ahead`] made, at the guest's expense.
     ///
     /// # Safety
     ///
@@ -155,13 +163,13 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`EngineError::Compiled`], also for code of another engine.
+    /// [`EngineError::Compiled`], also for code of another engine; [`EngineError::Full`].
     pub unsafe fn load(&self, file: File) -> Result<Module, EngineError> {
+        let length = rustix::fs::fstat(&file).map_err(|e| EngineError::Compiled(e.to_string()))?.st_size;
+        let charge = ACCOUNT.charge(usize::try_from(length).unwrap_or(usize::MAX))?;
         // SAFETY: that is this function's own contract.
-        match unsafe { wasmtime::Module::deserialize_open_file(&self.engine, file) } {
-            Ok(module) => Ok(Module { module }),
-            Err(e) => Err(EngineError::Compiled(format!("{e:#}"))),
-        }
+        let module = unsafe { wasmtime::Module::deserialize_open_file(&self.engine, file) };
+        Module::loaded(module, charge)
     }
 
     /// Gives the module its memory and `host`. No code of the guest runs yet, unless the module has
@@ -171,11 +179,11 @@ impl Engine {
     /// # Errors
     ///
     /// [`EngineError::Import`], [`EngineError::Export`], [`EngineError::Memory`],
-    /// [`EngineError::Instantiate`], [`EngineError::Start`].
-    pub fn start(&self, module: &Module, host: Host, max_memory: usize) -> Result<Start, EngineError> {
+    /// [`EngineError::Full`], [`EngineError::Instantiate`], [`EngineError::Start`].
+    pub fn start(&self, module: &Module, host: Host) -> Result<Start, EngineError> {
         let module = &module.module;
         let stack = Stack::of_this_thread(THREAD_STACK);
-        let guest = Guest { host, limits: Limits { memory: max_memory }, memory: None, stack, dl: None };
+        let guest = Guest { host, limits: Limits::new(), memory: None, stack, dl: None };
         let mut store = Store::new(&self.engine, guest);
         store.limiter(|guest| &mut guest.limits);
         let Some(ExternType::Memory(memory)) = module.get_export("memory").filter(|export| match export {
@@ -184,9 +192,10 @@ impl Engine {
         }) else {
             return Err(EngineError::Export("a 32-bit memory named `memory`"));
         };
-        let needed = memory.minimum().saturating_mul(memory.page_size());
-        if needed > max_memory as u64 {
-            return Err(EngineError::Memory { needed: needed.div_ceil(1 << 20), allowed: max_memory as u64 >> 20 });
+        let needed = usize::try_from(memory.minimum().saturating_mul(memory.page_size())).unwrap_or(usize::MAX);
+        if ACCOUNT.room_for(needed).is_err() {
+            let needed = ACCOUNT.used().saturating_add(needed).saturating_add(BESIDES).div_ceil(1 << 20);
+            return Err(EngineError::Memory { needed });
         }
         let mut imports = Vec::new();
         for import in module.imports() {
@@ -197,6 +206,7 @@ impl Engine {
         let instance = match Instance::new(&mut store, module, &imports) {
             Ok(instance) => instance,
             Err(error) if error.is::<GuestEnd>() || error.is::<Trap>() => return Ok(Start::Ended(ending(&error))),
+            Err(_) if let Some(full) = store.data().limits.refused => return Err(full.into()),
             // What the system says is the machine's; all else is the module's.
             Err(error) if error.chain().any(|cause| cause.is::<std::io::Error>() || cause.is::<Errno>()) => {
                 return Err(EngineError::Start(format!("{error:#}")));
@@ -211,6 +221,13 @@ impl Engine {
 }
 
 impl Module {
+    fn loaded(module: wasmtime::Result<wasmtime::Module>, code: Charge<'static>) -> Result<Self, EngineError> {
+        match module {
+            Ok(module) => Ok(Self { module, code: Arc::new(code) }),
+            Err(e) => Err(EngineError::Compiled(format!("{e:#}"))),
+        }
+    }
+
     /// Whether the module can ask for libraries while it runs.
     pub fn loads_libraries(&self) -> bool {
         self.module.imports().any(|i| (i.module(), i.name()) == ("pynbox", "dl_open"))

@@ -9,6 +9,7 @@ use wasmparser::{
 };
 
 use super::table_index::{Placed, TableIndex};
+use crate::account::{ACCOUNT, Full};
 
 /// Bytes of the largest function body that is compiled at run time: the compiler's time grows faster than a function.
 pub const FUNCTION_BYTES_MAX: usize = 1 << 19;
@@ -23,6 +24,10 @@ const GLOBALS_MAX: u32 = 100_000;
 const SEGMENTS_MAX: u32 = 10_000;
 const NEEDED_MAX: usize = 256;
 const DYLINK_MAX: u32 = 1 << 20;
+/// Bytes of memory that a byte of the section `dylink.0` may take: the shortest name has one.
+const DYLINK_COST: usize = 32;
+/// Bytes of memory that a function, global, type or export takes while it is read, its name aside.
+const ITEM_COST: usize = 128;
 const NAME_MAX: u32 = 4096;
 const RUNTIME_PATHS_MAX: u32 = 64;
 const TYPES_MAX: u32 = 50_000;
@@ -115,6 +120,9 @@ pub enum SideError {
     /// It has a part that a side module must not have.
     #[error("it {0}, which no shared library does")]
     Forbidden(&'static str),
+    /// What it says takes more memory than the guest has left.
+    #[error(transparent)]
+    Full(#[from] Full),
     /// An import of a kind or place that is not known.
     #[error("it imports `{0}.{1}` as {2}, which nothing provides")]
     Import(String, String, &'static str),
@@ -127,6 +135,8 @@ impl SideModule {
     ///
     /// [`SideError`].
     pub fn parse(bytes: &[u8]) -> Result<Self, SideError> {
+        // The names of exports are held three times.
+        ACCOUNT.room_for(bytes.len().saturating_mul(3))?;
         let mut reader = Reader::default();
         let mut payloads = Parser::new(0).parse_all(bytes);
         match payloads.next().transpose()? {
@@ -138,6 +148,7 @@ impl SideModule {
                 KnownCustom::Dylink0(parts) => {
                     // Its lists are read whole before they can be counted.
                     limit("bytes of the section `dylink.0`", section.data().len() as u64, DYLINK_MAX)?;
+                    ACCOUNT.room_for(section.data().len() * DYLINK_COST)?;
                     reader.dylink(parts)?;
                 }
                 _ => return Err(SideError::NotShared),
@@ -164,8 +175,8 @@ impl SideModule {
     }
 
     /// What the module costs the host besides its bytes, in units of a function: an import may need a cell or a function of its own.
-    pub fn weight(&self) -> u64 {
-        self.items + 8 * self.imports.len() as u64
+    pub fn weight(&self) -> usize {
+        usize::try_from(self.items).unwrap_or(usize::MAX).saturating_add(8 * self.imports.len())
     }
 
     /// Whether the module does without this symbol.
@@ -240,12 +251,15 @@ impl Reader {
 
     fn items(&mut self, what: &'static str, count: u32, most: u32) -> Result<(), SideError> {
         self.module.items += u64::from(count);
-        limit(what, count, most)
+        limit(what, count, most)?;
+        Ok(ACCOUNT.room_for(count as usize * ITEM_COST)?)
     }
 
     fn payload(&mut self, payload: Payload<'_>) -> Result<(), SideError> {
         match payload {
             Payload::ImportSection(section) => {
+                limit("imports", section.count(), IMPORTS_MAX)?;
+                ACCOUNT.room_for(section.count() as usize * ITEM_COST)?;
                 for import in section {
                     // What is written in one entry for many would be many times as long when it is read.
                     let Imports::Single(_, import) = import? else {
@@ -264,7 +278,11 @@ impl Reader {
             }
             Payload::TagSection(_) => return Err(SideError::Forbidden("has exceptions")),
             Payload::StartSection { .. } => return Err(SideError::Forbidden("has a start function")),
-            Payload::TypeSection(section) => self.items("types", section.count(), TYPES_MAX)?,
+            Payload::TypeSection(section) => {
+                // The engine keeps a type by its parameters, of which each is a byte here.
+                self.module.items += 3 * u64::from(section.count()) + section.range().len() as u64 / 2;
+                self.items("types", section.count(), TYPES_MAX)?;
+            }
             Payload::FunctionSection(section) => self.items("functions", section.count(), FUNCTIONS_MAX)?,
             Payload::GlobalSection(section) => self.items("globals", section.count(), GLOBALS_MAX)?,
             Payload::ExportSection(section) => {

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 
 use super::io::Ready;
 use super::stat::{FileStat, S_IFIFO, S_IFSOCK};
+use crate::account::ACCOUNT;
 
 /// Bytes that a pipe holds, and one direction of a pair of sockets, as on Linux.
 const PIPE_CAPACITY: usize = 64 * 1024;
@@ -118,8 +119,8 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// `EPIPE` if nobody reads any more, `EAGAIN` if there is no room, `EBADF` for the wrong end of
-    /// a pipe.
+    /// `EPIPE` if nobody reads any more, `EAGAIN` if there is no room, `ENOMEM` if the guest has no
+    /// memory left, `EBADF` for the wrong end of a pipe.
     pub(crate) fn write(&self, buffers: &[IoSlice<'_>]) -> Result<usize, Errno> {
         let queue = self.outgoing.as_ref().ok_or(Errno::BADF)?;
         let wanted: usize = buffers.iter().map(|b| b.len()).sum();
@@ -135,6 +136,11 @@ impl Channel {
         }
         let mut bytes = queue.bytes.borrow_mut();
         let mut left = room;
+        let held = bytes.len() + wanted.min(room);
+        if held > bytes.capacity() {
+            // It may become twice as long.
+            ACCOUNT.room_for(2 * held)?;
+        }
         for buffer in buffers {
             let count = buffer.len().min(left);
             bytes.extend(&buffer[..count]);

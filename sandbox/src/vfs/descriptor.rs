@@ -37,7 +37,7 @@ pub(crate) enum Object {
     /// A descriptor of the host that was handed in.
     Handed { fd: OwnedFd, kind: HandedKind },
     /// A directory; without `fd` it is virtual.
-    Directory { path: GuestPath, fd: Option<OwnedFd>, access: Access, entries: RefCell<Option<Rc<[Entry]>>> },
+    Directory { path: GuestPath, fd: Option<OwnedFd>, access: Access, entries: RefCell<Option<Rc<Vec<Entry>>>> },
     /// A built-in device.
     Device(Device),
     /// An end of a pipe or a socket within the guest.

@@ -10,15 +10,12 @@ use super::descriptor::Object;
 use super::stat::{FileStat, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK};
 use super::trace::Seen;
 use super::{GuestPath, Vfs, device};
+use crate::account::ACCOUNT;
 
-/// How many bytes of listings are held for a guest, of all directories that it has open.
-const LISTINGS_MAX: usize = 256 << 20;
 /// What an entry takes beside its name.
-const ENTRY: usize = 64;
-
-fn size(entries: &[Entry]) -> usize {
-    entries.iter().map(|entry| ENTRY + entry.name.len()).sum()
-}
+const ENTRY: usize = size_of::<Entry>() + 32;
+/// Bytes of a listing that are read without a question whether there is room for more.
+const STEP: usize = 64 << 10;
 
 /// One name in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,8 +33,9 @@ impl Vfs {
     ///
     /// # Errors
     ///
-    /// `EBADF`, `ENOTDIR`, and those of getdents(2).
-    pub fn entries(&mut self, fd: u32, rewind: bool) -> Result<Rc<[Entry]>, Errno> {
+    /// `EBADF`, `ENOTDIR`, `ENOMEM` for more than the guest has memory left for, and those of
+    /// getdents(2).
+    pub fn entries(&mut self, fd: u32, rewind: bool) -> Result<Rc<Vec<Entry>>, Errno> {
         let description = self.table.get(fd)?.clone();
         let Object::Directory { path, fd, entries, .. } = &description.object else {
             return Err(Errno::NOTDIR);
@@ -45,26 +43,10 @@ impl Vfs {
         if !rewind && let Some(known) = &*entries.borrow() {
             return Ok(known.clone());
         }
-        let read: Rc<[Entry]> = self.read_directory(path, fd.as_ref())?.into();
-        self.forget_listings(size(&read));
+        *entries.borrow_mut() = None;
+        let read = Rc::new(self.read_directory(path, fd.as_ref())?);
         *entries.borrow_mut() = Some(read.clone());
         Ok(read)
-    }
-
-    /// Forgets all listings if they and one more of so many bytes would be too much.
-    fn forget_listings(&self, more: usize) {
-        let all = || self.table.open_numbers().filter_map(|number| self.table.get(number).ok());
-        let held = |object: &Object| match object {
-            Object::Directory { entries, .. } => entries.borrow().as_deref().map_or(0, size),
-            _ => 0,
-        };
-        if all().map(|description| held(&description.object)).sum::<usize>() + more > LISTINGS_MAX {
-            for description in all() {
-                if let Object::Directory { entries, .. } = &description.object {
-                    *entries.borrow_mut() = None;
-                }
-            }
-        }
     }
 
     fn read_directory(&mut self, path: &GuestPath, fd: Option<&OwnedFd>) -> Result<Vec<Entry>, Errno> {
@@ -83,7 +65,7 @@ impl Vfs {
             }
         }
         // By name, whatever the file system's order is: a guest sees the same wherever it was installed.
-        all[2..].sort_by(|a, b| a.name.cmp(&b.name));
+        all[2..].sort_unstable_by(|a, b| a.name.cmp(&b.name));
         Ok(all)
     }
 
@@ -96,14 +78,16 @@ impl Vfs {
         rustix::fs::seek(fd, SeekFrom::Start(0))?;
         let mut buffer = Vec::with_capacity(32 * 1024);
         let mut names = RawDir::new(fd, buffer.spare_capacity_mut());
-        let mut held = 0;
+        let (mut held, mut asked) = (0, 0);
         while let Some(entry) = names.next() {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
                 held += ENTRY + name.len();
-                if held > LISTINGS_MAX {
-                    return Err(Errno::NOMEM);
+                if held > asked {
+                    // It may become twice as long.
+                    ACCOUNT.room_for(held + STEP)?;
+                    asked = held + STEP;
                 }
                 let ino = self.disguise.inode(device, entry.ino());
                 all.push(Entry { name: name.to_vec(), ino, kind: kind(entry.file_type()) });

@@ -4,6 +4,7 @@
 #![allow(unreachable_pub, reason = "shared by several test programs")]
 
 pub mod libraries;
+pub mod peak;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -87,13 +88,7 @@ pub struct Run(pub Command);
 
 impl Run {
     pub fn ended(&mut self) -> Ended {
-        let Output { status, stdout, stderr } = self.0.output().unwrap();
-        Ended {
-            // A loader that dies of a signal has no status, and fails every comparison.
-            status: status.code().unwrap_or(-1),
-            out: String::from_utf8_lossy(&stdout).into_owned(),
-            err: String::from_utf8_lossy(&stderr).into_owned(),
-        }
+        Ended::of(self.0.output().unwrap())
     }
 }
 
@@ -106,6 +101,15 @@ pub struct Ended {
 }
 
 impl Ended {
+    fn of(Output { status, stdout, stderr }: Output) -> Self {
+        Self {
+            // A loader that dies of a signal has no status, and fails every comparison.
+            status: status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&stdout).into_owned(),
+            err: String::from_utf8_lossy(&stderr).into_owned(),
+        }
+    }
+
     #[track_caller]
     pub fn assert(&self, status: i32, out: &str) {
         assert_eq!((self.status, self.out.as_str()), (status, out), "{self:?}");

@@ -5,12 +5,15 @@ use std::collections::HashMap;
 use wasmtime::{AsContextMut, Caller, Func, FuncType, Mutability, Val, ValType};
 
 use super::{Context, Dl, Failure, Outcome, Stop, dl, memory, slots};
+use crate::account::ACCOUNT;
 use crate::engine::wasmtime::Guest;
 use crate::linking::{Kind, Signature};
 use crate::vfs::Errno;
 
 /// Most closures that live at once, and that are made for different signatures: each has a function of the host that stays.
 const CLOSURES_MAX: usize = 65_536;
+/// Bytes of heap that a closure takes if it is the first one of its signature and that is long.
+const CLOSURE_COST: usize = 32 << 10;
 /// Bytes of a slot that holds an argument or a result.
 const SLOT: u32 = 8;
 /// Alignment of the guest's stack.
@@ -139,6 +142,7 @@ pub(super) fn closure(store: &mut Context<'_>, raw: &[u32]) -> Outcome {
             return Err(Failure::new(Errno::NOMEM, text).into());
         }
         None => {
+            ACCOUNT.room_for(CLOSURE_COST)?;
             let index = closures.all.len();
             let ty = function_type(store, &signature);
             let function = Func::new(&mut *store, ty, move |mut caller: Caller<'_, Guest>, params, results| {

@@ -16,16 +16,16 @@ use wasmtime::{
 use super::scope::{breadth_first, is_reserved, symbol_of};
 use super::slots::lacking;
 use super::{Context, Dl, Failure, LOADS_MAX, Loaded, PROGRAM, Stop, Symbol, dl, slots, words};
+use crate::account::{ACCOUNT, Full};
 use crate::engine::wasmtime::{Guest, host_function};
-use crate::engine::{Coming, Library};
-use crate::linking::{Import, SideModule, candidates};
+use crate::engine::{Coming, Library, Module, NoCode};
+use crate::linking::{Import, SideError, SideModule, candidates};
 use crate::vfs::{Errno, FileStat};
 
-/// Bytes of one module's file, and of all together: their code stays in the host's memory.
+/// Bytes of one module's file.
 const FILE_MAX: u64 = 64 << 20;
-const FILES_MAX: u64 = 256 << 20;
-/// Functions, globals, exports and imports of all modules together, weighed by what they cost the host.
-const WEIGHT_MAX: u64 = 8_000_000;
+/// Bytes of heap that the engine and the loader take for a unit of [`SideModule::weight`].
+const UNIT: usize = 128;
 
 /// A module that is about to be loaded.
 struct Pending {
@@ -37,7 +37,7 @@ struct Pending {
     side: SideModule,
     /// Its code, on its way; then there.
     coming: Option<Coming>,
-    code: Option<wasmtime::Module>,
+    code: Option<Module>,
     needed: Vec<u32>,
     targets: Vec<Option<Target>>,
 }
@@ -131,49 +131,40 @@ pub(super) fn load(store: &mut Context<'_>, path: &[u8], global: bool, no_load: 
     Ok(root)
 }
 
-/// Gets what is in a file, within the limits of a guest: known from before, or read; its code is on its way then, and compiled if need be.
+/// Gets what is in a file: known from before, or read.
 fn get(dl: &mut Dl, file: &Arc<OwnedFd>, stat: &FileStat) -> Result<Library, (Errno, String)> {
     if dl.loads >= LOADS_MAX {
         return Err((Errno::NOMEM, format!("more than {LOADS_MAX} libraries were loaded")));
     }
-    if stat.size > FILE_MAX || dl.bytes + stat.size > FILES_MAX {
-        let limits = (FILE_MAX >> 20, FILES_MAX >> 20);
-        return Err((Errno::FBIG, format!("libraries may have {} MiB, and {} MiB together", limits.0, limits.1)));
+    if stat.size > FILE_MAX {
+        return Err((Errno::FBIG, format!("libraries may have {} MiB", FILE_MAX >> 20)));
     }
     dl.loads += 1;
     let source = dl.source.as_mut().ok_or_else(|| (Errno::NOSYS, "nothing is loaded here".to_owned()))?;
     if let Some(library) = source.known(file, stat) {
-        dl.weigh(&library.side)?;
-        dl.bytes += stat.size;
+        ACCOUNT.room_for(library.side.weight() * UNIT).map_err(no_memory)?;
         return Ok(library);
     }
     let failed = |error: &std::io::Error| {
         let errno = Errno::from_io_error(error).unwrap_or(Errno::IO);
         (errno, words(errno))
     };
-    let mut bytes = Vec::with_capacity(usize::try_from(stat.size).unwrap_or(0) + 1);
-    let mut reader = std::fs::File::from(file.try_clone().map_err(|e| failed(&e))?).take(FILE_MAX + 1);
-    reader.read_to_end(&mut bytes).map_err(|e| failed(&e))?;
-    // What was read counts, should the file have grown meanwhile.
-    if bytes.len() as u64 > FILE_MAX {
-        return Err((Errno::FBIG, "it is too large".to_owned()));
-    }
-    let side = SideModule::parse(&bytes).map_err(|e| (Errno::NOEXEC, e.to_string()))?;
-    dl.weigh(&side)?;
-    dl.bytes += bytes.len() as u64;
-    let source = dl.source.as_mut().ok_or_else(|| (Errno::NOSYS, "nothing is loaded here".to_owned()))?;
+    let size = usize::try_from(stat.size).unwrap_or(usize::MAX);
+    ACCOUNT.room_for(size).map_err(no_memory)?;
+    let mut bytes = Vec::with_capacity(size);
+    // No more than that, should the file have grown meanwhile.
+    let reader = std::fs::File::from(file.try_clone().map_err(|e| failed(&e))?);
+    reader.take(stat.size).read_to_end(&mut bytes).map_err(|e| failed(&e))?;
+    let side = SideModule::parse(&bytes).map_err(|e| match e {
+        SideError::Full(full) => no_memory(full),
+        e => (Errno::NOEXEC, e.to_string()),
+    })?;
+    ACCOUNT.room_for(side.weight() * UNIT).map_err(no_memory)?;
     Ok(Library { side, code: source.code(bytes) })
 }
 
-impl Dl {
-    /// Adds a module to what all together may weigh.
-    fn weigh(&mut self, side: &SideModule) -> Result<(), (Errno, String)> {
-        self.weight = self.weight.saturating_add(side.weight());
-        if self.weight > WEIGHT_MAX {
-            return Err((Errno::NOMEM, "all libraries together have too many functions and symbols".to_owned()));
-        }
-        Ok(())
-    }
+fn no_memory(full: Full) -> (Errno, String) {
+    (Errno::NOMEM, full.to_string())
 }
 
 fn no_such_file(name: &str) -> Failure {
@@ -273,7 +264,7 @@ impl Plan {
             return None;
         }
         scope.iter().find_map(|&handle| match self.pending(handle) {
-            Some(pending) => match (pending.code.as_ref()?.get_export(name)?, wanted) {
+            Some(pending) => match (pending.code.as_ref()?.module.get_export(name)?, wanted) {
                 (ExternType::Func(_), Wanted::Function) => Some(Found::Later(handle)),
                 (ExternType::Global(ty), Wanted::Data)
                     if ty.mutability() == Mutability::Const && ty.content().is_i32() =>
@@ -323,8 +314,10 @@ impl Plan {
     fn receive(&mut self) -> Result<(), Failure> {
         for pending in &mut self.pending {
             if let Some(coming) = pending.coming.take() {
-                let refused = |why: String| Failure::new(Errno::NOEXEC, format!("`{}`: {why}", pending.name));
-                pending.code = Some(coming().map_err(refused)?.module);
+                pending.code = Some(coming().map_err(|why| {
+                    let errno = if matches!(why, NoCode::Memory(_)) { Errno::NOMEM } else { Errno::NOEXEC };
+                    Failure::new(errno, format!("`{}`: {why}", pending.name))
+                })?);
             }
         }
         Ok(())
@@ -423,7 +416,7 @@ impl Plan {
             let room = rooms[index];
             let mut imports = Vec::with_capacity(pending.targets.len());
             // Few are asked for, each after the one before.
-            let mut types = pending.code()?.imports().enumerate();
+            let mut types = pending.code()?.module.imports().enumerate();
             for (position, (target, import)) in pending.targets.iter().zip(&pending.side.imports).enumerate() {
                 imports.push(match target {
                     Some(Target::Memory) => program.memory.into(),
@@ -457,7 +450,10 @@ impl Plan {
                     None => cell(store, Mutability::Var, 0)?.into(),
                 });
             }
-            let instance = Instance::new(&mut *store, pending.code()?, &imports);
+            let code = pending.code()?;
+            // Once an instance has been begun, the engine keeps the code to its end.
+            dl(store).code.push(code.code.clone());
+            let instance = Instance::new(&mut *store, &code.module, &imports);
             instances[index] = Some(instance.map_err(|e| pending.refused(store, &imports, &e))?);
         }
         for (index, (instance, room)) in instances.into_iter().zip(&*rooms).enumerate() {
@@ -536,7 +532,7 @@ struct Late<'a> {
 
 impl Pending {
     /// Its code, which [`Plan::receive`] has waited for.
-    fn code(&self) -> Result<&wasmtime::Module, Failure> {
+    fn code(&self) -> Result<&Module, Failure> {
         self.code.as_ref().ok_or_else(|| Failure::new(Errno::IO, format!("`{}`: its code is not there", self.name)))
     }
 
@@ -553,7 +549,7 @@ impl Pending {
 
     /// Why the engine does not take what a module is given: most often a function has another type than the module declares.
     fn refused(&self, store: &mut Context<'_>, given: &[Extern], error: &wasmtime::Error) -> Failure {
-        let types = self.code.iter().flat_map(wasmtime::Module::imports);
+        let types = self.code.iter().flat_map(|code| code.module.imports());
         for (import, (wanted, given)) in self.side.imports.iter().zip(types.zip(given)) {
             if let (ExternType::Func(wanted), Extern::Func(given)) = (wanted.ty(), given)
                 && !given.ty(&*store).matches(&wanted)

@@ -30,6 +30,7 @@ use wasmtime::{AsContextMut, Caller, Func, FuncType, Instance, StoreContextMut, 
 use super::CodeSource;
 use super::wasmtime::Guest;
 use crate::abi::{Memory, types};
+use crate::account::{Charge, Full};
 use crate::linking::TableIndex;
 use crate::vfs::Errno;
 use slots::Slots;
@@ -60,10 +61,10 @@ pub(super) struct Dl {
     late: Vec<Option<Func>>,
     /// The program's `malloc` and `free`, once they were needed.
     heap: Option<(TypedFunc<u32, u32>, TypedFunc<u32, ()>)>,
-    /// Attempts, bytes of modules, and what they weigh, so far.
+    /// The code of all modules of which the engine has instances.
+    code: Vec<Arc<Charge<'static>>>,
+    /// Attempts so far.
     loads: usize,
-    bytes: u64,
-    weight: u64,
     nesting: u32,
     /// Set while the loader itself is at work: the guest's `malloc` must not load then.
     busy: bool,
@@ -121,6 +122,18 @@ impl From<wasmtime::Error> for Stop {
 impl From<Errno> for Stop {
     fn from(errno: Errno) -> Self {
         Self::Failed(Failure::new(errno, words(errno)))
+    }
+}
+
+impl From<Full> for Failure {
+    fn from(full: Full) -> Self {
+        Self::new(Errno::NOMEM, full.to_string())
+    }
+}
+
+impl From<Full> for Stop {
+    fn from(full: Full) -> Self {
+        Self::Failed(full.into())
     }
 }
 
@@ -189,9 +202,8 @@ impl Dl {
             closures: call::Closures::default(),
             late: Vec::new(),
             heap: None,
+            code: Vec::new(),
             loads: 0,
-            bytes: 0,
-            weight: 0,
             nesting: 0,
             busy: false,
             error: String::new(),

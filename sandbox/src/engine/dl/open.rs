@@ -4,11 +4,14 @@ use super::scope::symbol_of;
 use super::{
     Context, Failure, NESTING_MAX, Outcome, PROGRAM, RTLD_GLOBAL, RTLD_NOLOAD, Symbol, dl, load, memory, slots,
 };
+use crate::account::ACCOUNT;
 use crate::vfs::Errno;
 
 /// The flags that Linux has: LAZY, NOW, NOLOAD, DEEPBIND, GLOBAL, NODELETE. Binding is always at once, and no module is ever removed.
 const FLAGS: u32 = 0x110f;
 const RTLD_LAZY_OR_NOW: u32 = 3;
+/// Bytes of heap that opening a library takes before it is looked at: paths, above all.
+const COST: usize = 256 << 10;
 
 pub(super) fn open(store: &mut Context<'_>, raw: &[u32]) -> Outcome {
     let &[path, length, flags, out] = raw else { return Err(Errno::INVAL.into()) };
@@ -23,6 +26,7 @@ pub(super) fn open(store: &mut Context<'_>, raw: &[u32]) -> Outcome {
     if path[0] != b'/' {
         return Err(Failure::new(Errno::INVAL, format!("`{name}` is no absolute path")).into());
     }
+    ACCOUNT.room_for(COST)?;
     let dl = dl(store);
     if dl.busy {
         return Err(Failure::new(Errno::BUSY, format!("`{name}`: another library is being loaded")).into());

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use wasmtime::{Func, Ref, Table};
 
 use super::{Context, Dl, Failure, dl};
+use crate::account::ACCOUNT;
 use crate::linking::TableIndex;
 use crate::vfs::Errno;
 
@@ -13,6 +14,9 @@ pub const TABLE: &str = "__indirect_function_table";
 
 /// Entries that the table is scanned to for functions of the program: one that is larger is not a linker's.
 const SCAN_MAX: u64 = 1_000_000;
+
+/// Bytes of heap that an entry takes which is known, while its map grows.
+const KNOWN_COST: usize = 64;
 
 /// What is known of the table.
 #[derive(Default)]
@@ -70,7 +74,10 @@ pub(super) fn allocate(store: &mut Context<'_>, size: u32, alignment: u32) -> Re
     let old = u32::try_from(table.size(&*store)).map_err(|_| full())?;
     let base = old.checked_next_multiple_of(alignment).ok_or_else(full)?;
     let added = (base - old).checked_add(size).ok_or_else(full)?;
-    table.grow(&mut *store, added.into(), Ref::Func(None)).map_err(|_| full())?;
+    table.grow(&mut *store, added.into(), Ref::Func(None)).map_err(|_| match store.data().limits.refused {
+        Some(refused) => refused.into(),
+        None => full(),
+    })?;
     if base > old {
         dl(store).slots.free.push((old, base - old));
     }
@@ -114,17 +121,19 @@ pub(super) fn set(store: &mut Context<'_>, slot: u32, function: Func) -> Result<
 
 /// Notes which functions are in the table, unless they have an entry already; once.
 fn scan(store: &mut Context<'_>) -> Result<(), Failure> {
-    if std::mem::replace(&mut dl(store).slots.scanned, true) {
+    if dl(store).slots.scanned {
         return Ok(());
     }
     let table = table(store)?;
     let size = table.size(&*store).min(SCAN_MAX);
+    ACCOUNT.room_for(usize::try_from(size).unwrap_or(usize::MAX).saturating_mul(KNOWN_COST))?;
     for slot in 0..u32::try_from(size).unwrap_or(0) {
         if let Some(Ref::Func(Some(function))) = table.get(&mut *store, slot.into()) {
             let key = function.to_raw(&mut *store) as usize;
             dl(store).slots.known.entry(key).or_insert(slot);
         }
     }
+    dl(store).slots.scanned = true;
     Ok(())
 }
 
