@@ -32,6 +32,7 @@ pub mod lock;
 pub mod patch;
 mod program;
 pub mod project;
+pub mod regular;
 pub mod remote;
 pub mod source;
 pub mod store;

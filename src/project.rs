@@ -20,6 +20,7 @@ use crate::build::compilers::Compilers;
 use crate::called::called;
 use crate::executor::Choice;
 use crate::lock;
+use crate::regular;
 use crate::remote::reapi::engine::EngineSection;
 use crate::remote::settings::{RemoteSettings, TrustSettings};
 use crate::store::{Store, StoreError, Taking};
@@ -222,7 +223,8 @@ impl Project {
     /// [`ProjectError::NoProject`], or a settings file that is malformed.
     pub fn find(from: &Path) -> Result<Self, ProjectError> {
         let from = from.canonicalize().map_err(|source| ProjectError::Read { path: from.to_path_buf(), source })?;
-        let Some(root) = from.ancestors().find(|folder| folder.join(SETTINGS_FILE).is_file()) else {
+        // Whatever has the name marks a root: what is no file is said when it is read.
+        let Some(root) = from.ancestors().find(|folder| folder.join(SETTINGS_FILE).symlink_metadata().is_ok()) else {
             return Err(ProjectError::NoProject(from));
         };
         if root.to_str().is_none() {
@@ -297,7 +299,7 @@ impl Project {
             for path in self.walk(folder, seen)? {
                 if path.as_str().ends_with(".rs") {
                     let host = self.root.join(&path);
-                    let bytes = fs::read(&host).map_err(|source| ProjectError::Read { path: host, source })?;
+                    let bytes = regular::read(&host).map_err(|source| ProjectError::Read { path: host, source })?;
                     files.push((path, bytes));
                 }
             }
@@ -360,7 +362,7 @@ impl Project {
         let paths = self.walk(folder, seen)?;
         for path in &paths {
             let host = self.root.join(path);
-            let bytes = fs::read(&host).map_err(|source| ProjectError::Read { path: host.clone(), source })?;
+            let bytes = regular::read(&host).map_err(|source| ProjectError::Read { path: host.clone(), source })?;
             if let Some(ours) = bundle.files.bytes(path)
                 && with_unix_line_ends(&bytes).is_some_and(|bytes| bytes == ours)
             {
@@ -483,6 +485,7 @@ impl Project {
             return Ok((name.to_owned(), Override::Folder(store.ingest(&path, Taking::Sources)?)));
         }
         seen.push(Seen::now(path.clone()));
+        regular::open(&path).map_err(|cause| error(format!("`{}`: {cause}", printable_path(&path))))?;
         let entry: Entry = store.put_file(&path, false)?;
         let mut tree = Tree::new();
         // The first entry of a tree can't conflict.
@@ -517,7 +520,8 @@ fn compiled_from(list: &str) -> impl Iterator<Item = PathBuf> {
 }
 
 fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ProjectError> {
-    let text = fs::read_to_string(path).map_err(|source| ProjectError::Read { path: path.to_path_buf(), source })?;
+    let text =
+        regular::read_to_string(path).map_err(|source| ProjectError::Read { path: path.to_path_buf(), source })?;
     toml::from_str(&text).map_err(|error| ProjectError::Malformed {
         path: path.to_path_buf(),
         problem: error.to_string().trim_end().to_owned(),

@@ -20,6 +20,7 @@ use serde::Deserialize;
 
 use super::reasons::{NATIVE, Reasons, UNEXPLAINED};
 use super::results::{FILE, FileResult, Outcome};
+use crate::regular;
 
 /// What is expected of one file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -58,7 +59,7 @@ impl Expected {
     /// # Errors
     /// What is wrong with the file, as text.
     pub fn read(path: &Path, reasons: &Reasons) -> Result<Self, String> {
-        let text = match std::fs::read_to_string(path) {
+        let text = match regular::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(format!("can't read `{}`: {error}", printable_path(&path))),

@@ -5,6 +5,8 @@ use std::path::Path;
 use build_graph::untrusted::printable_path;
 use serde::Deserialize;
 
+use crate::regular;
+
 /// The reason of what does not pass natively either.
 pub const NATIVE: &str = "native";
 /// The reason of what has none: an error.
@@ -37,7 +39,7 @@ impl Reasons {
     /// # Errors
     /// What is wrong with the file, as text.
     pub fn read(path: &Path) -> Result<Self, String> {
-        let text = std::fs::read_to_string(path)
+        let text = regular::read_to_string(path)
             .map_err(|error| format!("can't read `{}`: {error}", printable_path(&path)))?;
         toml::from_str(&text).map_err(|error| format!("`{}` is malformed: {error}", printable_path(&path)))
     }

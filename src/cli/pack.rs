@@ -1,7 +1,6 @@
 //! `pynbox-build cache export|import FILE`: what the current graph needs of the store, as one file.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -16,6 +15,7 @@ use crate::build::BuildError;
 use crate::build::demand::Stamps;
 use crate::build::reachable::Reachable;
 use crate::called::called;
+use crate::regular;
 use crate::remote::envelope::SignedEnvelope;
 use crate::remote::pack::{self, PackError};
 use crate::remote::trust::Trust;
@@ -94,7 +94,7 @@ pub(super) fn export(session: &Session, options: &Export) -> Result<(), CommandE
 pub(super) fn import(session: &Session, options: &Import) -> Result<(), CommandError> {
     let project = session.project()?;
     let store = session.store_of(&project)?;
-    let file = File::open(&options.file).map_err(CommandError::named("open", &options.file))?;
+    let file = regular::open(&options.file).map_err(CommandError::named("open", &options.file))?;
     let trust = Trust::new(&project.settings.trust, None)?;
     let root = project.root.to_string_lossy().into_owned();
     let mut accept = |signed: &SignedEnvelope| {

@@ -37,10 +37,6 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<(), CommandError> {
             let debian = locks.image.values().flatten().map(|package| (&package.name, package.source()));
             let pins: Vec<_> = locks.source.iter().map(|(name, source)| (name, source.clone())).chain(debian).collect();
             for file in files {
-                let there = file.metadata().map_err(CommandError::named("read", file))?;
-                if !there.is_file() {
-                    return Err(CommandError::input(format!("`{}` is no file", printable_path(&file))));
-                }
                 let (sha256, _) = sha256_of(file).map_err(CommandError::named("read", file))?;
                 let Some((name, source)) = pins.iter().find(|(_, source)| source.sha256 == sha256) else {
                     return Err(CommandError::input(format!(

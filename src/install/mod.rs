@@ -24,6 +24,8 @@ use build_graph::untrusted::{printable, printable_path};
 use package::{Manifest, PackageError};
 use thiserror::Error;
 
+use crate::regular;
+
 pub use transaction::Transaction;
 
 /// What an interrupted install of an earlier program left, below `packages`.
@@ -199,7 +201,7 @@ impl Destination {
     /// [`InstallError`] if there is one that can't be read.
     pub fn receipt(&self, name: &str) -> Result<Option<Manifest>, InstallError> {
         let path = self.path.join("packages").join(format!("{name}.installed"));
-        let bytes = match fs::read(&path) {
+        let bytes = match regular::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(InstallError::io("read", path)(error)),

@@ -2,8 +2,6 @@
 
 use std::cmp::Ordering;
 use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use build_graph::node::Target;
@@ -11,6 +9,7 @@ use build_graph::node::Target;
 use super::InstallError;
 use super::package::{self, Manifest};
 use super::version::compare;
+use crate::regular;
 
 /// How the names of archives end.
 const SUFFIX: &str = ".tar.zst";
@@ -134,17 +133,10 @@ fn describe(path: &Path) -> Result<Manifest, InstallError> {
         .map_err(|source| InstallError::Package { name: path.to_string_lossy().into_owned(), source })
 }
 
-/// Opens an archive, which has to be a regular file: nobody may ever write to the other end of a
-/// pipe.
+/// Opens an archive, which has to be a regular file.
 ///
 /// # Errors
 /// [`InstallError`] if it can't be opened, or is something else.
 pub fn open(path: &Path) -> Result<File, InstallError> {
-    let opened = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path);
-    let file = opened.map_err(InstallError::io("read", path))?;
-    if !file.metadata().map_err(InstallError::io("read", path))?.is_file() {
-        let source = io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file");
-        return Err(InstallError::Io { doing: "read", path: path.to_path_buf(), source });
-    }
-    Ok(file)
+    regular::open(path).map_err(InstallError::io("read", path))
 }

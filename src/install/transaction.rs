@@ -28,6 +28,7 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
 use super::package::{self, Manifest, PackageError};
 use super::{Destination, InstallError, Outcome};
+use crate::regular;
 use journal::Journal;
 pub(super) use journal::recover;
 
@@ -237,7 +238,7 @@ fn is_intact(host: &Path, entry: &Entry) -> bool {
 
 fn hash(path: &Path) -> io::Result<blake3::Hash> {
     let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(File::open(path)?)?;
+    hasher.update_reader(regular::open(path)?)?;
     Ok(hasher.finalize())
 }
 

@@ -28,6 +28,7 @@ use thiserror::Error;
 
 pub use current::outdated;
 
+use crate::regular;
 use crate::source::{Attempts, FetchError, Fetcher, Job, Progress, sha256_of};
 pub use index::Signature;
 
@@ -254,7 +255,7 @@ pub struct Report {
 /// [`LockError`]; the files are then as they were.
 pub fn lock(directory: &Path, scratch: &Path, fetcher: &Fetcher, progress: &dyn Progress) -> Result<Report, LockError> {
     let path = directory.join("wanted.toml");
-    let text = fs::read_to_string(&path).map_err(|error| LockError::File { path: path.clone(), error })?;
+    let text = regular::read_to_string(&path).map_err(|error| LockError::File { path: path.clone(), error })?;
     let wanted: Wanted =
         toml::from_str(&text).map_err(|error| LockError::Wanted { path: path.clone(), error: Box::new(error) })?;
     fs::create_dir_all(scratch).map_err(|error| LockError::File { path: scratch.to_owned(), error })?;
@@ -379,7 +380,7 @@ fn write(path: &Path, lock: &impl Serialize) -> Result<Option<PathBuf>, LockErro
     let failed = |error| LockError::File { path: path.to_owned(), error };
     let body = toml::to_string(lock).map_err(|error| failed(std::io::Error::other(error)))?;
     let text = format!("# Written by `lock` from wanted.toml: change that instead.\n\n{body}");
-    if fs::read_to_string(path).is_ok_and(|there| there == text) {
+    if regular::read_to_string(path).is_ok_and(|there| there == text) {
         return Ok(None);
     }
     let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new("."))).map_err(failed)?;

@@ -9,6 +9,7 @@ use build_graph::Sha256;
 use sha2::Digest;
 
 use super::move_file;
+use crate::regular;
 
 /// A file of this machine can't be used.
 #[derive(Debug)]
@@ -127,6 +128,6 @@ impl Partial {
 /// Whatever keeps it from being read.
 pub fn sha256_of(path: &Path) -> io::Result<(Sha256, u64)> {
     let mut hasher = sha2::Sha256::new();
-    let length = io::copy(&mut File::open(path)?, &mut hasher)?;
+    let length = io::copy(&mut regular::open(path)?, &mut hasher)?;
     Ok((Sha256::from_bytes(hasher.finalize().into()), length))
 }

@@ -1,6 +1,5 @@
 //! One transfer: from one place into a partial file, to the verified end or to a reason why not.
 
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::time::{Duration, Instant};
 
@@ -9,6 +8,7 @@ use thiserror::Error;
 
 use super::http::{self, Client, Place};
 use super::partial::{LocalError, Partial};
+use crate::regular;
 
 /// A transfer slower than this, over a whole stall timeout, counts as standing still. Bytes a second.
 const CRAWL: u64 = 256;
@@ -162,7 +162,7 @@ fn open(
     };
     if let Some(path) = place.file_path()? {
         let failed = |error: io::Error| Failure::NoPlace(error.to_string());
-        let mut file = File::open(path).map_err(failed)?;
+        let mut file = regular::open(&path).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         size_is_wrong(length)?;
         file.seek(SeekFrom::Start(partial.length())).map_err(failed)?;
@@ -191,7 +191,7 @@ fn open(
 /// The whole of a small file that nothing pins.
 pub(super) fn small(client: &Client, place: &Place, max_size: u64) -> Result<Vec<u8>, Failure> {
     let body: Box<dyn Read> = match place.file_path()? {
-        Some(path) => Box::new(File::open(path).map_err(|error| Failure::NoPlace(error.to_string()))?),
+        Some(path) => Box::new(regular::open(&path).map_err(|error| Failure::NoPlace(error.to_string()))?),
         None => {
             let answer = client.get(place, 0)?;
             match answer.status {

@@ -8,14 +8,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use build_graph::{BlobDigest, Entry, RelPath, SOURCE_DATE_EPOCH, Tree, TreeDigest};
-use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, Stat, fchmod, fstat, futimens, openat, statat, unlinkat, utimensat,
-};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fchmod, fstat, futimens, openat, statat, unlinkat, utimensat};
 use rustix::io::{Errno, pread, pwrite};
 
 use super::files::{EPOCHS, SMALL, changed, kind, modified, read_all, write_all};
 use super::remove::remove_at;
 use super::{Result, Store, StoreError, into_place, sharded};
+use crate::regular;
 
 /// A file of a tree whose bytes are not in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,9 +140,9 @@ impl Store {
     /// [`StoreError::Io`] if the file can't be read, [`StoreError`] if the bytes can't be written.
     pub fn put_file(&self, path: &Path, executable: bool) -> Result<Entry> {
         let outside = |error| StoreError::outside("reading", path, error);
-        let file = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(outside)?;
-        let size = fstat(&file).map_err(outside)?.st_size as u64;
-        self.put_open(file, size, executable, path)
+        let file = regular::open(path).map_err(outside)?;
+        let size = file.metadata().map_err(outside)?.len();
+        self.put_open(file.into(), size, executable, path)
     }
 
     /// Puts an open file's bytes into the store; `size` is a guess, `path` is for messages.

@@ -3,6 +3,7 @@
 
 mod exit_codes;
 mod fetching;
+mod irregular;
 mod not_utf8;
 mod printing;
 #[allow(dead_code)]

@@ -10,6 +10,7 @@ use build_graph::RelPath;
 use serde::{Deserialize, Serialize};
 
 use super::{FOLDER, Inside, InstallError, RESERVED, There, remove_tree, set_time, step};
+use crate::regular;
 
 /// What a transaction changes.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -47,7 +48,7 @@ impl Journal {
 /// Undoes what was begun and not finished, if there is such a thing.
 pub(in crate::install) fn recover(root: &Path) -> Result<(), InstallError> {
     let path = Journal::path(root);
-    match fs::read(&path) {
+    match regular::read(&path) {
         Ok(bytes) => {
             let journal: Journal =
                 serde_json::from_slice(&bytes).map_err(|error| InstallError::io("read", &path)(error.into()))?;
