@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use pynbox_build::build_graph::contract;
-use pynbox_build::executor::{Ahead, DockerExecutor, Executor, NamespaceExecutor, Run};
+use pynbox_build::executor::{ActionLimits, Ahead, DockerExecutor, Executor, NamespaceExecutor, Run};
 
 const ROUNDS: usize = 100;
 
@@ -42,7 +42,7 @@ fn main() {
             environment: &environment,
             build_dir: &build,
             log: &log,
-            timeout: None,
+            limits: ActionLimits::DEFAULT,
         });
         assert!(status.expect("an executor").success());
     };

@@ -18,7 +18,7 @@ use walkdir::WalkDir;
 
 use crate::build::compilers::Compilers;
 use crate::called::called;
-use crate::executor::Choice;
+use crate::executor::{Choice, LimitSettings};
 use crate::lock;
 use crate::regular;
 use crate::remote::reapi::engine::EngineSection;
@@ -140,6 +140,8 @@ pub struct BuildSettings {
     pub target: Option<String>,
     /// What runs actions. It changes no result.
     pub executor: Choice,
+    /// What one action may take.
+    pub limits: LimitSettings,
 }
 
 /// The section `[source]`.

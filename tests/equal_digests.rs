@@ -12,7 +12,7 @@ use pynbox_build::build::demand::{Demand, Stamps};
 use pynbox_build::build::evaluate::Means;
 use pynbox_build::build::plan::{OutDir, Plan};
 use pynbox_build::build_graph::node::{NodeName, Op};
-use pynbox_build::executor::{Ahead, DockerExecutor, Executor, NamespaceExecutor};
+use pynbox_build::executor::{ActionLimits, Ahead, DockerExecutor, Executor, NamespaceExecutor};
 use pynbox_build::remote::caches::Caches;
 use pynbox_build::source::{FetchSettings, Fetcher};
 use pynbox_build::store::Store;
@@ -37,8 +37,15 @@ fn zlib_comes_out_the_same_in_docker() {
     let fetch = Fetcher::new(FetchSettings::new(store.root().join("partial")));
     let namespaces = || Ok(Arc::new(NamespaceExecutor::new()) as Arc<dyn Executor>);
     let caches = Caches::default();
-    let means =
-        Means { store: &store, fetch: &fetch, executor: &namespaces, engine: &|| Ok(None), out: None, caches: &caches };
+    let means = Means {
+        store: &store,
+        fetch: &fetch,
+        executor: &namespaces,
+        engine: &|| Ok(None),
+        limits: ActionLimits::DEFAULT,
+        out: None,
+        caches: &caches,
+    };
     let demand = Demand::new(means, &plan, Stamps::Old);
     let mut compared = 0;
     let names: Vec<NodeName> =
@@ -49,7 +56,13 @@ fn zlib_comes_out_the_same_in_docker() {
         let embedded = demand.obtain(&name).unwrap().tree;
         let mut inputs = demand.inputs(&node).unwrap().into_iter();
         let image = inputs.next().unwrap();
-        let run = ActionRun { name: &name, action: description, image, inputs: inputs.collect() };
+        let run = ActionRun {
+            name: &name,
+            action: description,
+            image,
+            inputs: inputs.collect(),
+            limits: ActionLimits::DEFAULT,
+        };
         let again = action::run(&store, &docker, None, &run).unwrap();
         assert_eq!(again.digest(), embedded, "{name}");
         compared += 1;

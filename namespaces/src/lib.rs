@@ -5,18 +5,20 @@
 //! A crate apart from the tool's others, and small, because the runner that remote workers get (`pynbox-runner`) is linked statically
 //! and does the same there: see [`runner`].
 
+pub mod job;
+mod limits;
 mod namespace;
 pub mod runner;
 pub mod serve;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use build_graph::untrusted::printable_path;
 use build_graph::{SandboxPath, TreeDigest};
 use thiserror::Error;
 
+pub use limits::{ActionLimit, ActionLimits};
 pub use namespace::{DENIED_SYSCALLS, DeniedSyscall, NamespaceExecutor, probe, wait_for_children};
 
 /// A directory of the host that an action sees, read-only.
@@ -47,8 +49,8 @@ pub struct Run<'a> {
     pub build_dir: &'a Path,
     /// The file that gets what the action prints, both streams in the order of writing. It is made, or truncated.
     pub log: &'a Path,
-    /// How long the action may take.
-    pub timeout: Option<Duration>,
+    /// What the action may take.
+    pub limits: ActionLimits,
 }
 
 /// How an action ended.
@@ -58,8 +60,8 @@ pub enum Status {
     Exited(i32),
     /// A signal ended its first process.
     Signalled(i32),
-    /// It took longer than it may, and was killed.
-    TimedOut,
+    /// It reached this limit, and was killed.
+    Reached(ActionLimit),
 }
 
 impl Status {

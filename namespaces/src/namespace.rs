@@ -13,9 +13,9 @@
 //! `/proc/self/mountinfo` where on the host its directories are. That is the kernel's and can't be hidden file by file; well-behaved
 //! builds do not read it.
 //!
-//! How many processes an action may have is bounded by `RLIMIT_NPROC`, which counts each user namespace apart (since Linux 5.14) but
-//! does not bind the host's root, and since Linux 6.14 by `kernel.pid_max` of the process namespace, which binds everybody. Before
-//! that, a fork bomb started by root is stopped by its time limit alone.
+//! What an action may take ([`ActionLimits`]) is watched by process 1 of its container ([`watch`]), and what it prints by the caller.
+//! Behind that, its processes are bounded by `RLIMIT_NPROC`, which counts each user namespace apart (since Linux 5.14) but does not bind
+//! the host's root, and since Linux 6.14 by `kernel.pid_max` of the process namespace, which binds everybody.
 
 mod caller;
 mod child;
@@ -25,6 +25,7 @@ mod niceness;
 mod plan;
 mod report;
 mod sys;
+mod watch;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -41,13 +42,10 @@ use rustix::process::{
     PidfdFlags, Resource, Signal, WaitId, WaitIdOptions, getpid, pidfd_open, pidfd_send_signal, waitid,
 };
 
-use super::{Executor, ExecutorError, InputMount, Run, Status};
+use super::{ActionLimit, ActionLimits, Executor, ExecutorError, InputMount, Run, Status};
 pub use filter::{DENIED_SYSCALLS, DeniedSyscall};
-use plan::{Manner, Plan};
+use plan::Plan;
 use report::{Failure, Place, Report, Step};
-
-/// Processes and threads that an action may have at once: enough for a makefile on the largest machines, too few to harm one.
-const PROCESSES: u32 = 4096;
 
 const NAMESPACES: i32 = libc::CLONE_NEWUSER
     | libc::CLONE_NEWNS
@@ -64,15 +62,9 @@ pub fn wait_for_children() {
 }
 
 /// Runs actions in namespaces of this machine's kernel, as root or as an ordinary user.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct NamespaceExecutor {
-    manner: Manner,
-}
-
-impl Default for NamespaceExecutor {
-    fn default() -> Self {
-        Self::new()
-    }
+    callers_proc: bool,
 }
 
 /// Makes a container once, to learn whether this machine lets us.
@@ -94,21 +86,14 @@ pub fn probe() -> Result<NamespaceExecutor, ExecutorError> {
 impl NamespaceExecutor {
     /// The executor, without asking whether this machine allows it: the first run will tell.
     pub fn new() -> Self {
-        Self { manner: Manner { processes: PROCESSES, callers_proc: false } }
+        Self::default()
     }
 
     /// The same, showing the caller's own `/proc` (read-only, masked as always) in place of a new one, for containers whose kernel
     /// lets nobody inside mount one. An action can tell: `/proc` numbers processes as the caller's container does.
     #[must_use]
     pub fn with_callers_proc(self) -> Self {
-        Self { manner: Manner { callers_proc: true, ..self.manner } }
-    }
-
-    /// The same with another bound on processes and threads at once (the kernel takes none below 301), for tests of that bound: what
-    /// every action has is part of the contract.
-    #[must_use]
-    pub fn with_processes(self, processes: u32) -> Self {
-        Self { manner: Manner { processes, ..self.manner } }
+        Self { callers_proc: true }
     }
 
     /// Makes a container once, to learn whether this machine lets us; `folder` must be empty and stays so.
@@ -124,7 +109,7 @@ impl NamespaceExecutor {
             environment: &[],
             build_dir: folder,
             log: Path::new("/dev/null"),
-            timeout: Some(Duration::from_secs(60)),
+            limits: ActionLimits { time: Some(Duration::from_secs(60)), ..ActionLimits::DEFAULT },
         };
         match self.run(&nothing) {
             // The empty image holds no program: everything before worked.
@@ -159,7 +144,8 @@ impl NamespaceExecutor {
             }
         })?;
         drop(oom_score);
-        Ok(Container { init, report, deadline: run.timeout.map(|timeout| Instant::now() + timeout), ended: false })
+        let deadline = run.limits.time.map(|time| Instant::now() + time);
+        Ok(Container { init, report, deadline, ended: false })
     }
 }
 
@@ -180,7 +166,7 @@ impl Executor for NamespaceExecutor {
             let path = printable_path(&run.build_dir);
             return Err(ExecutorError::Internal(format!("the build directory `{path}` is not empty")));
         }
-        let plan = Plan::new(run, self.manner, false)?;
+        let plan = Plan::new(run, self.callers_proc, false)?;
         let mut log = File::create(run.log).map_err(|source| host("write", run.log, source))?;
         // A pipe, not the file: a descriptor of the file would tell its path, and could be read and cut.
         let pipe_error = |errno: Errno| host("make a pipe for", run.log, errno.into());
@@ -189,22 +175,22 @@ impl Executor for NamespaceExecutor {
         let child_end = high(&output_in).map_err(pipe_error)?;
         drop(output_in);
         let mut container = self.start(run, &plan, Some(child_end))?;
-        let timed_out = container.copy_output(&output, &mut log).map_err(|error| match error {
+        let reached = container.copy_output(&output, &mut log, run.limits.log).map_err(|error| match error {
             CopyError::Log(source) => host("write", run.log, source),
             CopyError::Wait(errno) => ExecutorError::Internal(format!("can't wait for a container: {errno}")),
         })?;
-        container.finish(run, &plan, timed_out)
+        container.finish(run, &plan, reached)
     }
 
     fn shell(&self, run: &Run<'_>) -> Result<Status, ExecutorError> {
         check_directories(run)?;
-        let plan = Plan::new(run, self.manner, true)?;
+        let plan = Plan::new(run, self.callers_proc, true)?;
         let terminal = ForegroundKept::new();
         let mut container = self.start(run, &plan, None)?;
-        let timed_out = container
+        let late = container
             .wait(&mut [])
             .map_err(|errno| ExecutorError::Internal(format!("can't wait for a container: {errno}")))?;
-        let status = container.finish(run, &plan, timed_out);
+        let status = container.finish(run, &plan, late.then_some(ActionLimit::Time));
         drop(terminal);
         status
     }
@@ -253,16 +239,17 @@ enum CopyError {
 }
 
 impl Container {
-    /// Copies what the action prints until the container has ended; tells whether its time was up.
-    fn copy_output(&mut self, output: &OwnedFd, log: &mut File) -> Result<bool, CopyError> {
+    /// Copies what the action prints until the container has ended, `most` bytes of it; tells which limit was reached.
+    fn copy_output(&mut self, output: &OwnedFd, log: &mut File, most: u64) -> Result<Option<ActionLimit>, CopyError> {
         let mut buffer = [0; 64 << 10];
-        let mut timed_out = false;
+        let mut left = most;
+        let mut late = false;
         let mut watched = Some(output);
         loop {
             if let Some(output) = watched {
-                timed_out |= self.wait(&mut [PollFd::new(output, PollFlags::IN)]).map_err(CopyError::Wait)?;
+                late |= self.wait(&mut [PollFd::new(output, PollFlags::IN)]).map_err(CopyError::Wait)?;
             } else {
-                timed_out |= self.wait(&mut []).map_err(CopyError::Wait)?;
+                late |= self.wait(&mut []).map_err(CopyError::Wait)?;
             }
             // When the container has ended, nobody can write any more: what is in the pipe is all.
             loop {
@@ -271,7 +258,15 @@ impl Container {
                         watched = None;
                         break;
                     }
-                    Ok(length) => log.write_all(&buffer[..length]).map_err(CopyError::Log)?,
+                    Ok(length) => {
+                        let fits = usize::try_from(left).map_or(length, |left| length.min(left));
+                        log.write_all(&buffer[..fits]).map_err(CopyError::Log)?;
+                        left -= fits as u64;
+                        if fits < length {
+                            self.kill();
+                            return Ok(Some(ActionLimit::Log));
+                        }
+                    }
                     Err(Errno::AGAIN) => break,
                     Err(Errno::INTR) => {}
                     Err(errno) => return Err(CopyError::Log(errno.into())),
@@ -281,7 +276,7 @@ impl Container {
                 }
             }
             if self.ended {
-                return Ok(timed_out);
+                return Ok(late.then_some(ActionLimit::Time));
             }
         }
     }
@@ -323,7 +318,7 @@ impl Container {
     }
 
     /// What became of the action, after the container has ended.
-    fn finish(mut self, run: &Run<'_>, plan: &Plan, timed_out: bool) -> Result<Status, ExecutorError> {
+    fn finish(mut self, run: &Run<'_>, plan: &Plan, reached: Option<ActionLimit>) -> Result<Status, ExecutorError> {
         self.kill();
         let ended = loop {
             match waitid(WaitId::PidFd(self.init.as_fd()), WaitIdOptions::EXITED) {
@@ -333,12 +328,12 @@ impl Container {
         };
         let mut bytes = [0; 64];
         let length = rustix::io::read(&self.report, &mut bytes).unwrap_or(0);
-        match Report::first(&bytes[..length]) {
-            Some(Report::Failed(failure)) => Err(explain(failure, run, plan)),
-            _ if timed_out => Ok(Status::TimedOut),
-            Some(Report::Exited(status)) => Ok(Status::Exited(status)),
-            Some(Report::Signalled(signal)) => Ok(Status::Signalled(signal)),
-            None => match ended {
+        match (Report::first(&bytes[..length]), reached) {
+            (Some(Report::Failed(failure)), _) => Err(explain(failure, run, plan)),
+            (Some(Report::Reached(limit)), _) | (_, Some(limit)) => Ok(Status::Reached(limit)),
+            (Some(Report::Exited(status)), _) => Ok(Status::Exited(status)),
+            (Some(Report::Signalled(signal)), _) => Ok(Status::Signalled(signal)),
+            (None, None) => match ended {
                 Ok(Some(status)) if status.terminating_signal().is_some() => {
                     Err(ExecutorError::Killed { signal: status.terminating_signal().unwrap_or_default() })
                 }
@@ -445,6 +440,7 @@ fn explain(Failure { place: Place { step, index }, errno }: Failure, run: &Run<'
         Step::Capabilities => "giving up capabilities".to_owned(),
         Step::Filter => "setting the system-call filter".to_owned(),
         Step::WorkingDirectory => "changing to `/build`".to_owned(),
+        Step::Look => "looking at what the action takes".to_owned(),
         Step::Start => "starting the action's first process".to_owned(),
         Step::Wait => "waiting for the action".to_owned(),
     };

@@ -1,28 +1,24 @@
-//! What the tool and its runner on a remote worker tell each other.
+//! The runner on a remote worker, and how it gets its job there.
 //!
-//! The input root of a remote action holds the runner itself ([`PROGRAM`]), a [`Plan`] as JSON ([`PLAN`]), the image ([`IMAGE`]) and the
-//! inputs ([`INPUTS`]`/0`, `/1`, … in the order of the plan). The worker starts the runner in the input root. The runner makes a view
+//! The input root of a remote action holds the runner itself ([`PROGRAM`]), a [`Job`] as JSON ([`JOB`]), the image ([`IMAGE`]) and the
+//! inputs ([`INPUTS`]`/0`, `/1`, … in the order of the job). The worker starts the runner in the input root. The runner makes a view
 //! with the times and modes that the contract wants, copying what the worker shares with others, runs the command under the
-//! [`NamespaceExecutor`], and moves the declared outputs below [`OUTPUTS`]. What the command printed goes to
-//! standard output, a [`Report`] as the last line to standard error. The status is 0 if the command succeeded, so that only then an
-//! engine keeps the result, 1 if it failed and 3 if it could not be run.
+//! [`NamespaceExecutor`], and moves the wanted outputs below [`OUTPUTS`]. What the command printed goes to standard output, a [`Report`]
+//! as the last line to standard error; its [`Report::exit_code`] is the status.
 
 mod lay;
 
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::time::Duration;
 
-use build_graph::{RelPath, SandboxPath};
-use serde::{Deserialize, Serialize};
-
-use crate::{Executor, ExecutorError, Fault, InputMount, NamespaceExecutor, Run, Status};
+use crate::job::{Job, Report};
+use crate::{Executor, ExecutorError, InputMount, NamespaceExecutor, Run, Status};
 
 /// The runner in the input root.
 pub const PROGRAM: &str = "pynbox-runner";
-/// The plan in the input root.
-pub const PLAN: &str = "plan.json";
+/// The job in the input root.
+pub const JOB: &str = "job.json";
 /// The image in the input root.
 pub const IMAGE: &str = "image";
 /// Where the inputs lie in the input root.
@@ -32,72 +28,11 @@ pub const OUTPUTS: &str = "outputs";
 /// The runner's own folder: no name in it is any of the above.
 const WORK: &str = "pynbox-work";
 
-/// What the runner is to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Plan {
-    /// The number of the executor contract that the action was described for ([`build_graph::contract::VERSION`]).
-    pub contract: u64,
-    /// Program and arguments.
-    pub command: Vec<String>,
-    /// The whole environment.
-    pub environment: Vec<(String, String)>,
-    /// Where each input appears.
-    pub inputs: Vec<SandboxPath>,
-    /// The files and directories below `/build` that are the result.
-    pub outputs: Vec<RelPath>,
-    /// How long the command may take, in seconds.
-    pub timeout: u64,
-}
-
-/// How it ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Report {
-    /// Whether the view had the worker's `/proc` for want of one of its own.
-    pub callers_proc: bool,
-    /// What came of the command.
-    pub outcome: Outcome,
-}
-
-/// What came of a command.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// It ended by itself, with this status.
-    Exited(i32),
-    /// This signal ended it.
-    Signalled(i32),
-    /// It took too long.
-    TimedOut,
-    /// It could not be run, and that is the action's fault.
-    Unfit(String),
-    /// It could not be run on this worker.
-    Worker(String),
-}
-
-impl Report {
-    /// The runner's exit status.
-    pub fn exit_code(&self) -> u8 {
-        match self.outcome {
-            Outcome::Exited(0) => 0,
-            Outcome::Exited(_) | Outcome::Signalled(_) | Outcome::TimedOut => 1,
-            Outcome::Unfit(_) | Outcome::Worker(_) => 3,
-        }
-    }
-}
-
-/// The runner: does what the plan in the input root says. What the command printed is in its [`log`], if it was run.
+/// The runner: does the job in the input root. What the command printed is in its [`log`], if it was run.
 pub fn run(input_root: &Path) -> Report {
     let mut callers_proc = false;
-    let outcome = match try_run(input_root, &mut callers_proc) {
-        Ok(Status::Exited(status)) => Outcome::Exited(status),
-        Ok(Status::Signalled(signal)) => Outcome::Signalled(signal),
-        Ok(Status::TimedOut) => Outcome::TimedOut,
-        Err(error) if error.fault() == Fault::Action => Outcome::Unfit(error.to_string()),
-        Err(error) => Outcome::Worker(error.to_string()),
-    };
-    Report { callers_proc, outcome }
+    let result = try_run(input_root, &mut callers_proc);
+    Report::new(result, callers_proc)
 }
 
 /// What the command that [`run`] ran has printed.
@@ -109,7 +44,7 @@ pub fn log(input_root: &Path) -> io::Result<fs::File> {
 }
 
 fn try_run(input_root: &Path, callers_proc: &mut bool) -> Result<Status, ExecutorError> {
-    let plan = read_plan(&input_root.join(PLAN))?;
+    let job = read_job(&input_root.join(JOB))?;
     let work = input_root.join(WORK);
     let make = |path: &Path| fs::create_dir(path).map_err(|source| host("make", path, source));
     make(&work)?;
@@ -118,8 +53,8 @@ fn try_run(input_root: &Path, callers_proc: &mut bool) -> Result<Status, Executo
     let root = work.join("image");
     lay::lay(&input_root.join(IMAGE), &root, lay::Modes::Linked)
         .map_err(|(path, error)| host("lay out", &path, error))?;
-    let mut mounts = Vec::with_capacity(plan.inputs.len());
-    for (index, at) in plan.inputs.iter().enumerate() {
+    let mut mounts = Vec::with_capacity(job.inputs.len());
+    for (index, at) in job.inputs.iter().enumerate() {
         let place = work.join(format!("input-{index}"));
         lay::lay(&input_root.join(INPUTS).join(index.to_string()), &place, lay::Modes::Copied)
             .map_err(|(path, error)| host("lay out", &path, error))?;
@@ -132,30 +67,25 @@ fn try_run(input_root: &Path, callers_proc: &mut bool) -> Result<Status, Executo
         root: &root,
         image: None,
         inputs: &inputs,
-        command: &plan.command,
-        environment: &plan.environment,
+        command: &job.command,
+        environment: &job.environment,
         build_dir: &build,
         log: &work.join("log"),
-        timeout: Some(Duration::from_secs(plan.timeout)),
+        limits: job.limits,
     })?;
     if status.success() {
         // What is missing is missed by who asked for it.
-        lay::give(&build, &input_root.join(OUTPUTS), &plan.outputs)
+        lay::give(&build, &input_root.join(OUTPUTS), &job.outputs)
             .map_err(|(path, error)| host("give the output", &path, error))?;
     }
     Ok(status)
 }
 
-fn read_plan(path: &Path) -> Result<Plan, ExecutorError> {
+fn read_job(path: &Path) -> Result<Job, ExecutorError> {
     let bytes = fs::read(path).map_err(|source| host("read", path, source))?;
-    let plan: Plan = serde_json::from_slice(&bytes).map_err(|error| host("read", path, error.into()))?;
-    if plan.contract != build_graph::contract::VERSION {
-        let (wanted, has) = (plan.contract, build_graph::contract::VERSION);
-        return Err(ExecutorError::Internal(format!(
-            "this runner keeps the executor contract {has} and the action wants {wanted}; build it again: `cargo runner` in the source tree of pynbox-build"
-        )));
-    }
-    Ok(plan)
+    let job: Job = serde_json::from_slice(&bytes).map_err(|error| host("read", path, error.into()))?;
+    job.check_contract()?;
+    Ok(job)
 }
 
 /// The executor, and whether it must show the worker's own `/proc`: inside of containers that cover parts of it the kernel lets nobody

@@ -3,8 +3,8 @@
 //! The container's image holds the runner ([`PROGRAM`]) and the action's image ([`IMAGE`]); [`WORK`] is a volume. The runner waits on its
 //! standard input, at most [`IDLE`] if nothing comes: containers are started ahead, and none may stay for ever. Then it gets
 //!
-//! 1. a [`Request`] as JSON, after its length (four bytes, the highest first),
-//! 2. a tar stream of the inputs, in the folders `0`, `1`, … in the order of the request, cut into pieces with their length before them; an
+//! 1. a [`Job`] as JSON, after its length (four bytes, the highest first),
+//! 2. a tar stream of the inputs, in the folders `0`, `1`, … in the order of the job, cut into pieces with their length before them; an
 //!    empty piece is the end.
 //!
 //! It runs the command under the [`NamespaceExecutor`], so that the action sees what it sees anywhere, and answers on standard output with
@@ -13,21 +13,18 @@
 //! for the action any more: the runner ends, and the whole container with it.
 
 pub mod trees;
-mod wire;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd as _;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use build_graph::SandboxPath;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use serde::{Deserialize, Serialize};
 
+use crate::job::{Job, Report};
 use crate::{Executor, ExecutorError, InputMount, NamespaceExecutor, Run, Status};
-pub use wire::{Ending, Report};
 
 /// The runner in the container.
 pub const PROGRAM: &str = "/pynbox-runner";
@@ -50,31 +47,11 @@ pub const OUTPUT: u8 = b'o';
 pub const END: u8 = b'e';
 /// No frame or piece is longer.
 pub const LONGEST: usize = 1 << 20;
-/// A longer request is none of the tool's.
-const LONGEST_REQUEST: usize = 256 << 20;
+/// A longer job is none of the tool's.
+const LONGEST_JOB: usize = 256 << 20;
 
-/// What the runner is to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Request {
-    /// The number of the executor contract that the tool knows ([`build_graph::contract::VERSION`]).
-    pub contract: u64,
-    /// Program and arguments.
-    pub command: Vec<String>,
-    /// The whole environment.
-    pub environment: Vec<(String, String)>,
-    /// Where each input appears.
-    pub inputs: Vec<SandboxPath>,
-    /// How long the command may take.
-    pub timeout: Option<Duration>,
-    /// Another bound on processes, for tests of that bound.
-    pub processes: Option<u32>,
-    /// Run it on the caller's standard streams, in a directory that is not fresh ([`SHELL_REQUEST`]).
-    pub shell: bool,
-}
-
-/// Where the request of a shell lies, in [`WORK`]; its inputs and its `/build` are there already.
-pub const SHELL_REQUEST: &str = "request.json";
+/// Where the job of a shell lies, in [`WORK`]; its inputs and its `/build` are there already.
+pub const SHELL_JOB: &str = "job.json";
 /// Where the report of a shell is put, in [`WORK`].
 pub const SHELL_REPORT: &str = "report.json";
 /// The folder of inputs, and that of `/build`, in [`WORK`].
@@ -83,7 +60,7 @@ pub const FOLDERS: (&str, &str) = ("inputs", "build");
 /// The runner's main function; gives its exit status. What goes wrong between tool and runner is said on standard error.
 pub fn main() -> u8 {
     let work = Path::new(WORK);
-    let served = if work.join(SHELL_REQUEST).exists() { shell(work) } else { serve(work) };
+    let served = if work.join(SHELL_JOB).exists() { shell(work) } else { serve(work) };
     match served {
         Ok(()) => 0,
         Err(error) => {
@@ -108,12 +85,12 @@ fn serve(work: &Path) -> io::Result<()> {
         return if error.kind() == io::ErrorKind::UnexpectedEof { Ok(()) } else { Err(error) };
     }
     let length = u32::from_be_bytes(length) as usize;
-    if length > LONGEST_REQUEST {
-        return Err(io::Error::other("the request is too long"));
+    if length > LONGEST_JOB {
+        return Err(io::Error::other("the job is too long"));
     }
     let mut json = vec![0; length];
     stdin.read_exact(&mut json)?;
-    let request: Request = serde_json::from_slice(&json)?;
+    let job: Job = serde_json::from_slice(&json)?;
     let (inputs, build) = (work.join(FOLDERS.0), work.join(FOLDERS.1));
     fs::create_dir(&inputs)?;
     fs::create_dir(&build)?;
@@ -134,14 +111,14 @@ fn serve(work: &Path) -> io::Result<()> {
     let log = format!("/proc/self/fd/{}", writer.as_raw_fd());
     let status = std::thread::scope(|scope| {
         let copying = scope.spawn(|| copy_log(reader, &out));
-        let status = run(&request, work, Path::new(&log));
+        let status = with_run(&job, work, Path::new(&log), Executor::run);
         drop(writer);
         match copying.join() {
             Ok(copied) => copied.map(|()| status),
             Err(_) => Err(io::Error::other("copying the log failed")),
         }
     })?;
-    out.send(REPORT, &serde_json::to_vec(&Report::new(status))?)?;
+    out.send(REPORT, &serde_json::to_vec(&Report::new(status, false))?)?;
     let mut tar = io::BufWriter::with_capacity(LONGEST, Output(&out));
     trees::pack(&build, &mut tar)?;
     tar.flush()?;
@@ -149,35 +126,32 @@ fn serve(work: &Path) -> io::Result<()> {
 }
 
 fn shell(work: &Path) -> io::Result<()> {
-    let request: Request = serde_json::from_slice(&fs::read(work.join(SHELL_REQUEST))?)?;
-    let report = Report::new(run(&request, work, Path::new("/nowhere")));
+    let job: Job = serde_json::from_slice(&fs::read(work.join(SHELL_JOB))?)?;
+    let result = with_run(&job, work, Path::new("/nowhere"), Executor::shell);
+    let report = Report::new(result, false);
     fs::write(work.join(SHELL_REPORT), serde_json::to_vec(&report)?)
 }
 
-fn run(request: &Request, work: &Path, log: &Path) -> Result<Status, ExecutorError> {
-    if request.contract != build_graph::contract::VERSION {
-        let (wanted, has) = (request.contract, build_graph::contract::VERSION);
-        return Err(ExecutorError::Internal(format!(
-            "this runner keeps the executor contract {has} and the action wants {wanted}; build it again: `cargo runner` in the source tree of pynbox-build"
-        )));
-    }
-    let executor = match request.processes {
-        Some(processes) => NamespaceExecutor::new().with_processes(processes),
-        None => NamespaceExecutor::new(),
-    };
-    let hosts: Vec<_> = (0..request.inputs.len()).map(|index| work.join(FOLDERS.0).join(index.to_string())).collect();
-    let inputs: Vec<_> = request.inputs.iter().zip(&hosts).map(|(at, host)| InputMount { at, host }).collect();
+fn with_run(
+    job: &Job,
+    work: &Path,
+    log: &Path,
+    then: impl FnOnce(&NamespaceExecutor, &Run<'_>) -> Result<Status, ExecutorError>,
+) -> Result<Status, ExecutorError> {
+    job.check_contract()?;
+    let hosts: Vec<_> = (0..job.inputs.len()).map(|index| work.join(FOLDERS.0).join(index.to_string())).collect();
+    let inputs: Vec<_> = job.inputs.iter().zip(&hosts).map(|(at, host)| InputMount { at, host }).collect();
     let run = Run {
         root: Path::new(IMAGE),
         image: None,
         inputs: &inputs,
-        command: &request.command,
-        environment: &request.environment,
+        command: &job.command,
+        environment: &job.environment,
         build_dir: &work.join(FOLDERS.1),
         log,
-        timeout: request.timeout,
+        limits: job.limits,
     };
-    if request.shell { executor.shell(&run) } else { executor.run(&run) }
+    then(&NamespaceExecutor::new(), &run)
 }
 
 fn copy_log(mut from: impl Read, out: &Frames) -> io::Result<()> {
@@ -246,12 +220,4 @@ impl<R: Read> Read for Pieces<'_, R> {
         self.left -= got;
         Ok(got)
     }
-}
-
-/// Makes a file of the shell's hand-over; the tool packs them for the container.
-///
-/// # Errors
-/// If it can't be written.
-pub fn write_request(folder: &Path, request: &Request) -> io::Result<()> {
-    File::create(folder.join(SHELL_REQUEST))?.write_all(&serde_json::to_vec(request)?)
 }

@@ -7,7 +7,6 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
 
 use build_graph::node::{Action, NodeName};
 use build_graph::{SandboxPath, Tree, TreeDigest, key};
@@ -15,13 +14,10 @@ use walkdir::WalkDir;
 
 use super::BuildError;
 use super::plan::OutDir;
-use crate::executor::runner::Outcome;
-use crate::executor::{Executor, InputMount, Run, Status};
+use crate::executor::{ActionLimits, Executor, InputMount, Run, Status, describe_reached};
 use crate::remote::reapi::engine::{Engine, RemoteAction};
 use crate::store::{Materialise, MaterialisedTree, Scratch, Store, StoreError, Taking};
 
-/// An action that takes longer than this hangs. Not part of the key: what is not ready then has no result.
-const LONGEST: Duration = Duration::from_secs(6 * 60 * 60);
 /// A tree of so many entries is laid out once and kept for other actions, if few selections make it up: header sets are such.
 const SHARED_FROM: usize = 12;
 /// A tree of more selections than this is one action's own (a link's objects), and is laid out for it alone.
@@ -40,6 +36,8 @@ pub struct ActionRun<'a> {
     pub image: Arc<Tree>,
     /// The selected trees of its inputs, in their order.
     pub inputs: Vec<Arc<Tree>>,
+    /// What it may take. Not part of the key: an action that reaches a limit has no result.
+    pub limits: ActionLimits,
 }
 
 /// The view of an action, laid out on disk; stays as long as this value does.
@@ -50,6 +48,7 @@ pub struct View {
     _shared: Vec<MaterialisedTree>,
     scratch: Scratch,
     environment: Vec<(String, String)>,
+    limits: ActionLimits,
 }
 
 impl View {
@@ -84,7 +83,7 @@ impl View {
         let build = scratch.path().join("build");
         std::fs::create_dir(&build).map_err(BuildError::io("create", &build))?;
         let environment = key::environment(&run.action.environment).into_iter().collect();
-        Ok(Self { root, image, mounts, _shared: shared, scratch, environment })
+        Ok(Self { root, image, mounts, _shared: shared, scratch, environment, limits: run.limits })
     }
 
     /// Calls the executor's function with the view.
@@ -98,7 +97,7 @@ impl View {
             environment: &self.environment,
             build_dir: &self.scratch.path().join("build"),
             log: &self.scratch.path().join("log"),
-            timeout: Some(LONGEST),
+            limits: self.limits,
         })
     }
 
@@ -118,7 +117,8 @@ impl View {
             )));
         };
         let command = [(*shell).to_owned()];
-        let shell = |run: &Run<'_>| executor.shell(&Run { command: &command, build_dir: build, timeout: None, ..*run });
+        let limits = ActionLimits { time: None, ..self.limits };
+        let shell = |run: &Run<'_>| executor.shell(&Run { command: &command, build_dir: build, limits, ..*run });
         Ok(self.with(run.action, shell)?)
     }
 }
@@ -185,14 +185,12 @@ pub fn run_elsewhere(
         command: &run.action.command,
         environment: &environment,
         outputs: &run.action.outputs,
-        timeout: LONGEST,
+        limits: run.limits,
     };
     let status = match engine.run(store, &action, &build, &scratch.path().join("log")) {
-        Ok(ran) => match ran.report.outcome {
-            Outcome::Exited(status) => Status::Exited(status),
-            Outcome::Signalled(signal) => Status::Signalled(signal),
-            Outcome::TimedOut => Status::TimedOut,
-            Outcome::Unfit(reason) | Outcome::Worker(reason) => return Ok(Err(reason)),
+        Ok(ran) => match ran.report.result() {
+            Ok(status) => status,
+            Err(error) => return Ok(Err(error.to_string())),
         },
         Err(error) => return Ok(Err(error.to_string())),
     };
@@ -216,7 +214,7 @@ fn finish(
                 }
                 error => error.into(),
             }),
-        failed => Err(BuildError::Failed { status: describe(failed), kept: None }),
+        failed => Err(BuildError::Failed { status: describe(failed, &run.limits), kept: None }),
     };
     let Some(out) = out else { return outcome };
     let place = out.failed(run.name);
@@ -282,11 +280,11 @@ fn remove(place: &Path) -> Result<(), BuildError> {
     }
 }
 
-fn describe(status: Status) -> String {
+fn describe(status: Status, limits: &ActionLimits) -> String {
     match status {
         Status::Exited(code) => format!("ended with status {code}"),
         Status::Signalled(signal) => format!("was killed by signal {signal}"),
-        Status::TimedOut => "took longer than it may and was killed".to_owned(),
+        Status::Reached(limit) => describe_reached(limit, limits),
     }
 }
 

@@ -9,7 +9,7 @@ use build_graph::{Entry, RelPath, Tree};
 use super::action::ActionRun;
 use super::plan::OutDir;
 use super::{BuildError, action, host_program};
-use crate::executor::Executor;
+use crate::executor::{ActionLimits, Executor};
 use crate::install::package;
 use crate::remote::caches::Caches;
 use crate::remote::reapi::engine::Engine;
@@ -27,6 +27,8 @@ pub struct Means<'a> {
     pub executor: &'a (dyn Fn() -> Result<Arc<dyn Executor>, BuildError> + Sync),
     /// Gives the remote engine, if one is wanted and can be reached; only asked for when something has to run.
     pub engine: &'a (dyn Fn() -> Result<Option<Arc<Engine>>, BuildError> + Sync),
+    /// What one action may take.
+    pub limits: ActionLimits,
     /// Where failed actions are kept.
     pub out: Option<&'a OutDir>,
     /// Who else may have results.
@@ -63,7 +65,8 @@ fn act(
 ) -> Result<(Tree, Origin), BuildError> {
     let mut inputs = inputs.into_iter();
     let image = inputs.next().ok_or_else(|| BuildError::Input("the action has no image".to_owned()))?;
-    let run = ActionRun { name: &node.name, action: description, image, inputs: inputs.collect() };
+    let inputs = inputs.collect();
+    let run = ActionRun { name: &node.name, action: description, image, inputs, limits: means.limits };
     if let Some(engine) = (means.engine)()? {
         match action::run_elsewhere(means.store, &engine, means.out, &run)? {
             Ok(tree) => return Ok((tree, Origin::Engine(engine.name().to_owned()))),

@@ -217,7 +217,8 @@ impl<'a> Generation<'a> {
     fn resolve(&self, assembled: &Assembled, caches: &Caches) -> Result<Resolution, CommandError> {
         let fetch = self.session.fetcher(&self.project, &self.store);
         let executor = self.session.find_executor(&self.project, &self.store, Ahead::Own)?;
-        let means = means(&self.store, &fetch, &executor, &self.out, caches);
+        let limits = self.project.settings.build.limits.limits();
+        let means = means(&self.store, &fetch, &executor, limits, &self.out, caches);
         resolve(&assembled.graph, &assembled.contents, &means, &plan::last_trees(&self.out))
             .map_err(|error| overrides::blame(error, &self.overrides, |node| inputs_of(&assembled.graph, node)))
     }

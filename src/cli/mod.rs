@@ -45,7 +45,7 @@ use crate::build::plan::{self, OutDir, Plan, PlanId};
 use crate::build::record::{Record, Stale};
 use crate::called::called;
 use crate::environment;
-use crate::executor::{Ahead, Choice, Executor};
+use crate::executor::{ActionLimits, Ahead, Choice, Executor};
 use crate::print;
 use crate::program::build_id;
 use crate::project::Project;
@@ -217,7 +217,8 @@ enum Reader {
 impl Workplace {
     /// Builds nodes of the plan.
     fn demand(&self, stamps: Stamps) -> Demand<'_> {
-        let means = means(&self.store, &self.fetcher, &self.executor, self.plan.out(), &self.caches);
+        let limits = self.project.settings.build.limits.limits();
+        let means = means(&self.store, &self.fetcher, &self.executor, limits, self.plan.out(), &self.caches);
         Demand::new(means, &self.plan, stamps)
     }
 }
@@ -468,8 +469,9 @@ fn means<'a>(
     store: &'a Store,
     fetch: &'a Fetcher,
     executor: &'a FindExecutor,
+    limits: ActionLimits,
     out: &'a OutDir,
     caches: &'a Caches,
 ) -> Means<'a> {
-    Means { store, fetch, executor: &executor.here, engine: &executor.engine, out: Some(out), caches }
+    Means { store, fetch, executor: &executor.here, engine: &executor.engine, limits, out: Some(out), caches }
 }

@@ -11,7 +11,7 @@ use super::{CommandError, Reader, Session};
 use crate::build::action::{ActionRun, View};
 use crate::build::demand::Stamps;
 use crate::called::quoted;
-use crate::executor::Status;
+use crate::executor::{Status, describe_reached};
 
 /// Options of `shell`.
 #[derive(Debug, Args)]
@@ -38,7 +38,8 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<ExitCode, Comm
     }
     let mut inputs = workplace.demand(Stamps::Old).inputs(&node)?.into_iter();
     let image = inputs.next().ok_or_else(|| CommandError::input(format!("`{}` has no image", node.name)))?;
-    let run = ActionRun { name: &node.name, action, image, inputs: inputs.collect() };
+    let limits = workplace.project.settings.build.limits.limits();
+    let run = ActionRun { name: &node.name, action, image, inputs: inputs.collect(), limits };
     let view = View::new(store, &run)?;
     // On standard error: standard output is the shell's, and may be read by a program.
     if std::io::stdin().is_terminal() {
@@ -53,7 +54,9 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<ExitCode, Comm
     let status = match view.shell(&run, (workplace.executor.here)()?.as_ref(), &build)? {
         Status::Exited(status) => status,
         Status::Signalled(signal) => 128 + signal,
-        Status::TimedOut => return Err(CommandError::environment("the shell was ended: it took too long")),
+        Status::Reached(limit) => {
+            return Err(CommandError::build(format!("the shell {}", describe_reached(limit, &limits))));
+        }
     };
     Ok(u8::try_from(status).map_or(ExitCode::FAILURE, ExitCode::from))
 }

@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex};
 
 use build_graph::contract;
 use build_graph::untrusted::printable_path;
-use namespaces::serve::Request;
+use namespaces::job::Job;
 use rustix::io::Errno;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -69,7 +69,6 @@ struct Inner {
     /// Where containers that wait are noted.
     ready: PathBuf,
     ahead: Ahead,
-    processes: Option<u32>,
     /// What goes on beside the actions.
     tasks: Mutex<Vec<JoinHandle<()>>>,
     /// How many containers are being started, by image.
@@ -106,7 +105,6 @@ impl DockerExecutor {
             images,
             ready,
             ahead,
-            processes: None,
             tasks: Mutex::default(),
             starting: Mutex::default(),
             started: Mutex::default(),
@@ -115,21 +113,6 @@ impl DockerExecutor {
         let reaping = Arc::clone(&inner);
         lock(&inner.tasks).push(runtime.spawn(async move { owner::reap(&reaping.daemon).await }));
         Ok(Self { inner, runtime: Some(runtime) })
-    }
-
-    /// The same with another bound on processes and threads at once, for tests of that bound.
-    #[must_use]
-    pub fn with_processes(mut self, processes: u32) -> Self {
-        if let Some(inner) = Arc::get_mut(&mut self.inner) {
-            inner.processes = Some(processes);
-        } else if let Some(runtime) = &self.runtime {
-            // What was begun beside holds the inner part, too.
-            runtime.block_on(self.inner.settle());
-            if let Some(inner) = Arc::get_mut(&mut self.inner) {
-                inner.processes = Some(processes);
-            }
-        }
-        self
     }
 
     /// Lets SIGINT and SIGTERM remove this process's containers, and those that wait, before they end the process.
@@ -163,17 +146,17 @@ impl Inner {
             let _ = task.await;
         }
     }
+}
 
-    fn request(&self, run: &Run<'_>, shell: bool) -> Request {
-        Request {
-            contract: contract::VERSION,
-            command: run.command.to_vec(),
-            environment: run.environment.to_vec(),
-            inputs: run.inputs.iter().map(|input| input.at.clone()).collect(),
-            timeout: run.timeout,
-            processes: self.processes,
-            shell,
-        }
+/// The job of a container's runner: of the outputs, it gives all of `/build`.
+fn job(run: &Run<'_>) -> Job {
+    Job {
+        contract: contract::VERSION,
+        command: run.command.to_vec(),
+        environment: run.environment.to_vec(),
+        inputs: run.inputs.iter().map(|input| input.at.clone()).collect(),
+        outputs: Vec::new(),
+        limits: run.limits,
     }
 }
 

@@ -3,9 +3,11 @@
 
 mod choice;
 mod docker;
+mod limits;
 mod runner_program;
 
 pub use choice::Choice;
 pub use docker::{Ahead, DockerExecutor};
+pub use limits::{LimitSettings, describe_reached};
 pub use namespaces::*;
 pub use runner_program::runner_program;

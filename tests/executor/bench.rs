@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use build_graph::{SandboxPath, contract};
 use pynbox_build::executor::{
-    Ahead, DockerExecutor, Executor, ExecutorError, InputMount, NamespaceExecutor, Run, Status,
+    ActionLimits, Ahead, DockerExecutor, Executor, ExecutorError, InputMount, NamespaceExecutor, Run, Status,
 };
 use tempfile::TempDir;
 
@@ -24,13 +24,12 @@ pub(crate) fn on_docker() -> bool {
 pub(crate) struct Bench {
     // Dropped before the folder of its notes.
     pub(crate) executor: Box<dyn Executor>,
-    docker: bool,
-    state: TempDir,
+    _state: TempDir,
     pub(crate) folder: TempDir,
     pub(crate) root: PathBuf,
     pub(crate) inputs: Vec<(SandboxPath, PathBuf)>,
     pub(crate) environment: Vec<(String, String)>,
-    pub(crate) timeout: Option<Duration>,
+    pub(crate) limits: ActionLimits,
     runs: AtomicUsize,
 }
 
@@ -73,26 +72,14 @@ impl Bench {
         };
         Self {
             executor,
-            docker,
-            state,
+            _state: state,
             folder,
             root,
             inputs: Vec::new(),
             environment,
-            timeout: Some(Duration::from_secs(60)),
+            limits: ActionLimits { time: Some(Duration::from_secs(60)), ..ActionLimits::DEFAULT },
             runs: AtomicUsize::new(0),
         }
-    }
-
-    /// The same with another bound on processes.
-    pub(crate) fn with_processes(mut self, processes: u32) -> Self {
-        self.executor = if self.docker {
-            let docker = DockerExecutor::connect(self.state.path(), Ahead::Never).unwrap();
-            Box::new(docker.with_processes(processes))
-        } else {
-            Box::new(NamespaceExecutor::new().with_processes(processes))
-        };
-        self
     }
 
     /// A new directory of the host with files in it.
@@ -138,7 +125,7 @@ impl Bench {
             environment: &self.environment,
             build_dir: build,
             log,
-            timeout: self.timeout,
+            limits: self.limits,
         })
     }
 

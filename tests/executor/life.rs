@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use pynbox_build::executor::{ExecutorError, Fault, Status};
+use pynbox_build::executor::{ActionLimit, ExecutorError, Fault, Status};
 
 use crate::bench::{Bench, on_docker};
 
@@ -58,14 +58,14 @@ fn programs_are_found_in_the_actions_path_alone() {
 #[test]
 fn an_action_may_not_take_longer_than_it_may() {
     let mut bench = Bench::new();
-    bench.timeout = Some(Duration::from_millis(300));
+    bench.limits.time = Some(Duration::from_millis(300));
     let start = Instant::now();
     // Printing all the time, with its output closed, and deaf to signals.
     for script in
         ["trap '' TERM INT; sleep 60", "while :; do echo x; done", "exec >/dev/null 2>&1; sleep 60", "kill -STOP $$"]
     {
         let outcome = bench.run(&["sh", "-c", script]);
-        assert_eq!(outcome.status, Status::TimedOut, "{script}");
+        assert_eq!(outcome.status, Status::Reached(ActionLimit::Time), "{script}");
     }
     assert!(start.elapsed() < Duration::from_secs(30));
 }
@@ -104,7 +104,7 @@ const INNER: &str = "EXECUTOR_KILLED";
 fn inner_long_action() {
     if let Ok(mark) = std::env::var(INNER) {
         let mut bench = Bench::new();
-        bench.timeout = None;
+        bench.limits.time = None;
         let _ = bench.run(&["sh", "-c", &format!("(trap '' HUP INT TERM; sleep {mark}; sleep {mark}) & sleep {mark}")]);
     }
 }

@@ -8,6 +8,7 @@ mod bench;
 mod callers;
 mod docker;
 mod life;
+mod limits;
 mod ordinary;
 mod probe;
 mod view;

@@ -24,6 +24,8 @@ fn inner_entry() {
         "set-id" => set_id(),
         "files" => files(&argument),
         "processes" => processes(),
+        "take" => take(&argument),
+        "amounts" => amounts(),
         other => panic!("no probe `{other}`"),
     }
     std::process::exit(0);
@@ -422,4 +424,164 @@ fn processes() {
     outcome("signal a process of the host", call(libc::SYS_kill, [99_999, 0, 0, 0, 0]));
     outcome("signal all", call(libc::SYS_kill, [-1_isize as usize, libc::SIGTERM as usize, 0, 0, 0]));
     say("alive");
+}
+
+/// What numbers an action sees of how much there is.
+fn amounts() {
+    for folder in [c"/tmp", c"/dev/shm"] {
+        let mut room = std::mem::MaybeUninit::<libc::statvfs>::uninit();
+        // SAFETY: the path is a string that ends, and the room is written by the call.
+        let room = unsafe {
+            assert_eq!(libc::statvfs(folder.as_ptr(), room.as_mut_ptr()), 0);
+            room.assume_init()
+        };
+        let numbers = [room.f_blocks, room.f_bfree, room.f_bavail, room.f_files, room.f_ffree, room.f_bsize];
+        say(format!("{}: {numbers:?}", folder.to_string_lossy()));
+    }
+    for line in read("/proc/self/mountinfo").lines().filter(|line| line.contains(" tmpfs ")) {
+        say(line.split_once(" - ").unwrap().1);
+    }
+    say(read("/proc/self/cgroup"));
+    let memory = read("/proc/meminfo");
+    say(memory.lines().next().unwrap());
+    for name in ["pid_max", "threads-max", "shmmax", "shmall", "shmmni"] {
+        say(format!("{name}: {}", read(format!("/proc/sys/kernel/{name}")).trim()));
+    }
+}
+
+/// Takes something without end, deaf to errors, or ends well where that is no more than allowed.
+fn take(what: &str) {
+    const PART: usize = 4 << 20;
+    let wait = |seconds| std::thread::sleep(Duration::from_secs(seconds));
+    // Memory of a kind, touched.
+    let map = |length: usize, kind: i32| {
+        // SAFETY: a new piece of memory, written within its bounds.
+        unsafe {
+            let protection = libc::PROT_READ | libc::PROT_WRITE;
+            let start = libc::mmap(std::ptr::null_mut(), length, protection, kind | libc::MAP_ANONYMOUS, -1, 0);
+            if start != libc::MAP_FAILED {
+                libc::memset(start, 1, length);
+            }
+        }
+    };
+    // SAFETY: the children do what is written here, and end by a call that needs nothing.
+    let fork = || unsafe { libc::fork() };
+    let hide = || call(libc::SYS_prctl, [libc::PR_SET_DUMPABLE as usize, 0, 0, 0, 0]).unwrap();
+    let memory_file = || call(libc::SYS_memfd_create, [text(c"x"), 0]).unwrap() as i32;
+    let extend = |file: i32| {
+        let bytes = vec![1_u8; PART];
+        // SAFETY: as many bytes as there are.
+        unsafe { libc::write(file, bytes.as_ptr().cast(), bytes.len()) };
+    };
+    match what {
+        "threads" => loop {
+            let _ = std::thread::Builder::new().stack_size(64 << 10).spawn(move || wait(1000));
+        },
+        "processes that nobody may look at" => {
+            hide();
+            loop {
+                if fork() == 0 {
+                    wait(1000);
+                }
+            }
+        }
+        "private memory" => loop {
+            map(PART, libc::MAP_PRIVATE);
+        },
+        "private memory of many processes" => {
+            for _ in 0..40 {
+                if fork() == 0 {
+                    map(2 * PART, libc::MAP_PRIVATE);
+                    wait(1000);
+                }
+            }
+            wait(1000);
+        }
+        "private memory of a process that nobody may look at" => {
+            hide();
+            loop {
+                map(PART, libc::MAP_PRIVATE);
+            }
+        }
+        "shared memory" => loop {
+            map(PART, libc::MAP_SHARED);
+        },
+        "a file in memory" => {
+            let file = memory_file();
+            loop {
+                extend(file);
+            }
+        }
+        "many files in memory" => {
+            hide();
+            loop {
+                extend(memory_file());
+            }
+        }
+        "segments of shared memory" => loop {
+            // SAFETY: a new segment, written within its bounds and left attached nowhere.
+            unsafe {
+                let segment = libc::shmget(libc::IPC_PRIVATE, PART, libc::IPC_CREAT | 0o600);
+                let start = libc::shmat(segment, std::ptr::null(), 0);
+                if start as isize != -1 {
+                    libc::memset(start, 1, PART);
+                    libc::shmdt(start);
+                }
+            }
+        },
+        "shared pages" => {
+            map(100 << 20, libc::MAP_PRIVATE);
+            map(100 << 20, libc::MAP_SHARED);
+            for _ in 0..10 {
+                if fork() == 0 {
+                    wait(1);
+                    // SAFETY: ends the child.
+                    unsafe { libc::_exit(0) };
+                }
+            }
+            wait(1);
+        }
+        "half of all" => {
+            fs::write("/tmp/x", vec![1; 8 << 20]).unwrap();
+            fs::write("/dev/shm/x", vec![1; 6 << 20]).unwrap();
+            map(100 << 20, libc::MAP_PRIVATE);
+            let threads: Vec<_> = (0..25).map(|_| std::thread::spawn(move || wait(1))).collect();
+            for thread in threads {
+                thread.join().unwrap();
+            }
+        }
+        other => {
+            let (way, folder) = other.rsplit_once(' ').unwrap();
+            let at = |name: &str| Path::new(folder).join(name);
+            match way {
+                "a file in" | "a removed file in" => {
+                    let mut file = fs::File::create(at("x")).unwrap();
+                    if way == "a removed file in" {
+                        fs::remove_file(at("x")).unwrap();
+                    }
+                    loop {
+                        let _ = file.write_all(&[1; 1 << 16]);
+                    }
+                }
+                "files without content in" => {
+                    for number in 0_u64.. {
+                        let _ = fs::File::create(at(&number.to_string()));
+                    }
+                }
+                "room taken ahead in" => {
+                    let file = fs::File::create(at("x")).unwrap();
+                    for part in 0_i64.. {
+                        rustix::fs::fallocate(
+                            &file,
+                            rustix::fs::FallocateFlags::empty(),
+                            part.cast_unsigned() * PART as u64,
+                            PART as u64,
+                        )
+                        .unwrap_or_default();
+                    }
+                }
+                other => panic!("no way `{other}` to take something"),
+            }
+        }
+    }
 }

@@ -12,7 +12,7 @@ use pynbox_build::build::evaluate::Means;
 use pynbox_build::build::plan::{OutDir, Plan};
 use pynbox_build::build_graph::node::{Action, ActionInput, NodeName, Op, Selection, Target};
 use pynbox_build::build_graph::{Projection, RelPath, SandboxPath, Tree};
-use pynbox_build::executor::{Executor, NamespaceExecutor};
+use pynbox_build::executor::{ActionLimits, Executor, NamespaceExecutor};
 use pynbox_build::remote::caches::Caches;
 use pynbox_build::remote::reapi::engine::{Engine, EngineSettings};
 use pynbox_build::source::{FetchSettings, Fetcher};
@@ -61,7 +61,15 @@ impl Workplace {
 
     fn means(&self) -> Means<'_> {
         let (store, fetch) = (&self.store, &self.fetcher);
-        Means { store, fetch, executor: &here, engine: &|| Ok(None), out: Some(&self.out), caches: &self.caches }
+        Means {
+            store,
+            fetch,
+            executor: &here,
+            engine: &|| Ok(None),
+            limits: ActionLimits::DEFAULT,
+            out: Some(&self.out),
+            caches: &self.caches,
+        }
     }
 }
 
@@ -79,8 +87,13 @@ fn zlib_comes_out_the_same_from_an_engine() {
         let Op::Action(description) = &node.op else { continue };
         let local = demand.obtain(&name).unwrap();
         let mut inputs = demand.inputs(&node).unwrap().into_iter();
-        let run =
-            ActionRun { name: &name, action: description, image: inputs.next().unwrap(), inputs: inputs.collect() };
+        let run = ActionRun {
+            name: &name,
+            action: description,
+            image: inputs.next().unwrap(),
+            inputs: inputs.collect(),
+            limits: ActionLimits::DEFAULT,
+        };
         let remote = action::run_elsewhere(&workplace.store, &engine, Some(&workplace.out), &run).unwrap();
         let remote = remote.unwrap_or_else(|reason| panic!("`{name}` was not run: {reason}"));
         assert_eq!(remote.digest(), local.tree, "`{name}`");
@@ -132,8 +145,13 @@ fn what_an_action_makes_and_prints_comes_back() {
     let name: NodeName = "test/action".parse().unwrap();
     let both = |script: &str, outputs: &[&str]| {
         let action = small_action(&["/bin/sh", "-c", script], outputs);
-        let run =
-            ActionRun { name: &name, action: &action, image: Arc::clone(&image), inputs: vec![Arc::clone(&input)] };
+        let run = ActionRun {
+            name: &name,
+            action: &action,
+            image: Arc::clone(&image),
+            inputs: vec![Arc::clone(&input)],
+            limits: ActionLimits::DEFAULT,
+        };
         let local = action::run(&workplace.store, &NamespaceExecutor::new(), Some(&workplace.out), &run);
         let remote = action::run_elsewhere(&workplace.store, &engine, Some(&workplace.out), &run);
         (local, remote.map(|remote| remote.unwrap_or_else(|reason| panic!("not run: {reason}"))))
@@ -166,7 +184,13 @@ fn what_an_engine_cannot_do_is_said() {
     let workplace = Workplace::new();
     let action = small_action(&["/no/such/program"], &["out"]);
     let name: NodeName = "test/action".parse().unwrap();
-    let run = ActionRun { name: &name, action: &action, image: Arc::new(Tree::new()), inputs: vec![Arc::default()] };
+    let run = ActionRun {
+        name: &name,
+        action: &action,
+        image: Arc::new(Tree::new()),
+        inputs: vec![Arc::default()],
+        limits: ActionLimits::DEFAULT,
+    };
     let reason = action::run_elsewhere(&workplace.store, &engine, None, &run).unwrap().unwrap_err();
     assert!(reason.contains("/no/such/program"), "{reason}");
     drop(server);

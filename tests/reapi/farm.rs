@@ -24,6 +24,7 @@ use prost::Message as _;
 use proto::content_addressable_storage_server::{ContentAddressableStorage, ContentAddressableStorageServer};
 use proto::execution_server::{Execution, ExecutionServer};
 use pynbox_build::build_graph::{Entry, RelPath, Tree};
+use pynbox_build::executor::ActionLimits;
 use pynbox_build::remote::DigestFunction;
 use pynbox_build::remote::reapi::engine::{Engine, EngineSettings, Ran, RemoteAction};
 use pynbox_build::remote::reapi::{Endpoint, ReapiError, digest};
@@ -339,7 +340,7 @@ impl Client {
             command: &["/bin/true".to_owned()],
             environment: &[],
             outputs: &["out", "dir"].map(|name| RelPath::new(name).unwrap()),
-            timeout: Duration::from_secs(1),
+            limits: ActionLimits { time: Some(Duration::from_secs(1)), ..ActionLimits::DEFAULT },
         };
         let ran = self.engine.run(&self.store, &action, &build, &self.folder.path().join("log"))?;
         Ok((ran, made(&build)))

@@ -23,9 +23,10 @@ use rustix::thread::{self, CapabilitiesSecureBits, CapabilitySet, CapabilitySets
 
 use super::caller;
 use super::niceness::Niceness;
-use super::plan::{Plan, Top};
+use super::plan::{PROCESSES, Plan, Top};
 use super::report::{Failure, Report, Step, WithStep};
 use super::sys::{self, MountAttributes};
+use super::watch::Watch;
 
 type Result<T> = std::result::Result<T, Failure>;
 
@@ -115,12 +116,15 @@ fn container(plan: &Plan, inherited: &Inherited) -> Result<Infallible> {
     let oom_score = caller::forget(inherited.oom_score.0).at(Step::Caller)?;
     become_root(plan)?;
     process::umask(Mode::empty());
-    view(plan)?;
+    let InMemory { tmp, shm } = view(plan)?;
     identity()?;
-    limits(plan)?;
-    let mut niceness = give_up_privileges(plan)?;
+    limits()?;
+    let niceness = give_up_privileges(plan)?;
     process::chdir(c"/build").at(Step::WorkingDirectory)?;
     process::umask(Mode::from_raw_mode(contract::UMASK));
+    let watch = Watch::new(&plan.watched, tmp, shm, plan.callers_proc).at(Step::Look)?;
+    // From here on this process has the signal of a child's end blocked.
+    let children = sys::ends_of_children().at(Step::Wait)?;
 
     let action = sys::clone_process(0, || {
         let Err(failure) = action(plan);
@@ -129,39 +133,79 @@ fn container(plan: &Plan, inherited: &Inherited) -> Result<Infallible> {
     .at(Step::Start)?;
     drop(action);
     oom_score.restore(&inherited.oom_score.1);
-    supervise(inherited, niceness.as_mut())
+    Supervisor { children, watch, niceness }.supervise(inherited)
 }
 
-/// Waits for process 2, and for whatever loses its parent meanwhile; answers meanwhile what the
-/// filter hands over.
-fn supervise(inherited: &Inherited, mut niceness: Option<&mut Niceness>) -> Result<Infallible> {
-    const ACTION: i32 = 2;
-    let options = if niceness.is_some() { WaitOptions::NOHANG } else { WaitOptions::empty() };
-    loop {
-        match process::wait(options) {
-            Ok(Some((pid, status))) if pid.as_raw_nonzero().get() == ACTION => {
-                let report = match (status.exit_status(), status.terminating_signal()) {
-                    (Some(status), _) => Report::Exited(status),
-                    (_, Some(signal)) => Report::Signalled(signal),
-                    _ => continue,
-                };
+/// Process 1 while the action runs.
+struct Supervisor<'a> {
+    /// Readable when a child of this process has ended.
+    children: OwnedFd,
+    watch: Watch<'a>,
+    /// What the filter hands over is answered by it.
+    niceness: Option<Niceness>,
+}
+
+impl Supervisor<'_> {
+    /// Waits for process 2, and for whatever loses its parent meanwhile; ends with the action, or when it reaches a limit.
+    fn supervise(mut self, inherited: &Inherited) -> Result<Infallible> {
+        loop {
+            let report = match self.reap()? {
+                Some(report) => Some(self.watch.last_look().at(Step::Look)?.map_or(report, Report::Reached)),
+                None => self.watch.look().at(Step::Look)?.map(Report::Reached),
+            };
+            if let Some(report) = report {
                 report.send(inherited.report.as_fd());
                 sys::exit(0);
             }
-            // Nobody has ended.
-            Ok(None) => {
-                if let Some(niceness) = &mut niceness {
-                    niceness.answer_until_a_child_ends().at(Step::Wait)?;
+            self.wait()?;
+        }
+    }
+
+    /// Takes the ends of children; gives the action's.
+    fn reap(&self) -> Result<Option<Report>> {
+        const ACTION: i32 = 2;
+        loop {
+            match process::wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) if pid.as_raw_nonzero().get() == ACTION => {
+                    match (status.exit_status(), status.terminating_signal()) {
+                        (Some(status), _) => return Ok(Some(Report::Exited(status))),
+                        (_, Some(signal)) => return Ok(Some(Report::Signalled(signal))),
+                        _ => {}
+                    }
                 }
+                // Nobody has ended.
+                Ok(None) => return Ok(None),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno).at(Step::Wait),
             }
-            Ok(_) | Err(Errno::INTR) => {}
+        }
+    }
+
+    /// Waits for an end, a call, or the next look.
+    fn wait(&mut self) -> Result<()> {
+        let children = self.children.as_fd();
+        // One of them twice where there is one alone.
+        let calls = self.niceness.as_ref().map_or(children, Niceness::listener);
+        let mut both =
+            [PollFd::from_borrowed_fd(children, PollFlags::IN), PollFd::from_borrowed_fd(calls, PollFlags::IN)];
+        match poll(&mut both, Some(&self.watch.pause())) {
+            Ok(0) | Err(Errno::INTR) => return Ok(()),
+            Ok(_) => {}
             Err(errno) => return Err(errno).at(Step::Wait),
         }
+        let [child, call] = both.map(|one| one.revents().contains(PollFlags::IN));
+        if let Some(niceness) = &mut self.niceness
+            && call
+        {
+            niceness.answer_one().at(Step::Wait)?;
+        }
+        if child { sys::take_signal(self.children.as_fd()).at(Step::Wait) } else { Ok(()) }
     }
 }
 
 /// Process 2, up to the point where it is the action.
 fn action(plan: &Plan) -> Result<Infallible> {
+    keep_capabilities(CapabilitySet::empty()).at(Step::Capabilities)?;
     if plan.terminal {
         take_terminal().at(Step::Session)?;
     } else {
@@ -224,10 +268,16 @@ fn write_file(at: BorrowedFd<'_>, path: &CStr, content: &[u8]) -> std::result::R
     rustix::io::write(&file, content).map(drop)
 }
 
+/// The file systems of the view that lie in memory and can be written.
+struct InMemory {
+    tmp: OwnedFd,
+    shm: OwnedFd,
+}
+
 /// Makes the file system that the action sees, and makes it the only one.
 ///
 /// Paths of the new tree are resolved one component at a time from a descriptor, links never followed: an input may hold any link.
-fn view(plan: &Plan) -> Result<()> {
+fn view(plan: &Plan) -> Result<InMemory> {
     let root = new_file_system(c"tmpfs", c"mode", c"0755", FREE).at(Step::Root)?;
     move_mount(&root, c"", CWD, c"/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).at(Step::Root)?;
     let root = root.as_fd();
@@ -255,16 +305,8 @@ fn view(plan: &Plan) -> Result<()> {
         };
         attach(bind(&entry.source, &READ_ONLY).at(step)?, point.as_fd()).at(step)?;
     }
-    for (parent, name, mode, flags) in [
-        (root, c"tmp", c"1777", MountAttrFlags::empty()),
-        (dev.as_fd(), c"shm", c"1777", MountAttrFlags::MOUNT_ATTR_NOEXEC),
-    ] {
-        let point = new_directory(parent, name).at(Step::Temporary)?;
-        let flags = flags | MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
-        let mount = new_file_system(c"tmpfs", c"mode", mode, flags).at(Step::Temporary)?;
-        set_times(mount.as_fd(), c"").at(Step::Temporary)?;
-        attach(mount, point.as_fd()).at(Step::Temporary)?;
-    }
+    let tmp = new_temporary(root, c"tmp", FREE).at(Step::Temporary)?;
+    let shm = new_temporary(dev.as_fd(), c"shm", MountAttrFlags::MOUNT_ATTR_NOEXEC).at(Step::Temporary)?;
     let proc_point = new_directory(root, c"proc").at(Step::Proc)?;
     mount_proc(plan, proc_point.as_fd(), dev.as_fd())?;
 
@@ -284,7 +326,19 @@ fn view(plan: &Plan) -> Result<()> {
 
     process::fchdir(root).at(Step::ChangeRoot)?;
     process::pivot_root(c".", c".").at(Step::ChangeRoot)?;
-    unmount(c".", UnmountFlags::DETACH).at(Step::ChangeRoot)
+    unmount(c".", UnmountFlags::DETACH).at(Step::ChangeRoot)?;
+    Ok(InMemory { tmp, shm })
+}
+
+/// Mounts a file system in memory that everybody may write to.
+fn new_temporary(parent: BorrowedFd<'_>, name: &CStr, flags: MountAttrFlags) -> std::result::Result<OwnedFd, Errno> {
+    let point = new_directory(parent, name)?;
+    let flags = flags | MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+    // Of the kernel's own size: an action sees it.
+    let mount = new_file_system(c"tmpfs", c"mode", c"1777", flags)?;
+    set_times(mount.as_fd(), c"")?;
+    move_to(&mount, point.as_fd())?;
+    Ok(mount)
 }
 
 /// Mounts the process namespace's own `/proc`: read-only, with what tells of the machine hidden behind empty files and directories.
@@ -434,13 +488,13 @@ pub(super) const LIMITS: [(Resource, Option<u64>, Option<u64>); 15] = [
     (Resource::Rttime, None, None),
 ];
 
-fn limits(plan: &Plan) -> Result<()> {
+fn limits() -> Result<()> {
     for (index, (resource, current, maximum)) in LIMITS.into_iter().enumerate() {
         process::setrlimit(resource, Rlimit { current, maximum }).at(Step::Limit.of(index))?;
     }
     // Bounds what a fork bomb takes. The count is that of this user namespace, so other actions do not matter; the host's root is
     // not bound by it, but by the size of the process namespace. A user with less keeps less: no build can tell.
-    let maximum = process::getrlimit(Resource::Nproc).maximum.map_or(plan.processes, |host| host.min(plan.processes));
+    let maximum = process::getrlimit(Resource::Nproc).maximum.map_or(PROCESSES, |host| host.min(PROCESSES));
     process::setrlimit(Resource::Nproc, Rlimit { current: Some(maximum), maximum: Some(maximum) }).at(Step::Limits)
 }
 
@@ -465,9 +519,8 @@ fn give_up_privileges(plan: &Plan) -> Result<Option<Niceness>> {
         }
     }
     thread::clear_ambient_capability_set().at(Step::Capabilities)?;
-    let none = CapabilitySet::empty();
-    thread::set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
-        .at(Step::Capabilities)?;
+    // The one with which this process sees what the action's take; the action gives it up before it becomes its program.
+    keep_capabilities(CapabilitySet::SYS_PTRACE).at(Step::Capabilities)?;
     // Process 1 holds a copy of the tool's memory; the action must not read it.
     process::set_dumpable_behavior(process::DumpableBehavior::NotDumpable).at(Step::Capabilities)?;
     thread::set_no_new_privs(true).at(Step::Filter)?;
@@ -476,5 +529,11 @@ fn give_up_privileges(plan: &Plan) -> Result<Option<Niceness>> {
         Err(Errno::BUSY) if plan.listens => sys::set_filter(&plan.plain_filter, false),
         result => result,
     };
-    listener.at(Step::Filter)?.map(Niceness::new).transpose().at(Step::Filter)
+    Ok(listener.at(Step::Filter)?.map(Niceness::new))
+}
+
+/// Gives up all capabilities but these.
+fn keep_capabilities(kept: CapabilitySet) -> std::result::Result<(), Errno> {
+    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
+    thread::set_capabilities(None, sets)
 }

@@ -8,7 +8,7 @@
 //!
 //! Source: `seccomp_unotify(2)`, `getpriority(2)`. Nothing here allocates (see [`super::sys`]).
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -23,8 +23,6 @@ const MAX_PROCESSES: usize = 64;
 /// Answers the calls that ask for and set a niceness.
 pub(super) struct Niceness {
     listener: OwnedFd,
-    /// Readable when a child of this process has ended.
-    children: OwnedFd,
     set: [Option<Set>; MAX_PROCESSES],
 }
 
@@ -38,39 +36,27 @@ struct Set {
 }
 
 impl Niceness {
-    /// Before the action is started: from then on this process has the signal of a child's end
-    /// blocked.
-    pub(super) fn new(listener: OwnedFd) -> Result<Self, Errno> {
-        Ok(Self { listener, children: sys::ends_of_children()?, set: [const { None }; MAX_PROCESSES] })
+    pub(super) fn new(listener: OwnedFd) -> Self {
+        Self { listener, set: [const { None }; MAX_PROCESSES] }
     }
 
-    /// Answers calls until a child of this process has ended.
-    pub(super) fn answer_until_a_child_ends(&mut self) -> Result<(), Errno> {
-        loop {
-            let (listener, children) = (self.listener.as_fd(), self.children.as_fd());
-            let mut both =
-                [PollFd::from_borrowed_fd(listener, PollFlags::IN), PollFd::from_borrowed_fd(children, PollFlags::IN)];
-            match poll(&mut both, None) {
-                Ok(_) => {}
-                Err(Errno::INTR) => continue,
-                Err(errno) => return Err(errno),
+    /// Readable when there is a call.
+    pub(super) fn listener(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+
+    /// Answers one call.
+    pub(super) fn answer_one(&mut self) -> Result<(), Errno> {
+        match sys::receive_call(self.listener.as_fd()) {
+            Ok(call) => {
+                let answer = self.answer(&call);
+                // It fails if the caller was killed meanwhile.
+                let _ = sys::answer_call(self.listener.as_fd(), call.id, answer);
+                Ok(())
             }
-            let [call, child] = both.map(|one| one.revents().contains(PollFlags::IN));
-            if call {
-                match sys::receive_call(self.listener.as_fd()) {
-                    Ok(call) => {
-                        let answer = self.answer(&call);
-                        // It fails if the caller was killed meanwhile.
-                        let _ = sys::answer_call(self.listener.as_fd(), call.id, answer);
-                    }
-                    // The caller was killed meanwhile.
-                    Err(Errno::NOENT | Errno::INTR) => {}
-                    Err(errno) => return Err(errno),
-                }
-            }
-            if child {
-                return sys::take_signal(self.children.as_fd());
-            }
+            // The caller was killed meanwhile.
+            Err(Errno::NOENT | Errno::INTR) => Ok(()),
+            Err(errno) => Err(errno),
         }
     }
 

@@ -7,12 +7,12 @@ use std::path::Path;
 
 use build_graph::untrusted::printable_path;
 use rustix::io::Errno;
-use rustix::process::{getegid, geteuid};
+use rustix::process::{Resource, getegid, geteuid, getrlimit};
 
 use super::caller::Unusual;
 use super::filter;
 use super::sys::StringList;
-use crate::{ExecutorError, Run};
+use crate::{ActionLimits, ExecutorError, Run};
 
 /// Names at the top of the view that are never the image's.
 pub(super) const OWN_NAMES: [&str; 4] = ["build", "dev", "proc", "tmp"];
@@ -60,9 +60,9 @@ pub(super) struct Plan {
     pub(super) listens: bool,
     /// The filter for where nobody can: the kernel answers.
     pub(super) plain_filter: Vec<libc::sock_filter>,
-    /// How many processes and threads the action may have at once.
-    pub(super) processes: u64,
-    /// The same as text, if the kernel can limit a process namespace.
+    /// What is watched of the action.
+    pub(super) watched: Watched,
+    /// [`PROCESSES`] as text, if the kernel can limit a process namespace.
     pub(super) pid_max: Option<Vec<u8>>,
     /// Whether the action gets the caller's terminal.
     pub(super) terminal: bool,
@@ -70,16 +70,33 @@ pub(super) struct Plan {
     pub(super) callers_proc: bool,
 }
 
-/// What the executor was told for all its runs.
+/// The processes and threads at which the kernel refuses one more: enough for a makefile on the largest machines, too few to harm one.
+/// An action sees it among its limits, so it is always the same.
+pub(super) const PROCESSES: u64 = 4096;
+
+/// The limits that are compared with what an action takes, in bytes and numbers.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Manner {
-    pub(super) processes: u32,
-    pub(super) callers_proc: bool,
+pub(super) struct Watched {
+    pub(super) tmp: u64,
+    pub(super) shm: u64,
+    pub(super) processes: u64,
+    pub(super) memory: u64,
+}
+
+impl Watched {
+    fn of(limits: &ActionLimits) -> Self {
+        // A user who may have less is refused less, and is told before.
+        let users = getrlimit(Resource::Nproc).maximum.map_or(u64::MAX, |most| most - most / 64);
+        let memory = limits.memory.unwrap_or_else(|| {
+            let machine = rustix::system::sysinfo();
+            (machine.totalram as u64).saturating_mul(machine.mem_unit.into()) / 4 * 3
+        });
+        Self { tmp: limits.tmp, shm: limits.shm, processes: u64::from(limits.processes).min(users), memory }
+    }
 }
 
 impl Plan {
-    pub(super) fn new(run: &Run<'_>, manner: Manner, terminal: bool) -> Result<Self, ExecutorError> {
-        let Manner { processes, callers_proc } = manner;
+    pub(super) fn new(run: &Run<'_>, callers_proc: bool, terminal: bool) -> Result<Self, ExecutorError> {
         let unusual = Unusual::of_this_thread();
         let mut arguments = Vec::with_capacity(run.command.len());
         for argument in run.command {
@@ -115,8 +132,8 @@ impl Plan {
             filter: filter::program(unusual),
             listens: unusual.niceness,
             plain_filter: filter::program(Unusual { niceness: false, ..unusual }),
-            processes: processes.into(),
-            pid_max: (!callers_proc && pid_namespaces_have_limits()).then(|| format!("{processes}\n").into_bytes()),
+            watched: Watched::of(&run.limits),
+            pid_max: (!callers_proc && pid_namespaces_have_limits()).then(|| format!("{PROCESSES}\n").into_bytes()),
             terminal,
             callers_proc,
         })

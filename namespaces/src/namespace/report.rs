@@ -4,6 +4,8 @@ use std::os::fd::BorrowedFd;
 
 use rustix::io::Errno;
 
+use crate::ActionLimit;
+
 /// A step of making a container. Those marked with an index speak of one of several things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -40,12 +42,13 @@ pub(super) enum Step {
     Capabilities,
     Filter,
     WorkingDirectory,
+    Look,
     Start,
     Wait,
     Program,
 }
 
-const STEPS: [Step; 28] = [
+const STEPS: [Step; 29] = [
     Step::Watch,
     Step::Session,
     Step::Descriptors,
@@ -71,6 +74,7 @@ const STEPS: [Step; 28] = [
     Step::Capabilities,
     Step::Filter,
     Step::WorkingDirectory,
+    Step::Look,
     Step::Start,
     Step::Wait,
     Step::Program,
@@ -119,6 +123,7 @@ pub(super) enum Report {
     Failed(Failure),
     Exited(i32),
     Signalled(i32),
+    Reached(ActionLimit),
 }
 
 /// The length of a message: a letter, the step, the index, the number.
@@ -130,6 +135,7 @@ impl Report {
             Self::Failed(Failure { place, errno }) => (b'f', place, errno.raw_os_error()),
             Self::Exited(status) => (b'e', Step::Wait.into(), status),
             Self::Signalled(signal) => (b's', Step::Wait.into(), signal),
+            Self::Reached(limit) => (b'l', Step::Look.into(), limit as i32),
         };
         let mut bytes = [0; LENGTH];
         bytes[0] = letter;
@@ -147,6 +153,7 @@ impl Report {
             b'f' => Some(Self::Failed(Failure { place, errno: Errno::from_raw_os_error(number) })),
             b'e' => Some(Self::Exited(number)),
             b's' => Some(Self::Signalled(number)),
+            b'l' => ActionLimit::ALL.get(usize::try_from(number).ok()?).copied().map(Self::Reached),
             _ => None,
         }
     }
@@ -173,7 +180,8 @@ mod tests {
             let failure = Report::Failed(Failure { place: step.of(70_000), errno: Errno::PERM });
             assert_eq!(Report::first(&failure.encode()), Some(failure));
         }
-        for report in [Report::Exited(255), Report::Signalled(9)] {
+        let reached = ActionLimit::ALL.map(Report::Reached);
+        for report in [Report::Exited(255), Report::Signalled(9)].into_iter().chain(reached) {
             assert_eq!(Report::first(&report.encode()), Some(report));
         }
         assert_eq!(Report::first(b"e"), None);

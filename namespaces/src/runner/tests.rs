@@ -1,6 +1,7 @@
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use super::*;
+use crate::ActionLimits;
 
 #[test]
 fn shared_files_are_copied_and_own_ones_moved() {
@@ -47,18 +48,19 @@ fn a_file_that_is_no_file_is_refused() {
 }
 
 #[test]
-fn a_plan_of_another_contract_is_the_workers_fault() {
+fn a_job_of_another_contract_is_the_workers_fault() {
     let folder = tempfile::tempdir().unwrap();
-    let plan = Plan {
+    let job = Job {
         contract: build_graph::contract::VERSION + 1,
         command: vec!["/true".to_owned()],
         environment: Vec::new(),
         inputs: Vec::new(),
         outputs: Vec::new(),
-        timeout: 1,
+        limits: ActionLimits::DEFAULT,
     };
-    fs::write(folder.path().join(PLAN), serde_json::to_vec(&plan).unwrap()).unwrap();
+    fs::write(folder.path().join(JOB), serde_json::to_vec(&job).unwrap()).unwrap();
     let report = run(folder.path());
-    assert!(matches!(&report.outcome, Outcome::Worker(text) if text.contains("cargo runner")), "{report:?}");
     assert_eq!(report.exit_code(), 3);
+    let error = report.result().unwrap_err().to_string();
+    assert!(error.contains("cargo runner"), "{error}");
 }

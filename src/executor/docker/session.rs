@@ -11,7 +11,8 @@ use std::time::Duration;
 use bollard::container::LogOutput;
 use bollard::errors::Error;
 use futures_util::{Stream, StreamExt as _};
-use namespaces::serve::{self, Report, trees};
+use namespaces::job::Report;
+use namespaces::serve::{self, trees};
 use tar::Builder;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
@@ -19,7 +20,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::client::{Daemon, is_missing};
 use super::container::{self, Attached, Purpose};
-use super::{Inner, host, lock, ready};
+use super::{Inner, host, job, lock, ready};
 use crate::executor::{ExecutorError, Run, Status};
 
 /// After so long without a word, the daemon is asked whether the container still runs.
@@ -88,12 +89,12 @@ async fn act(inner: &Inner, attached: Attached, run: &Run<'_>, log: &mut File) -
 
 async fn converse(inner: &Inner, attached: Attached, run: &Run<'_>, log: &mut File) -> Result<Status, Stopped> {
     let Attached { id, output, input } = attached;
-    let deadline = run.timeout.map(|timeout| Instant::now() + timeout + GRACE);
-    let request = serde_json::to_vec(&inner.request(run, false))
-        .map_err(|error| Stopped::Failed(ExecutorError::Internal(error.to_string())))?;
+    let deadline = run.limits.time.map(|time| Instant::now() + time + GRACE);
+    let job =
+        serde_json::to_vec(&job(run)).map_err(|error| Stopped::Failed(ExecutorError::Internal(error.to_string())))?;
     let inputs = run.inputs.iter().map(|input| input.host.to_path_buf()).collect();
     // Beside reading: the container may have something to say before it has read all.
-    let sending = tokio::spawn(send(input, request, inputs));
+    let sending = tokio::spawn(send(input, job, inputs));
     let (pieces, receiver) = mpsc::channel::<Vec<u8>>(16);
     let build = run.build_dir.to_path_buf();
     let unpacking = tokio::task::spawn_blocking(move || {
@@ -156,10 +157,10 @@ enum Sending {
     Stream,
 }
 
-/// Sends the request and the inputs, and gives the stream back: when it is closed, the container ends.
+/// Sends the job and the inputs, and gives the stream back: when it is closed, the container ends.
 async fn send(
     mut input: Pin<Box<dyn AsyncWrite + Send>>,
-    request: Vec<u8>,
+    job: Vec<u8>,
     inputs: Vec<PathBuf>,
 ) -> Result<Pin<Box<dyn AsyncWrite + Send>>, Sending> {
     let (sender, mut receiver) = mpsc::channel::<Vec<u8>>(8);
@@ -172,8 +173,8 @@ async fn send(
         builder.into_inner().and_then(|mut to| to.flush()).map_err(|error| (PathBuf::new(), error))
     });
     let stream = |_| Sending::Stream;
-    input.write_all(&(request.len() as u32).to_be_bytes()).await.map_err(stream)?;
-    input.write_all(&request).await.map_err(stream)?;
+    input.write_all(&(job.len() as u32).to_be_bytes()).await.map_err(stream)?;
+    input.write_all(&job).await.map_err(stream)?;
     while let Some(piece) = receiver.recv().await {
         input.write_all(&(piece.len() as u32).to_be_bytes()).await.map_err(stream)?;
         input.write_all(&piece).await.map_err(stream)?;

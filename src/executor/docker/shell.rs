@@ -14,7 +14,8 @@ use bollard::query_parameters::{
     DownloadFromContainerOptions, ResizeContainerTTYOptions, UploadToContainerOptions, WaitContainerOptions,
 };
 use futures_util::StreamExt as _;
-use namespaces::serve::{FOLDERS, Report, SHELL_REPORT, SHELL_REQUEST, WORK, trees};
+use namespaces::job::Report;
+use namespaces::serve::{FOLDERS, SHELL_JOB, SHELL_REPORT, WORK, trees};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use tar::{Builder, EntryType, Header};
 use tokio::io::AsyncWriteExt as _;
@@ -23,7 +24,7 @@ use tokio::sync::mpsc;
 
 use super::client::Daemon;
 use super::container::{self, Attached, Purpose, USER};
-use super::{Inner, host};
+use super::{Inner, host, job};
 use crate::ending;
 use crate::executor::{ExecutorError, Run, Status};
 
@@ -40,7 +41,7 @@ pub(super) async fn run(inner: &Arc<Inner>, run: &Run<'_>) -> Result<Status, Exe
 
 async fn in_container(inner: &Inner, id: &str, run: &Run<'_>, terminal: bool) -> Result<Status, ExecutorError> {
     let daemon = &inner.daemon;
-    let archive = archive(inner, run)?;
+    let archive = archive(run)?;
     let options = UploadToContainerOptions { path: WORK.to_owned(), ..UploadToContainerOptions::default() };
     let uploaded = daemon.docker.upload_to_container(id, Some(options), body_full(archive.into())).await;
     uploaded.map_err(|error| daemon.failed("copying into a container", error))?;
@@ -137,10 +138,9 @@ fn report(archive: &[u8]) -> Option<Report> {
     serde_json::from_slice(&json).ok()
 }
 
-/// The request, the inputs and the build directory, as process 1 expects them in its folder.
-fn archive(inner: &Inner, run: &Run<'_>) -> Result<Vec<u8>, ExecutorError> {
-    let request = serde_json::to_vec(&inner.request(run, true));
-    let request = request.map_err(|error| ExecutorError::Internal(error.to_string()))?;
+/// The job, the inputs and the build directory, as process 1 expects them in its folder.
+fn archive(run: &Run<'_>) -> Result<Vec<u8>, ExecutorError> {
+    let job = serde_json::to_vec(&job(run)).map_err(|error| ExecutorError::Internal(error.to_string()))?;
     let mut builder = Builder::new(Vec::new());
     let header = |kind, mode, size| {
         let mut header = Header::new_gnu();
@@ -153,8 +153,8 @@ fn archive(inner: &Inner, run: &Run<'_>) -> Result<Vec<u8>, ExecutorError> {
     };
     let internal = |error: io::Error| ExecutorError::Internal(error.to_string());
     let (inputs, build) = FOLDERS;
-    let mut request_header = header(EntryType::Regular, 0o644, request.len() as u64);
-    builder.append_data(&mut request_header, SHELL_REQUEST, &request[..]).map_err(internal)?;
+    let mut job_header = header(EntryType::Regular, 0o644, job.len() as u64);
+    builder.append_data(&mut job_header, SHELL_JOB, &job[..]).map_err(internal)?;
     builder.append_data(&mut header(EntryType::Directory, 0o755, 0), inputs, io::empty()).map_err(internal)?;
     for (index, input) in run.inputs.iter().enumerate() {
         let at = Path::new(inputs).join(index.to_string());

@@ -10,7 +10,8 @@ use std::time::Duration;
 use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
 use bazel_remote_apis::google::protobuf;
 use build_graph::{Entry, RelPath, SandboxPath, Tree, contract};
-use namespaces::runner::{self, Outcome, Plan, Report};
+use namespaces::job::{Ending, Job, Report};
+use namespaces::runner;
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
 use tonic::Code;
@@ -21,7 +22,7 @@ use super::execute::Limits;
 use super::memo::{self, WireTree};
 use super::merkle::{Node, Received};
 use super::{Endpoint, ReapiError, digest};
-use crate::executor::runner_program;
+use crate::executor::{ActionLimits, runner_program};
 use crate::remote::access::{Access, TlsSettings};
 use crate::remote::settings::LONGEST_TIMEOUT;
 use crate::remote::{DigestFunction, WireDigest};
@@ -115,8 +116,8 @@ pub struct RemoteAction<'a> {
     pub environment: &'a [(String, String)],
     /// The files and directories below `/build` that are its result.
     pub outputs: &'a [RelPath],
-    /// How long the command may take.
-    pub timeout: Duration,
+    /// What it may take.
+    pub limits: ActionLimits,
 }
 
 /// How an action on an engine ended.
@@ -163,7 +164,8 @@ impl Engine {
         let function = self.client.capabilities()?.function;
         let prepared = self.prepare(store, function, action)?;
         self.upload(store, &prepared, false)?;
-        let limits = Limits { queue: self.patience, all: action.timeout.saturating_add(self.patience) };
+        let time = action.limits.time.unwrap_or(LONGEST);
+        let limits = Limits { queue: self.patience, all: time.saturating_add(self.patience) };
         let response = match self.client.execute(&prepared.action, false, limits) {
             Err(ReapiError::Call { code: Code::FailedPrecondition, .. }) => {
                 // It has lost what it had.
@@ -177,10 +179,10 @@ impl Engine {
         }
         let cached = response.cached_result;
         let result = response.result.ok_or_else(|| self.client.wrong("it executed an action and has no result"))?;
-        let printed = self.stream(&result.stdout_raw, result.stdout_digest.as_ref())?;
+        let printed = self.stream(&result.stdout_raw, result.stdout_digest.as_ref(), action.limits.log)?;
         fs::write(log, printed).map_err(|source| own("write", log, source))?;
         let report = self.report(&result)?;
-        if report.outcome == Outcome::Exited(0) {
+        if report.ending == Ending::Exited(0) {
             let received = self.outputs(function, action, &result)?;
             self.fetch_outputs(&received, build)?;
         }
@@ -194,15 +196,15 @@ impl Engine {
         function: DigestFunction,
         action: &RemoteAction<'a>,
     ) -> Result<Prepared<'a>, ReapiError> {
-        let plan = Plan {
+        let job = Job {
             contract: contract::VERSION,
             command: action.command.to_vec(),
             environment: action.environment.to_vec(),
             inputs: action.inputs.iter().map(|(at, _)| (*at).clone()).collect(),
             outputs: action.outputs.to_vec(),
-            timeout: action.timeout.as_secs(),
+            limits: action.limits,
         };
-        let plan = serde_json::to_vec(&plan).map_err(|error| ReapiError::Settings(error.to_string()))?;
+        let job = serde_json::to_vec(&job).map_err(|error| ReapiError::Settings(error.to_string()))?;
         let mut small = BTreeMap::new();
         let mut keep = |bytes: Vec<u8>| {
             let digest = digest::of(function, &bytes);
@@ -220,7 +222,7 @@ impl Engine {
         }
         let mut root = Node::new();
         root.add_file(runner::PROGRAM, keep(self.runner.clone()), true);
-        root.add_file(runner::PLAN, keep(plan), false);
+        root.add_file(runner::JOB, keep(job), false);
         root.add_ready(runner::IMAGE, trees[0].wire.root);
         let mut messages = BTreeMap::new();
         root.add_ready(runner::INPUTS, inputs.messages(function, &mut messages));
@@ -291,9 +293,12 @@ impl Engine {
         }
     }
 
-    /// What the command or the runner printed.
-    fn stream(&self, raw: &[u8], digest: Option<&proto::Digest>) -> Result<Vec<u8>, ReapiError> {
+    /// What the command or the runner printed, which the runner has kept within `most` bytes.
+    fn stream(&self, raw: &[u8], digest: Option<&proto::Digest>, most: u64) -> Result<Vec<u8>, ReapiError> {
         match digest {
+            Some(digest) if u64::try_from(digest.size_bytes).unwrap_or(0) > most => Err(self
+                .client
+                .wrong(format!("a log that it gives has {} bytes, and {most} are allowed", digest.size_bytes))),
             Some(digest) if raw.is_empty() && digest.size_bytes != 0 => {
                 let digest = digest::from_proto(digest);
                 self.client.fetch_one(&digest.ok_or_else(|| self.client.wrong("the digest of a log is malformed"))?)
@@ -303,7 +308,7 @@ impl Engine {
     }
 
     fn report(&self, result: &proto::ActionResult) -> Result<Report, ReapiError> {
-        let printed = self.stream(&result.stderr_raw, result.stderr_digest.as_ref())?;
+        let printed = self.stream(&result.stderr_raw, result.stderr_digest.as_ref(), LONGEST_REPORT)?;
         let text = String::from_utf8_lossy(&printed);
         let last = text.lines().next_back().unwrap_or_default();
         let report: Report = serde_json::from_str(last).map_err(|_| {
@@ -409,6 +414,10 @@ impl Engine {
     }
 }
 
+/// How long an action without a limit may take: longer than any engine waits.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// Most bytes that the runner prints on standard error, or the program that a worker started in its place.
+const LONGEST_REPORT: u64 = 1 << 20;
 /// So many files are open at once.
 const OPEN: usize = 256;
 
@@ -419,7 +428,7 @@ struct Sent<'a> {
 
 struct Prepared<'a> {
     function: DigestFunction,
-    /// What this program made: messages, the runner, the plan.
+    /// What this program made: messages, the runner, the job.
     small: BTreeMap<WireDigest, Vec<u8>>,
     /// The image, then the inputs.
     trees: Vec<Sent<'a>>,

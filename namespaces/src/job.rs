@@ -1,17 +1,56 @@
-//! How an action ended, in a form that can be sent.
+//! One action as the tool gives it to its runner, in a container or on a worker, and what the runner says of its end.
+//!
+//! Both are sent as JSON. How they travel, and the trees with them, is the matter of [`crate::serve`] and [`crate::runner`].
 
 use std::io;
 
-use build_graph::SandboxPath;
 use build_graph::untrusted::printable_path;
+use build_graph::{RelPath, SandboxPath, contract};
 use serde::{Deserialize, Serialize};
 
-use crate::{ExecutorError, Status};
+use crate::{ActionLimit, ActionLimits, ExecutorError, Status};
+
+/// What the runner is to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Job {
+    /// The number of the executor contract that the action was described for ([`contract::VERSION`]).
+    pub contract: u64,
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// The whole environment.
+    pub environment: Vec<(String, String)>,
+    /// Where each input appears.
+    pub inputs: Vec<SandboxPath>,
+    /// The files and directories below `/build` that are wanted; empty: all of it.
+    pub outputs: Vec<RelPath>,
+    /// What it may take.
+    pub limits: ActionLimits,
+}
+
+impl Job {
+    /// Refuses a job for another contract.
+    ///
+    /// # Errors
+    /// [`ExecutorError::Internal`], which says how to get a runner that fits.
+    pub(crate) fn check_contract(&self) -> Result<(), ExecutorError> {
+        let (wanted, has) = (self.contract, contract::VERSION);
+        if wanted == has {
+            return Ok(());
+        }
+        Err(ExecutorError::Internal(format!(
+            "this runner keeps the executor contract {has} and the action wants {wanted}; build it again: `cargo runner` in the \
+             source tree of pynbox-build"
+        )))
+    }
+}
 
 /// What the runner reports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
+    /// Whether the view had the caller's `/proc` for want of one of its own.
+    pub callers_proc: bool,
     /// What came of the command.
     pub ending: Ending,
 }
@@ -23,7 +62,7 @@ pub struct Report {
 pub enum Ending {
     Exited(i32),
     Signalled(i32),
-    TimedOut,
+    Reached(ActionLimit),
     Program { program: String, errno: i32 },
     MountPoint { at: SandboxPath, errno: i32 },
     Description { what: String, reason: String },
@@ -41,11 +80,11 @@ fn number(error: &io::Error) -> i32 {
 
 impl Report {
     /// What the runner sends.
-    pub fn new(result: Result<Status, ExecutorError>) -> Self {
+    pub fn new(result: Result<Status, ExecutorError>, callers_proc: bool) -> Self {
         let ending = match result {
             Ok(Status::Exited(status)) => Ending::Exited(status),
             Ok(Status::Signalled(signal)) => Ending::Signalled(signal),
-            Ok(Status::TimedOut) => Ending::TimedOut,
+            Ok(Status::Reached(limit)) => Ending::Reached(limit),
             Err(ExecutorError::Program { program, source }) => Ending::Program { program, errno: number(&source) },
             Err(ExecutorError::MountPoint { at, source }) => Ending::MountPoint { at, errno: number(&source) },
             Err(ExecutorError::Description { what, reason }) => Ending::Description { what, reason: reason.to_owned() },
@@ -60,7 +99,7 @@ impl Report {
             Err(ExecutorError::Killed { signal }) => Ending::Killed { signal },
             Err(ExecutorError::Internal(text)) => Ending::Internal(text),
         };
-        Self { ending }
+        Self { callers_proc, ending }
     }
 
     /// What the tool makes of it.
@@ -71,7 +110,7 @@ impl Report {
         Err(match self.ending {
             Ending::Exited(status) => return Ok(Status::Exited(status)),
             Ending::Signalled(signal) => return Ok(Status::Signalled(signal)),
-            Ending::TimedOut => return Ok(Status::TimedOut),
+            Ending::Reached(limit) => return Ok(Status::Reached(limit)),
             Ending::Program { program, errno } => {
                 ExecutorError::Program { program, source: io::Error::from_raw_os_error(errno) }
             }
@@ -89,6 +128,16 @@ impl Report {
             Ending::Internal(text) => ExecutorError::Internal(text),
         })
     }
+
+    /// The runner's exit status: 0 if the command succeeded, so that only then an engine keeps the result, 1 if it failed and 3 if it
+    /// could not be run.
+    pub fn exit_code(&self) -> u8 {
+        match self.ending {
+            Ending::Exited(0) => 0,
+            Ending::Exited(_) | Ending::Signalled(_) | Ending::Reached(_) => 1,
+            _ => 3,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -99,25 +148,24 @@ mod tests {
     fn what_is_sent_arrives() {
         let error = |errno| io::Error::from_raw_os_error(errno);
         let at = SandboxPath::new("/build/x").unwrap();
-        for (result, shown) in [
-            (Ok(Status::Exited(3)), "Ok(Exited(3))".to_owned()),
-            (Ok(Status::Signalled(9)), "Ok(Signalled(9))".to_owned()),
-            (Ok(Status::TimedOut), "Ok(TimedOut)".to_owned()),
-            (
-                Err(ExecutorError::Program { program: "x".to_owned(), source: error(2) }),
-                format!("{:?}", Err::<(), _>(ExecutorError::Program { program: "x".to_owned(), source: error(2) })),
-            ),
-            (
-                Err(ExecutorError::MountPoint { at: at.clone(), source: error(20) }),
-                format!("{:?}", Err::<(), _>(ExecutorError::MountPoint { at, source: error(20) })),
-            ),
-        ] {
-            let json = serde_json::to_vec(&Report::new(result)).unwrap();
+        let program = || ExecutorError::Program { program: "x".to_owned(), source: error(2) };
+        let mount_point = || ExecutorError::MountPoint { at: at.clone(), source: error(20) };
+        let mut results = vec![
+            (Ok(Status::Exited(3)), Ok(Status::Exited(3)), 1),
+            (Ok(Status::Exited(0)), Ok(Status::Exited(0)), 0),
+            (Ok(Status::Signalled(9)), Ok(Status::Signalled(9)), 1),
+            (Err(program()), Err(program()), 3),
+            (Err(mount_point()), Err(mount_point()), 3),
+        ];
+        results.extend(ActionLimit::ALL.map(|limit| (Ok(Status::Reached(limit)), Ok(Status::Reached(limit)), 1)));
+        for (result, expected, code) in results {
+            let json = serde_json::to_vec(&Report::new(result, false)).unwrap();
             let report: Report = serde_json::from_slice(&json).unwrap();
-            assert_eq!(format!("{:?}", report.result()), shown);
+            assert_eq!(report.exit_code(), code);
+            assert_eq!(format!("{:?}", report.result()), format!("{expected:?}"));
         }
         for reason in REASONS {
-            let sent = Report::new(Err(ExecutorError::Description { what: "x".to_owned(), reason }));
+            let sent = Report::new(Err(ExecutorError::Description { what: "x".to_owned(), reason }), false);
             assert!(matches!(sent.result(), Err(ExecutorError::Description { reason: got, .. }) if got == reason));
         }
     }
