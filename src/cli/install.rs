@@ -2,23 +2,20 @@
 
 use std::collections::{BTreeMap, btree_map};
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use build_graph::Entry;
 use build_graph::dsl::Packages;
 use build_graph::node::{Op, Package, Target};
 use build_graph::untrusted::{printable, printable_path};
 use clap::Args;
 
-use super::{CommandError, Kind, Session};
+use super::{CommandError, Session};
 use crate::build::BuildError;
 use crate::build::demand::{Demand, Stamps};
 use crate::build::evaluate::open_single;
-use crate::install::code_cache;
 use crate::install::repository::{self, Archive, Folder};
-use crate::install::{Destination, InstallError, Outcome};
+use crate::install::{Destination, InstallError, Outcome, code_cache, prepare};
 
 /// Options of `install`.
 #[derive(Debug, Args)]
@@ -149,7 +146,9 @@ fn install(
     for found in &wanted {
         outcomes.push(transaction.add(&found.name, repository.open(found)?)?);
     }
-    transaction.commit()?;
+    let prepare = || prepare::prepare(&destination, code_cache, prepare::DEADLINE);
+    let is_new = outcomes.iter().any(|outcome| *outcome != Outcome::Present);
+    transaction.commit(prepare).map_err(|error| with_hint(error, "nothing was installed; get the packages anew"))?;
     for (Found { name, version, .. }, outcome) in wanted.iter().zip(outcomes) {
         let what = match outcome {
             Outcome::Present => "is there already",
@@ -159,10 +158,20 @@ fn install(
         outln!("install: {name} {} {what}", printable(version));
     }
     if destination.is_unprepared() {
-        prepare(&destination, code_cache)?;
+        if !is_new {
+            let later = "the packages are installed; programs start slowly until this succeeds: install again";
+            prepare().map_err(|error| with_hint(error, later))?;
+        }
         destination.set_prepared()?;
     }
     Ok(())
+}
+
+/// An error of an install, with what to do if programs could not be prepared.
+fn with_hint(error: InstallError, hint: &str) -> CommandError {
+    let is_unprepared = matches!(error, InstallError::Unprepared { .. });
+    let error = CommandError::from(error);
+    if is_unprepared { error.hint(hint) } else { error }
 }
 
 /// The packages to install: what was asked for, what is always there, and what these need, by name.
@@ -198,50 +207,6 @@ fn choose(repository: &dyn Repository, unasked: &Packages, asked: &[String]) -> 
         }
     }
     Ok(chosen.into_values().collect())
-}
-
-/// Lets the loader compile every program and library that was installed, so that none has to be compiled when it is used. What an install before
-/// this one left in the folder `code_cache` is not compiled again. What others put there is left alone.
-fn prepare(destination: &Destination, code_cache: Option<&Path>) -> Result<(), CommandError> {
-    let loader = destination.path().join("bin/run");
-    let mut modules = Vec::new();
-    for receipt in destination.receipts()? {
-        for (path, entry) in receipt.content.iter() {
-            let file = matches!(entry, Entry::File { .. }) && is_module(&destination.path().join(path.as_str()));
-            if let Some(guest) = path.as_str().strip_prefix("root/").filter(|_| file) {
-                modules.push(format!("/{guest}"));
-            }
-        }
-    }
-    // Not more than a command line holds.
-    for some in modules.chunks(256) {
-        let mut command = Command::new(&loader);
-        command.arg("--precompile");
-        if let Some(folder) = code_cache {
-            command.arg("--code-cache").arg(folder);
-        }
-        let (kind, failed) = match command.args(some).status() {
-            Ok(status) if status.success() => continue,
-            // A signal is the machine's: it came from outside, or memory ran out.
-            Ok(status) => {
-                let code = status.code().and_then(|code| u8::try_from(code).ok());
-                (code.map_or(Kind::Environment, Kind::of_exit_code), status.to_string())
-            }
-            Err(error) => (Kind::Environment, error.to_string()),
-        };
-        return Err(CommandError::new(
-            kind,
-            format!("`{}` can't compile what is installed ({failed})", printable_path(&loader)),
-        )
-        .hint("the packages are installed; programs start slowly until this succeeds: install again"));
-    }
-    Ok(())
-}
-
-/// Whether a file is of the one format that is compiled ahead, WebAssembly's; targets of machine code have none.
-fn is_module(path: &Path) -> bool {
-    let mut magic = [0; 4];
-    File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == *b"\0asm"
 }
 
 struct LocalBuild<'a> {

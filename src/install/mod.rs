@@ -10,6 +10,7 @@
 
 pub mod code_cache;
 pub mod package;
+pub mod prepare;
 pub mod repository;
 mod transaction;
 pub mod version;
@@ -118,6 +119,16 @@ pub enum InstallError {
         /// What the system said.
         source: io::Error,
     },
+    /// The loader could not compile what the packages hold.
+    #[error("`{}` can't compile what is installed: {how}", printable_path(loader))]
+    Unprepared {
+        /// The loader.
+        loader: PathBuf,
+        /// How it ended.
+        how: String,
+        /// Its exit status, if it ended by itself.
+        status: Option<u8>,
+    },
     /// The install failed, and so did the undoing of it.
     #[error("{error}; what was changed until then can't be put back now ({undoing}): the next install tries again")]
     NotUndone {
@@ -224,7 +235,7 @@ impl Destination {
     pub fn install(&self, archive_name: &str, archive: impl io::Read) -> Result<Outcome, InstallError> {
         let mut transaction = self.begin()?;
         let outcome = transaction.add(archive_name, archive)?;
-        transaction.commit()?;
+        transaction.commit(|| Ok(()))?;
         Ok(outcome)
     }
 

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `new/NAME/PATH`, `receipts/NAME.installed` | what is to be moved to its place |
 //! | `old/PATH` | what was there before, as long as it may have to be put back |
+//! | `compiled` | the compiled code that was there before; DEST has a copy meanwhile, which preparing changes |
 //! | `journal` | which paths are changed, and what of them was there before |
 //!
 //! Nothing outside this folder changes before the journal is on the disk, and the packages are
@@ -27,6 +28,7 @@ use rayon::prelude::*;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
 use super::package::{self, Manifest, PackageError};
+use super::prepare::{COMPILED, copy_code};
 use super::{Destination, InstallError, Outcome};
 use crate::regular;
 use journal::Journal;
@@ -34,7 +36,7 @@ pub(super) use journal::recover;
 
 /// Folders of DEST in which no package installs anything: receipts are ours to write, and the
 /// loader trusts the native code that it finds in `compiled`.
-const RESERVED: [&str; 2] = ["packages", "compiled"];
+const RESERVED: [&str; 2] = ["packages", COMPILED];
 const FOLDER: &str = "packages/.transaction";
 /// What a folder that packages install into lets everybody do.
 const FOLDER_MODE: u32 = 0o755;
@@ -120,18 +122,19 @@ impl<'a> Transaction<'a> {
         Ok(outcome)
     }
 
-    /// Installs what was added.
+    /// Installs what was added, if `prepare` succeeds with it: that is called when all of it is in its place, and may change the
+    /// folder of compiled code.
     ///
     /// # Errors
     /// [`InstallError`]; DEST is as it was, unless that is [`InstallError::NotUndone`].
-    pub fn commit(self) -> Result<(), InstallError> {
+    pub fn commit(self, prepare: impl FnOnce() -> Result<(), InstallError>) -> Result<(), InstallError> {
         let staging = lock(&self.staging);
         if self.packages.iter().all(|package| package.outcome == Outcome::Present) {
             return Ok(());
         }
         let plan = Plan::new(self.destination, &self.packages)?;
         let root = &self.destination.path;
-        if let Err(error) = plan.journal.write(root).and_then(|()| plan.apply(self.destination)) {
+        if let Err(error) = plan.journal.write(root).and_then(|()| plan.apply(self.destination, prepare)) {
             return Err(match recover(root) {
                 Ok(()) => error,
                 Err(undoing) => InstallError::NotUndone { error: Box::new(error), undoing: Box::new(undoing) },
@@ -403,6 +406,7 @@ impl Plan {
         plan.receipts(root, &packages, &mut aside)?;
         plan.journal.aside = aside.into_iter().collect();
         plan.journal.made = made.into_iter().collect();
+        plan.journal.had_code = root.join(COMPILED).symlink_metadata().is_ok();
         plan.whole = whole;
         Ok(plan)
     }
@@ -478,7 +482,11 @@ impl Plan {
         Ok(())
     }
 
-    fn apply(&self, destination: &Destination) -> Result<(), InstallError> {
+    fn apply(
+        &self,
+        destination: &Destination,
+        prepare: impl FnOnce() -> Result<(), InstallError>,
+    ) -> Result<(), InstallError> {
         let unprepared = destination.unprepared();
         step().and_then(|()| File::create(&unprepared)).map_err(InstallError::io("write", unprepared))?;
         let root = &destination.path;
@@ -528,6 +536,14 @@ impl Plan {
             // They are only times.
             let _ = set_time(&root.join(folder));
         }
+        if self.journal.had_code {
+            // Its own files, and no copies of them, are what programs are known by: they are set aside.
+            let (code, aside) = (root.join(COMPILED), folder.join(COMPILED));
+            let done = step().and_then(|()| fs::rename(&code, &aside));
+            let done = done.and_then(|()| step()).and_then(|()| copy_code(&aside, &code));
+            done.map_err(InstallError::io("set aside", code))?;
+        }
+        prepare()?;
         // From here on it is done.
         let journal = Journal::path(root);
         step().and_then(|()| fs::remove_file(&journal)).map_err(InstallError::io("remove", &journal))?;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use build_graph::RelPath;
 use serde::{Deserialize, Serialize};
 
-use super::{FOLDER, Inside, InstallError, RESERVED, There, remove_tree, set_time, step};
+use super::{COMPILED, FOLDER, Inside, InstallError, RESERVED, There, remove_tree, set_time, step};
 use crate::regular;
 
 /// What a transaction changes.
@@ -23,6 +23,14 @@ pub(super) struct Journal {
     pub(super) made: Vec<RelPath>,
     /// Folders that go if nothing is left in them, and their modes, those further up first.
     pub(super) gone: Vec<(RelPath, u32)>,
+    /// Whether there is compiled code, which is set aside before new one is made.
+    #[serde(default = "had_code")]
+    pub(super) had_code: bool,
+}
+
+/// Earlier programs left it alone, as is right where it was not set aside.
+fn had_code() -> bool {
+    true
 }
 
 impl Journal {
@@ -92,6 +100,15 @@ fn undo(journal: &Journal, root: &Path) -> Result<(), InstallError> {
             let back = step().and_then(|()| fs::create_dir_all(above)).and_then(|()| fs::rename(&from, &to));
             back.map_err(InstallError::io("put back", to))?;
         }
+    }
+    let (code, aside) = (root.join(COMPILED), root.join(FOLDER).join(COMPILED));
+    let is_aside = aside.symlink_metadata().is_ok();
+    if is_aside || !journal.had_code {
+        step().map_err(InstallError::io("remove", &code))?;
+        remove_tree(&code)?;
+    }
+    if is_aside {
+        step().and_then(|()| fs::rename(&aside, &code)).map_err(InstallError::io("put back", code))?;
     }
     let gone = journal.gone.iter().map(|(path, _)| path);
     let changed: HashSet<_> =

@@ -126,6 +126,7 @@ impl Space {
         install(self.folder.path(), &dest, &["a-1", "b-1"]).unwrap();
         fs::write(dest.join("root/goes/mine"), "mine").unwrap();
         fs::write(dest.join("mine"), "mine").unwrap();
+        fs::write(dest.join("compiled/other"), "code").unwrap();
         dest
     }
 }
@@ -137,7 +138,15 @@ fn install(archives: &Path, dest: &Path, names: &[&str]) -> Result<Vec<Outcome>,
     for name in names {
         outcomes.push(transaction.add(name, File::open(archives.join(name)).unwrap())?);
     }
-    transaction.commit()?;
+    let code = destination.path().join(COMPILED);
+    transaction.commit(|| {
+        // What a loader does: keeps some of what is there, and leaves new code beside it.
+        let prepared = step()
+            .and_then(|()| fs::create_dir_all(&code))
+            .and_then(|()| step())
+            .and_then(|()| fs::copy(destination.path().join("bin/run"), code.join("of-run")).map(drop));
+        prepared.and_then(|()| step()).map_err(InstallError::io("write", &code))
+    })?;
     Ok(outcomes)
 }
 
@@ -192,6 +201,8 @@ fn everything_that_can_change_does() {
         ("root/b", "both"),
         ("root/goes/mine", "mine"),
         ("mine", "mine"),
+        ("compiled/of-run", "two"),
+        ("compiled/other", "code"),
     ] {
         assert_eq!(bytes(path), Some(text.as_bytes()), "{path}");
     }
@@ -320,4 +331,30 @@ fn a_link_of_the_user_leads_no_removal_out_of_the_folder() {
     symlink(&outside, dest.join("root/goes")).unwrap();
     install(space.folder.path(), &dest, &NEW).unwrap();
     assert_eq!(fs::read_to_string(outside.join("far/away")).unwrap(), "precious");
+}
+
+#[test]
+fn what_can_not_be_prepared_is_not_installed() {
+    let space = Space::new();
+    for old in [true, false] {
+        let dest = if old { space.old("dest") } else { space.folder.path().join("new") };
+        drop(Destination::open(&dest).unwrap());
+        let before = snapshot(&dest);
+        let code = fs::metadata(dest.join("compiled/other")).map(|code| (code.ino(), code.ctime_nsec())).ok();
+        let destination = Destination::open(&dest).unwrap();
+        let mut transaction = destination.begin().unwrap();
+        transaction.add("a-2", File::open(space.folder.path().join("a-2")).unwrap()).unwrap();
+        transaction.add("b-2", File::open(space.folder.path().join("b-2")).unwrap()).unwrap();
+        let loader = dest.join("bin/run");
+        let refused = transaction.commit(|| {
+            assert_eq!(fs::read_to_string(&loader).unwrap(), "two");
+            fs::remove_dir_all(dest.join(COMPILED)).or_else(|_| fs::create_dir(dest.join(COMPILED))).unwrap();
+            Err(InstallError::Unprepared { loader: loader.clone(), how: "it took too long".to_owned(), status: None })
+        });
+        assert!(matches!(refused, Err(InstallError::Unprepared { .. })), "{refused:?}");
+        drop(destination);
+        assert_eq!(snapshot(&dest), before);
+        // The very files, by which the loader knows programs.
+        assert_eq!(fs::metadata(dest.join("compiled/other")).map(|code| (code.ino(), code.ctime_nsec())).ok(), code);
+    }
 }
