@@ -24,6 +24,25 @@ pub(crate) fn cpu() -> Option<Duration> {
     Some(Duration::from_secs(seconds).checked_sub(BEFORE_THE_KERNEL).unwrap_or(Duration::from_millis(1)))
 }
 
+/// What is left of the address space that the caller lets the process have (`ulimit -v`), if that is limited.
+#[cfg(feature = "wasm")]
+pub(crate) fn address_space() -> Option<u64> {
+    /// Where the kernel does not tell what is used: more than it is at the start.
+    const USED: u64 = 256 << 20;
+    let limit = getrlimit(Resource::As).current?;
+    // proc_pid_statm(5): the first number is the size, in pages.
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split(' ').next().and_then(|pages| pages.parse::<u64>().ok());
+    let used = pages.map_or(USED, |pages| pages.saturating_mul(rustix::param::page_size() as u64));
+    Some(limit.saturating_sub(used))
+}
+
+/// Whether the caller limits the length of files (`ulimit -f`).
+#[cfg(feature = "wasm")]
+pub(crate) fn limits_files() -> bool {
+    getrlimit(Resource::Fsize).current.is_some()
+}
+
 /// A limit of ours, or the caller's where that is lower: nobody but root may raise it.
 pub(crate) fn lower(resource: Resource, current: u64, maximum: u64) -> Rlimit {
     let callers = getrlimit(resource);

@@ -21,7 +21,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{DumpableBehavior, Pid, Resource, Signal, WaitOptions};
 
 use crate::account::{ACCOUNT, Full};
-use crate::engine::{Engine, NoCode};
+use crate::engine::{Engine, Layout, NoCode};
 use crate::reach::Reach;
 use crate::watch::{Timer, Watch};
 use crate::{caller, wall};
@@ -120,12 +120,12 @@ impl Compiler {
         self
     }
 
-    /// Compiles a module for [`Engine::take`], within the limits and what is left of the account.
+    /// Compiles a module for the [`Engine::take`] of an engine with this layout, within the limits and what is left of the account.
     ///
     /// # Errors
     ///
     /// [`CompileError`].
-    pub fn compile(&self, wasm: Vec<u8>) -> Result<Vec<u8>, CompileError> {
+    pub fn compile(&self, wasm: Vec<u8>, layout: Layout) -> Result<Vec<u8>, CompileError> {
         let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
         let server = server.as_mut().map_err(|error| CompileError::Absent(io::Error::from(error.kind())))?;
         // The compiler's copy of the module.
@@ -133,7 +133,7 @@ impl Compiler {
         let memory = self.limits.memory.min(ACCOUNT.left().saturating_sub(SPARE));
         let mut working = ACCOUNT.charge(memory)?;
         let cpu = self.watch.as_ref().and_then(|watch| watch.cpu_left()).unwrap_or(Duration::MAX);
-        let request = Request { cpu, memory, length: wasm.len() as u64 };
+        let request = Request { layout, cpu, memory, length: wasm.len() as u64 };
         let answer = request.send(&mut server.requests, &wasm).and_then(|()| {
             drop(wasm);
             let head = AnswerHead::receive(&mut server.answers)?;
@@ -229,14 +229,19 @@ fn serve(mut requests: File, mut answers: File, life: &OwnedFd, seconds: u64) ->
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let confined = wall::confine_thread(Reach::of([])).map_err(|error| error.to_string());
     while is_next(&requests, life)
-        && let Ok((Request { cpu, memory, .. }, wasm)) = Request::receive(&mut requests)
+        && let Ok((Request { layout, cpu, memory, .. }, wasm)) = Request::receive(&mut requests)
     {
         // The module is no part of what its compilation takes.
         let size = confined.clone().and_then(|()| size.as_ref().map_err(Clone::clone).and_then(address_space));
         let answered = match size {
             Ok(size) => {
                 let process = size.saturating_add(for_process(memory));
-                apart(wasm, Share { process, code: memory - for_process(memory), cpu, seconds }, life, &mut answers)
+                apart(
+                    wasm,
+                    Share { layout, process, code: memory - for_process(memory), cpu, seconds },
+                    life,
+                    &mut answers,
+                )
             }
             Err(why) => refuse(&mut answers, REFUSAL, &why, Duration::ZERO),
         };
@@ -247,9 +252,11 @@ fn serve(mut requests: File, mut answers: File, life: &OwnedFd, seconds: u64) ->
     end(0)
 }
 
-/// What one process may take.
+/// What one process is to do, and what it may take.
 #[derive(Clone, Copy)]
 struct Share {
+    /// What the code is for.
+    layout: Layout,
     /// Bytes of address space, with what it has from the beginning.
     process: usize,
     /// Bytes of the code that it gives.
@@ -384,7 +391,7 @@ fn work(wasm: &[u8], mut result: File, share: Share) -> ! {
     ACCOUNT.end_if_refused();
     let compiled = std::panic::catch_unwind(|| {
         confine(share)?;
-        let engine = Engine::for_untrusted().map_err(|e| e.to_string())?;
+        let engine = Engine::for_untrusted(share.layout).map_err(|e| e.to_string())?;
         engine.compile_ahead(wasm).map_err(|e| e.to_string())
     });
     let compiled = compiled.unwrap_or_else(|_| Err("the compiler failed on it".to_owned()));
@@ -430,6 +437,8 @@ fn end(status: i32) -> ! {
 
 /// A module that is to be compiled; its bytes follow.
 struct Request {
+    /// What its code is for.
+    layout: Layout,
     /// What is left of the processor's time.
     cpu: Duration,
     /// Bytes that the compilation may take.
@@ -440,6 +449,7 @@ struct Request {
 
 impl Request {
     fn send(&self, to: &mut impl Write, wasm: &[u8]) -> io::Result<()> {
+        to.write_all(&[self.layout.to_byte()])?;
         for number in [nanoseconds(self.cpu), self.memory as u64, self.length] {
             to.write_all(&number.to_le_bytes())?;
         }
@@ -447,10 +457,13 @@ impl Request {
     }
 
     fn receive(from: &mut impl Read) -> io::Result<(Self, Vec<u8>)> {
-        let (cpu, memory, length) = (number(from)?, number(from)?, number(from)?);
-        let request =
-            Self { cpu: Duration::from_nanos(cpu), memory: usize::try_from(memory).unwrap_or(usize::MAX), length };
-        Ok((request, exactly(from, length)?))
+        let mut layout = [0];
+        from.read_exact(&mut layout)?;
+        let layout = Layout::from_byte(layout[0]);
+        let cpu = Duration::from_nanos(number(from)?);
+        let memory = usize::try_from(number(from)?).unwrap_or(usize::MAX);
+        let length = number(from)?;
+        Ok((Self { layout, cpu, memory, length }, exactly(from, length)?))
     }
 }
 
@@ -531,12 +544,13 @@ mod tests {
     fn messages_arrive_whole_or_not_at_all() {
         let mut bytes = Vec::new();
         let time = Duration::from_micros(7);
-        Request { cpu: time, memory: 5, length: 3 }.send(&mut bytes, b"why").unwrap();
+        Request { layout: Layout::USUAL, cpu: time, memory: 5, length: 3 }.send(&mut bytes, b"why").unwrap();
         let (request, wasm) = Request::receive(&mut bytes.as_slice()).unwrap();
-        assert_eq!((request.cpu, request.memory, wasm.as_slice()), (time, 5, &b"why"[..]));
+        assert_eq!((request.layout, request.cpu, request.memory), (Layout::USUAL, time, 5));
+        assert_eq!(wasm, b"why");
         let failed = |bytes: &[u8]| Request::receive(&mut &*bytes).map(drop).unwrap_err().kind();
         assert_eq!(failed(&bytes[..bytes.len() - 1]), io::ErrorKind::UnexpectedEof);
-        assert_eq!(failed(&[0xff; 30]), io::ErrorKind::InvalidData);
+        assert_eq!(failed(&[0xff; 40]), io::ErrorKind::InvalidData);
 
         let answer = |bytes: &[u8]| {
             let mut bytes = bytes;

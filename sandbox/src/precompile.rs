@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::abi::Host;
 use crate::account::ACCOUNT;
 use crate::compiled::{CodeCache, Part, Record, Store, StoreError};
-use crate::engine::{Engine, EngineError, Module, TABLE};
+use crate::engine::{Engine, EngineError, Layout, Module, TABLE};
 use crate::install::Installation;
 use crate::linking::{SideModule, TableIndex};
 use crate::log::Log;
@@ -66,7 +66,7 @@ pub fn run<'p>(
     cache: Option<&Path>,
     log: &Log,
 ) -> Result<(), PrecompileError> {
-    let engine = Engine::new(true).map_err(PrecompileError::Engine)?;
+    let engine = Engine::new(true, Layout::USUAL).map_err(PrecompileError::Engine)?;
     let cache = cache.map(|folder| CodeCache::open(folder, &engine)).transpose().map_err(PrecompileError::Cache)?;
     let compiler = Compiler { engine, cache };
     paths.into_iter().try_for_each(|path| one(installation, &compiler, path, log))

@@ -15,7 +15,7 @@ use crate::account::ACCOUNT;
 use crate::compiled::{Code, Identity, Modules, Part, Store, leads_to_cold};
 use crate::compiler::{CompileError, Compiler};
 use crate::descriptors::Handed;
-use crate::engine::{Ending, Engine, EngineError, Module, Start, THREAD_STACK};
+use crate::engine::{Ending, Engine, EngineError, Layout, Module, Start, THREAD_STACK};
 use crate::front::{self, Begun, FrontError};
 use crate::install::Installation;
 use crate::jobs::{self, Jobs};
@@ -29,7 +29,7 @@ use crate::report::Report;
 use crate::side_code::SideCode;
 use crate::vfs::{Access, Crossing, FileStat, GuestPath, Mount, Mounts, Vfs};
 use crate::watch::Watch;
-use crate::{compiler, precompile, print, scratch, snapshot, wall};
+use crate::{caller, compiler, precompile, print, scratch, snapshot, wall};
 
 /// The short name, and the program that it means.
 const SHORT_NAME: (&[u8], &[u8]) = (b"python", b"/python/bin/python.wasm");
@@ -100,6 +100,10 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ! {
     // SAFETY: sets a number, while there is one thread.
     unsafe {
         libc::mallopt(libc::M_TOP_PAD, HEAP_STEP);
+        if caller::address_space().is_some() {
+            // Each thread's heap would reserve 64 MiB.
+            libc::mallopt(libc::M_ARENA_MAX, 1);
+        }
     }
     // The guest has a stack of its own, whatever the limit for the first thread is. The engine's settings are made there too: the first
     // thread waits, and brings code of libraries to memory if the guest asks for them.
@@ -302,9 +306,16 @@ fn load(
     compiler: &Compiler,
     log: &Log,
 ) -> Result<Ready, RunError> {
-    let engine = Engine::new(false).map_err(RunError::Engine)?;
-    let store = Store::open(&installation.compiled(), engine.id());
-    let store = store.inspect_err(|error| log.say(1, format_args!("no compiled code: {error}"))).ok().map(Arc::new);
+    let layout = Layout::within_limits();
+    if layout != Layout::USUAL {
+        log.say(1, format_args!("`ulimit -v` leaves less than the usual address space; its own code is needed"));
+    }
+    let engine = Engine::new(false, layout).map_err(RunError::Engine)?;
+    let open_store = |engine: &Engine| {
+        let store = Store::open(&installation.compiled(), engine.id());
+        store.inspect_err(|error| log.say(1, format_args!("no compiled code: {error}"))).ok().map(Arc::new)
+    };
+    let store = open_store(&engine);
     let modules = store.as_ref().map(|store| store.modules()).unwrap_or_default();
     if let Some(store) = &store {
         let digest = match modules.digest(program.identity) {
@@ -323,9 +334,26 @@ fn load(
         }
     }
     log.say(1, format_args!("compiling `{}`; `run --precompile {}` would save that", program.name, program.path));
-    let code = compiler.compile(program.read()?).map_err(|e| RunError::Compile(program.name.clone(), e))?;
+    let (engine, store) = match layout.without_file() {
+        same if same == layout => (engine, store),
+        other => {
+            let engine = Engine::new(false, other).map_err(RunError::Engine)?;
+            let store = open_store(&engine);
+            (engine, store)
+        }
+    };
+    let code =
+        compiler.compile(program.read()?, engine.layout()).map_err(|e| RunError::Compile(program.name.clone(), e))?;
     // SAFETY: these are the bytes that the compiler gave just now.
     let module = unsafe { engine.take(&code) }.map_err(|e| RunError::Module(program.name.clone(), e))?;
+    // A program that was compiled ahead, for another layout.
+    if let (Some(store), Some(digest)) = (&store, modules.digest(program.identity)) {
+        match store.keep(digest, &code) {
+            Ok(true) => log.say(2, format_args!("the program's compiled code is kept")),
+            Ok(false) => log.say(1, format_args!("the program's compiled code is not kept: there is too much")),
+            Err(why) => log.say(1, format_args!("the program's compiled code is not kept: {why}")),
+        }
+    }
     Ok(Ready { engine, module, entry: "_start", store, modules, table: None })
 }
 

@@ -129,7 +129,7 @@ impl Bring {
         if !self.wanted.is() {
             return Err(NoCode::Refused("nobody waits for it".to_owned()));
         }
-        let code = self.compiler.compile(wasm)?;
+        let code = self.compiler.compile(wasm, engine.layout())?;
         // SAFETY: these are the bytes that the compiler gave just now.
         let module = unsafe { engine.take(&code) }?;
         match store.map(|store| store.keep(&digest, &code)) {

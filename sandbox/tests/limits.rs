@@ -473,6 +473,32 @@ fn the_callers_own_limits_hold_too() {
     let said = place.sh("ulimit -f 2; exec $RUN /test/writes.wasm >$DIR/out");
     assert_eq!((said.status, said.signal), (Some(22), None), "{said:?}");
     assert_eq!(fs::metadata(place.path("out")).unwrap().len(), 1024);
+    // Also for a program whose memory begins with content, of which the engine would make a file.
+    place.guest(
+        "hello",
+        &module(
+            r#"(data (i32.const 100) "hello\n")"#,
+            r#"(func (export "_start") (call $puts (i32.const 100) (i32.const 6)))"#,
+        ),
+    );
+    assert_eq!(place.sh("ulimit -f 0; exec $RUN /test/hello.wasm").out, "hello\n");
+    // With less address space than memory could have, it has what fits.
+    let grows = r#"(func (export "_start") (local $pages i32)
+        (loop $more
+          (local.set $pages (i32.add (local.get $pages) (i32.const 16)))
+          (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1))))
+        (i32.store (i32.const 65532) (i32.const 1))
+        (i32.store (i32.sub (i32.mul (memory.size) (i32.const 65536)) (i32.const 4)) (i32.const 1))
+        (call $exit (i32.div_u (local.get $pages) (i32.const 256))))"#;
+    place.guest("grows", &module("", grows));
+    for (limit, sixteenths) in [(3_000_000, 128), (1_000_000, 32), (600_000, 16)] {
+        let said = place.sh(&format!("ulimit -v {limit}; exec $RUN --status-fd 9 /test/grows.wasm 9>$DIR/line"));
+        assert_eq!((said.status, said.err.as_str()), (Some(sixteenths), ""), "ulimit -v {limit}: {said:?}");
+        assert_eq!(place.sh(&format!("ulimit -v {limit}; exec $RUN /test/hello.wasm")).out, "hello\n");
+    }
+    place.guest("outside", &module("", r#"(func (export "_start") (drop (i32.load (i32.const 65536))))"#));
+    let said = place.sh("ulimit -v 1000000; exec $RUN --status-fd 9 /test/outside.wasm 9>$DIR/line");
+    said.assert_ended("trap", 134, "null");
     let said = place.sh("ulimit -f 0; exec $RUN --status-fd 9 /test/writes.wasm 9>$DIR/line");
     assert_eq!((said.status, said.out.len()), (Some(0), 5000), "{said:?}");
 }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -62,7 +63,7 @@ impl Modules {
 #[derive(Debug)]
 pub struct Store {
     directory: OwnedFd,
-    engine: &'static str,
+    engine: Arc<str>,
 }
 
 /// Why something of the store is not used, or can't be written.
@@ -97,14 +98,14 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError::Absent`], [`StoreError::Distrusted`] if others than the user and root can write it, [`StoreError::Io`].
-    pub fn open(directory: &Path, engine: &'static str) -> Result<Self, StoreError> {
+    pub fn open(directory: &Path, engine: &Arc<str>) -> Result<Self, StoreError> {
         let name = crate::print::shown_path(directory);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let directory = rustix::fs::open(directory, flags, Mode::empty()).map_err(StoreError::io(&name))?;
         let stat = rustix::fs::fstat(&directory).map_err(StoreError::io(&name))?;
         check_owner(&name, stat.st_uid, stat.st_mode)?;
         debug_assert_eq!(FileStat::from(stat).kind(), S_IFDIR);
-        Ok(Self { directory, engine })
+        Ok(Self { directory, engine: engine.clone() })
     }
 
     /// The store's directory.
@@ -258,13 +259,13 @@ impl Store {
         Ok(true)
     }
 
-    /// Removes the files of this engine that are named by none of these digests. A process that runs the code keeps it.
+    /// Removes the files of this engine, for whichever layout, that are named by none of these digests. A process that runs the code keeps it.
     fn remove_all_but(&self, digests: &[String]) -> Result<(), StoreError> {
         let io = StoreError::io("compiled");
         for entry in rustix::fs::Dir::read_from(&self.directory).map_err(&io)? {
             let name = entry.map_err(&io)?.file_name().to_string_lossy().into_owned();
             let Some((digest, rest)) = name.split_once('-') else { continue };
-            let ours = rest.strip_prefix(self.engine).is_some_and(|suffix| suffix.starts_with('.'));
+            let ours = rest.strip_prefix(&*self.engine).is_some_and(|suffix| suffix.starts_with(['.', '-']));
             if ours && !digests.iter().any(|d| d == digest) {
                 rustix::fs::unlinkat(&self.directory, name.as_str(), AtFlags::empty()).map_err(&io)?;
             }

@@ -1,6 +1,7 @@
 //! What runs a guest's code. The rest of the crate knows an engine only by the names given here.
 
 mod dl;
+mod layout;
 mod limits;
 mod snapshot;
 mod stack;
@@ -8,6 +9,7 @@ mod wasmtime;
 
 pub use self::wasmtime::{Engine, Module, Start, Started, THREAD_STACK};
 pub use dl::TABLE;
+pub use layout::Layout;
 pub use snapshot::Frozen;
 
 use std::os::fd::OwnedFd;

@@ -12,7 +12,7 @@ use wasmtime::{
 use super::dl::{self, Dl};
 use super::limits::Limits;
 use super::stack::Stack;
-use super::{CodeSource, Ending, EngineError};
+use super::{CodeSource, Ending, EngineError, Layout};
 use crate::abi::{CALLS, Call, End, Host, PROC_EXIT};
 use crate::account::{ACCOUNT, Charge};
 
@@ -26,11 +26,15 @@ const BESIDES: usize = 4 << 20;
 
 /// Changes with the version of the engine and with the settings below.
 const ENGINE_ID: &str = "wasmtime48-1";
+/// What lies around a memory where the address space is limited.
+const SMALL_GUARD: u64 = 64 << 10;
 
 /// The engine, set up.
 #[derive(Clone)]
 pub struct Engine {
     engine: wasmtime::Engine,
+    layout: Layout,
+    id: Arc<str>,
 }
 
 /// A module, ready to start.
@@ -71,9 +75,9 @@ impl Engine {
     /// # Errors
     ///
     /// [`EngineError::Setup`].
-    pub fn new(compiler: bool) -> Result<Self, EngineError> {
+    pub fn new(compiler: bool, layout: Layout) -> Result<Self, EngineError> {
         // A snapshot's memory is one image that is mapped, whatever holes it has.
-        Self::with(compiler, true, u64::MAX)
+        Self::with(compiler, true, u64::MAX, layout)
     }
 
     /// An engine that compiles what a guest brought, while that guest runs: on the calling thread alone.
@@ -81,13 +85,13 @@ impl Engine {
     /// # Errors
     ///
     /// [`EngineError::Setup`].
-    pub fn for_untrusted() -> Result<Self, EngineError> {
+    pub fn for_untrusted(layout: Layout) -> Result<Self, EngineError> {
         // A few bytes at both ends of a memory are no reason for an image of it.
-        Self::with(true, false, 0)
+        Self::with(true, false, 0, layout)
     }
 
     /// `image` is the largest image of a memory that is made whatever holes it has, in bytes.
-    fn with(compiler: bool, parallel: bool, image: u64) -> Result<Self, EngineError> {
+    fn with(compiler: bool, parallel: bool, image: u64, layout: Layout) -> Result<Self, EngineError> {
         let mut config = Config::new();
         config
             .enable_compiler(compiler)
@@ -96,21 +100,35 @@ impl Engine {
             // Not used without async, but compared with the one above.
             .async_stack_size(THREAD_STACK)
             .memory_guaranteed_dense_image_size(image)
-            .memory_init_cow(true)
+            .memory_init_cow(layout.has_images())
             .wasm_backtrace_max_frames(None)
             .generate_address_map(false)
             .native_unwind_info(false);
         if compiler {
             config.cranelift_opt_level(OptLevel::Speed);
         }
+        if layout.reservation() < Layout::USUAL.reservation() {
+            // Each access is checked. A memory has all of its space from the start, and is never moved into another.
+            config
+                .memory_reservation(layout.reservation())
+                .memory_reservation_for_growth(0)
+                .memory_guard_size(SMALL_GUARD)
+                .memory_may_move(false);
+        }
         let engine = wasmtime::Engine::new(&config).map_err(|e| EngineError::Setup(format!("{e:#}")))?;
-        Ok(Self { engine })
+        let id = format!("{ENGINE_ID}{}", layout.suffix()).into();
+        Ok(Self { engine, layout, id })
+    }
+
+    /// The layout that its code is for.
+    pub fn layout(&self) -> Layout {
+        self.layout
     }
 
     /// A name for the code that this engine makes and takes; code of another name is never loaded. The engine itself compares versions,
     /// settings and the processor's features besides.
-    pub fn id(&self) -> &'static str {
-        ENGINE_ID
+    pub fn id(&self) -> &Arc<str> {
+        &self.id
     }
 
     /// Feeds a hasher all that decides whether code of one engine can be run by another: version, settings, the processor's features.
