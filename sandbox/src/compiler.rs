@@ -521,13 +521,13 @@ fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn number(from: &mut impl Read) -> io::Result<u64> {
+pub(crate) fn number(from: &mut impl Read) -> io::Result<u64> {
     let mut bytes = [0; 8];
     from.read_exact(&mut bytes)?;
     Ok(u64::from_le_bytes(bytes))
 }
 
-fn exactly(from: &mut impl Read, length: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn exactly(from: &mut impl Read, length: u64) -> io::Result<Vec<u8>> {
     if length > MESSAGE_MAX {
         return Err(io::ErrorKind::InvalidData.into());
     }

@@ -4,7 +4,7 @@
 //! With WebAssembly (the feature `wasm`), from the guest outwards: [`engine`] runs the guest's
 //! code; each call that it makes is one of [`abi`], which checks every address and works on
 //! [`vfs`], the guest's files in Linux's terms. [`run`] is the command; [`compiled`] and
-//! [`snapshot`] make its start fast, [`precompile`] fills them; [`linking`], [`side_code`],
+//! [`snapshot`] make its start fast, [`precompile`] and [`initialise`] fill them; [`linking`], [`side_code`],
 //! [`compiler`] and [`jobs`] load libraries while the guest runs; [`account`] holds what all of that
 //! takes to the guest's limit; [`overlap`], [`wall`] and
 //! [`reach`] are what stands behind the first wall. Only `engine` knows an engine.
@@ -25,6 +25,8 @@ pub mod descriptors;
 #[cfg(feature = "wasm")]
 pub mod engine;
 pub mod front;
+#[cfg(feature = "wasm")]
+pub mod initialise;
 pub mod install;
 #[cfg(feature = "wasm")]
 pub mod jobs;

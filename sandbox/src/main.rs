@@ -10,6 +10,10 @@ fn main() {
         pynbox_run::nacl::main(args);
     }
     #[cfg(feature = "wasm")]
+    if std::env::args_os().nth(1).is_some_and(|first| first == pynbox_run::initialise::ARGUMENT) {
+        pynbox_run::initialise::main();
+    }
+    #[cfg(feature = "wasm")]
     pynbox_run::run::main(args);
     #[cfg(not(feature = "wasm"))]
     pynbox_run::nacl::main(args);

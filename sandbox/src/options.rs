@@ -45,8 +45,10 @@ directories and nothing else of this machine.
                           a number at 1980-01-02, the time of all installed files
       --hide-inodes       tell the guest numbers of its own for inodes, devices and links
       --status-fd N       write one line of JSON about how the run ended to the open descriptor N
-      --precompile [--code-cache DIR] PATH...  compile the programs and libraries at these guest paths ahead of
-                          time, then end; DIR keeps what was compiled for other installations of this user
+      --precompile [--code-cache DIR] [--init-time SECONDS] PATH...
+                          compile the programs and libraries at these guest paths ahead of time, then end; DIR
+                          keeps what was compiled for other installations of this user; SECONDS is how long the
+                          initialisation of a program may take, for its snapshot (60)
       --help              print this
 
 What follows PROGRAM belongs to the guest. Exit status: the guest's own; 2 wrong usage or no such program;
@@ -89,6 +91,8 @@ pub enum Task {
         paths: Vec<OsString>,
         /// The folder with code that was compiled before, by whichever installation.
         cache: Option<PathBuf>,
+        /// How many seconds each initialisation may take.
+        init_time: Option<u16>,
     },
     /// Print the usage to standard output.
     #[default]
@@ -145,6 +149,9 @@ pub enum UsageError {
     /// `--precompile` without a module.
     #[error("`--precompile` needs the guest path of a module")]
     NothingToCompile,
+    /// `--init-time` with a wrong value.
+    #[error("`--init-time {0}` is no number of seconds from 1 to 65535")]
+    InitTime(String),
     /// A limit with a wrong value.
     #[error("`{0} {1}`: {2}")]
     Limit(&'static str, String, &'static str),
@@ -237,15 +244,24 @@ impl Options {
 
 fn precompile(parser: &mut lexopt::Parser) -> Result<Task, UsageError> {
     let mut paths = Vec::new();
-    let mut cache = None;
+    let (mut cache, mut init_time) = (None, None);
     while let Some(arg) = parser.next()? {
         match arg {
             Arg::Value(path) => paths.push(path),
             Arg::Long("code-cache") => cache = Some(parser.value()?.into()),
+            Arg::Long("init-time") => init_time = Some(seconds(&parser.value()?)?),
             extra => return Err(extra.unexpected().into()),
         }
     }
-    if paths.is_empty() { Err(UsageError::NothingToCompile) } else { Ok(Task::Precompile { paths, cache }) }
+    if paths.is_empty() {
+        return Err(UsageError::NothingToCompile);
+    }
+    Ok(Task::Precompile { paths, cache, init_time })
+}
+
+fn seconds(value: &OsStr) -> Result<u16, UsageError> {
+    let number = value.to_str().and_then(|text| text.parse().ok()).filter(|&seconds| seconds > 0);
+    number.ok_or_else(|| UsageError::InitTime(print::shown(value.as_bytes())))
 }
 
 fn named_profile(name: &OsStr) -> Result<Profile, UsageError> {
@@ -393,9 +409,17 @@ mod tests {
         assert!(parse("-q /x").unwrap_err().contains("--help"));
         assert!(parse("--precompile").is_err() && parse("--precompile /x -v").is_err());
         let paths = ["/x", "/y.so"].map(OsString::from).to_vec();
-        assert_eq!(parse("--precompile /x /y.so").unwrap().task, Task::Precompile { paths, cache: None });
-        let cached = parse("--precompile --code-cache /c /x").unwrap().task;
-        assert_eq!(cached, Task::Precompile { paths: vec!["/x".into()], cache: Some("/c".into()) });
+        let task = Task::Precompile { paths, cache: None, init_time: None };
+        assert_eq!(parse("--precompile /x /y.so").unwrap().task, task);
+        let cached = parse("--precompile --code-cache /c --init-time 5 /x").unwrap().task;
+        let task = Task::Precompile { paths: vec!["/x".into()], cache: Some("/c".into()), init_time: Some(5) };
+        assert_eq!(cached, task);
+        for wrong in ["0", "x", "70000", "-1"] {
+            assert!(
+                parse(&format!("--precompile --init-time={wrong} /x")).unwrap_err().contains("from 1 to"),
+                "{wrong}"
+            );
+        }
         assert!(parse("--precompile --code-cache /c").is_err() && parse("--code-cache /c /x").is_err());
     }
 }

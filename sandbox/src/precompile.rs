@@ -4,21 +4,15 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::abi::Host;
-use crate::account::ACCOUNT;
 use crate::compiled::{CodeCache, Part, Record, Store, StoreError};
-use crate::engine::{Engine, EngineError, Layout, Module, TABLE};
+use crate::engine::{Engine, EngineError, Layout, TABLE};
+use crate::initialise::{self, InitialiseError, Limits};
 use crate::install::Installation;
 use crate::linking::{SideModule, TableIndex};
 use crate::log::Log;
 use crate::run::{self, Program, RunError};
-use crate::snapshot;
-use crate::vfs::{DESCRIPTORS_MAX, GuestPath, INSTALLED, ROOT_FD, Seen, Vfs};
-
-/// Memory that an initialisation may take.
-const MEMORY_MAX: usize = 1 << 30;
-/// What clocks show while a snapshot is made, in nanoseconds.
-const STILL: u64 = INSTALLED * 1_000_000_000;
+use crate::snapshot::{self, Sights};
+use crate::vfs::{Mounts, Vfs};
 
 /// Why a module can't be compiled ahead.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +24,8 @@ pub enum PrecompileError {
     Module(String, EngineError),
     #[error("the engine: {0}")]
     Engine(EngineError),
+    #[error("no process can be started for an initialisation: {0}")]
+    Process(std::io::Error),
     #[error("the directory of compiled code `{0}` can't be made: {1}")]
     Directory(PathBuf, std::io::Error),
     #[error("compiled code can't be kept in `{0}`: {1}")]
@@ -55,7 +51,8 @@ impl From<RunError> for PrecompileError {
 }
 
 /// Compiles the modules at these guest paths, seen through the default mounts, into the installation's store: programs, with their snapshots, and
-/// libraries. Those before one that fails are kept. What `cache`, a folder, has compiled before is not compiled again.
+/// libraries. Those before one that fails are kept. What `cache`, a folder, has compiled before is not compiled again. An initialisation
+/// may take `init_time`.
 ///
 /// # Errors
 ///
@@ -64,11 +61,14 @@ pub fn run<'p>(
     installation: &Installation,
     paths: impl IntoIterator<Item = &'p [u8]>,
     cache: Option<&Path>,
+    init_time: Option<Duration>,
     log: &Log,
 ) -> Result<(), PrecompileError> {
     let engine = Engine::new(true, Layout::USUAL).map_err(PrecompileError::Engine)?;
     let cache = cache.map(|folder| CodeCache::open(folder, &engine)).transpose().map_err(PrecompileError::Cache)?;
-    let compiler = Compiler { engine, cache };
+    let default = Limits::default();
+    let limits = Limits { time: init_time.unwrap_or(default.time), ..default };
+    let compiler = Compiler { engine, cache, limits };
     paths.into_iter().try_for_each(|path| one(installation, &compiler, path, log))
 }
 
@@ -76,6 +76,8 @@ pub fn run<'p>(
 struct Compiler {
     engine: Engine,
     cache: Option<CodeCache>,
+    /// What an initialisation may take.
+    limits: Limits,
 }
 
 impl Compiler {
@@ -83,13 +85,6 @@ impl Compiler {
         match &self.cache {
             Some(cache) => cache.compile(&self.engine, wasm),
             None => self.engine.compile_ahead(wasm),
-        }
-    }
-
-    fn module(&self, wasm: &[u8]) -> Result<Module, EngineError> {
-        match &self.cache {
-            Some(cache) => cache.module(&self.engine, wasm),
-            None => self.engine.compile(wasm),
         }
     }
 }
@@ -120,7 +115,10 @@ fn one(installation: &Installation, compiler: &Compiler, path: &[u8], log: &Log)
     let mut record = Record { code: known, rules, ..Record::default() };
     let mut warm = None;
     if snapshot::takes_part(&wasm) {
-        let (bytes, seen) = freeze(compiler, &wasm, vfs).map_err(failed)?;
+        let (bytes, seen) = freeze(compiler, &wasm, vfs.mounts()).map_err(|error| match error {
+            InitialiseError::Refused(error) => failed(error),
+            InitialiseError::Process(error) => PrecompileError::Process(error),
+        })?;
         warm = Some(compiler.code(&bytes).map_err(failed)?);
         log.say(1, format_args!("its snapshot is made: {} bytes of module, {} paths seen", bytes.len(), seen.len()));
         record.seen = seen;
@@ -153,39 +151,11 @@ fn one(installation: &Installation, compiler: &Compiler, path: &[u8], log: &Log)
     store.write_record(&digest, &program.path, program.identity, &record).map_err(kept)
 }
 
-type Sights = std::collections::BTreeMap<GuestPath, Seen>;
-
-/// Makes the snapshot: the module's initialisation, in a sandbox that is the same everywhere.
-fn freeze(compiler: &Compiler, wasm: &[u8], mut vfs: Vfs) -> Result<(Vec<u8>, Sights), EngineError> {
-    let refused = |why: String| EngineError::Snapshot(why);
-    let io = |e: crate::vfs::Errno| EngineError::Snapshot(e.to_string());
-    vfs.give_null(0).map_err(io)?;
-    let written = [vfs.give_sink(1).map_err(io)?, vfs.give_sink(2).map_err(io)?];
-    // A file that was changed in the same tick of the file system's clock as it is looked at could change again unseen.
-    std::thread::sleep(Duration::from_millis(20));
-    vfs.start_trace();
-    let host = Host { vfs, args: Vec::new(), env: Vec::new(), still: Some(STILL) };
-    let compile = |wasm: &[u8]| {
-        let module = compiler.module(wasm);
-        ACCOUNT.limit(ACCOUNT.used() + MEMORY_MAX);
-        module
-    };
-    let (frozen, seen) = compiler.engine.freeze(wasm, snapshot::INIT, host, compile, |host| {
-        ACCOUNT.limit(usize::MAX);
-        if let Some(bytes) = written.iter().map(|w| w.borrow()).find(|w| !w.is_empty()) {
-            return Err(refused(format!("it wrote: {}", String::from_utf8_lossy(&bytes).trim_end())));
-        }
-        let left: Vec<u32> = host.vfs.table().open_numbers().filter(|&n| n > ROOT_FD).collect();
-        debug_assert!(left.iter().all(|&n| (n as usize) < DESCRIPTORS_MAX));
-        if !left.is_empty() {
-            let left: Vec<_> = left.iter().map(u32::to_string).collect();
-            return Err(refused(format!("it left descriptors open: {}", left.join(", "))));
-        }
-        let trace = host.vfs.take_trace().unwrap_or_default();
-        let mut seen = trace.finish().ok_or_else(|| refused("files changed while it ran; try again".to_owned()))?;
-        snapshot::add_parents(&mut seen, host.vfs.mounts()).map_err(io)?;
-        snapshot::check(&seen, host.vfs.mounts()).map_err(refused)?;
-        Ok(seen)
-    })?;
-    Ok((frozen.wasm, seen))
+/// Makes the snapshot: the module that begins where the program's initialisation ended, and what that saw.
+fn freeze(compiler: &Compiler, wasm: &[u8], mounts: &Mounts) -> Result<(Vec<u8>, Sights), InitialiseError> {
+    let code = compiler.code(&Engine::instrument(wasm, snapshot::INIT)?)?;
+    let (module, mut seen) = initialise::initialise(wasm, &code, compiler.limits)?;
+    snapshot::add_parents(&mut seen, mounts).map_err(|e| EngineError::Snapshot(e.to_string()))?;
+    snapshot::check(&seen, mounts).map_err(EngineError::Snapshot)?;
+    Ok((module, seen))
 }

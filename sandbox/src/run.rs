@@ -6,6 +6,7 @@ use std::io::{self, Read as _, Seek as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit};
@@ -163,9 +164,10 @@ fn run(options: &Options, own: Own, log: &Arc<Log>, report: &Arc<Report>) -> Res
     let installation = Installation::of_this_program().map_err(FrontError::Installation)?;
     let (name, args) = match &options.task {
         Task::Run(name, args) => (name, args),
-        Task::Precompile { paths: names, cache } => {
+        Task::Precompile { paths: names, cache, init_time } => {
             let paths: Vec<Vec<u8>> = names.iter().map(|name| program_path(name.as_bytes())).collect();
-            precompile::run(&installation, paths.iter().map(Vec::as_slice), cache.as_deref(), log)?;
+            let time = init_time.map(|seconds| Duration::from_secs(seconds.into()));
+            precompile::run(&installation, paths.iter().map(Vec::as_slice), cache.as_deref(), time, log)?;
             return Ok(Outcome::exit(0));
         }
         Task::Help => return Ok(Outcome::exit(0)),

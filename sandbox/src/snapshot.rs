@@ -39,6 +39,9 @@ use rustix::io::Errno;
 use crate::compiled::Rule;
 use crate::vfs::{Access, FileStat, GuestPath, Mounts, Seen};
 
+/// What an initialisation saw of the host, by path.
+pub type Sights = BTreeMap<GuestPath, Seen>;
+
 /// The exported function that a snapshot is made by.
 pub const INIT: &str = "pynbox_snapshot_init";
 /// The exported function that a snapshot is started by.

@@ -15,7 +15,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIM
 use rustix::io::Errno;
 
 use super::store::{StoreError, check_owner};
-use crate::engine::{Engine, EngineError, Module};
+use crate::engine::{Engine, EngineError};
 
 const DIGEST: usize = blake3::OUT_LEN;
 
@@ -62,18 +62,6 @@ impl CodeCache {
         let code = engine.compile_ahead(wasm)?;
         let _ = self.write(&name, &code);
         Ok(code)
-    }
-
-    /// As [`CodeCache::compile`], ready to start.
-    ///
-    /// # Errors
-    ///
-    /// [`EngineError`].
-    pub fn module(&self, engine: &Engine, wasm: &[u8]) -> Result<Module, EngineError> {
-        let code = self.compile(engine, wasm)?;
-        // SAFETY: this process compiled it, or it is what one of this user's processes compiled for the same engine: the folder and the
-        // file are only theirs to write, and the checksum says that nothing happened to the bytes.
-        unsafe { engine.take(&code) }
     }
 
     /// What is kept under a name; nothing if it is damaged, or not trusted.

@@ -20,8 +20,20 @@ pub struct Frozen {
 }
 
 impl Engine {
-    /// Runs the exported function `init` of the module once and freezes the state that it leaves. `compile` compiles the module that is run for
-    /// that, `look` sees the host afterwards.
+    /// The module that [`Engine::freeze`] runs: the same with exports for all of its state. It comes out the same each time.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Snapshot`] if the module holds what can't be frozen.
+    pub fn instrument(wasm: &[u8], init: &str) -> Result<Vec<u8>, EngineError> {
+        let mut wizer = Wizer::new();
+        wizer.init_func(init);
+        let (_, instrumented) = wizer.instrument(wasm).map_err(|e| EngineError::Snapshot(format!("{e:#}")))?;
+        Ok(instrumented)
+    }
+
+    /// Runs the exported function `init` of the module once and freezes the state that it leaves. `load` gives the module that is run for
+    /// that, which it is handed as [`Engine::instrument`] makes it, `look` sees the host afterwards.
     ///
     /// # Errors
     ///
@@ -31,14 +43,14 @@ impl Engine {
         wasm: &[u8],
         init: &str,
         host: Host,
-        compile: impl FnOnce(&[u8]) -> Result<Module, EngineError>,
+        load: impl FnOnce(&[u8]) -> Result<Module, EngineError>,
         look: impl FnOnce(&mut Host) -> Result<T, EngineError>,
     ) -> Result<(Frozen, T), EngineError> {
         let failed = |e: wasmtime::Error| EngineError::Snapshot(format!("{e:#}"));
         let mut wizer = Wizer::new();
         wizer.init_func(init);
         let (context, instrumented) = wizer.instrument(wasm).map_err(failed)?;
-        let module = compile(&instrumented)?;
+        let module = load(&instrumented)?;
         let ended = |what: &str, ending| {
             EngineError::Snapshot(match ending {
                 Ending::Exit(status) => format!("{what} ended the program with status {status}"),
