@@ -11,6 +11,8 @@ start=$(date +%s)
 
 step "formatting"
 cargo fmt --all --check
+# The build script of the crate finds these files, where `cargo fmt` does not look.
+rustfmt --edition 2024 --check recipes/src/packages/*.rs recipes/src/packages/*/mod.rs
 cargo fmt --manifest-path sandbox/Cargo.toml --check
 
 step "lints"

@@ -13,8 +13,8 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use pynbox_build::build_graph::dsl::{Bundle, Context, Handle, Product, Recipe, RecipeSet};
-use pynbox_build::recipes;
+use pynbox_build::build_graph::dsl::{Bundle, Context, Handle, RecipeSet, recipe};
+use pynbox_build::recipes::{self, toolchains};
 
 /// With this variable set, the program is the tool with the recipes of this file.
 const AS_TOOL: &str = "PYNBOX_BENCH_AS_TOOL";
@@ -92,14 +92,13 @@ fn compare(nodes: usize) {
 
 fn bundle() -> Bundle {
     let bundle = recipes::bundle();
-    let target = bundle.default_target.clone();
-    let recipe = Recipe { name: "bench".into(), version: "1".into(), targets: vec![target], describe };
+    let recipe = recipe("bench", "1").targets(&[toolchains::WASM]).describe(describe);
     let set = RecipeSet { toolchains: bundle.set.toolchains.clone(), recipes: vec![recipe], ..RecipeSet::default() };
     Bundle { set, sources: None, ..bundle }
 }
 
 /// Half of the nodes hold a file each, the other half merges one of those with the node before.
-fn describe(cx: &mut Context<'_>) -> Product {
+fn describe(cx: &mut Context<'_>) {
     let mut last: Option<Handle> = None;
     let nodes: usize = std::env::var(NODES).ok().and_then(|nodes| nodes.parse().ok()).unwrap_or(SIZES[0]);
     for number in 0..nodes / 2 {
@@ -109,7 +108,9 @@ fn describe(cx: &mut Context<'_>) -> Product {
         let parts = std::iter::once(file).chain(last).map(|handle| (handle.all(), "")).collect::<Vec<_>>();
         last = Some(cx.merge(&format!("merge{number}"), parts));
     }
-    Product { tree: last, package: None }
+    if let Some(last) = last {
+        cx.tree(&last, "");
+    }
 }
 
 fn run(command: &mut Command) {

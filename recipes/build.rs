@@ -10,6 +10,8 @@ use build_graph::files::is_leaving;
 
 /// Folders whose files recipes use, from the project's root.
 const FILES: [&str; 3] = ["patches", "recipes/files", "sandbox"];
+/// The folder with a file for each recipe.
+const PACKAGES: &str = "recipes/src/packages";
 /// Folders with the recipes' and the keys' code.
 const SOURCES: [&str; 2] = ["build-graph/src", "recipes/src"];
 
@@ -39,6 +41,23 @@ fn main() {
         .expect("string");
     let out = std::env::var_os("OUT_DIR").map(PathBuf::from).expect("cargo sets it");
     fs::write(out.join("files.rs"), text).expect("cargo's folder can be written");
+    fs::write(out.join("packages.rs"), packages(&root)).expect("cargo's folder can be written");
+}
+
+/// The recipes: a module for each file of their folder, or for the `mod.rs` of a folder in it, and a list of all.
+fn packages(root: &Path) -> String {
+    let (mut modules, mut list) =
+        (String::new(), String::from("pub(crate) static RECIPES: &[build_graph::dsl::Recipe] = &["));
+    for path in files(root, PACKAGES) {
+        let inside = path[PACKAGES.len() + 1..].trim_end_matches("/mod.rs");
+        let name = inside.trim_end_matches(".rs");
+        if name.contains('/') || name == inside && !path.ends_with("/mod.rs") {
+            continue;
+        }
+        writeln!(modules, "#[path = {:?}]\npub(crate) mod {name};", root.join(&path)).expect("writing to a string");
+        write!(list, "{name}::RECIPE, ").expect("writing to a string");
+    }
+    format!("{modules}{list}];\n")
 }
 
 /// The files below a folder, sorted, by their paths from the root; cargo is told to look at all of it.

@@ -14,7 +14,7 @@ import built
 
 PROJECT = pathlib.Path(__file__).resolve().parent.parent
 TABLE = PROJECT / "docs/reports/encodings.md"
-PYTHON, LXML = "x86_64-linux/python-host/build", "x86_64-linux/lxml/native"
+PYTHON, LXML = "x86_64-linux/python-host/build", "x86_64-linux/lxml/tree"
 
 # Encodings that the sandbox does without, by one of their names.
 MISSING = {

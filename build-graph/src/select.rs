@@ -76,6 +76,14 @@ impl Glob {
         &self.text
     }
 
+    /// Returns whether it selects a path.
+    pub fn is_match(&self, path: &str) -> bool {
+        match &self.pattern {
+            None => path.strip_prefix(&self.text).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+            Some(pattern) => pattern.is_match(path),
+        }
+    }
+
     fn collect<'tree>(&self, tree: &'tree Tree, found: &mut Vec<&'tree RelPath>) {
         match &self.pattern {
             None => {

@@ -1,30 +1,15 @@
-//! The recipes of pynbox-build: a file a package, `toolchains/` with a file a target, and in `recipes/locks` the pins.
+//! The recipes of pynbox-build: `packages/` with a file a package, `toolchains/` with a file a target, and in `recipes/locks` the pins.
 
-mod bzip2;
-mod configured;
-mod encodings;
-mod ffi;
-mod gdbm;
-mod libxml2;
-mod libxslt;
-mod lxml;
-mod ncurses;
-mod openssl;
-mod python;
-mod python_host;
-mod readline;
-mod sandbox_inner;
-mod sandbox_outer;
-mod sqlite;
-mod suites;
-mod tests_package;
+mod packages {
+    //! A file a package: whatever lies in the folder is part of the build, and is a module with a
+    //! `RECIPE`.
+
+    include!(concat!(env!("OUT_DIR"), "/packages.rs"));
+}
 pub mod toolchains;
-mod zlib;
 
 use build_graph::RelPath;
-use build_graph::dsl::{
-    Bundle, Context, Locks, Packages, Product, ProjectFile, ProjectFiles, Recipe, RecipeSet, SourcesDigest,
-};
+use build_graph::dsl::{Bundle, Locks, Packages, ProjectFile, ProjectFiles, RecipeSet, SourcesDigest};
 use build_graph::node::Target;
 
 include!(concat!(env!("OUT_DIR"), "/files.rs"));
@@ -54,44 +39,12 @@ pub fn bundle() -> Bundle {
         always: ["sandbox_outer", "sandbox_inner"].map(str::to_owned).to_vec(),
         default: ["python", "tests"].map(str::to_owned).to_vec(),
     };
-    Bundle { set: set(), locks, files, default_target, sources: Some(sources), packages, suites: suites::all() }
+    Bundle { set: set(), locks, files, default_target, sources: Some(sources), packages }
 }
 
 fn set() -> RecipeSet {
-    let recipe = |name: &str, version: &str, targets: &[&str], describe: fn(&mut Context<'_>) -> Product| Recipe {
-        name: name.to_owned(),
-        version: version.to_owned(),
-        targets: targets.iter().map(|target| Target((*target).to_owned())).collect(),
-        describe,
-    };
-    let sandboxed = &[toolchains::WASM, toolchains::NACL];
-    let host = &[toolchains::HOST];
-    // The baseline has them as well.
-    let everywhere = &[toolchains::WASM, toolchains::NACL, toolchains::HOST];
-    let recipes = vec![
-        recipe("sandbox_outer", "0.1.0", sandboxed, sandbox_outer::describe),
-        recipe("sandbox_inner", "0.1.0", sandboxed, sandbox_inner::describe),
-        recipe("encodings", "0.1.0", host, encodings::describe),
-        recipe("zlib", "1.2.13", everywhere, zlib::describe),
-        recipe("bzip2", "1.0.8", sandboxed, bzip2::describe),
-        recipe("libxml2", "2.9.14", everywhere, libxml2::describe),
-        recipe("libxslt", "1.1.35", everywhere, libxslt::describe),
-        recipe("sqlite", "3.39.4", sandboxed, sqlite::describe),
-        // Not for NaCl: it has not been tried there.
-        recipe("gdbm", "1.23", &[toolchains::WASM, toolchains::HOST], gdbm::describe),
-        recipe("openssl", "1.1.1w", sandboxed, openssl::describe),
-        recipe("ffi", "0.1.0", sandboxed, ffi::describe),
-        recipe("ncurses", "6.4", sandboxed, ncurses::describe),
-        recipe("readline", "8.2", sandboxed, readline::describe),
-        recipe("python-host", "2.7.18", host, python_host::describe),
-        recipe("python", "2.7.18", sandboxed, python::describe),
-        recipe("python-tests", "2.7.18", sandboxed, python::tests::describe),
-        recipe("lxml", "4.9.4", everywhere, lxml::describe),
-        recipe("lxml-tests", "4.9.4", sandboxed, lxml::tests),
-        recipe("tests", "0.1.0", sandboxed, tests_package::describe),
-    ];
     let toolchains = vec![toolchains::host(), toolchains::wasm(), toolchains::nacl()];
-    RecipeSet { toolchains, recipes, ..RecipeSet::default() }
+    RecipeSet { toolchains, recipes: packages::RECIPES.to_vec(), ..RecipeSet::default() }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! A file of tests runs in a process of its own ([`runner`]), under a driver that notes how every method ends ([`results`]). What is
 //! expected lies in the project, with the reason of every method that does not pass ([`expected`], [`reasons`]); a result that differs,
-//! a pass included, is an error. [`report`] draws the table.
+//! a pass included, is an error. [`report`] draws the table, [`suites`] says which tests there are.
 
 pub mod expected;
 pub mod places;
@@ -10,8 +10,10 @@ pub mod reasons;
 pub mod report;
 pub mod results;
 pub mod runner;
+pub mod suites;
 
 pub use expected::{Difference, Expectation, Expected};
 pub use places::Place;
 pub use reasons::Reasons;
 pub use results::{FileResult, Outcome};
+pub use suites::Suite;

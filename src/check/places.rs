@@ -8,9 +8,10 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use build_graph::dsl::Suite;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use walkdir::WalkDir;
+
+use super::Suite;
 
 /// The driver, which runs a file of tests.
 const DRIVER: &str = include_str!("../../recipes/files/check/run_tests.py");

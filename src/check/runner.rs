@@ -9,9 +9,9 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use build_graph::dsl::Suite;
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use super::Suite;
 use super::places::{self, Folders, LINES, Place};
 use super::results::{End, FileResult};
 

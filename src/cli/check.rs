@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use build_graph::dsl::Suite;
 use build_graph::untrusted::{printable, printable_path};
 use clap::Args;
 use tempfile::TempDir;
@@ -18,6 +17,7 @@ use crate::build::demand::Stamps;
 use crate::called::called;
 use crate::check::places::{self, Place};
 use crate::check::runner::Runner;
+use crate::check::suites::{Suite, suites};
 use crate::check::{Expectation, Expected, FileResult, Reasons, report};
 use crate::install::Destination;
 use crate::store::Materialise;
@@ -87,7 +87,7 @@ impl Drop for Work {
 }
 
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
-    let suites = &session.bundle.suites;
+    let suites = suites();
     let Some(suite) = suites.iter().find(|suite| suite.name == options.suite) else {
         let names: Vec<_> = suites.iter().map(|suite| suite.name.as_str()).collect();
         return Err(CommandError::input(format!("there is no suite `{}`", options.suite))

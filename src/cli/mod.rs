@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use build_graph::dsl::Bundle;
+use build_graph::dsl::{Bundle, Toolchain};
 use build_graph::node::Target;
 use build_graph::untrusted::printable;
 use clap::{Args, Parser, Subcommand};
@@ -412,11 +412,11 @@ impl Session {
 
     /// The target, if there is one of this name.
     fn known(&self, target: Target) -> Result<Target, CommandError> {
-        let mut known = self.bundle.set.toolchains.iter().map(|toolchain| &toolchain.target);
+        let mut known = self.bundle.set.toolchains.iter().map(Toolchain::target);
         if known.any(|one| *one == target) {
             return Ok(target);
         }
-        let known: Vec<_> = self.bundle.set.toolchains.iter().map(|toolchain| toolchain.target.as_str()).collect();
+        let known: Vec<_> = self.bundle.set.toolchains.iter().map(|toolchain| toolchain.target().as_str()).collect();
         Err(CommandError::input(format!("there is no target `{target}`; there are {}", known.join(", "))))
     }
 

@@ -1,8 +1,9 @@
 //! How a recipe describes one action.
 
 use std::collections::BTreeMap;
+use std::panic::Location;
 
-use super::{Context, Handle, Take};
+use super::{Context, Handle, Take, Words};
 use crate::node::{Action, ActionInput, Op, Selection};
 use crate::{Projection, RelPath, SandboxPath, contract};
 
@@ -13,10 +14,14 @@ const START_BASH: &str = "command -v bash >/dev/null || { \
      echo 'the image has no bash, which runs scripts: add it to the seeds of the image in wanted.toml'; exit 127; }; \
      exec bash -euo pipefail -c 'exec 2>&3 3>&-; eval \"$1\"' bash \"$0\" 3>&2 2>/dev/null";
 
+/// Where an action sees the tree of the toolchain's sysroot.
+pub(super) const SYSROOT: &str = "/sysroot";
+
 /// An action under description. Every method adds to it; [`finish`](Self::finish) makes the node.
 #[must_use = "an action that is not finished is not in the graph"]
 pub struct ActionBuilder<'c, 'a> {
     context: &'c mut Context<'a>,
+    at: &'static Location<'static>,
     step: String,
     command: Vec<String>,
     environment: BTreeMap<String, String>,
@@ -27,9 +32,10 @@ pub struct ActionBuilder<'c, 'a> {
 }
 
 impl<'c, 'a> ActionBuilder<'c, 'a> {
-    pub(super) fn new(context: &'c mut Context<'a>, step: &str) -> Self {
+    pub(super) fn new(context: &'c mut Context<'a>, step: &str, at: &'static Location<'static>) -> Self {
         Self {
             context,
+            at,
             step: step.to_owned(),
             command: Vec::new(),
             environment: BTreeMap::new(),
@@ -40,9 +46,16 @@ impl<'c, 'a> ActionBuilder<'c, 'a> {
         }
     }
 
-    /// Runs in this image of the lock file instead of the toolchain's, of which it is to hold the tools.
-    pub fn image(mut self, name: &str) -> Self {
-        self.image = Some(name.to_owned());
+    /// Runs in the toolchain's image for packages that are built by makefiles of their own: it has
+    /// Perl and a compiler for the machine that builds.
+    pub fn with_makefile_tools(mut self) -> Self {
+        match &self.context.toolchain.makefiles_image {
+            Some(image) => self.image = Some(image.clone()),
+            None => self.context.mistake_at(
+                self.at,
+                format!("the toolchain of {} has no image for makefiles: leave this out", self.context.target()),
+            ),
+        }
         self
     }
 
@@ -67,15 +80,46 @@ impl<'c, 'a> ActionBuilder<'c, 'a> {
         self
     }
 
+    /// Takes a variable out of what [`for_target`](Self::for_target) sets.
+    pub fn without_env(mut self, name: &str) -> Self {
+        self.environment.remove(name);
+        self
+    }
+
+    /// Builds for the target: it sees the tree of the sysroot, and its environment says what
+    /// configure scripts and makefiles are told (see
+    /// [`makefile_environment`](super::Toolchain::makefile_environment)).
+    pub fn for_target(mut self) -> Self {
+        if let Some(sysroot) = self.context.sysroot() {
+            self.inputs.push((sysroot.all(), SYSROOT.to_owned()));
+        }
+        self.environment_of_target()
+    }
+
+    /// As [`for_target`](Self::for_target), where nothing is linked: of the sysroot it sees the
+    /// headers alone.
+    pub fn for_target_without_links(mut self) -> Self {
+        if let Some(sysroot) = self.context.sysroot() {
+            self.inputs.push((sysroot.select("include"), SYSROOT.to_owned()));
+        }
+        self.environment_of_target().without_env("LIBS")
+    }
+
+    fn environment_of_target(mut self) -> Self {
+        let variables = self.context.toolchain.makefile_environment();
+        self.environment.extend(variables.map(|(name, value)| (name.to_owned(), value)));
+        self
+    }
+
     /// Something that it sees, read-only, at an absolute directory. Several may be seen at one directory, or one below another.
     pub fn input(mut self, take: impl Into<Take>, at: &str) -> Self {
         self.inputs.push((take.into(), at.to_owned()));
         self
     }
 
-    /// A file or directory below `/build` that is part of its result.
-    pub fn output(mut self, path: &str) -> Self {
-        self.outputs.push(path.to_owned());
+    /// Files or directories below `/build` that are part of its result.
+    pub fn output(mut self, paths: impl Words) -> Self {
+        self.outputs.extend(paths.words());
         self
     }
 
@@ -87,34 +131,37 @@ impl<'c, 'a> ActionBuilder<'c, 'a> {
 
     /// Makes the node; its tree holds the outputs at their paths below `/build`.
     pub fn finish(self) -> Handle {
-        let Self { context, step, command, environment, inputs, outputs, pool, image } = self;
+        let Self { context, at: place, step, command, environment, inputs, outputs, pool, image } = self;
+        let mut wrong = Vec::new();
         if command.is_empty() {
-            context.mistake(format!("action `{step}` has no command"));
+            wrong.push("has no command".to_owned());
         }
         if outputs.is_empty() {
-            context
-                .mistake(format!("action `{step}` has no output, so nothing could come of it: name one with `output`"));
+            wrong.push("has no output, so nothing could come of it: name one with `output`".to_owned());
         }
         let mut checked_inputs = Vec::with_capacity(inputs.len());
         for (take, at) in inputs {
             match (take.check(), SandboxPath::new(at)) {
-                (Ok(_), Ok(at)) if at.as_str() == contract::BUILD_DIR => context.mistake(format!(
-                    "action `{step}` sees an input at `{at}`, where it writes: put it into a directory below"
-                )),
+                (Ok(_), Ok(at)) if at.as_str() == contract::BUILD_DIR => {
+                    wrong.push(format!("sees an input at `{at}`, where it writes: put it into a directory below"));
+                }
                 (Ok(selection), Ok(at)) => checked_inputs.push(ActionInput { selection, at }),
-                (Err(message), _) => context.mistake(format!("action `{step}`: {message}")),
-                (_, Err(error)) => context.mistake(format!("action `{step}`: {error}")),
+                (Err(message), _) => wrong.push(format!("takes what it can't: {message}")),
+                (_, Err(error)) => wrong.push(format!("sees an input where it can't: {error}")),
             }
         }
         let mut checked_outputs = Vec::with_capacity(outputs.len());
         for output in outputs {
             match RelPath::new(output) {
                 Ok(output) => checked_outputs.push(output),
-                Err(error) => context.mistake(format!("action `{step}`: {error}")),
+                Err(error) => wrong.push(format!("has an output that is no path: {error}")),
             }
         }
+        for message in wrong {
+            context.mistake_at(place, format!("action `{step}` {message}"));
+        }
         let image = match image {
-            Some(name) => context.image_named(&name),
+            Some(name) => context.image_named(&name, place),
             None => context.image(),
         };
         let image = Selection { node: image.name().clone(), part: Projection::all() };
@@ -127,6 +174,6 @@ impl<'c, 'a> ActionBuilder<'c, 'a> {
             target: context.target().clone(),
             pool,
         };
-        context.node(&step, Op::Action(action))
+        context.node_at(place, &step, Op::Action(action))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Locks, ProjectFile, ProjectFiles, Recipe, RecipeSet};
 use crate::RelPath;
-use crate::node::{NodeName, Target};
+use crate::node::Target;
 
 /// Recipes, and the pins, patches and files that they need: what a program made of the library hands to it.
 #[derive(Clone)]
@@ -20,8 +20,6 @@ pub struct Bundle {
     pub sources: Option<SourcesDigest>,
     /// What is installed when nobody says more.
     pub packages: Packages,
-    /// Test-suites that others wrote, for what the recipes build.
-    pub suites: Vec<Suite>,
 }
 
 /// Which packages are installed unasked; every target that is installed has them.
@@ -31,37 +29,6 @@ pub struct Packages {
     pub always: Vec<String>,
     /// Those that are installed beside these where none is named.
     pub default: Vec<String>,
-}
-
-/// Somebody else's tests of what is installed, one Python module a file, and where the same tests run without a sandbox.
-#[derive(Debug, Clone)]
-pub struct Suite {
-    /// Its name.
-    pub name: String,
-    /// The package that installs the tests, and nothing but them.
-    pub package: String,
-    /// The folder of the installation that holds the library, which the tests belong to.
-    pub library: RelPath,
-    /// Where a guest sees that folder.
-    pub library_at: String,
-    /// The package of Python that the files are modules of: their folder below the library, joined by dots.
-    pub module: String,
-    /// Files that are named as tests are, and are none.
-    pub not_tests: Vec<String>,
-    /// What tests may use of what CPython's ask for first.
-    pub resources: Vec<String>,
-    /// The document of the project that holds the table of its results.
-    pub table: RelPath,
-    /// The folder with the files of that package, below `library`.
-    pub folder: RelPath,
-    /// Folders below `library` of which a test finds a copy of its own, to write in, where it starts.
-    pub working: Vec<String>,
-    /// Trees that make up the native Python with what is tested.
-    pub native: Vec<NodeName>,
-    /// The native interpreter in these trees.
-    pub native_program: RelPath,
-    /// The library there.
-    pub native_library: RelPath,
 }
 
 /// Which source files a program's recipes were compiled from.

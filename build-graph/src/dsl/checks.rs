@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Assembly, Product, Recipe, RecipeError, State, Take};
+use super::near::near;
+use super::{Assembly, Blamed, Product, Recipe, RecipeError, State, Take};
 use crate::Tree;
 use crate::node::{NodeName, Op, Target};
 
@@ -60,17 +61,24 @@ impl Assembly {
         let known: Vec<_> = set.toolchains.iter().map(|toolchain| toolchain.target.as_str()).collect();
         let mut by_name: BTreeMap<&str, Vec<&Recipe>> = BTreeMap::new();
         for recipe in &set.recipes {
-            by_name.entry(&recipe.name).or_default().push(recipe);
+            by_name.entry(recipe.name).or_default().push(recipe);
         }
         for (name, recipes) in by_name {
-            if recipes.len() > 1 {
-                let versions: Vec<_> = recipes.iter().map(|recipe| format!("version {}", recipe.version)).collect();
-                self.mistake(format!(
-                    "{} recipes are called `{name}` ({}): give one another name, or have it take the other's place with \
-                     `replacing`",
-                    recipes.len(),
-                    versions.join(", ")
-                ));
+            for toolchain in &set.toolchains {
+                let versions: Vec<_> = recipes
+                    .iter()
+                    .filter(|recipe| recipe.is_for(toolchain))
+                    .map(|recipe| format!("version {}", recipe.version))
+                    .collect();
+                if versions.len() > 1 {
+                    self.mistake(format!(
+                        "{} recipes for {} are called `{name}` ({}): give one another name, or have it take the other's \
+                         place with `replacing`",
+                        versions.len(),
+                        toolchain.target,
+                        versions.join(", ")
+                    ));
+                }
             }
             if name.contains('/') || NodeName::new(name).is_err() || known.contains(&name) {
                 self.mistake(format!(
@@ -78,15 +86,16 @@ impl Assembly {
                 ));
             }
             for recipe in recipes {
-                if recipe.targets.is_empty() {
+                let targets = recipe.targets.unwrap_or_default();
+                if recipe.targets.is_some_and(<[_]>::is_empty) {
                     self.mistake(format!("recipe `{name}` is for no target: name some in `targets`"));
                 }
                 let mut seen = BTreeSet::new();
-                for target in &recipe.targets {
-                    if !known.contains(&target.as_str()) {
+                for target in targets {
+                    if !known.contains(target) {
                         self.mistake(format!(
-                            "recipe `{name}` is for the target `{target}`, which there is no toolchain for; there are {}",
-                            known.join(", ")
+                            "recipe `{name}` is for the target `{target}`, which there is no toolchain for{}",
+                            near(target, known.iter().copied())
                         ));
                     } else if !seen.insert(target) {
                         self.mistake(format!("recipe `{name}` lists the target `{target}` twice: list it once"));
@@ -96,34 +105,11 @@ impl Assembly {
         }
     }
 
-    /// What a recipe gave, and the version that it says it has.
-    pub(super) fn check_product(&mut self, recipe: &Recipe, target: &Target, product: &Product) {
-        let made = NodeName::new(format!("{target}/{}/package", recipe.name));
-        let made = made.ok().filter(|name| matches!(self.node(name), Some(node) if matches!(node.op, Op::Package(_))));
-        let given = product.package.as_ref().map(super::Handle::name);
-        if let Some(made) = made.filter(|made| given != Some(made)) {
-            self.error(&recipe.name, target, format!("it makes `{made}` and does not return it as its `package`"));
-        }
-        if let Some(given) = given
-            && !matches!(self.node(given), Some(node) if matches!(node.op, Op::Package(_)))
-        {
-            self.error(
-                &recipe.name,
-                target,
-                format!("it returns `{given}` as its `package`, which is none: make one with `package`"),
-            );
-        }
-        if product.tree.is_none() && product.package.is_none() {
-            self.error(&recipe.name, target, "it gives neither a tree nor a package: return one of them");
-        }
-        self.check_version(recipe, target);
-    }
-
     /// A recipe that builds one source has that source's version, and so has one that takes a
     /// source of its own name.
-    fn check_version(&mut self, recipe: &Recipe, target: &Target) {
-        let Some(taken) = self.taken.get(&(recipe.name.clone(), target.clone())) else { return };
-        let own = taken.sources.get(&recipe.name);
+    pub(super) fn check_version(&mut self, recipe: &Recipe, target: &Target) {
+        let Some(taken) = self.taken.get(&(recipe.name.to_owned(), target.clone())) else { return };
+        let own = taken.sources.get(recipe.name);
         let only = || taken.sources.first().filter(|_| taken.sources.len() == 1 && !taken.files);
         let Some(source) = own.or_else(only).cloned() else { return };
         let Some(pinned) = self.materials.locks.version.get(&source).cloned() else { return };
@@ -134,7 +120,7 @@ impl Assembly {
                  the one that is wrong (a suffix such as `{pinned}-2` is yours to choose)",
                 recipe.version
             );
-            self.error(&recipe.name, target, message);
+            self.error(recipe, recipe.at, target, message);
         }
     }
 
@@ -144,12 +130,19 @@ impl Assembly {
             Some(State::Described(product)) => product.package.is_some(),
             _ => false,
         };
+        let set = std::sync::Arc::clone(&self.set);
         let mut wrong = Vec::new();
         for node in &self.nodes {
             let Op::Package(package) = &node.op else { continue };
+            let recipe = set.recipes.iter().find(|recipe| {
+                let is_for =
+                    |target: &Target| set.toolchains.iter().any(|it| it.target == *target && recipe.is_for(it));
+                recipe.name == node.recipe && is_for(&package.target)
+            });
+            let Some(recipe) = recipe else { continue };
             for required in &package.requires {
                 if *required == package.name {
-                    wrong.push((node.recipe.clone(), package.target.clone(), "its package requires itself".to_owned()));
+                    wrong.push((recipe, package.target.clone(), "its package requires itself".to_owned()));
                 } else if !offers(required, &package.target) {
                     let there = self.products.iter().filter_map(|((name, target), state)| match state {
                         State::Described(Product { package: Some(_), .. }) if *target == package.target => {
@@ -158,19 +151,19 @@ impl Assembly {
                         _ => None,
                     });
                     let message = format!(
-                        "its package requires `{required}`, and no recipe gives a package of that name for {}; there are {}",
+                        "its package requires `{required}`, and no recipe gives a package of that name for {}{}",
                         package.target,
-                        there.collect::<Vec<_>>().join(", ")
+                        near(required, there)
                     );
-                    wrong.push((node.recipe.clone(), package.target.clone(), message));
+                    wrong.push((recipe, package.target.clone(), message));
                 }
             }
         }
         for (recipe, target, message) in wrong {
             // A recipe that is wrong itself may lack its package for that.
-            let is_wrong = |error: &RecipeError| matches!(&error.recipe, Some((name, _)) if message.contains(&format!("`{name}`")));
+            let is_wrong = |error: &RecipeError| matches!(&error.recipe, Some(Blamed { name, .. }) if message.contains(&format!("`{name}`")));
             if !self.errors.iter().any(is_wrong) {
-                self.error(&recipe, &target, message);
+                self.error(recipe, recipe.at, &target, message);
             }
         }
     }

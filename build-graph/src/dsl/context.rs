@@ -1,101 +1,35 @@
-//! What a recipe describes itself to.
+//! What a recipe describes itself to: the steps of which packages are made, and what is there of
+//! other recipes and of the project.
 
-use super::{ActionBuilder, Assembly, Override, Recipe, Toolchain};
-use crate::node::{HostProgram, Image, Node, NodeName, Op, Package, Part, Selection, Target};
-use crate::{BlobDigest, Entry, Glob, Projection, RelPath, Tree};
+use std::panic::Location;
 
-/// A node that a recipe made, to be taken by others.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Handle(NodeName);
-
-impl Handle {
-    pub(super) fn new(name: NodeName) -> Self {
-        Self(name)
-    }
-
-    /// The node's name.
-    pub fn name(&self) -> &NodeName {
-        &self.0
-    }
-
-    /// All of its tree.
-    pub fn all(&self) -> Take {
-        Take { node: self.0.clone(), include: None, exclude: Vec::new(), strip: None }
-    }
-
-    /// The part of its tree that matches one of these patterns (see [`Glob`]). There has to be a
-    /// pattern, and each has to match something.
-    pub fn select<T: AsRef<str>>(&self, patterns: impl IntoIterator<Item = T>) -> Take {
-        let include = patterns.into_iter().map(|pattern| pattern.as_ref().to_owned()).collect();
-        Take { include: Some(include), ..self.all() }
-    }
-
-    /// What lies below a directory of its tree, seen from there.
-    pub fn below(&self, directory: &str) -> Take {
-        self.select([directory]).strip(directory)
-    }
-}
-
-/// Part of a node's tree, as a recipe asks for it; checked when it is used.
-#[derive(Debug, Clone)]
-pub struct Take {
-    node: NodeName,
-    include: Option<Vec<String>>,
-    exclude: Vec<String>,
-    strip: Option<String>,
-}
-
-impl Take {
-    /// Without what matches one of these patterns, each of which has to take something away.
-    #[must_use]
-    pub fn except<T: AsRef<str>>(mut self, patterns: impl IntoIterator<Item = T>) -> Self {
-        self.exclude.extend(patterns.into_iter().map(|pattern| pattern.as_ref().to_owned()));
-        self
-    }
-
-    /// Seen from this directory; what lies elsewhere is not taken, and something has to lie there.
-    #[must_use]
-    pub fn strip(mut self, directory: &str) -> Self {
-        self.strip = Some(directory.to_owned());
-        self
-    }
-
-    pub(super) fn check(self) -> Result<Selection, String> {
-        if self.include.as_ref().is_some_and(Vec::is_empty) {
-            return Err(format!(
-                "a selection of `{}` has no pattern: name one, or take it whole with `all`",
-                self.node
-            ));
-        }
-        let globs = |texts: Vec<String>| {
-            texts
-                .into_iter()
-                .map(|text| Glob::new(text).map_err(|error| error.to_string()))
-                .collect::<Result<Vec<_>, _>>()
-        };
-        let strip = self.strip.map(RelPath::new).transpose().map_err(|error| error.to_string())?;
-        let part =
-            Projection { include: globs(self.include.unwrap_or_default())?, exclude: globs(self.exclude)?, strip };
-        Ok(Selection { node: self.node, part })
-    }
-}
-
-impl From<&Handle> for Take {
-    fn from(handle: &Handle) -> Self {
-        handle.all()
-    }
-}
+use super::near::near;
+use super::product::Draft;
+use super::recipe::Source;
+use super::{ActionBuilder, Assembly, Handle, Override, Recipe, Take, Toolchain, Words};
+use crate::node::{HostProgram, Image, Node, NodeName, Op, Part, Selection, Target};
+use crate::{BlobDigest, Entry, Projection, RelPath, Tree};
 
 /// The recipe's side of the graph under construction: one recipe, one target.
+///
+/// Packages of C code are described by [`c_library`](Self::c_library), [`program`](Self::program),
+/// [`python_extension`](Self::python_extension), [`configure`](Self::configure) and
+/// [`makefile`](Self::makefile). What none of these can say is said in steps:
+/// [`action`](Self::action), [`compile`](Self::compile), [`merge`](Self::merge) and the others give
+/// a node each, [`tree`](Self::tree) and [`install_tree`](Self::install_tree) lay out what came of
+/// them.
 pub struct Context<'a> {
     pub(super) assembly: &'a mut Assembly,
     pub(super) recipe: &'a Recipe,
     pub(super) toolchain: &'a Toolchain,
+    pub(super) draft: Draft,
+    /// The recipe's source, once it was asked for.
+    source: Option<Handle>,
 }
 
 impl<'a> Context<'a> {
     pub(super) fn new(assembly: &'a mut Assembly, recipe: &'a Recipe, toolchain: &'a Toolchain) -> Self {
-        Self { assembly, recipe, toolchain }
+        Self { assembly, recipe, toolchain, draft: Draft::default(), source: None }
     }
 
     /// The toolchain of the target that is asked for.
@@ -109,46 +43,81 @@ impl<'a> Context<'a> {
     }
 
     /// The version of the recipe.
-    pub fn version(&self) -> &'a str {
-        &self.recipe.version
+    pub fn version(&self) -> &'static str {
+        self.recipe.version
     }
 
     /// Whether there is a recipe of this name for the same target.
     pub fn offers(&self, recipe: &str) -> bool {
-        self.assembly.set.recipes.iter().any(|other| other.name == recipe && other.targets.contains(self.target()))
+        self.assembly.find(recipe, self.toolchain).is_some()
     }
 
     /// The tree of another recipe for the same target.
+    #[track_caller]
     pub fn dependency(&mut self, recipe: &str) -> Handle {
-        self.dependency_for(recipe, self.target())
+        self.dependency_at(recipe, Location::caller())
     }
 
-    /// The tree of another recipe for some target, such as a program for the host that the build runs.
-    pub fn dependency_for(&mut self, recipe: &str, target: &Target) -> Handle {
+    pub(super) fn dependency_at(&mut self, recipe: &str, at: &'static Location<'static>) -> Handle {
+        self.tree_of(recipe, self.toolchain, at)
+    }
+
+    /// The tree of another recipe for the machine that builds: a program that actions run.
+    #[track_caller]
+    pub fn host_tool(&mut self, recipe: &str) -> Handle {
+        let at = Location::caller();
+        let set = std::sync::Arc::clone(&self.assembly.set);
+        match set.toolchains.iter().find(|toolchain| toolchain.runs_in_actions) {
+            Some(toolchain) => self.tree_of(recipe, toolchain, at),
+            None => {
+                self.mistake_at(at, format!("no toolchain is for the machine that builds, so `{recipe}` can't be"));
+                self.nothing()
+            }
+        }
+    }
+
+    fn tree_of(&mut self, recipe: &str, toolchain: &Toolchain, at: &'static Location<'static>) -> Handle {
         let mistakes = self.assembly.errors.len();
-        let product = self.assembly.product(recipe, target, Some(&self.recipe.name));
+        let product = self.assembly.product(recipe, &toolchain.target, Some((self.recipe, at)));
         product.tree.unwrap_or_else(|| {
             // One that is wrong itself is told of already.
-            if self.assembly.errors.len() == mistakes {
-                self.mistake(format!("recipe `{recipe}` gives no tree to build against"));
+            if self.assembly.errors.len() == mistakes && !product.is_wrong {
+                self.mistake_at(at, format!("recipe `{recipe}` gives no tree to build against"));
             }
             self.nothing()
         })
     }
 
-    /// A source of the lock file, unpacked and with this recipe's patches for this target applied. `strip` leading components are
-    /// taken off the paths in its archive. A source that a user replaced by a folder is that folder, patched the same.
-    pub fn source(&mut self, name: &str, strip: u32) -> Handle {
-        let tree = self.unpacked(name, strip);
-        self.patched(&tree)
+    /// The version of another recipe for the same target; its own if there is none.
+    pub(super) fn version_of(&self, recipe: &str) -> &'static str {
+        self.assembly.find(recipe, self.toolchain).map_or(self.recipe.version, |recipe| recipe.version)
+    }
+
+    /// The recipe's source with its patches for this target applied: what the lock file has under
+    /// its name, unpacked, or the project's files that it names. A source that a user replaced by a
+    /// folder is that folder, patched the same.
+    #[track_caller]
+    pub fn source(&mut self) -> Handle {
+        if let Some(source) = &self.source {
+            return source.clone();
+        }
+        let tree = match self.recipe.source {
+            Source::Pinned(name) => self.unpacked(name, 1),
+            Source::Files(directory) => self.files(directory),
+        };
+        let source = self.patched(&tree);
+        self.source = Some(source.clone());
+        source
     }
 
     /// A source of the lock file, unpacked and not patched: the same node for every target.
+    #[track_caller]
     pub fn unpacked(&mut self, name: &str, strip: u32) -> Handle {
-        self.assembly.take_source(&self.recipe.name, &self.toolchain.target, name);
+        self.assembly.take_source(self.recipe.name, &self.toolchain.target, name);
         self.laid_out(name, strip)
     }
 
+    #[track_caller]
     fn laid_out(&mut self, name: &str, strip: u32) -> Handle {
         self.assembly.used.sources.insert(name.to_owned());
         let overriding = self.assembly.materials.overrides.get(name).cloned();
@@ -161,19 +130,23 @@ impl<'a> Context<'a> {
     }
 
     /// The pinned file itself, as the one file of a tree.
+    #[track_caller]
     pub fn pinned(&mut self, name: &str) -> Handle {
-        self.assembly.take_source(&self.recipe.name, &self.toolchain.target, name);
+        self.assembly.take_source(self.recipe.name, &self.toolchain.target, name);
         self.archive(name)
     }
 
+    #[track_caller]
     fn archive(&mut self, name: &str) -> Handle {
         self.assembly.used.sources.insert(name.to_owned());
         match self.assembly.materials.locks.source.get(name).cloned() {
             Some(source) => self.shared(format!("source/{name}/archive"), Op::Source(source)),
             None => {
                 let program = self.assembly.program();
+                let materials = std::sync::Arc::clone(&self.assembly.materials);
+                let near = near(name, materials.locks.source.keys().map(String::as_str));
                 self.mistake(format!(
-                    "no lock file has a source `{name}`: add it to the wanted sources and run `{program} lock`"
+                    "no lock file has a source `{name}`: add it to the wanted sources and run `{program} lock`{near}"
                 ));
                 self.nothing()
             }
@@ -181,6 +154,7 @@ impl<'a> Context<'a> {
     }
 
     /// A tree with the patches of `patches/RECIPE-VERSION/TARGET` applied; the tree itself if there are none.
+    #[track_caller]
     pub fn patched(&mut self, tree: &Handle) -> Handle {
         let directory = format!("patches/{}-{}/{}", self.recipe.name, self.recipe.version, self.target());
         self.assembly.patch_directories.insert(directory.clone());
@@ -191,18 +165,24 @@ impl<'a> Context<'a> {
     }
 
     /// The files of the project below a directory, seen from it: `recipes/files/python`.
+    #[track_caller]
     pub fn files(&mut self, directory: &str) -> Handle {
-        self.assembly.take_files(&self.recipe.name, &self.toolchain.target);
+        self.assembly.take_files(self.recipe.name, &self.toolchain.target);
         match self.assembly.project_tree(directory) {
             Some(tree) => self.shared(format!("files/{directory}"), Op::Local { tree }),
             None => {
-                self.mistake(format!("the project has no files below `{directory}`"));
+                let parent = directory.rsplit_once('/').map_or("", |(parent, _)| parent);
+                let materials = std::sync::Arc::clone(&self.assembly.materials);
+                let folders = materials.files.folders(parent);
+                let near = near(directory, folders.iter().map(String::as_str));
+                self.mistake(format!("the project has no files below `{directory}`{near}"));
                 self.nothing()
             }
         }
     }
 
     /// A file whose text the recipe writes.
+    #[track_caller]
     pub fn text_file(&mut self, step: &str, path: &str, text: &str, executable: bool) -> Handle {
         let digest = BlobDigest::of(text.as_bytes());
         self.assembly.contents.insert(digest, text.as_bytes().into());
@@ -211,10 +191,12 @@ impl<'a> Context<'a> {
     }
 
     /// A directory that is there although nothing is in it.
+    #[track_caller]
     pub fn empty_directory(&mut self, step: &str, path: &str) -> Handle {
         self.entry(step, path, Entry::EmptyDirectory)
     }
 
+    #[track_caller]
     fn entry(&mut self, step: &str, path: &str, entry: Entry) -> Handle {
         let mut tree = Tree::new();
         match RelPath::new(path) {
@@ -225,22 +207,40 @@ impl<'a> Context<'a> {
     }
 
     /// An action, to be described further and then finished.
+    #[track_caller]
     pub fn action<'c>(&'c mut self, step: &str) -> ActionBuilder<'c, 'a> {
-        ActionBuilder::new(self, step)
+        self.action_at(Location::caller(), step)
     }
 
-    /// The product of the toolchain's runtime recipe; `None` if it has none, or in that recipe itself.
-    pub fn runtime(&mut self) -> Option<Handle> {
-        let runtime = self.toolchain.runtime.clone()?;
-        (runtime != self.recipe.name).then(|| self.dependency(&runtime))
+    pub(super) fn action_at<'c>(&'c mut self, at: &'static Location<'static>, step: &str) -> ActionBuilder<'c, 'a> {
+        ActionBuilder::new(self, step, at)
     }
 
-    /// The headers of the runtime, as a node of their own: when its library changes and they don't, the build ends there for all that is
+    /// An action that builds the recipe's source, which it sees at `/build/src`, by a script that
+    /// calls its makefiles. `{configure}` in the script stands for the options that tell a configure
+    /// script the target and the machine that builds.
+    #[track_caller]
+    pub fn makefile<'c>(&'c mut self, script: &str) -> ActionBuilder<'c, 'a> {
+        let at = Location::caller();
+        let source = self.source();
+        let script = script.replace("{configure}", &self.toolchain.configure_options());
+        self.action_at(at, "build").heavy().shell(&script).input(&source, "/build/src")
+    }
+
+    /// The tree that code for the target sees at `/sysroot`; `None` if there is none, or in the
+    /// recipe that makes it.
+    #[track_caller]
+    pub fn sysroot(&mut self) -> Option<Handle> {
+        let sysroot = self.toolchain.sysroot()?;
+        (sysroot != self.recipe.name).then(|| self.dependency(sysroot))
+    }
+
+    /// The headers of the sysroot, as a node of their own: when its library changes and they don't, the build ends there for all that is
     /// compiled with them.
-    pub(super) fn runtime_headers(&mut self) -> Option<Handle> {
-        let runtime = self.runtime()?;
-        let name = format!("{}-headers", runtime.name());
-        match runtime.select(["include"]).check() {
+    pub(super) fn sysroot_headers(&mut self) -> Option<Handle> {
+        let sysroot = self.sysroot()?;
+        let name = format!("{}-headers", sysroot.name());
+        match sysroot.select("include").check() {
             Ok(selection) => Some(self.shared(name, Op::Merge { parts: vec![Part { selection, at: None }] })),
             Err(message) => {
                 self.mistake(message);
@@ -250,41 +250,34 @@ impl<'a> Context<'a> {
     }
 
     /// Several trees laid together: each with the directory below which it is put (empty: the top).
-    pub fn merge<T: Into<Take>>(&mut self, step: &str, parts: impl IntoIterator<Item = (T, &'static str)>) -> Handle {
-        let mistakes = self.assembly.errors.len();
-        let parts = self.parts(parts);
-        if parts.is_empty() && self.assembly.errors.len() == mistakes {
-            self.mistake(format!("`{step}` lays nothing together: name its parts"));
-        }
-        self.node(step, Op::Merge { parts })
+    #[track_caller]
+    pub fn merge<T: Into<Take>, S: AsRef<str>>(
+        &mut self,
+        step: &str,
+        parts: impl IntoIterator<Item = (T, S)>,
+    ) -> Handle {
+        self.merge_at(Location::caller(), step, parts)
     }
 
-    /// The installable package of this recipe: what it installs, with the directory below DEST for each, and the packages that it
-    /// needs.
-    pub fn package<T: Into<Take>>(
+    pub(super) fn merge_at<T: Into<Take>, S: AsRef<str>>(
         &mut self,
-        content: impl IntoIterator<Item = (T, &'static str)>,
-        requires: impl IntoIterator<Item = &'static str>,
+        at: &'static Location<'static>,
+        step: &str,
+        parts: impl IntoIterator<Item = (T, S)>,
     ) -> Handle {
         let mistakes = self.assembly.errors.len();
-        let content = self.parts(content);
-        if content.is_empty() && self.assembly.errors.len() == mistakes {
-            self.mistake("its package installs nothing: name what it holds, or make none".to_owned());
+        let parts = self.parts(parts, at);
+        if parts.is_empty() && self.assembly.errors.len() == mistakes {
+            self.mistake_at(at, format!("`{step}` lays nothing together: name its parts"));
         }
-        let package = Package {
-            name: self.recipe.name.clone(),
-            version: self.recipe.version.clone(),
-            target: self.target().clone(),
-            requires: requires.into_iter().map(ToOwned::to_owned).collect(),
-            content,
-        };
-        self.node("package", Op::Package(package))
+        self.node_at(at, step, Op::Merge { parts })
     }
 
     /// A program that cargo builds for the host from a cargo workspace of the project's files, with
     /// these features of its crate and no other. All of the sources are in its key: take what cargo
     /// reads for it, and no tests.
-    pub fn host_program(&mut self, step: &str, sources: impl Into<Take>, binary: &str, features: &[&str]) -> Handle {
+    #[track_caller]
+    pub fn host_program(&mut self, step: &str, sources: impl Into<Take>, binary: &str, features: impl Words) -> Handle {
         let sources = match sources.into().check() {
             Ok(selection) => selection,
             Err(message) => {
@@ -293,7 +286,7 @@ impl<'a> Context<'a> {
             }
         };
         let toolchain = self.assembly.materials.host_toolchain.clone();
-        let features = features.iter().map(|feature| (*feature).to_owned()).collect();
+        let features = features.words();
         let program = HostProgram { sources, binary: binary.to_owned(), features, toolchain };
         self.shared(step.to_owned(), Op::HostProgram(program))
     }
@@ -301,11 +294,11 @@ impl<'a> Context<'a> {
     /// The image of the toolchain.
     pub fn image(&mut self) -> Handle {
         let name = &self.toolchain.image;
-        self.image_named(name)
+        self.image_named(name, self.recipe.at)
     }
 
     /// An image of the lock file, with the toolchain's links and sources in it.
-    pub(super) fn image_named(&mut self, name: &str) -> Handle {
+    pub(super) fn image_named(&mut self, name: &str, at: &'static Location<'static>) -> Handle {
         let toolchain = self.toolchain;
         let key = (toolchain.target.clone(), name.to_owned());
         if let Some(image) = self.assembly.images.get(&key) {
@@ -314,9 +307,14 @@ impl<'a> Context<'a> {
         self.assembly.used.images.insert(name.to_owned());
         let Some(lock) = self.assembly.materials.locks.image.get(name).cloned() else {
             let program = self.assembly.program();
-            self.mistake(format!(
-                "no lock file has an image `{name}`: add it to the wanted images and run `{program} lock`"
-            ));
+            let images = std::sync::Arc::clone(&self.assembly.materials);
+            let near = near(name, images.locks.image.keys().map(String::as_str));
+            self.mistake_at(
+                at,
+                format!(
+                    "no lock file has an image `{name}`: add it to the wanted images and run `{program} lock`{near}"
+                ),
+            );
             return self.nothing();
         };
         let mut packages = Vec::with_capacity(lock.len());
@@ -341,9 +339,9 @@ impl<'a> Context<'a> {
             let mut layers = vec![(image.all(), "")];
             for source in &toolchain.image_sources {
                 let tree = self.laid_out(&source.name, source.strip);
-                layers.push((tree.select(&source.include).except(&source.exclude), source.at));
+                layers.push((tree.select(source.patterns), source.at));
             }
-            let parts = self.parts(layers);
+            let parts = self.parts(layers, at);
             image = self.shared(format!("image/{name}-with-sources"), Op::Merge { parts });
         }
         self.assembly.images.insert(key, image.clone());
@@ -351,33 +349,48 @@ impl<'a> Context<'a> {
     }
 
     /// Notes a mistake; the recipe goes on, and all mistakes are reported together.
+    #[track_caller]
     pub fn mistake(&mut self, message: String) {
-        self.assembly.error(&self.recipe.name, &self.toolchain.target, message);
+        self.mistake_at(Location::caller(), message);
     }
 
+    /// Notes a mistake of this place in a recipe.
+    pub(super) fn mistake_at(&mut self, at: &'static Location<'static>, message: String) {
+        self.assembly.error(self.recipe, at, &self.toolchain.target, message);
+    }
+
+    #[track_caller]
     pub(super) fn node(&mut self, step: &str, op: Op) -> Handle {
+        self.node_at(Location::caller(), step, op)
+    }
+
+    pub(super) fn node_at(&mut self, at: &'static Location<'static>, step: &str, op: Op) -> Handle {
         match NodeName::new(format!("{}/{}/{step}", self.target(), self.recipe.name)) {
             Ok(name) => {
                 if self.assembly.names.contains_key(&name) {
-                    self.mistake(format!(
-                        "it declares `{name}` twice: give one of the steps another name (units that are compiled twice: \
-                         a `prefix`)"
-                    ));
+                    self.mistake_at(
+                        at,
+                        format!(
+                            "it declares `{name}` twice: give one of the steps another name (units that are compiled twice: \
+                             a `prefix`)"
+                        ),
+                    );
                     return Handle::new(name);
                 }
-                self.assembly.add(Node { name, recipe: self.recipe.name.clone(), op })
+                self.assembly.add(Node { name, recipe: self.recipe.name.to_owned(), op })
             }
             Err(error) => {
-                self.mistake(error.to_string());
+                self.mistake_at(at, error.to_string());
                 self.nothing()
             }
         }
     }
 
+    #[track_caller]
     fn shared(&mut self, name: String, op: Op) -> Handle {
         match NodeName::new(name) {
             Ok(name) => {
-                let node = Node { name, recipe: self.recipe.name.clone(), op };
+                let node = Node { name, recipe: self.recipe.name.to_owned(), op };
                 if let Some(other) = self.assembly.node(&node.name).filter(|other| other.op != node.op) {
                     self.mistake(format!(
                         "it asks for `{}` otherwise than recipe `{}` does: take it with the same `strip`, features and \
@@ -394,14 +407,19 @@ impl<'a> Context<'a> {
         }
     }
 
-    fn parts<T: Into<Take>>(&mut self, parts: impl IntoIterator<Item = (T, &'static str)>) -> Vec<Part> {
+    pub(super) fn parts<T: Into<Take>, S: AsRef<str>>(
+        &mut self,
+        parts: impl IntoIterator<Item = (T, S)>,
+        place: &'static Location<'static>,
+    ) -> Vec<Part> {
         let mut checked = Vec::new();
         for (take, at) in parts {
+            let at = at.as_ref();
             let at = if at.is_empty() { Ok(None) } else { RelPath::new(at).map(Some) };
             match (take.into().check(), at) {
                 (Ok(selection), Ok(at)) => checked.push(Part { selection, at }),
-                (Err(message), _) => self.mistake(message),
-                (_, Err(error)) => self.mistake(error.to_string()),
+                (Err(message), _) => self.mistake_at(place, message),
+                (_, Err(error)) => self.mistake_at(place, error.to_string()),
             }
         }
         checked

@@ -42,6 +42,13 @@ impl ProjectFiles {
         self.files.get(path).map(|(_, bytes)| &**bytes)
     }
 
+    /// The directories that lie directly in a directory (empty: the project's root).
+    pub(super) fn folders(&self, directory: &str) -> std::collections::BTreeSet<String> {
+        let prefix = if directory.is_empty() { String::new() } else { format!("{directory}/") };
+        let below = self.files.keys().filter_map(|path| path.as_str().strip_prefix(&prefix));
+        below.filter_map(|rest| Some(format!("{prefix}{}", rest.split_once('/')?.0))).collect()
+    }
+
     /// The files below a directory, seen from it.
     pub fn below(&self, directory: &str) -> impl Iterator<Item = (RelPath, &Entry, &Arc<[u8]>)> {
         let prefix = format!("{directory}/");

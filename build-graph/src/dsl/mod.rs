@@ -1,65 +1,64 @@
 //! The language in which recipes are written.
 //!
-//! A [`Recipe`] is a name, a version and a function that describes the build to a [`Context`]: which source, which units, what is
-//! installed. The context knows the target and its [`Toolchain`], and makes nodes of what it is told. A recipe does nothing itself,
-//! it only describes; so it can be run for every target, in any order, and always gives the same graph.
+//! A [`Recipe`] is a name, a version and a function that says what the package is to a [`Context`]. The context knows the target and
+//! its [`Toolchain`], and makes nodes of what it is told. A recipe does nothing itself, it only describes; so it can be run for every
+//! target, in any order, and always gives the same graph.
+//!
+//! There are two layers. Packages ([`Code`], [`Configure`], [`Context::makefile`]) say what something is made of; include paths, what
+//! is linked and what is required at run time follow from their dependencies. Steps ([`ActionBuilder`], [`Context::merge`] and others)
+//! are the nodes themselves, for what packages can't say.
 //!
 //! Mistakes in a recipe (a malformed pattern, a source that no lock file has) don't end it: they are collected, and
-//! [`assemble`] reports them all, each with the recipe and the target.
+//! [`assemble`] reports them all, each with the file and line, the recipe and the target.
 
 mod action;
 mod bundle;
-mod c_code;
 mod checks;
+mod code;
+mod compile;
+mod configure;
 mod context;
+mod dependency;
 mod header_folders;
 mod locks;
 mod materials;
+mod near;
+mod product;
+mod recipe;
+mod take;
 mod toolchain;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::panic::Location;
 use std::sync::Arc;
 
 use thiserror::Error;
 
 pub use action::ActionBuilder;
-pub use bundle::{Bundle, Packages, SourcesDigest, Suite};
-pub use c_code::{Compilation, Program, SharedLibrary};
-pub use context::{Context, Handle, Take};
+pub use bundle::{Bundle, Packages, SourcesDigest};
+pub use code::{Code, kind};
+pub use configure::{Configure, Configured};
+pub use context::Context;
+pub use dependency::{Library, Python};
 pub use header_folders::{below, header_folders};
 pub use locks::{
     ImagesLock, LockedImage, LockedPackage, LockedRelease, LockedSource, Locks, ProjectPins, SourcesLock,
     UnpinnedPackage,
 };
 pub use materials::{Materials, Override, ProjectFile, ProjectFiles};
+pub use recipe::{Recipe, recipe};
+pub use take::{Handle, Take};
 pub use toolchain::{ImageSource, Toolchain};
+pub use words::Words;
+
+use near::near;
+use product::Product;
 
 use crate::graph::{Graph, GraphError};
 use crate::node::{Node, NodeName, Target};
 use crate::untrusted::printable;
 use crate::{BlobDigest, RelPath};
-
-/// A package's description.
-#[derive(Clone)]
-pub struct Recipe {
-    /// Its name, as other recipes and `install` call it.
-    pub name: String,
-    /// The version that it builds.
-    pub version: String,
-    /// The targets that it is for.
-    pub targets: Vec<Target>,
-    /// Describes the build for one target.
-    pub describe: fn(&mut Context<'_>) -> Product,
-}
-
-/// What a recipe gives to others and to users.
-#[derive(Debug, Clone, Default)]
-pub struct Product {
-    /// What other recipes build against or run: for a library `include/` and `lib/`.
-    pub tree: Option<Handle>,
-    /// What is installed.
-    pub package: Option<Handle>,
-}
 
 /// Toolchains and recipes that belong together.
 #[derive(Clone, Default)]
@@ -96,13 +95,36 @@ impl RecipeSet {
 
 /// A mistake in a recipe, or in what a set of recipes is put together from.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{}{message}", .recipe.as_ref().map(|(recipe, target)| format!("recipe `{recipe}` for {target}: ")).unwrap_or_default())]
+#[error("{}{message}", .recipe.as_ref().map(Blamed::to_string).unwrap_or_default())]
 pub struct RecipeError {
-    /// The recipe, and for which target it was asked; `None` for a mistake that is no single
-    /// recipe's.
-    pub recipe: Option<(String, Target)>,
+    /// Whose it is; `None` for a mistake that is no single recipe's.
+    pub recipe: Option<Blamed>,
     /// What is wrong, and what to do.
     pub message: String,
+}
+
+/// The place of a mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blamed {
+    /// The recipe.
+    pub name: String,
+    /// The targets for which it was asked.
+    pub targets: Vec<Target>,
+    /// Where it was written.
+    pub at: &'static Location<'static>,
+}
+
+impl std::fmt::Display for Blamed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Recipes of ours are named from the project's root, as the compiler names files of the
+        // crate that is built.
+        let ours = concat!(env!("CARGO_MANIFEST_DIR"), "/../");
+        let ours = ours.strip_suffix("build-graph/../").unwrap_or(ours);
+        let file = self.at.file();
+        let file = file.strip_prefix(ours).unwrap_or(file);
+        let targets: Vec<_> = self.targets.iter().map(Target::as_str).collect();
+        write!(f, "{file}:{}: recipe `{}` for {}: ", self.at.line(), self.name, targets.join(", "))
+    }
 }
 
 /// Recipes don't make a graph.
@@ -192,8 +214,8 @@ pub fn assemble(set: &RecipeSet, materials: &Arc<Materials>, default: &Target) -
     assembly.check_set();
     for toolchain in &set.toolchains {
         for recipe in &set.recipes {
-            if recipe.targets.contains(&toolchain.target) {
-                assembly.product(&recipe.name, &toolchain.target, None);
+            if recipe.is_for(toolchain) {
+                assembly.product(recipe.name, &toolchain.target, None);
             }
         }
     }
@@ -292,43 +314,76 @@ impl Assembly {
         }
     }
 
-    fn error(&mut self, recipe: &str, target: &Target, message: impl ToString) {
-        let recipe = Some((recipe.to_owned(), target.clone()));
-        self.errors.push(RecipeError { recipe, message: message.to_string() });
+    /// Notes a mistake; one that is the same for several targets once.
+    fn error(&mut self, recipe: &Recipe, at: &'static Location<'static>, target: &Target, message: impl ToString) {
+        let message = message.to_string();
+        for error in &mut self.errors {
+            if let Some(blamed) = &mut error.recipe
+                && (blamed.name == recipe.name && blamed.at == at && error.message == message)
+            {
+                if !blamed.targets.contains(target) {
+                    blamed.targets.push(target.clone());
+                }
+                return;
+            }
+        }
+        let recipe = Blamed { name: recipe.name.to_owned(), targets: vec![target.clone()], at };
+        self.errors.push(RecipeError { recipe: Some(recipe), message });
+    }
+
+    /// The recipe that a name means for a toolchain: one of that name, or else one that provides it.
+    fn find(&self, name: &str, toolchain: &Toolchain) -> Option<&Recipe> {
+        let recipes = || self.set.recipes.iter().filter(|recipe| recipe.is_for(toolchain));
+        recipes().find(|recipe| recipe.name == name).or_else(|| recipes().find(|recipe| recipe.provides == Some(name)))
     }
 
     /// The product of a recipe, which is described if it has not been yet.
-    fn product(&mut self, name: &str, target: &Target, wanted_by: Option<&str>) -> Product {
-        let key = (name.to_owned(), target.clone());
-        let blamed = wanted_by.unwrap_or(name).to_owned();
+    fn product(
+        &mut self,
+        name: &str,
+        target: &Target,
+        wanted_by: Option<(&Recipe, &'static Location<'static>)>,
+    ) -> Product {
+        let set = Arc::clone(&self.set);
+        let toolchain = set.toolchains.iter().find(|toolchain| toolchain.target == *target);
+        let found = toolchain.and_then(|toolchain| Some((self.find(name, toolchain).copied()?, toolchain)));
+        let Some((recipe, toolchain)) = found else {
+            let Some((blamed, at)) = wanted_by else { return Product::default() };
+            let others =
+                set.recipes.iter().filter(|recipe| toolchain.is_some_and(|toolchain| recipe.is_for(toolchain)));
+            let message = match set.recipes.iter().any(|recipe| recipe.name == name) {
+                true => format!("it needs recipe `{name}`, which is not for {target}"),
+                false => format!(
+                    "it needs recipe `{name}`, which does not exist{}",
+                    near(name, others.map(|recipe| recipe.name))
+                ),
+            };
+            self.error(blamed, at, target, message);
+            return Product { is_wrong: true, ..Product::default() };
+        };
+        let key = (recipe.name.to_owned(), target.clone());
         match self.products.get(&key) {
             Some(State::Described(product)) => return product.clone(),
             Some(State::InProgress) => {
                 let from = self.open.iter().position(|open| *open == key).unwrap_or(0);
                 let mut circle: Vec<_> = self.open[from..].iter().map(|(recipe, _)| format!("`{recipe}`")).collect();
-                circle.push(format!("`{name}`"));
-                self.error(&blamed, target, format!("recipes need each other: {}", circle.join(" → ")));
-                return Product::default();
+                circle.push(format!("`{}`", recipe.name));
+                let (blamed, at) = wanted_by.unwrap_or((&recipe, recipe.at));
+                self.error(blamed, at, target, format!("recipes need each other: {}", circle.join(" → ")));
+                return Product { is_wrong: true, ..Product::default() };
             }
             None => {}
         }
-        let set = Arc::clone(&self.set);
-        let Some(recipe) = set.recipes.iter().find(|recipe| recipe.name == name) else {
-            self.error(&blamed, target, format!("it needs recipe `{name}`, which does not exist"));
-            return Product::default();
-        };
-        let toolchain = set.toolchains.iter().find(|toolchain| toolchain.target == *target);
-        let (Some(toolchain), true) = (toolchain, recipe.targets.contains(target)) else {
-            self.error(&blamed, target, format!("it needs recipe `{name}`, which is not for {target}"));
-            return Product::default();
-        };
         self.products.insert(key.clone(), State::InProgress);
         self.open.push(key.clone());
         let mistakes = self.errors.len();
-        let product = (recipe.describe)(&mut Context::new(self, recipe, toolchain));
+        let mut context = Context::new(self, &recipe, toolchain);
+        (recipe.describe)(&mut context);
+        let mut product = context.finish(recipe.at);
         self.open.pop();
-        if self.errors.len() == mistakes {
-            self.check_product(recipe, target, &product);
+        product.is_wrong = self.errors.len() != mistakes;
+        if !product.is_wrong {
+            self.check_version(&recipe, target);
         }
         self.products.insert(key, State::Described(product.clone()));
         product

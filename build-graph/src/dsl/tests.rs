@@ -3,40 +3,13 @@ use crate::Sha256;
 use crate::node::{Op, Origin, Source};
 
 fn toolchain(target: &str) -> Toolchain {
-    Toolchain {
-        target: Target(target.into()),
-        image: "tools".into(),
-        image_links: Vec::new(),
-        image_without: Vec::new(),
-        image_sources: Vec::new(),
-        cc: vec!["cc".into()],
-        cflags: vec!["-O2".into()],
-        ldflags: Vec::new(),
-        libraries: Vec::new(),
-        pic: Vec::new(),
-        makefiles_image: String::new(),
-        standard: String::new(),
-        link_shared: Vec::new(),
-        shared_libraries: Vec::new(),
-        soname: None,
-        strip: String::new(),
-        loading: Vec::new(),
-        loading_libraries: Vec::new(),
-        ar: "ar".into(),
-        ranlib: "ranlib".into(),
-        configure: Vec::new(),
-        program_suffix: String::new(),
-        runtime: None,
-    }
+    Toolchain::new(target, "tools").with_cc("cc")
 }
 
-fn recipe(name: &str, describe: fn(&mut Context<'_>) -> Product) -> Recipe {
-    Recipe {
-        name: name.into(),
-        version: "1.0".into(),
-        targets: vec![Target("one".into()), Target("two".into())],
-        describe,
-    }
+const BOTH: &[&str] = &["one", "two"];
+
+fn lib() -> Recipe {
+    recipe("lib", "1.0").targets(BOTH).describe(library)
 }
 
 fn materials() -> Arc<Materials> {
@@ -54,25 +27,14 @@ fn materials() -> Arc<Materials> {
     Arc::new(materials)
 }
 
-fn library(context: &mut Context<'_>) -> Product {
-    let source = context.source("lib", 1);
-    let objects = context.compile(&Compilation {
-        units: vec!["a.c".into(), "sub/b.c".into()],
-        headers: vec!["*.h".into()],
-        source: Some(source),
-        ..Compilation::default()
-    });
-    let library = context.static_library("liblib.a", &objects);
-    let package = context.package([(&library, "root")], []);
-    Product { tree: Some(library), package: Some(package) }
+fn library(context: &mut Context<'_>) {
+    context.c_library("lib").sources("a sub/b").headers("*.h").public_headers("lib.h").archive();
+    let text = context.text_file("text", "text", "", false);
+    context.install_tree(&text, "root");
 }
 
 fn set() -> RecipeSet {
-    RecipeSet {
-        toolchains: vec![toolchain("one"), toolchain("two")],
-        recipes: vec![recipe("lib", library)],
-        mistakes: Vec::new(),
-    }
+    RecipeSet { toolchains: vec![toolchain("one"), toolchain("two")], recipes: vec![lib()], mistakes: Vec::new() }
 }
 
 #[test]
@@ -112,30 +74,40 @@ fn a_library_becomes_a_node_a_unit_and_targets_share_what_they_can() {
 }
 
 #[test]
-fn every_mistake_is_reported_with_its_recipe() {
-    fn wrong(context: &mut Context<'_>) -> Product {
-        context.source("absent", 1);
+fn every_mistake_is_reported_with_its_place_and_its_targets() {
+    const WRONG: Recipe = recipe("wrong", "1.0").targets(BOTH).describe(|context| {
+        context.unpacked("absent", 1);
         context.action("none").finish();
         context.dependency("nowhere");
         context.files("recipes/files/absent");
-        Product::default()
+        let text = context.text_file("text", "text", "", false);
+        context.tree(&text, "");
+    });
+    let error = assemble(&set().with(WRONG), &materials(), &Target("one".into())).unwrap_err();
+    insta::assert_snapshot!(without_places(&error.to_string()).join("\n"));
+    let first = WRONG.at.line() + 1;
+    for (line, message) in
+        error.to_string().lines().zip(["no lock file has", "action", "action", "it needs", "the project"])
+    {
+        assert!(line.starts_with("build-graph/src/dsl/tests.rs:") && line.contains(message), "{line}");
     }
-    let set = set().with(recipe("wrong", wrong));
-    let error = assemble(&set, &materials(), &Target("one".into())).unwrap_err();
-    let text: Vec<_> =
-        error.to_string().lines().filter(|line| line.contains("for one")).map(ToOwned::to_owned).collect();
-    insta::assert_snapshot!(text.join("\n"));
+    assert!(error.to_string().starts_with(&format!("build-graph/src/dsl/tests.rs:{first}: ")), "{error}");
+}
+
+/// The lines of an error, each without the place that it begins with.
+fn without_places(text: &str) -> Vec<String> {
+    let line = |line: &str| match line.strip_prefix("build-graph/src/dsl/tests.rs:") {
+        Some(rest) => rest.split_once(": ").map_or(rest, |(_, rest)| rest).to_owned(),
+        None => line.to_owned(),
+    };
+    text.lines().map(line).collect()
 }
 
 #[test]
 fn recipes_that_need_each_other_are_named() {
-    fn chicken(context: &mut Context<'_>) -> Product {
-        Product { tree: Some(context.dependency("egg")), package: None }
-    }
-    fn egg(context: &mut Context<'_>) -> Product {
-        Product { tree: Some(context.dependency("chicken")), package: None }
-    }
-    let set = set().with(recipe("chicken", chicken)).with(recipe("egg", egg));
+    let chicken = recipe("chicken", "1").targets(BOTH).describe(|context| drop(context.dependency("egg")));
+    let egg = recipe("egg", "1").targets(BOTH).describe(|context| drop(context.dependency("chicken")));
+    let set = set().with(chicken).with(egg);
     let error = assemble(&set, &materials(), &Target("one".into())).unwrap_err();
     assert!(error.to_string().contains("recipes need each other: `chicken` → `egg` → `chicken`"), "{error}");
 }
@@ -151,49 +123,52 @@ fn a_folder_takes_the_place_of_a_source_and_is_patched_the_same() {
     assert!(assembled.graph.find("one/lib/patched").is_none());
 }
 
-/// The mistakes of a set of recipes, a line each.
+/// The mistakes of a set of recipes, a line each, without their places.
 fn mistakes(set: &RecipeSet, materials: &Arc<Materials>) -> Vec<String> {
     match assemble(set, materials, &Target("one".into())) {
         Ok(_) => Vec::new(),
-        Err(error) => error.to_string().lines().map(ToOwned::to_owned).collect(),
+        Err(error) => without_places(&error.to_string()),
     }
 }
 
 /// The mistakes of one recipe beside the library, for the target `one`.
-fn mistakes_of(describe: fn(&mut Context<'_>) -> Product) -> Vec<String> {
-    let mut wrong = recipe("wrong", describe);
-    wrong.targets.truncate(1);
+fn mistakes_of(describe: fn(&mut Context<'_>)) -> Vec<String> {
+    let wrong = recipe("wrong", "1.0").targets(&["one"]).source("lib").describe(describe);
     mistakes(&set().with(wrong), &materials())
-}
-
-fn one_unit(context: &mut Context<'_>, pic: bool) -> Vec<Handle> {
-    let source = Some(context.unpacked("lib", 1));
-    context.compile(&Compilation { units: vec!["a.c".into()], source, pic, ..Compilation::default() })
 }
 
 #[test]
 fn recipes_of_one_name_are_named_and_replacing_is_said() {
-    let other = || Recipe { version: "2.0".into(), ..recipe("lib", library) };
+    let other = |targets| {
+        recipe("lib", "2.0").targets(targets).source("none").describe(|context| {
+            let text = context.text_file("text", "text", "", false);
+            context.install_tree(&text, "");
+        })
+    };
+    let said = mistakes(&set().with(other(&["two"])), &materials());
     assert_eq!(
-        mistakes(&set().with(other()), &materials()),
-        ["2 recipes are called `lib` (version 1.0, version 2.0): give one another name, or have it take the other's \
-          place with `replacing`"]
+        said,
+        ["2 recipes for two are called `lib` (version 1.0, version 2.0): give one another name, or have it take the \
+          other's place with `replacing`"]
     );
-    let replaced = assemble(&set().replacing(other()), &materials(), &Target("one".into())).unwrap();
+    let replaced = assemble(&set().replacing(other(BOTH)), &materials(), &Target("one".into())).unwrap();
     let package = replaced.graph.find("one/lib/package").unwrap();
     assert!(matches!(&replaced.graph.nodes()[package].op, Op::Package(package) if package.version == "2.0"));
-    let nobody = set().replacing(recipe("nobody", library));
+    let nobody = set().replacing(recipe("nobody", "1.0"));
     assert!(mistakes(&nobody, &materials())[0].starts_with("recipe `nobody` (version 1.0) is to replace one"));
+    // Two ports of a package are two recipes.
+    let only_one = RecipeSet { recipes: vec![lib().targets(&["one"]), other(&["two"])], ..set() };
+    let both = assemble(&only_one, &materials(), &Target("one".into())).unwrap().graph;
+    assert!(both.find("one/lib/package").is_some() && both.find("two/lib/package").is_some());
 }
 
 #[test]
 fn names_and_targets_that_are_none() {
-    let mut lost = recipe("lost", library);
-    lost.targets = vec![Target("won".into())];
-    let mut nowhere = recipe("no where", library);
-    nowhere.targets.clear();
+    let lost = recipe("lost", "1").targets(&["won"]).describe(library);
+    let nowhere = recipe("no where", "1").targets(&[]).describe(library);
+    let two = recipe("two", "1.0").source("lib").targets(&["one"]).describe(library);
     assert_eq!(
-        mistakes(&set().with(lost).with(nowhere).with(recipe("two", library)), &materials()),
+        mistakes(&set().with(lost).with(nowhere).with(two), &materials()),
         [
             "recipe `lost` is for the target `won`, which there is no toolchain for; there are one, two",
             "a recipe can't be called `no where`: use letters, digits and `+-._`, and no target's name",
@@ -209,156 +184,240 @@ fn a_version_is_that_of_its_source() {
     materials.locks.version.insert("lib".into(), "1.0.1".into());
     let materials = Arc::new(materials);
     let said = mistakes(&set(), &materials);
-    assert_eq!(said.len(), 2, "for each target: {said:?}");
-    assert!(said[0].contains("its version is `1.0`, and the source `lib` that it builds is pinned in version `1.0.1`"));
-    let with = |name: &str, version: &str| {
-        let recipe = Recipe { version: version.into(), ..recipe(name, library) };
+    assert_eq!(said.len(), 1, "once for both targets: {said:?}");
+    assert!(said[0].starts_with("recipe `lib` for one, two: its version is `1.0`, and the source `lib`"), "{said:?}");
+    assert!(said[0].contains("is pinned in version `1.0.1`"), "{said:?}");
+    let with = |name, version| {
+        let recipe = recipe(name, version).targets(BOTH).source("lib").describe(library);
         mistakes(&RecipeSet { recipes: vec![recipe], ..set() }, &materials)
     };
     assert_eq!(with("lib", "1.0.1-2"), [""; 0]);
-    assert_eq!(with("lib", "1.0.10").len(), 2);
+    assert_eq!(with("lib", "1.0.10").len(), 1);
     // By its only source, whatever the recipe is called.
-    assert_eq!(with("another", "2").len(), 2);
+    assert_eq!(with("another", "2").len(), 1);
     assert_eq!(with("another", "1.0.1"), [""; 0]);
 }
 
 #[test]
-fn packages_that_need_nobody_or_hold_nothing() {
-    fn wrong(context: &mut Context<'_>) -> Product {
-        let objects = one_unit(context, false);
-        let library = context.static_library("libw.a", &objects);
-        let package = context.package([(&library, "root")], ["lib", "libb", "wrong"]);
-        Product { tree: Some(library), package: Some(package) }
-    }
+fn packages_that_need_nobody_and_recipes_that_give_nothing() {
+    let said = mistakes_of(|context| {
+        context.c_library("w").sources("a").without_headers().shared();
+        context.requires("lib libb wrong nobody");
+    });
     assert_eq!(
-        mistakes_of(wrong),
+        said,
         [
             "recipe `wrong` for one: its package requires `libb`, and no recipe gives a package of that name for one; \
-             there are lib, wrong",
+             did you mean `lib`?",
             "recipe `wrong` for one: its package requires itself",
+            "recipe `wrong` for one: its package requires `nobody`, and no recipe gives a package of that name for one; \
+             there are lib, wrong",
         ]
     );
-    fn empty(context: &mut Context<'_>) -> Product {
-        let nothing: [(Take, &str); 0] = [];
-        let package = context.package(nothing, []);
-        Product { tree: None, package: Some(package) }
-    }
-    let said = mistakes_of(empty);
-    assert_eq!(said, ["recipe `wrong` for one: its package installs nothing: name what it holds, or make none"]);
-    fn forgotten(context: &mut Context<'_>) -> Product {
-        let objects = one_unit(context, false);
-        let library = context.static_library("libw.a", &objects);
-        context.package([(&library, "root")], []);
-        Product { tree: Some(library), package: None }
-    }
+    let said = mistakes_of(|_| ());
+    assert!(said[0].starts_with("recipe `wrong` for one: it gives neither a tree nor a package"), "{said:?}");
+    let said = mistakes_of(|context| drop(context.c_library("w").sources("a").archive()));
+    assert!(said[0].contains("the library `w` exports nothing, because nobody finds a header of it"), "{said:?}");
+}
+
+#[test]
+fn dependencies_are_found_with_what_they_offer() {
+    let said = mistakes_of(|context| {
+        context.program("w").sources("a").dep("lip").dep("lib:lob").dep("lib:lib").finish();
+        context.c_library("w").sources("b").dep("lib").without_headers().shared();
+    });
     assert_eq!(
-        mistakes_of(forgotten),
-        ["recipe `wrong` for one: it makes `one/wrong/package` and does not return it as its `package`"]
+        said,
+        [
+            "recipe `wrong` for one: it needs recipe `lip`, which does not exist; did you mean `lib`?",
+            "recipe `wrong` for one: recipe `lib` offers no library `lob`; there are lib",
+            "recipe `wrong` for one: a shared library can't take in the library `lib`, which is offered as an archive for \
+             programs alone",
+        ]
     );
-    fn swapped(context: &mut Context<'_>) -> Product {
-        let objects = one_unit(context, false);
-        Product { tree: None, package: Some(context.static_library("libw.a", &objects)) }
+    fn text(context: &mut Context<'_>) {
+        let text = context.text_file("text", "text", "", false);
+        context.tree(&text, "");
     }
-    assert!(mistakes_of(swapped)[0].contains("it returns `one/wrong/lib/libw.a` as its `package`, which is none"));
+    let texts = recipe("texts", "1").targets(&["one"]).describe(text);
+    let user = recipe("user", "1").source("lib").targets(&["one"]).describe(|context| {
+        context.program("w").sources("a").dep("texts").finish();
+        let texts = context.dependency("texts");
+        context.tree(&texts, "");
+    });
+    let said = mistakes(&set().with(texts).with(user), &materials());
     assert!(
-        mistakes_of(|_| Product::default())[0].ends_with("it gives neither a tree nor a package: return one of them")
+        said[0].starts_with("recipe `user` for one: recipe `texts` offers neither headers nor libraries"),
+        "{said:?}"
+    );
+    // What a target needs is not there for another one.
+    let alone = recipe("alone", "1").targets(&["two"]).describe(text);
+    let user = recipe("user", "1").targets(&["one"]).describe(|context| {
+        let alone = context.dependency("alone");
+        context.tree(&alone, "");
+    });
+    let said = mistakes(&set().with(alone).with(user), &materials());
+    assert_eq!(said, ["recipe `user` for one: it needs recipe `alone`, which is not for one"]);
+}
+
+/// The action of a node.
+fn action<'g>(assembled: &'g Assembled, name: &str) -> &'g crate::node::Action {
+    let at = assembled.graph.find(name).unwrap_or_else(|| panic!("there is no node `{name}`"));
+    let Op::Action(action) = &assembled.graph.nodes()[at].op else { panic!("`{name}` is no action") };
+    action
+}
+
+#[test]
+fn include_paths_links_and_requirements_follow_from_dependencies() {
+    let base = recipe("base", "1.0").targets(BOTH).source("lib").describe(|context| {
+        context.c_library("base").sources("a").public_headers("include/base.h").shared();
+    });
+    let middle = recipe("middle", "1.0").targets(BOTH).source("lib").describe(|context| {
+        let config = context.configure("--fast").reads("configure").writes("config.h include/made.h").finish();
+        let library = context.c_library("middle").sources_in("src", "b").headers("include/*.h").include("include");
+        let library = library.configured_by(&config).public_dep("base").dep("lib:lib").quiet();
+        library.public_headers("include/*.h !include/old.h").shared();
+    });
+    let top = recipe("top", "1.0").targets(&["one"]).source("lib").describe(|context| {
+        context.program("top").sources("c").dep("middle").defines("-DTOP").installed("root/bin");
+    });
+    let lib = recipe("lib", "1.0").targets(BOTH).describe(|context| {
+        context.c_library("lib").sources("a").public_headers("lib.h").pic_archive();
+    });
+    let toolchains = vec![toolchain("one").with_dlopen("").with_sysroot("base"), toolchain("two").for_actions()];
+    let set = RecipeSet { toolchains, recipes: vec![base, middle, top, lib], ..RecipeSet::default() };
+    let mut materials = (*materials()).clone();
+    materials.files = ProjectFiles::default();
+    let assembled = assemble(&set, &Arc::new(materials), &Target("one".into())).unwrap();
+    let unit = action(&assembled, "one/middle/src/b.o").command.join(" ");
+    assert!(
+        unit.contains(
+            "-iquote headers/src -DHAVE_CONFIG_H -Iconfig -Iconfig/include -Iheaders/include -Ibase/include \
+             -Ilib/include -w -c src/src/b.c"
+        ),
+        "{unit}"
+    );
+    let link = action(&assembled, "one/middle/lib/libmiddle.so").command.last().unwrap();
+    assert!(link.ends_with("$objects needed/lib/libbase.so needed/lib/liblib.a"), "{link}");
+    let unit = action(&assembled, "one/top/c.o").command.join(" ");
+    assert!(unit.contains("-DTOP -Ibase/include -Imiddle/include -c"), "{unit}");
+    let link = action(&assembled, "one/top/top").command.last().unwrap();
+    assert!(link.ends_with("-Llibraries/lib -lbase -Llibraries/lib -lmiddle"), "{link}");
+    let requires = |name: &str| {
+        let Op::Package(package) = &assembled.graph.nodes()[assembled.graph.find(name).unwrap()].op else { panic!() };
+        package.requires.clone()
+    };
+    assert_eq!(requires("one/base/package"), [""; 0], "the sysroot does not need itself");
+    assert_eq!(requires("one/middle/package"), ["base"]);
+    assert_eq!(requires("one/top/package"), ["base", "middle"]);
+    assert!(assembled.graph.find("two/base/package").is_none(), "what is for actions is installed nowhere");
+    let tree = &assembled.graph.nodes()[assembled.graph.find("one/middle/tree").unwrap()].op;
+    let parts: Vec<_> = tree
+        .selections()
+        .iter()
+        .map(|part| (part.node.to_string(), part.part.include.len(), part.part.exclude.len()))
+        .collect();
+    assert_eq!(
+        parts,
+        [
+            ("one/middle/lib/libmiddle.so".to_owned(), 0, 0),
+            ("one/middle/configure".to_owned(), 1, 0),
+            ("source/lib/tree".to_owned(), 1, 1)
+        ]
     );
 }
 
 #[test]
 fn objects_without_pic_are_none_for_a_shared_library() {
-    fn wrong(context: &mut Context<'_>) -> Product {
-        let objects = one_unit(context, false);
-        let library = SharedLibrary { path: "w.so".into(), objects, ..SharedLibrary::default() };
-        Product { tree: Some(context.shared_library(&library)), package: None }
-    }
+    let said = mistakes_of(|context| {
+        let objects = context.compile().sources("a").finish();
+        context.module("w.so").objects(objects).finish();
+        let text = context.text_file("text", "text", "", false);
+        context.tree(&text, "");
+    });
     assert_eq!(
-        mistakes_of(wrong),
+        said,
         ["recipe `wrong` for one: the shared library `w.so` has objects that were compiled without `pic` \
-          (`one/wrong/a.o`): set `pic: true` in their `Compilation`"]
+          (`one/wrong/a.o`): compile them with `pic`"]
     );
-    // `lib`'s archive is no more for one, by itself or in a tree with other things.
-    fn archive(context: &mut Context<'_>) -> Product {
+    // An archive in a tree with other things, too.
+    fn exported(context: &mut Context<'_>, libraries: &str) {
         let lib = context.dependency("lib");
-        let objects = one_unit(context, true);
         let text = context.text_file("text", "text", "", false);
         let merged = context.merge("merged", [(lib.all(), ""), (text.all(), "")]);
-        let needed = vec![(merged, "lib/liblib.a".into())];
-        let library = SharedLibrary { path: "w.so".into(), objects, needed, ..SharedLibrary::default() };
-        Product { tree: Some(context.shared_library(&library)), package: None }
+        context.exports(&merged, libraries);
     }
-    let said = mistakes_of(archive);
-    assert!(said.len() == 1 && said[0].contains("takes in `lib/liblib.a` of `one/wrong/merged`"), "{said:?}");
+    let of = |describe| recipe("exported", "1").source("lib").targets(&["one"]).describe(describe);
+    let user = recipe("user", "1").source("lib").targets(&["one"]).describe(|context| {
+        context.c_library("u").sources("a").dep("exported").without_headers().shared();
+    });
+    let good = of(|context| exported(context, "lib/liblib.a"));
+    let said = mistakes(&set().with(good).with(user), &materials());
+    assert!(said.len() == 1 && said[0].contains("takes in `lib/liblib.a` of `one/exported/merged`"), "{said:?}");
     assert!(said[0].contains("`one/lib/a.o`"), "{said:?}");
+    let bad = of(|context| exported(context, "lib/liblib.a share/nothing.txt"));
+    let said = mistakes(&set().with(bad).with(user), &materials());
+    assert!(said.len() == 1 && said[0].contains("`share/nothing.txt` is no library that can be exported"), "{said:?}");
 }
 
 #[test]
 fn units_and_objects_that_are_not_there_or_there_twice() {
-    fn wrong(context: &mut Context<'_>) -> Product {
-        let source = Some(context.unpacked("lib", 1));
-        let units = ["a.c", "b.c", "a.c", "b.S"].map(Into::into).to_vec();
-        context.compile(&Compilation { units, source: source.clone(), ..Compilation::default() });
-        context.compile(&Compilation { units: vec!["b.c".into()], source: source.clone(), ..Compilation::default() });
-        let none = context.compile(&Compilation { source, ..Compilation::default() });
-        context.static_library("libw.a", &none);
-        context.program(&Program { name: "w".into(), ..Program::default() });
-        let library = context.shared_library(&SharedLibrary { path: "w.so".into(), ..SharedLibrary::default() });
-        Product { tree: Some(library), package: None }
-    }
-    let said: Vec<_> = mistakes_of(wrong).iter().map(|line| line.replacen("recipe `wrong` for one: ", "", 1)).collect();
+    let said = mistakes_of(|context| {
+        context.compile().sources("a b a.c b.S").finish();
+        context.compile().sources("b").finish();
+        context.compile().finish();
+        context.c_library("w").without_headers().archive();
+        context.program("w").finish();
+        context.module("w.so").finish();
+    });
+    let said: Vec<_> = said.iter().map(|line| line.replacen("recipe `wrong` for one: ", "", 1)).collect();
     assert_eq!(
         said,
         [
             "the unit `a.c` is listed twice: list it once",
-            "the units `b.c` and `b.S` have one object, `b.o`: compile one of them in a compilation of its own, with a \
-             `prefix`",
+            "the units `b.c` and `b.S` have one object, `b.o`: compile one of them by itself, with `compile` and a `prefix`",
             "it declares `one/wrong/b.o` twice: give one of the steps another name (units that are compiled twice: a \
              `prefix`)",
-            "a compilation of `source/lib/tree` has no units: list its files in `units`",
-            "the static library `libw.a` has no objects: give it what `compile` returns",
-            "the program `w` has no objects: give it what `compile` returns",
-            "the shared library `w.so` has no objects: give it what `compile` returns",
+            "nothing is compiled: list C files with `sources`",
+            "the library `w` has no code: list its C files with `sources`",
+            "the program `w` has no code: list its C files with `sources`",
+            "the shared library `w.so` has no code: list its C files with `sources`",
         ]
     );
 }
 
 #[test]
 fn a_folder_for_headers_that_can_hold_none() {
-    fn wrong(context: &mut Context<'_>) -> Product {
+    let said = mistakes_of(|context| {
         let source = context.unpacked("lib", 1);
         let own = context.text_file("own", "include/own.h", "", false);
-        let flags = "-Iheaders -I headers/include -I. -I/build/own/include -isystem /usr/include -Iown -Ilater/include \
-                     -Iinclude -Isrc/include -iquote nowhere -Iown/includes -I/build/headers/../other -DI=-Iz";
-        context.compile(&Compilation {
-            units: vec!["a.c".into()],
-            source: Some(source.clone()),
-            headers: vec!["*.h".into()],
-            include: vec![(own.all(), "/build/own".into()), (source.all(), "/build/later".into())],
-            flags: flags.split_whitespace().map(Into::into).collect(),
-            ..Compilation::default()
-        });
-        Product::default()
-    }
-    let said = mistakes_of(wrong);
+        let code = context.compile().source(&source).sources("a").headers("*.h");
+        code.sees(&own, "/build/own")
+            .sees(&source, "/build/later")
+            .flags(
+                "-Iheaders -I headers/include -I. -I/build/own/include -isystem /usr/include -Iown -Ilater/include \
+                 -Iinclude -Isrc/include -iquote nowhere -Iown/includes -I/build/headers/../other -DI=-Iz",
+            )
+            .finish();
+        context.tree(&own, "");
+    });
     let flags: Vec<_> = said.iter().filter_map(|line| line.split('`').nth(3)).collect();
     assert_eq!(flags, ["-Iinclude", "-Isrc/include", "-iquote nowhere", "-Iown/includes", "-I/build/headers/../other"]);
     assert_eq!(
         said[0],
         "recipe `wrong` for one: the flag `-Iinclude` names `/build/include`, where no header is. Units see headers at: \
          `/build/headers`, `/build/own`, `/build/later`; paths in flags are relative to `/build`, so name a folder below \
-         one of these, or put headers there with `headers` or `include`"
+         one of these, or put headers there with `headers`, `dep` or `sees`"
     );
 }
 
 #[test]
 fn selections_without_patterns_and_sources_taken_in_two_ways() {
-    fn wrong(context: &mut Context<'_>) -> Product {
-        let source = context.source("lib", 2);
-        let nothing: [&str; 0] = [];
-        context.merge("merged", [(source.select(nothing), "")]);
-        Product { tree: Some(source), package: None }
-    }
-    let said = mistakes_of(wrong);
+    let said = mistakes_of(|context| {
+        let source = context.unpacked("lib", 2);
+        context.merge("merged", [(source.select("!a"), "")]);
+        context.tree(&source, "");
+    });
     assert!(
         said[0].starts_with("recipe `wrong` for one: it asks for `source/lib/tree` otherwise than recipe `lib` does")
     );
@@ -397,7 +456,6 @@ fn a_bundle_tells_what_it_could_not_take() {
         default_target: Target("one".into()),
         sources: None,
         packages: Packages::default(),
-        suites: Vec::new(),
     };
     let bundle = bundle.with_file("../patches/x.patch", b"").with_source("lib", source);
     let said = mistakes(&bundle.set, &materials());
@@ -409,13 +467,13 @@ fn a_bundle_tells_what_it_could_not_take() {
 fn run_script(script: &str) -> (Option<i32>, String) {
     static SCRIPT: std::sync::Mutex<String> = std::sync::Mutex::new(String::new());
     static COMMAND: std::sync::Mutex<Vec<String>> = std::sync::Mutex::new(Vec::new());
-    fn describe(context: &mut Context<'_>) -> Product {
+    fn describe(context: &mut Context<'_>) {
         let script = SCRIPT.lock().unwrap().clone();
         let action = context.action("act").shell(&script).output("out").finish();
         if let Op::Action(action) = &context.assembly.node(action.name()).unwrap().op {
             *COMMAND.lock().unwrap() = action.command.clone();
         }
-        Product { tree: Some(action), package: None }
+        context.tree(&action, "");
     }
     *SCRIPT.lock().unwrap() = script.to_owned();
     assert_eq!(mistakes_of(describe), [""; 0]);

@@ -27,17 +27,18 @@ impl Encode for Expected<'_> {
 
     fn encode(&self, encoder: &mut dyn Encoder) {
         encoder.digest("node", self.node.as_bytes());
-        // The order of patterns does not change what they select.
-        let sorted = |globs: &[Glob]| {
-            let mut globs = globs.to_vec();
-            globs.sort_by(|a, b| a.as_str().cmp(b.as_str()));
-            globs.dedup();
-            globs
-        };
         let Projection { include, exclude, strip } = self.part;
         let part = Projection { include: sorted(include), exclude: sorted(exclude), strip: strip.clone() };
         encode_projection(&part, encoder);
     }
+}
+
+/// Patterns in an order of their own: theirs does not change what they select.
+fn sorted(globs: &[Glob]) -> Vec<Glob> {
+    let mut globs = globs.to_vec();
+    globs.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+    globs.dedup();
+    globs
 }
 
 /// Returns the identity of each node with what it is made of, in the order of the graph's nodes.
@@ -55,16 +56,20 @@ pub fn identities(graph: &Graph) -> Vec<(NodeKey, Vec<String>)> {
             .collect();
         let inputs = KeyInputs::new(&node.op, &digests);
         let mut lines = inputs.explain();
+        let mut inputs_shown = Vec::with_capacity(selections.len());
         for (selection, digest) in selections.iter().zip(&digests) {
             let Projection { include, exclude, strip } = &selection.part;
-            let words = |globs: &[Glob]| globs.iter().map(Glob::as_str).collect::<Vec<_>>().join(" ");
+            let words = |globs: &[Glob]| sorted(globs).iter().map(Glob::as_str).collect::<Vec<_>>().join(" ");
             let strip = strip.as_ref().map_or("", |strip| strip.as_str());
             let part = match selection.part.is_all() {
                 true => String::new(),
                 false => format!(" [{}] without [{}] below [{strip}]", words(include), words(exclude)),
             };
-            lines.push(format!("{digest} is {}{part}", selection.node));
+            inputs_shown.push(format!("{digest} is {}{part}", selection.node));
         }
+        inputs_shown.sort_unstable();
+        inputs_shown.dedup();
+        lines.append(&mut inputs_shown);
         made.push((inputs.key(), lines));
     }
     made

@@ -1,6 +1,6 @@
-//! `pynbox-build` with a native module of one's own: the distance between two texts, in C, for the sandbox's Python.
+//! `pynbox-build` with a library and a native module of one's own: the distance between two texts, in C, for the sandbox's Python.
 //!
-//! In this folder (`docs/guide/native-module.md` goes through it line by line):
+//! In this folder (`docs/native-modules.md` goes through it line by line):
 //!
 //! ```sh
 //! cargo build --release
@@ -11,38 +11,22 @@
 
 use std::process::ExitCode;
 
-use pynbox_build::build_graph::dsl::{Compilation, Context, Product, Recipe, SharedLibrary};
-use pynbox_build::build_graph::node::Target;
-use pynbox_build::recipes::{self, toolchains};
-
-/// Where Python looks for modules that are not its own.
-const SITE: &str = "root/python/lib/python2.7/site-packages";
+use pynbox_build::build_graph::dsl::{Recipe, recipe};
+use pynbox_build::recipes;
 
 fn main() -> ExitCode {
-    let module = Recipe {
-        name: "editdistance".into(),
-        version: "1.0".into(),
-        targets: vec![Target(toolchains::WASM.into()), Target(toolchains::NACL.into())],
-        describe: editdistance,
-    };
-    pynbox_build::main(|| recipes::bundle().with(module))
+    pynbox_build::main(|| recipes::bundle().with(DISTANCE).with(EDITDISTANCE))
 }
 
-/// One unit, compiled against the headers of the Python that it will be loaded by; a module, which is a shared library that Python loads; and
-/// a package that lays it into `site-packages` of an installation that has Python.
-fn editdistance(cx: &mut Context<'_>) -> Product {
-    let source = cx.files("recipes/files/editdistance");
-    let python = cx.dependency("python");
-    let objects = cx.compile(&Compilation {
-        units: vec!["editdistance.c".into()],
-        source: Some(source),
-        include: vec![(python.select(["include"]), "/build/python".into())],
-        flags: ["-Ipython/include/python2.7", "-fno-strict-aliasing", "-Wall", "-Werror"].map(Into::into).to_vec(),
-        pic: true,
-        ..Compilation::default()
-    });
-    let module =
-        cx.shared_library(&SharedLibrary { path: "editdistance.so".into(), objects, ..SharedLibrary::default() });
-    let package = cx.package([(&module, SITE)], ["python"]);
-    Product { tree: Some(module), package: Some(package) }
-}
+/// What both are compiled with.
+const FLAGS: &str = "-Wall -Werror";
+
+/// A shared library of one unit, with the header for those that use it.
+const DISTANCE: Recipe = recipe("distance", "1.0").files("recipes/files/distance").describe(|cx| {
+    cx.c_library("distance").sources("distance").headers("*.h").flags(FLAGS).public_headers("distance.h").shared();
+});
+
+/// A module of Python that calls it.
+const EDITDISTANCE: Recipe = recipe("editdistance", "1.0").files("recipes/files/editdistance").describe(|cx| {
+    cx.python_extension("editdistance").sources("editdistance").dep("distance").flags(FLAGS).installed();
+});

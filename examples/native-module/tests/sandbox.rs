@@ -16,10 +16,13 @@ fn output(command: &mut Command) -> Output {
 /// A project of its own, so that nothing is left in the sources.
 fn project(folder: &Path) {
     let there = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let files = "recipes/files/editdistance";
-    std::fs::create_dir_all(folder.join(files)).expect("a folder");
+    std::fs::create_dir_all(folder).expect("a folder");
     std::fs::copy(there.join("pynbox.toml"), folder.join("pynbox.toml")).expect("a file");
-    std::fs::copy(there.join(files).join("editdistance.c"), folder.join(files).join("editdistance.c")).expect("a file");
+    for file in ["distance/distance.c", "distance/distance.h", "editdistance/editdistance.c"] {
+        let file = Path::new("recipes/files").join(file);
+        std::fs::create_dir_all(folder.join(file.parent().expect("a folder"))).expect("a folder");
+        std::fs::copy(there.join(&file), folder.join(&file)).expect("a file");
+    }
 }
 
 #[test]
@@ -46,6 +49,7 @@ fn a_module_of_ones_own_is_built_installed_and_imported() {
     assert!(said.contains("ImportError: No module named editdistance"), "{said}");
 
     ours(&["install", &dest_text, "editdistance"]);
+    assert!(dest.join("root/slib/libdistance.so").is_file(), "the library that the module needs comes with it");
     let program = "import editdistance as e; print e.distance('kitten', 'sitting'), e.distance('', 'abc'), e.__file__";
     let expected = "3 3 /python/lib/python2.7/site-packages/editdistance.so\n";
     assert_eq!(run(program), (Some(0), expected.to_owned()));

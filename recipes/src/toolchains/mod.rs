@@ -5,6 +5,7 @@ mod nacl;
 mod wasm;
 
 use build_graph::Glob;
+use build_graph::dsl::Toolchain;
 pub use host::host;
 pub use nacl::nacl;
 pub(crate) use nacl::{SDK, SDK_STRIP};
@@ -16,20 +17,16 @@ pub const WASM: &str = "wasm32-wasi";
 pub const NACL: &str = "x86_64-nacl";
 /// Programs that a build runs, and the native baseline.
 pub const HOST: &str = "x86_64-linux";
+/// All of them: for libraries that the baseline has as well.
+pub const ALL: &[&str] = &[WASM, NACL, HOST];
 
-/// What no build needs of a Debian package.
-fn documentation() -> Vec<Glob> {
-    ["usr/share/doc", "usr/share/man", "usr/share/info", "usr/share/locale", "usr/share/lintian", "usr/share/bug"]
-        .into_iter()
-        // A package set without one of them is fine: patterns with a wildcard may match nothing when they exclude.
-        .filter_map(|path| Glob::new(format!("{path}/**")).ok())
-        .collect()
-}
-
-fn words(line: &str) -> Vec<String> {
-    line.split_whitespace().map(ToOwned::to_owned).collect()
-}
-
-fn links(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-    pairs.iter().map(|(path, target)| ((*path).to_owned(), (*target).to_owned())).collect()
+/// What all have in common whose tools lie in this image of Debian packages.
+fn base(target: &str, image: &str) -> Toolchain {
+    let documentation =
+        ["usr/share/doc", "usr/share/man", "usr/share/info", "usr/share/locale", "usr/share/lintian", "usr/share/bug"]
+            .into_iter()
+            // A package set without one of them is fine: patterns with a wildcard may match nothing when they exclude.
+            .filter_map(|path| Glob::new(format!("{path}/**")).ok())
+            .collect();
+    Toolchain::new(target, image).with_image_links(&[("usr/bin/awk", "mawk")]).without_in_image(documentation)
 }

@@ -1,9 +1,8 @@
 //! `x86_64-nacl`: the glibc toolchain of the NaCl SDK, laid into an image of Debian packages with the libraries of its 32-bit tools.
 
 use build_graph::dsl::{ImageSource, Toolchain};
-use build_graph::node::Target;
 
-use super::{NACL, documentation, links, words};
+use super::{NACL, base};
 
 /// The source that is the SDK.
 pub(crate) const SDK: &str = "nacl-sdk";
@@ -19,37 +18,30 @@ const LIBRARIES: &str = "-Wl,--as-needed -lrt -lcrypt -lpthread";
 /// dynamically. `_GNU_SOURCE` as in the other targets. NaCl's `configure --host` is one that no `config.sub` of the packages knows, so
 /// they are told of a Linux.
 pub fn nacl() -> Toolchain {
-    Toolchain {
-        target: Target(NACL.to_owned()),
-        image: "nacl".to_owned(),
-        makefiles_image: "nacl-makefiles".to_owned(),
-        image_links: links(&[("usr/bin/awk", "mawk")]),
-        image_without: documentation(),
-        image_sources: vec![ImageSource {
+    base(NACL, "nacl")
+        .for_system("NaCl")
+        .with_makefiles_image("nacl-makefiles")
+        .with_image_sources(vec![ImageSource {
             name: SDK.to_owned(),
             strip: SDK_STRIP,
-            include: vec!["toolchain/linux_x86_glibc".to_owned()],
-            exclude: vec!["toolchain/linux_x86_glibc/{share,info,man}/**".to_owned()],
+            patterns: "toolchain/linux_x86_glibc !toolchain/linux_x86_glibc/{share,info,man}/**",
             at: "opt/nacl-sdk",
-        }],
-        cc: words(&format!("{BIN}gcc -m64")),
-        cflags: words("-O2 -D_GNU_SOURCE"),
-        standard: "-std=gnu99".to_owned(),
-        ldflags: words("-Wl,-s"),
-        libraries: words(&format!("-L/sysroot/lib -lsandbox_inner {LIBRARIES}")),
-        pic: words("-fPIC"),
-        link_shared: words(&format!("{BIN}gcc -m64 -shared -Wl,-s")),
-        shared_libraries: words(LIBRARIES),
-        strip: format!("{BIN}strip"),
-        soname: Some("-Wl,-soname,".to_owned()),
-        loading: words("-Wl,--export-dynamic"),
-        loading_libraries: words(
+        }])
+        .with_cc(format!("{BIN}gcc -m64"))
+        .with_cflags("-O2 -D_GNU_SOURCE")
+        .with_newest_standard("-std=gnu99")
+        .with_ldflags("-Wl,-s")
+        .with_libraries(format!("-L/sysroot/lib -lsandbox_inner {LIBRARIES}"))
+        .with_pic("-fPIC")
+        .with_shared_linker(format!("{BIN}gcc -m64 -shared -Wl,-s"))
+        .with_shared_libraries(LIBRARIES)
+        .with_loading("-Wl,--export-dynamic")
+        .with_loading_libraries(
             "-L/sysroot/lib -Wl,--whole-archive -lsandbox_inner -Wl,--no-whole-archive -lpthread -ldl -lutil -lm",
-        ),
-        ar: format!("{BIN}ar"),
-        ranlib: format!("{BIN}ranlib"),
-        configure: words("--host=x86_64-unknown-linux --build=x86_64-linux-gnu"),
-        program_suffix: ".nexe".to_owned(),
-        runtime: Some("sandbox_inner".to_owned()),
-    }
+        )
+        .with_dlopen("-ldl")
+        .with_binutils(BIN, "")
+        .with_configure("--host=x86_64-unknown-linux --build=x86_64-linux-gnu")
+        .with_program_suffix(".nexe")
+        .with_sysroot("sandbox_inner")
 }

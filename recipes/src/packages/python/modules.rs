@@ -104,16 +104,19 @@ pub(super) struct Extension {
     pub(super) sources: &'static str,
     /// Flags of their compilation, separated by spaces.
     pub(super) flags: &'static str,
-    /// The recipes of the libraries that it needs, each with the library's path in that recipe's tree: a shared one is loaded with the
-    /// module, an archive is part of it.
-    pub(super) needs: &'static [(&'static str, &'static str)],
+    /// The libraries that it needs, `RECIPE` or `RECIPE:LIBRARY`, separated by spaces: a shared one is loaded with the module, an
+    /// archive is part of it.
+    pub(super) needs: &'static str,
 }
 
-const fn extension(
-    name: &'static str,
-    sources: &'static str,
-    needs: &'static [(&'static str, &'static str)],
-) -> Extension {
+impl Extension {
+    /// The recipes of these libraries.
+    pub(super) fn recipes(&self) -> impl Iterator<Item = &'static str> {
+        self.needs.split_whitespace().filter_map(|library| library.split(':').next())
+    }
+}
+
+const fn extension(name: &'static str, sources: &'static str, needs: &'static str) -> Extension {
     Extension { name, sources, flags: "", needs }
 }
 
@@ -121,61 +124,51 @@ const fn extension(
 pub(super) fn extensions(cx: &Context<'_>) -> Vec<&'static Extension> {
     let without = super::port(cx).without_modules;
     let there = |extension: &&Extension| {
-        !without.contains(&extension.name) && extension.needs.iter().all(|(recipe, _)| cx.offers(recipe))
+        !without.contains(&extension.name) && extension.recipes().all(|recipe| cx.offers(recipe))
     };
     EXTENSIONS.iter().filter(there).collect()
 }
 
 /// The modules that need a library which programs without them are not to carry, or that few programs need.
 const EXTENSIONS: &[Extension] = &[
-    extension("bz2", "bz2module.c", &[("bzip2", "lib/libbz2.so")]),
-    extension("crypt", "cryptmodule.c", &[]),
+    extension("bz2", "bz2module.c", "bzip2"),
+    extension("crypt", "cryptmodule.c", ""),
     extension(
         "_ctypes",
         "_ctypes/_ctypes.c _ctypes/callbacks.c _ctypes/callproc.c _ctypes/cfield.c _ctypes/stgdict.c",
-        &[("ffi", "lib/libffi.a")],
+        "ffi",
     ),
-    extension("_ctypes_test", "_ctypes/_ctypes_test.c", &[]),
+    extension("_ctypes_test", "_ctypes/_ctypes_test.c", ""),
     Extension {
         name: "_sqlite3",
         sources: "_sqlite/cache.c _sqlite/connection.c _sqlite/cursor.c _sqlite/microprotocols.c _sqlite/module.c \
                   _sqlite/prepare_protocol.c _sqlite/row.c _sqlite/statement.c _sqlite/util.c",
         flags: "-DMODULE_NAME=\"sqlite3\"",
-        needs: &[("sqlite", "lib/libsqlite3.so")],
+        needs: "sqlite",
     },
-    Extension {
-        name: "_curses",
-        sources: "_cursesmodule.c",
-        flags: CURSES,
-        needs: &[("ncurses", "lib/libncursesw.so")],
-    },
+    Extension { name: "_curses", sources: "_cursesmodule.c", flags: CURSES, needs: "ncurses:ncursesw" },
     Extension {
         name: "_curses_panel",
         sources: "_curses_panel.c",
         flags: CURSES,
-        needs: &[("ncurses", "lib/libpanelw.a"), ("ncurses", "lib/libncursesw.so")],
+        needs: "ncurses:panelw ncurses:ncursesw",
     },
-    Extension {
-        name: "dbm",
-        sources: "dbmmodule.c",
-        flags: "-DHAVE_GDBM_NDBM_H",
-        needs: &[("gdbm", "lib/libgdbm.so")],
-    },
-    extension("gdbm", "gdbmmodule.c", &[("gdbm", "lib/libgdbm.so")]),
-    extension("_hashlib", "_hashopenssl.c", &[("openssl", "lib/libcrypto.a")]),
+    Extension { name: "dbm", sources: "dbmmodule.c", flags: "-DHAVE_GDBM_NDBM_H", needs: "gdbm" },
+    extension("gdbm", "gdbmmodule.c", "gdbm"),
+    extension("_hashlib", "_hashopenssl.c", "openssl:crypto"),
     // Connections alone: semaphores would need another process.
-    extension("_multiprocessing", "_multiprocessing/multiprocessing.c _multiprocessing/socket_connection.c", &[]),
-    extension("_ssl", "_ssl.c", &[("openssl", "lib/libssl.a"), ("openssl", "lib/libcrypto.a")]),
-    extension("_testcapi", "_testcapimodule.c", &[]),
+    extension("_multiprocessing", "_multiprocessing/multiprocessing.c _multiprocessing/socket_connection.c", ""),
+    extension("_ssl", "_ssl.c", "openssl"),
+    extension("_testcapi", "_testcapimodule.c", ""),
     Extension {
         name: "readline",
         sources: "readline.c",
         flags: "-DHAVE_RL_CALLBACK -DHAVE_RL_CATCH_SIGNAL -DHAVE_RL_COMPLETION_APPEND_CHARACTER \
                 -DHAVE_RL_COMPLETION_DISPLAY_MATCHES_HOOK -DHAVE_RL_COMPLETION_MATCHES -DHAVE_RL_COMPLETION_SUPPRESS_APPEND \
                 -DHAVE_RL_PRE_INPUT_HOOK -DHAVE_RL_RESIZE_TERMINAL",
-        needs: &[("readline", "lib/libreadline.a"), ("ncurses", "lib/libncursesw.so")],
+        needs: "readline ncurses:ncursesw",
     },
-    extension("xxsubtype", "xxsubtype.c", &[]),
+    extension("xxsubtype", "xxsubtype.c", ""),
 ];
 
 /// What CPython's configure would find out of ncurses, if it were there then.

@@ -1,0 +1,88 @@
+//! A recipe: the description of one package, as one item.
+
+use std::panic::Location;
+
+use super::{Context, Toolchain};
+
+/// A package's description. Made by [`recipe`].
+#[derive(Debug, Clone, Copy)]
+pub struct Recipe {
+    pub(super) name: &'static str,
+    pub(super) version: &'static str,
+    pub(super) targets: Option<&'static [&'static str]>,
+    pub(super) source: Source,
+    pub(super) provides: Option<&'static str>,
+    pub(super) describe: fn(&mut Context<'_>),
+    /// Where it is written.
+    pub(super) at: &'static Location<'static>,
+}
+
+/// Where a recipe's source comes from.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Source {
+    /// A source of the lock file.
+    Pinned(&'static str),
+    /// A directory of the project's files.
+    Files(&'static str),
+}
+
+/// Begins a recipe with its name, as other recipes and `install` call it, and the version that it
+/// builds. It is for all targets that packages are installed for, and its source is the one of its
+/// name, unless the functions below say otherwise.
+#[track_caller]
+pub const fn recipe(name: &'static str, version: &'static str) -> Recipe {
+    Recipe {
+        name,
+        version,
+        targets: None,
+        source: Source::Pinned(name),
+        provides: None,
+        describe: |_| (),
+        at: Location::caller(),
+    }
+}
+
+impl Recipe {
+    /// Names the targets that it is for.
+    #[must_use]
+    pub const fn targets(mut self, targets: &'static [&'static str]) -> Self {
+        self.targets = Some(targets);
+        self
+    }
+
+    /// Takes its source from the lock file under this name.
+    #[must_use]
+    pub const fn source(mut self, name: &'static str) -> Self {
+        self.source = Source::Pinned(name);
+        self
+    }
+
+    /// Has the project's files below this directory as its source.
+    #[must_use]
+    pub const fn files(mut self, directory: &'static str) -> Self {
+        self.source = Source::Files(directory);
+        self
+    }
+
+    /// Stands for a dependency of this name on its targets, where no recipe has the name itself.
+    #[must_use]
+    pub const fn provides(mut self, name: &'static str) -> Self {
+        self.provides = Some(name);
+        self
+    }
+
+    /// Says what the package is, for the target of the context.
+    #[must_use]
+    pub const fn describe(mut self, describe: fn(&mut Context<'_>)) -> Self {
+        self.describe = describe;
+        self
+    }
+
+    /// Returns whether it is for this target.
+    pub(super) fn is_for(&self, toolchain: &Toolchain) -> bool {
+        match self.targets {
+            Some(targets) => targets.contains(&toolchain.target.as_str()),
+            None => toolchain.installs(),
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! bzip2: a library of seven files without a configure script.
+
+use build_graph::dsl::{Recipe, recipe};
+
+pub(crate) const RECIPE: Recipe = recipe("bzip2", "1.0.8").describe(|cx| {
+    cx.c_library("bz2")
+        // The others in the tarball are programs.
+        .sources("blocksort huffman crctable randtable compress decompress bzlib")
+        .headers("*.h")
+        .defines("-D_FILE_OFFSET_BITS=64")
+        .public_headers("bzlib.h")
+        .shared();
+});
