@@ -49,6 +49,7 @@ fn set() -> RecipeSet {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::fmt::Write as _;
     use std::sync::Arc;
 
@@ -89,11 +90,17 @@ mod tests {
             if let Op::Action(action) = &node.op {
                 let _ = writeln!(text, "    {}", action.command.join(" "));
             }
-            for selection in node.op.selections().iter().filter(|input| !input.node.as_str().starts_with("debian/")) {
-                let part = [&selection.part.include, &selection.part.exclude];
-                let globs = part.map(|globs| globs.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
-                let _ = writeln!(text, "    <- {} [{}] without [{}]", selection.node, globs[0], globs[1]);
-            }
+            let selections = node.op.selections();
+            let inputs = selections.iter().filter(|input| !input.node.as_str().starts_with("debian/")).map(|input| {
+                let globs = [&input.part.include, &input.part.exclude].map(|globs| {
+                    let mut globs: Vec<_> = globs.iter().map(ToString::to_string).collect();
+                    globs.sort_unstable();
+                    globs.join(" ")
+                });
+                format!("    <- {} [{}] without [{}]\n", input.node, globs[0], globs[1])
+            });
+            // Neither the order of inputs nor that of patterns is in a key.
+            text.extend(inputs.collect::<BTreeSet<_>>());
         }
         insta::assert_snapshot!(text);
     }
