@@ -17,11 +17,36 @@ pub(crate) fn outlive_limits() {
     signals::ignore(libc::SIGXFSZ);
 }
 
-/// What the caller lets the process have of the processor's time (`ulimit -t`), if that is
-/// limited.
+/// The seconds that the caller lets each process have of the processor (`ulimit -t`), if they are limited.
+pub(crate) fn cpu_seconds() -> Option<u64> {
+    getrlimit(Resource::Cpu).current
+}
+
+/// The same as a time, shortly before the kernel would end a process.
+#[cfg(feature = "nacl")]
 pub(crate) fn cpu() -> Option<Duration> {
-    let seconds = getrlimit(Resource::Cpu).current?;
-    Some(Duration::from_secs(seconds).checked_sub(BEFORE_THE_KERNEL).unwrap_or(Duration::from_millis(1)))
+    let time = Duration::from_secs(cpu_seconds()?);
+    Some(time.checked_sub(BEFORE_THE_KERNEL).unwrap_or(Duration::from_millis(1)))
+}
+
+/// Has SIGPROF sent shortly before the kernel would end the process for its use of the processor:
+/// that clock counts as the kernel's limit does, in steps, and may be ahead of all others.
+pub(crate) fn signal_before_the_kernel(seconds: u64) {
+    // SAFETY: zeros are an `rusage` and an `itimerval`; all pointers are to live variables.
+    unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_SELF, &raw mut usage);
+        let time = |time: libc::timeval| {
+            let microseconds = u64::try_from(time.tv_usec).unwrap_or(0);
+            Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0)) + Duration::from_micros(microseconds)
+        };
+        let used = time(usage.ru_utime) + time(usage.ru_stime) + BEFORE_THE_KERNEL;
+        let left = Duration::from_secs(seconds).saturating_sub(used).max(Duration::from_micros(1));
+        let mut timer: libc::itimerval = std::mem::zeroed();
+        timer.it_value.tv_sec = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
+        timer.it_value.tv_usec = left.subsec_micros().into();
+        libc::setitimer(libc::ITIMER_PROF, &raw const timer, std::ptr::null_mut());
+    }
 }
 
 /// What is left of the address space that the caller lets the process have (`ulimit -v`), if that is limited.

@@ -104,7 +104,8 @@ impl Compiler {
     /// Forks the process that will compile. To be called while this process has one thread. If that fails, only compiling fails later: most guests
     /// need none.
     pub fn start(limits: Limits) -> Self {
-        let (server, life) = match Server::start(limits.seconds) {
+        let seconds = limits.seconds.min(caller::cpu_seconds().unwrap_or(u64::MAX));
+        let (server, life) = match Server::start(seconds) {
             Ok((server, life)) => (Ok(server), life),
             Err(error) => (Err(error), Life::default()),
         };

@@ -54,6 +54,8 @@ pub struct Watch {
     deadline: Option<Instant>,
     time: Duration,
     cpu: Option<CpuLimit>,
+    /// The caller's own limit, in seconds.
+    callers_cpu: Option<u64>,
     cleanup: OnceLock<Cleanup>,
     is_ending: AtomicBool,
 }
@@ -63,8 +65,6 @@ pub struct Watch {
 struct CpuLimit {
     /// For the guest and all that is done for it.
     budget: Duration,
-    /// Whether the caller set it, and not our option.
-    is_callers: bool,
     timer: Timer,
 }
 
@@ -82,14 +82,13 @@ impl Watch {
     ///
     /// If the system has no timer or thread.
     pub fn start(limits: &Limits, report: Arc<Report>, log: Arc<Log>) -> io::Result<Arc<Self>> {
-        let cpu = match (limits.cpu, caller::cpu()) {
-            (Some(own), Some(callers)) if callers < own => Some((callers, true)),
-            (Some(own), _) => Some((own, false)),
-            (None, callers) => callers.map(|callers| (callers, true)),
+        let callers_cpu = caller::cpu_seconds();
+        let is_needed =
+            limits.time.is_some() || limits.cpu.is_some() || callers_cpu.is_some() || report.status().is_some();
+        let cpu = match limits.cpu {
+            Some(budget) => Some(CpuLimit { budget, timer: Timer::new()? }),
+            None => None,
         };
-        let is_needed = limits.time.is_some() || cpu.is_some() || report.status().is_some();
-        let cpu =
-            cpu.map(|(budget, is_callers)| Ok::<_, io::Error>(CpuLimit { budget, is_callers, timer: Timer::new()? }));
         let deadline = limits.time.and_then(|time| report.begun().checked_add(time));
         let time = limits.time.unwrap_or_default();
         let watch = Arc::new(Self {
@@ -97,16 +96,21 @@ impl Watch {
             log,
             deadline,
             time,
-            cpu: cpu.transpose()?,
+            cpu,
+            callers_cpu,
             cleanup: OnceLock::new(),
             is_ending: AtomicBool::new(false),
         });
         if is_needed {
-            let is_watched = |&signal: &c_int| signal == libc::SIGXCPU || !signals::is_ignored(signal);
+            let is_ours = |signal: c_int| [libc::SIGXCPU, libc::SIGPROF].contains(&signal);
+            let is_watched = |&signal: &c_int| is_ours(signal) || !signals::is_ignored(signal);
             let watched = Signals::of(&ENDING.into_iter().filter(is_watched).collect::<Vec<_>>());
             watched.block_too();
             let arriving = watched.arriving()?;
             watch.set_timer();
+            if let Some(seconds) = callers_cpu {
+                caller::signal_before_the_kernel(seconds);
+            }
             let (speaker, messages) = channel();
             let (speaking, watching) = (watch.clone(), watch.clone());
             let thread = |name: &str| std::thread::Builder::new().name(name.to_owned()).stack_size(STACK);
@@ -169,22 +173,16 @@ impl Watch {
     }
 
     fn arrived(&self, signal: c_int, speaker: &Sender<Last>) {
-        match &self.cpu {
-            Some(cpu) if signal == libc::SIGXCPU => {
-                if self.report.usage.cpu() < cpu.budget {
-                    // The clocks differ a little.
-                    return self.set_timer();
-                }
-                let seconds = cpu.budget.as_secs_f64();
-                let why = if cpu.is_callers {
-                    format!("it took more of the processor's time than its caller's `ulimit -t` allows, {seconds} s")
-                } else {
-                    format!("it took more of the processor's time than `--cpu` allows, {seconds} s")
-                };
-                self.end(How::Limit(Limit::Cpu), &why, speaker)
+        let why = match (signal, &self.cpu, self.callers_cpu) {
+            // The clocks differ a little.
+            (libc::SIGXCPU, Some(cpu), _) if self.report.usage.cpu() < cpu.budget => return self.set_timer(),
+            (libc::SIGXCPU, Some(cpu), _) => format!("`--cpu` allows, {} s", cpu.budget.as_secs_f64()),
+            (libc::SIGXCPU | libc::SIGPROF, _, Some(seconds)) => {
+                format!("its caller's `ulimit -t` allows, {seconds} s")
             }
             _ => self.begin_the_end().end_by(&Outcome::ended_by(signal), signal),
-        }
+        };
+        self.end(How::Limit(Limit::Cpu), &format!("it took more of the processor's time than {why}"), speaker)
     }
 
     fn end(&self, how: How, why: &str, speaker: &Sender<Last>) -> ! {

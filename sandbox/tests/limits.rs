@@ -212,28 +212,6 @@ fn the_time_ends_whatever_the_guest_does() {
     assert!((0.5..0.8).contains(&cpu), "{said:?}");
 }
 
-/// After the end of a run none of its processes is left, neither running nor dead.
-#[test]
-fn who_compiles_ends_with_the_run() {
-    let place = Place::new();
-    let step = "(local.set 0 (i32.mul (local.get 0) (i32.add (local.get 0) (i32.const 77777))))".repeat(3000);
-    let functions = format!("(func (param i32) (result i32) {step} (local.get 0))").repeat(300);
-    place.guest("large", &module("", &format!("{functions} {LOOP}")));
-    let mut command = place.command("exec $RUN --time 0.5 /test/large.wasm");
-    command.stderr(Stdio::null());
-    // What the loader leaves becomes this process's.
-    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
-    let mut child = command.spawn().unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(124));
-    let own = std::process::id().to_string();
-    let ours = fs::read_dir("/proc").unwrap().filter_map(|entry| {
-        let stat = fs::read_to_string(entry.ok()?.path().join("stat")).ok()?;
-        let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
-        (name == "run" && rest.split_whitespace().nth(1) == Some(own.as_str())).then(|| stat.clone())
-    });
-    assert_eq!(ours.collect::<Vec<_>>(), Vec::<String>::new());
-}
-
 /// Writes `bytes` bytes in writes of `step`, and ends with the first error's number.
 fn writer(step: u32, bytes: u32) -> String {
     module(

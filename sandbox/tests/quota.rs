@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use pynbox_run::account::ACCOUNT;
 use pynbox_run::limits::{Limit, Limits};
 use pynbox_run::report::Usage;
 use pynbox_run::scratch;
@@ -370,4 +371,54 @@ fn a_folder_in_memory_counts_for_the_other_limits_too() {
     let b = open(&mut vfs, "b", CREATE).unwrap();
     assert_eq!((put(&mut vfs, b, 501), put(&mut vfs, b, 1)), (Ok(500), Err(Errno::DQUOT)));
     assert_eq!(make_file(&mut vfs, "tmp/c"), Err(Errno::DQUOT));
+}
+
+/// The account is the process's: this test has one of its own.
+#[test]
+fn a_folder_in_memory_counts_as_memory() {
+    const CHILD: &str = "PYNBOX_QUOTA_CHILD";
+    if std::env::var_os(CHILD).is_none() {
+        let test = "a_folder_in_memory_counts_as_memory";
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", test, "--nocapture", "--test-threads=1"])
+            .env(CHILD, "1")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Mount::open(folder.path(), at("/"), Access::ReadWrite, Crossing::Refused).unwrap();
+    let memory = Mount::in_memory(scratch::make(64 << 20).unwrap(), at("/tmp"));
+    let mut vfs = Vfs::new(Mounts::new(vec![disk, memory]));
+    let usage = Arc::new(Usage::default());
+    vfs.limit(&Limits::default(), usage, false);
+    ACCOUNT.limit(ACCOUNT.used() + (1 << 20));
+    let before = ACCOUNT.left();
+    let fd = open(&mut vfs, "tmp/a", CREATE).unwrap();
+    assert_eq!(put(&mut vfs, fd, 100_000), Ok(100_000));
+    let taken = before - ACCOUNT.left();
+    assert!((100_000..110_000).contains(&taken), "{taken}");
+    // As much as there is memory for, and no more.
+    let count = (0..1000).take_while(|_| put(&mut vfs, fd, 10_000).is_ok()).count();
+    assert!((80..95).contains(&count), "{count}");
+    assert!(ACCOUNT.was_full() && ACCOUNT.left() < 20_000, "{}", ACCOUNT.left());
+    assert_eq!(
+        (vfs.allocate(fd, 2 << 20, 1 << 20), put_at(&mut vfs, fd, 1, 0)),
+        (Err(Errno::NOSPC), Err(Errno::NOSPC))
+    );
+    assert_eq!(vfs.make_dir(ROOT_FD, b"tmp/d"), Err(Errno::NOSPC));
+    // The disk is another matter.
+    let other = open(&mut vfs, "on_disk", CREATE).unwrap();
+    assert_eq!(put(&mut vfs, other, 100_000), Ok(100_000));
+    // What is cut or removed comes back, when nobody has it open any more.
+    vfs.truncate(fd, 500_000).unwrap();
+    assert!(ACCOUNT.left() > 400_000, "{}", ACCOUNT.left());
+    vfs.remove_file(ROOT_FD, b"tmp/a").unwrap();
+    assert!(ACCOUNT.left() < 600_000, "{}", ACCOUNT.left());
+    vfs.close(fd).unwrap();
+    assert!(ACCOUNT.left() > 1_000_000, "{}", ACCOUNT.left());
+    // Many small files count, too.
+    let count = (0..5000).take_while(|n| make_file(&mut vfs, &format!("tmp/{n}")).is_ok()).count();
+    assert!((900..1024).contains(&count), "{count}");
 }

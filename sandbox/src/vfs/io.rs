@@ -97,13 +97,19 @@ impl Vfs {
             Object::Channel(channel) => channel.write(buffers),
             Object::Directory { .. } => Err(Errno::BADF),
             Object::File { fd, .. } => {
-                if !self.quota.needs_span() {
-                    return self.quota.full(fd, host_write(fd.as_fd(), buffers, offset));
+                let wanted = total(buffers);
+                let mut most = self.quota.memory_for(fd, wanted)?;
+                let span = if self.quota.needs_span() { Some(quota::span(fd, appends, offset)?) } else { None };
+                if let Some(span) = span {
+                    most = self.quota.writable(span, most)?;
                 }
-                let span = quota::span(fd, appends, offset)?;
-                let most = self.quota.writable(span, total(buffers))?;
-                let count = self.quota.full(fd, host_write(fd.as_fd(), &quota::cut(buffers, most), offset))?;
-                self.quota.wrote(span, count as u64);
+                let count = self.quota.change(fd, || match most {
+                    all if all == wanted => host_write(fd.as_fd(), buffers, offset),
+                    most => host_write(fd.as_fd(), &quota::cut(buffers, most), offset),
+                })?;
+                if let Some(span) = span {
+                    self.quota.wrote(span, count as u64);
+                }
                 Ok(count)
             }
             Object::Handed { kind: HandedKind::Stream, .. } if offset != Offset::Current => Err(Errno::SPIPE),
@@ -234,7 +240,9 @@ impl Vfs {
     ///
     /// `EBADF`.
     pub fn close(&mut self, fd: u32) -> Result<(), Errno> {
-        self.table.remove(fd).map(drop)
+        self.table.remove(fd).map(drop)?;
+        self.quota.settle();
+        Ok(())
     }
 
     /// dup2(2) and close of the old number.
@@ -248,6 +256,7 @@ impl Vfs {
         if from != to {
             let moved = self.table.remove(from)?;
             self.table.set(to, moved)?;
+            self.quota.settle();
         }
         Ok(())
     }
@@ -269,7 +278,9 @@ impl Vfs {
     /// `EBADF` if `fd` is not open or `to` lies outside the table.
     pub fn duplicate_onto(&mut self, fd: u32, to: u32) -> Result<(), Errno> {
         let description: Rc<Description> = self.table.get(fd)?.clone();
-        self.table.set(to, description)
+        self.table.set(to, description)?;
+        self.quota.settle();
+        Ok(())
     }
 
     /// fstat(2).
@@ -333,8 +344,8 @@ impl Vfs {
         description.check_resizable()?;
         let host = description.host()?;
         let now = if self.quota.needs_span() { file_size(host)? } else { size };
-        let resized = self.quota.grow(now, size, size.saturating_sub(now), || rustix::fs::ftruncate(host, size));
-        self.quota.full(host, resized)
+        let resize = || self.quota.change(host, || rustix::fs::ftruncate(host, size));
+        self.quota.grow(now, size, size.saturating_sub(now), resize)
     }
 
     /// posix_fallocate(3).
@@ -352,8 +363,11 @@ impl Vfs {
         let now = if self.quota.needs_span() { file_size(host)? } else { end };
         // Room on a disk is used, whether anything is written there or not.
         let used = length.max(end.saturating_sub(now));
+        if self.quota.memory_for(host, length)? < length {
+            return Err(Errno::NOSPC);
+        }
         let allocate = || rustix::fs::fallocate(host, FallocateFlags::empty(), offset, length);
-        self.quota.full(host, self.quota.grow(now, end, used, allocate))
+        self.quota.grow(now, end, used, || self.quota.change(host, allocate))
     }
 
     /// futimens(3).

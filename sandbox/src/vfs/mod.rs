@@ -8,6 +8,7 @@ mod chmod;
 mod descriptor;
 mod device;
 mod disguise;
+mod folders;
 mod io;
 mod listing;
 mod lock;

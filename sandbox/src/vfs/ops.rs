@@ -64,6 +64,9 @@ impl Vfs {
             return Err(Errno::NOTDIR);
         }
         let description = self.open_walked(walked, how)?;
+        if how.truncate {
+            self.quota.settle();
+        }
         self.quota.opened(self.table.add(description, 0))
     }
 
@@ -219,7 +222,7 @@ impl Vfs {
             let found = self.look(&path)?;
             return Err(if found.is_dir() { Errno::ISDIR } else { Errno::NOTDIR });
         }
-        rustix::fs::unlinkat(dir, name.as_slice(), AtFlags::empty())
+        self.quota.change(&dir, || rustix::fs::unlinkat(&dir, name.as_slice(), AtFlags::empty()))
     }
 
     /// rmdir(2).
@@ -230,7 +233,7 @@ impl Vfs {
     pub fn remove_dir(&mut self, base: u32, text: &[u8]) -> Result<(), Errno> {
         let (path, _) = self.old_name(base, text)?;
         let (dir, name) = self.writable_parent(&path)?;
-        rustix::fs::unlinkat(dir, name.as_slice(), AtFlags::REMOVEDIR)
+        self.quota.change(&dir, || rustix::fs::unlinkat(&dir, name.as_slice(), AtFlags::REMOVEDIR))
     }
 
     /// rename(2).
@@ -259,7 +262,8 @@ impl Vfs {
         if (old_slash || new_slash) && !self.look(&old_path)?.is_dir() {
             return Err(Errno::NOTDIR);
         }
-        rustix::fs::renameat(old_dir, old_name.as_slice(), new_dir, new_name.as_slice())
+        let (old, new) = (old_name.as_slice(), new_name.as_slice());
+        self.quota.change(&new_dir, || rustix::fs::renameat(&old_dir, old, &new_dir, new))
     }
 
     /// link(2).

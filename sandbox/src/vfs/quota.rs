@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
-use super::mounts::{Mount, Mounts};
+use super::folders::Folders;
+use super::mounts::Mounts;
 use crate::limits::{Limit, Limits};
 use crate::report::Usage;
 
@@ -24,8 +25,7 @@ pub(crate) struct Quota {
     is_asked: bool,
     usage: Arc<Usage>,
     over: Cell<Option<Limit>>,
-    /// The devices of folders in memory.
-    memory: Vec<u64>,
+    folders: Folders,
 }
 
 /// Where a write would happen: at which byte, in a file of which size.
@@ -46,9 +46,7 @@ impl Quota {
     /// Of a guest with these mounts.
     pub(super) fn new(limits: &Limits, usage: Arc<Usage>, is_asked: bool, mounts: &Mounts) -> Self {
         let Limits { file, write, files, output, .. } = *limits;
-        let device = |mount: &Mount| Some(rustix::fs::fstat(&mount.root).ok()?.st_dev);
-        let memory = mounts.iter().filter(|mount| mount.in_memory).filter_map(device).collect();
-        Self { file, write, files, output, is_asked, usage, over: Cell::default(), memory }
+        Self { file, write, files, output, is_asked, usage, over: Cell::default(), folders: Folders::of(mounts) }
     }
 
     /// The limit that ends the run, if one was reached.
@@ -66,14 +64,32 @@ impl Quota {
         Err(error)
     }
 
-    /// Notes that a folder in memory is full, if this is what a call on a file in it said.
-    pub(super) fn full<T>(&self, file: impl AsFd, said: Result<T, Errno>) -> Result<T, Errno> {
-        match said {
-            Err(Errno::NOSPC) if self.memory.contains(&rustix::fs::fstat(file)?.st_dev) => {
-                self.refuse(Limit::Tmpfs, Errno::NOSPC)
-            }
-            said => said,
+    /// Changes something on the file system that holds `file`. A full folder in memory is noted, and so is what the folders hold then.
+    ///
+    /// # Errors
+    ///
+    /// What `change` says.
+    pub(super) fn change<T>(&self, file: impl AsFd, change: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
+        let changed = change();
+        if matches!(changed, Err(Errno::NOSPC)) && self.folders.hold(file)? {
+            self.usage.reached(Limit::Tmpfs);
         }
+        self.folders.settle();
+        changed
+    }
+
+    /// Notes what the folders in memory hold, after something may have been given back.
+    pub(super) fn settle(&self) {
+        self.folders.settle();
+    }
+
+    /// For how many of `wanted` bytes of this file there is memory, where it lies in memory.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` if there is none at all.
+    pub(super) fn memory_for(&self, file: impl AsFd, wanted: u64) -> Result<u64, Errno> {
+        self.folders.room(file, wanted)
     }
 
     /// How many of `wanted` bytes may be written to a file there.
@@ -142,7 +158,9 @@ impl Quota {
         if left(self.files, &self.usage.files) == 0 {
             return self.refuse(Limit::Files, Errno::DQUOT);
         }
-        let made = self.full(directory, make())?;
+        // A name takes less than a page.
+        self.memory_for(&directory, 1)?;
+        let made = self.change(directory, make)?;
         self.usage.files.fetch_add(1, Ordering::Relaxed);
         Ok(made)
     }
