@@ -56,6 +56,8 @@ pub(super) struct Bounds {
     pub(super) write: Option<u64>,
     /// Files made.
     pub(super) files: Option<u64>,
+    /// Device and inode of each file that is handed in as it is.
+    pub(super) files_handed: Vec<(u64, u64)>,
     /// Bytes that leave by descriptors.
     pub(super) output: Option<u64>,
     /// Whether somebody is told what the run used.
@@ -92,6 +94,7 @@ impl Bounds {
             file: limits.file,
             write: limits.write,
             files: limits.files,
+            files_handed: Vec::new(),
             output: limits.output,
             is_reported: options.status_fd.is_some(),
             deadline: limits.time.and_then(|time| report.begun().checked_add(time)),

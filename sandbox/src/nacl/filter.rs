@@ -215,8 +215,8 @@ fn crash() -> Result<BpfProgram, BackendError> {
 }
 
 /// Asks about the beginnings and ends of threads; where memory is limited, about memory that stops
-/// to be writable, which the kernel then no longer counts; and about what writes and makes files,
-/// where that is limited.
+/// to be writable, which the kernel then no longer counts; about what writes and makes files, where
+/// that is limited; and about what changes files that are handed in, where there are any.
 fn asking(bounds: &Bounds) -> Result<BpfProgram, BackendError> {
     let mut rules = BTreeMap::from([(libc::SYS_clone, Vec::new()), (libc::SYS_exit, Vec::new())]);
     let has = |argument, bit| SeccompRule::new(vec![when(argument, SeccompCmpOp::MaskedEq(number(bit)), number(bit))?]);
@@ -230,6 +230,10 @@ fn asking(bounds: &Bounds) -> Result<BpfProgram, BackendError> {
         }
         // What is written to a mapped file is no call.
         rules.insert(libc::SYS_mmap, vec![has(3, libc::MAP_SHARED)?]);
+    }
+    if !bounds.files_handed.is_empty() {
+        rules.insert(libc::SYS_ftruncate, Vec::new());
+        rules.insert(libc::SYS_fcntl, vec![SeccompRule::new(vec![is(1, libc::F_SETFL)?])?]);
     }
     if bounds.files.is_some() {
         for call in [libc::SYS_mkdir, libc::SYS_symlink, libc::SYS_link] {

@@ -149,7 +149,7 @@ fn run(options: &Options, handed: Handed, log: &Log, report: &Report) -> Result<
     let Task::Run(name, arguments) = &options.task else { return Err(NaclError::Precompile) };
     let mut handed = handed.for_engine().map_err(FrontError::from)?;
     let number = wall::program_number();
-    let bounds = match Bounds::of(options, report, number) {
+    let mut bounds = match Bounds::of(options, report, number) {
         Ok(bounds) => bounds,
         Err(BoundsError::Folders) => return Err(NaclError::Folders),
         Err(BoundsError::AddressSpace) => return Err(NaclError::AddressSpace),
@@ -157,6 +157,7 @@ fn run(options: &Options, handed: Handed, log: &Log, report: &Report) -> Result<
     let streams = standard_output(&mut handed)
         .and_then(|()| Streams::choose(&mut handed, &bounds))
         .map_err(NaclError::Process)?;
+    bounds.files_handed = files_among(&handed).map_err(NaclError::Process)?;
     let processes = supervisor::processes().map_err(NaclError::Process)?.ok_or(NaclError::Processes)?;
     let files = engine_files(&installation)?;
     let sel_ldr = installation.engine().join(SEL_LDR);
@@ -280,6 +281,18 @@ fn refuse_own_files(mounts: &[Mount], log: &Log, report: &Report) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// Device and inode of each file that the guest gets to write.
+fn files_among(handed: &[(HandOption, OwnedFd)]) -> Result<Vec<(u64, u64)>, Errno> {
+    let mut files = Vec::new();
+    for (_, file) in handed.iter().filter(|(hand, _)| hand.write) {
+        let stat = rustix::fs::fstat(file)?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+            files.push((stat.st_dev, stat.st_ino));
+        }
+    }
+    Ok(files)
 }
 
 /// Standard output, as a descriptor that is handed in.

@@ -41,7 +41,7 @@ const ASKING: [i32; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTE
 /// What begins a report about a start that failed, and one about an end.
 const FAILED: u8 = b'f';
 const ENDED: u8 = b'e';
-/// How long what a guest wrote may take to leave, after a limit has ended it.
+/// How long what a guest wrote may take to leave, after a limit or a signal has ended it.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// The shortest time between two looks at the processor's time.
 const LOOK: Duration = Duration::from_millis(1);
@@ -156,7 +156,7 @@ struct Waiting<'a> {
     report: &'a Report,
     /// The limit that has ended the run.
     limit: Option<Limit>,
-    /// Until when what the guest wrote may leave then.
+    /// Until when what the guest wrote may leave, where it did not end by itself.
     patience: Option<Instant>,
     /// Whether the guest has begun.
     begun: bool,
@@ -196,9 +196,8 @@ impl Waiting<'_> {
             if let Some(limit) = self.limit_over() {
                 self.end_by(limit);
             }
-            if self.ended && asked.is_some() {
-                // Nobody waits for what can't leave.
-                break;
+            if self.ended && asked.is_some() && self.patience.is_none() {
+                self.patience = Some(Instant::now() + PATIENCE);
             }
         }
         let mut text = Vec::new();
@@ -260,8 +259,6 @@ impl Waiting<'_> {
                 self.end_by(limit);
                 Ok(())
             }
-            // Whoever asked may be gone, with all that could be looked at.
-            Err(Errno::SRCH | Errno::NOENT) if self.limit.is_some() => Ok(()),
             // What the guest may do can't be told: it may do nothing more.
             Err(error) => {
                 self.kill();
@@ -340,6 +337,8 @@ impl Waiting<'_> {
             _ => End::default(),
         };
         self.report.usage.add_cpu(Duration::from_nanos(ended.cpu));
+        // The kernel counts by ticks, and comes out higher or lower.
+        let used_up = self.bounds.cpu.is_some_and(|limit| self.report.usage.cpu() >= limit * 3 / 4);
         self.report.usage.memory.fetch_max(ended.memory, Ordering::Relaxed);
         let exited = libc::WIFEXITED(ended.status).then(|| libc::WEXITSTATUS(ended.status));
         let unwritten = self.carrying.error();
@@ -357,8 +356,12 @@ impl Waiting<'_> {
                 _ => Ended::Exited(status),
             },
             (None, Some(signal), _) => Ended::Asked(signal),
-            (None, None, _) if libc::WTERMSIG(ended.status) == libc::SIGXCPU => Ended::Limit(Limit::Cpu),
-            (None, None, _) => Ended::Signalled(libc::WTERMSIG(ended.status)),
+            (None, None, _) => match libc::WTERMSIG(ended.status) {
+                // The kernel was first, by the caller's limit.
+                libc::SIGXCPU => Ended::Limit(Limit::Cpu),
+                libc::SIGKILL if used_up => Ended::Limit(Limit::Cpu),
+                signal => Ended::Signalled(signal),
+            },
         }
     }
 }

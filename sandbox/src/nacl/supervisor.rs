@@ -11,6 +11,8 @@
 //!   could be once and still holds what was written. What a guest protects from writing is taken
 //!   from what it may have.
 //! - Bytes written to files, and files made: `EDQUOT` beyond `--max-write` and `--max-files`.
+//! - Length and flags of a file that was handed in: `EPERM`. The file that a number stands for is
+//!   looked at before the call; who has broken out may exchange it meanwhile.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -19,7 +21,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags};
+use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use rustix::process::{Pid, Resource, prlimit};
 
@@ -69,6 +71,8 @@ enum Decision {
     Allow(Effect),
     /// The guest is told of the limit by this error.
     Refuse(Limit, Errno),
+    /// The guest gets an error.
+    Forbid(Errno),
     /// The run ends.
     End(Limit),
 }
@@ -105,12 +109,18 @@ impl<'a> Supervisor<'a> {
     pub(super) fn take(&mut self) -> Result<Option<Limit>, Errno> {
         let Some(asked) = sys::receive(&self.listener)? else { return Ok(None) };
         self.granted.remove(&asked.thread);
-        let (answer, effect) = match self.decide(&asked)? {
+        let decision = match self.decide(&asked) {
+            // It ended meanwhile, with all that could be looked at.
+            Err(_) if !sys::is_waiting(&self.listener, &asked) => return Ok(None),
+            decision => decision?,
+        };
+        let (answer, effect) = match decision {
             Decision::Allow(effect) => (Ok(()), effect),
             Decision::Refuse(limit, error) => {
                 self.usage.reached(limit);
                 (Err(error), Effect::None)
             }
+            Decision::Forbid(error) => (Err(error), Effect::None),
             Decision::End(limit) => return Ok(Some(limit)),
         };
         // A thread that a signal interrupts asks again.
@@ -164,7 +174,11 @@ impl<'a> Supervisor<'a> {
             libc::SYS_exit => Ok(Decision::Allow(Effect::ThreadEnds)),
             libc::SYS_mprotect => self.keep(argument(1).next_multiple_of(PAGE)),
             libc::SYS_write | libc::SYS_pwrite64 => self.write(Some(argument(0)), argument(2).min(MAX_WRITE)),
-            libc::SYS_ftruncate => self.write(Some(argument(0)), argument(1)),
+            libc::SYS_fcntl => self.change(argument(0)).map(|change| change.unwrap_or(Decision::Allow(Effect::None))),
+            libc::SYS_ftruncate => match self.change(argument(0))? {
+                Some(refused) => Ok(refused),
+                None => self.write(Some(argument(0)), argument(1)),
+            },
             libc::SYS_truncate | libc::SYS_mmap => self.write(None, argument(1)),
             _ => Ok(self.make()),
         }
@@ -235,19 +249,30 @@ impl<'a> Supervisor<'a> {
         Ok(Decision::Allow(Effect::Kept(bytes)))
     }
 
+    /// What a file is, other than its bytes, is changed by its number: no file that was handed in.
+    fn change(&self, number: u64) -> Result<Option<Decision>, Errno> {
+        let handed = self.file(number)?.filter(|stat| self.bounds.files_handed.contains(&(stat.st_dev, stat.st_ino)));
+        Ok(handed.map(|_| Decision::Forbid(Errno::PERM)))
+    }
+
+    /// The regular file that is open as this number.
+    fn file(&self, number: u64) -> Result<Option<Stat>, Errno> {
+        let Some(engine) = self.engine else { return Ok(None) };
+        let path = format!("{}/fd/{}", engine.as_raw_nonzero(), number & u64::from(u32::MAX));
+        match fs::statat(self.processes, path, AtFlags::empty()) {
+            Ok(stat) => Ok(Some(stat).filter(|s| FileType::from_raw_mode(s.st_mode) == FileType::RegularFile)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Bytes are written to the file that is open as this number, or to another file.
     fn write(&self, number: Option<u64>, bytes: u64) -> Result<Decision, Errno> {
-        let (Some(limit), Some(engine)) = (self.bounds.write, self.engine) else {
+        let Some(limit) = self.bounds.write else { return Ok(Decision::Allow(Effect::None)) };
+        if let Some(number) = number
+            && self.file(number)?.is_none()
+        {
             return Ok(Decision::Allow(Effect::None));
-        };
-        if let Some(number) = number {
-            let path = format!("{}/fd/{}", engine.as_raw_nonzero(), number & u64::from(u32::MAX));
-            match fs::statat(self.processes, path, AtFlags::empty()) {
-                Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {}
-                // What is no file, or not open.
-                Ok(_) | Err(Errno::NOENT) => return Ok(Decision::Allow(Effect::None)),
-                Err(error) => return Err(error),
-            }
         }
         let written = self.usage.written.load(Ordering::Relaxed);
         Ok(if written.saturating_add(bytes) <= limit {

@@ -171,6 +171,12 @@ pub(super) fn answer(listener: &OwnedFd, asked: &Asked, answer: Result<()>) -> R
     }
 }
 
+/// Whether somebody still waits for the answer.
+pub(super) fn is_waiting(listener: &OwnedFd, asked: &Asked) -> bool {
+    // SAFETY: the pointer is to a live number, whose size is part of the request.
+    unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ID_VALID, ptr::from_ref(&asked.id)) == 0 }
+}
+
 /// The processor's time of another process; `None` once it is gone.
 pub(super) fn cpu_time(process: Pid) -> Option<Duration> {
     // SAFETY: both pointers are to live variables.

@@ -113,6 +113,56 @@ fn a_stream_that_is_a_file_can_only_grow() {
 }
 
 #[test]
+fn a_file_that_is_handed_in_keeps_its_length_and_flags() {
+    let dest = Dest::new();
+    let program = dest.program("hello", false);
+    for (option, open) in [("-w", ">"), ("-h", "<>"), ("-h", ">>")] {
+        fs::write(dest.path().join("file"), "").unwrap();
+        let run = |deeds: &str| {
+            let file = dest.path().join("file");
+            let script = format!(
+                "exec 5{open}{}; exec {}/bin/run {option} 5:9 {program} {deeds}",
+                file.display(),
+                dest.path().display()
+            );
+            let mut command = std::process::Command::new("sh");
+            command.args(["-c", &script]);
+            let ended = crate::common::Run(command).ended();
+            assert_eq!(ended.status, 0, "{ended:?}");
+            ended
+        };
+        let ended = run("");
+        let line = ended.out.lines().find(|line| line.starts_with("option")).unwrap();
+        let number = line.rsplit(':').next().unwrap();
+        let deeds = format!("do:put,{number} do:cut,{number} do:flags,{number} do:put,{number}");
+        let refused = libc::EPERM;
+        let told = [
+            format!("put {number}=0"),
+            format!("cut {number}={refused}"),
+            format!("flags {number}={refused}"),
+            format!("put {number}=0"),
+        ];
+        assert_eq!(run(&deeds).lines(), told, "{option} {open}");
+        assert_eq!(fs::read_to_string(dest.path().join("file")).unwrap(), "put\nput\n");
+    }
+}
+
+#[test]
+fn what_was_written_leaves_though_a_signal_ends_the_run() {
+    let dest = Dest::for_guests();
+    let out = dest.path().join("out");
+    let mut command = dest.command([crate::common::GUEST, "do:print,99999", "guest:wait"]);
+    let mut run = command.0.stdout(fs::File::create(&out).unwrap()).spawn().unwrap();
+    // Nothing else tells that it has come so far.
+    while !fs::read(&out).unwrap().ends_with(b"waiting\n") {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    rustix::process::kill_process(rustix::process::Pid::from_child(&run), rustix::process::Signal::TERM).unwrap();
+    assert!(!run.wait().unwrap().success());
+    assert!(fs::read(&out).unwrap().len() > 99_999);
+}
+
+#[test]
 fn threads_are_counted_whoever_makes_them() {
     let dest = Dest::new();
     let program = dest.program("hello", false);

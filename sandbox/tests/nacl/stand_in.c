@@ -456,6 +456,8 @@ static void *run(void *words) {
             fill(about, 1 << 16, 1);
         else if (!strcmp(what, "cut"))
             say(what, about, ftruncate(atoi(about), 0));
+        else if (!strcmp(what, "flags"))
+            say(what, about, fcntl(atoi(about), F_SETFL, O_NONBLOCK));
         else if (!strcmp(what, "seek"))
             say(what, about, lseek(atoi(about), 0, SEEK_SET));
         else if (!strcmp(what, "size"))
