@@ -25,6 +25,7 @@ impl Signals {
     }
 
     /// Every signal.
+    #[cfg(feature = "nacl")]
     pub(crate) fn all() -> Self {
         // SAFETY: as above.
         unsafe {
@@ -113,6 +114,7 @@ fn set(signal: c_int, disposition: libc::sighandler_t) {
 }
 
 /// Gives signals their default disposition, but for SIGPIPE: a guest gets an error for a pipe that nobody reads.
+#[cfg(feature = "nacl")]
 pub(crate) fn default_signals() {
     for signal in (1..=64).filter(|&signal| signal != libc::SIGPIPE) {
         set(signal, libc::SIG_DFL);
