@@ -115,7 +115,7 @@ fn take_handed(hands: &[HandOption], status: Option<i32>) -> Result<Handed, Desc
 }
 
 /// Whether what is written to one can be found in the other. Terminals and other devices keep nothing.
-fn is_same_file(one: &OwnedFd, other: &OwnedFd) -> bool {
+pub(crate) fn is_same_file(one: &OwnedFd, other: &OwnedFd) -> bool {
     let (Ok(one), Ok(other)) = (rustix::fs::fstat(one), rustix::fs::fstat(other)) else { return false };
     let keeps = !matches!(FileType::from_raw_mode(one.st_mode), FileType::CharacterDevice | FileType::BlockDevice);
     keeps && (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)

@@ -31,6 +31,8 @@ pub enum FrontError {
     Installation(std::io::Error),
     #[error("the log `{path}` can't be opened: {1}", path = print::shown_path(.0))]
     Log(PathBuf, std::io::Error),
+    #[error("the log `{path}` is the file that `--status-fd` writes to; give the log one of its own", path = print::shown_path(.0))]
+    LogIsStatus(PathBuf),
     #[error("`{path}` can't be mounted at `{1}`: {2}", path = print::shown_path(.0))]
     Mount(PathBuf, GuestPath, MountError),
     #[error("standard output can't be written: {0}")]
@@ -44,7 +46,7 @@ pub enum FrontError {
 impl FrontError {
     pub(crate) fn status(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Overlap(_) | Self::Descriptor(_) => USAGE_STATUS,
+            Self::Usage(_) | Self::LogIsStatus(_) | Self::Overlap(_) | Self::Descriptor(_) => USAGE_STATUS,
             Self::Mount(_, _, MountError::KernelFileSystem(_)) => USAGE_STATUS,
             _ => ENVIRONMENT_STATUS,
         }
@@ -95,6 +97,11 @@ pub(crate) fn begin(args: impl Iterator<Item = OsString>) -> Begun {
     let handed = handed.unwrap_or_else(|error| refuse(error.into()));
     let log = Log::open(options.log.as_deref(), options.verbosity)
         .unwrap_or_else(|error| refuse(FrontError::Log(options.log.clone().unwrap_or_default(), error)));
+    if let (Some(file), Some(status)) = (log.file(), report.status())
+        && descriptors::is_same_file(file, status)
+    {
+        refuse(FrontError::LogIsStatus(options.log.clone().unwrap_or_default()));
+    }
     Begun { options, handed, log, report }
 }
 

@@ -62,6 +62,8 @@ pub enum RunError {
     Wall(#[from] wall::WallError),
     #[error("no thread for the guest: {0}")]
     Thread(io::Error),
+    #[error("the run can't be watched over: {0}; is `ulimit -i` or `-u` too low?")]
+    Watch(io::Error),
     #[error(
         "no folder in memory can be made for `{0}`: {1}; as an ordinary user this needs `user.max_user_namespaces` above 0, and where there are \
          such settings `kernel.unprivileged_userns_clone` 1 and `kernel.apparmor_restrict_unprivileged_userns` 0"
@@ -118,7 +120,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ! {
     let scratch = scratch(&options.limits).unwrap_or_else(|error| refused(error));
     let compiler = Compiler::start(compiler::Limits::default());
     let watch = Watch::start(&options.limits, report.clone(), log.clone())
-        .unwrap_or_else(|error| refused(RunError::Thread(error)));
+        .unwrap_or_else(|error| refused(RunError::Watch(error)));
     let compiler = Arc::new(compiler.watched(&watch));
     ACCOUNT.when_exhausted({
         let (log, report) = (log.clone(), report.clone());

@@ -24,7 +24,8 @@ use crate::signals::{self, Signals};
 
 /// The signals that end a program that does nothing about them, and that a fault of its own does
 /// not send.
-const ENDING: [c_int; 12] = [
+const ENDING: [c_int; 13] = [
+    libc::SIGABRT,
     libc::SIGHUP,
     libc::SIGINT,
     libc::SIGQUIT,

@@ -154,7 +154,7 @@ fn every_end_has_its_status_and_its_words() {
 fn a_signal_is_said_and_ends_the_loader_itself() {
     let place = Place::new();
     place.guest("loops", &module("", LOOP));
-    for signal in [1, 2, 10, 15] {
+    for signal in [1, 2, 6, 10, 15] {
         let _ = fs::remove_file(place.path("log"));
         let mut command =
             place.command("exec $RUN -v -v -l $DIR/log --time 60 --status-fd 9 /test/loops.wasm 9>$DIR/line");
@@ -282,10 +282,8 @@ fn output_ends_exactly_at_its_limit() {
 }
 
 /// Writes a file in a folder of the guest's until that fails, and ends with the error's number.
-#[test]
-fn a_guest_is_told_of_a_limit_as_linux_would_tell_it() {
-    let place = Place::new();
-    let fills = module(
+fn fills() -> String {
+    module(
         r#"(data (i32.const 100) "d/out")"#,
         r#"(func (export "_start") (local $error i32)
              (local.set $error (call $path_open (i32.const 3) (i32.const 0) (i32.const 100) (i32.const 5)
@@ -296,8 +294,13 @@ fn a_guest_is_told_of_a_limit_as_linux_would_tell_it() {
                (local.set $error
                  (call $fd_write (i32.load (i32.const 8)) (i32.const 16) (i32.const 1) (i32.const 24)))
                (br $more)))"#,
-    );
-    place.guest("fills", &fills);
+    )
+}
+
+#[test]
+fn a_guest_is_told_of_a_limit_as_linux_would_tell_it() {
+    let place = Place::new();
+    place.guest("fills", &fills());
     const FBIG: i32 = 22;
     const DQUOT: i32 = 19;
     const MFILE: i32 = 33;
@@ -319,6 +322,16 @@ fn a_guest_is_told_of_a_limit_as_linux_would_tell_it() {
         assert_eq!(said.field("reached"), format!("[\"{word}\"]"), "{options}");
         assert_eq!((said.number("written"), said.number("files")), (written, files), "{options}");
     }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn an_ordinary_user_has_folders_in_memory() {
+    let place = Place::new();
+    place.guest("fills", &fills());
+    let mut command = place.command("exec $RUN --tmpfs /d:8K --max-file 9K /test/fills.wasm");
+    let output = std::os::unix::process::CommandExt::uid(&mut command, 65534).output().unwrap();
+    assert_eq!(output.status.code(), Some(51), "{output:?}");
 }
 
 #[test]
@@ -413,6 +426,10 @@ fn nobody_but_the_loader_writes_the_status() {
     place.run("", "remover").assert_ended("exit", 31, "null");
     fs::write(place.path("line"), "").unwrap();
     assert_eq!(place.sh("exec $RUN -m $ROOT:/:ro -m $DIR:/d:rw -l $DIR/line /test/opener.wasm").status, Some(2));
+    // Nor does the log go there.
+    let said = place.sh("exec $RUN --status-fd 9 -l $DIR/line /test/forger.wasm 9>$DIR/line");
+    said.assert_ended("refused", 2, "null");
+    place.sh("exec $RUN --status-fd 9 -l /dev/fd/9 /test/forger.wasm 9>$DIR/line").assert_ended("refused", 3, "null");
     // What is no descriptor for it.
     for (fd, open) in [("77", ""), ("9", "9</dev/null"), ("x", ""), ("-1", "")] {
         let said = place.sh(&format!("exec $RUN --status-fd {fd} /test/forger.wasm {open}"));
