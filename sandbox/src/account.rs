@@ -61,6 +61,8 @@ impl fmt::Debug for End {
 pub struct Account {
     total: AtomicUsize,
     charged: AtomicUsize,
+    /// Bytes that a compilation may take. How many it takes is known at its end.
+    reserved: AtomicUsize,
     /// Bytes of the heap in use.
     heap: AtomicIsize,
     /// The most that `heap` was since the C library gave back what is free. Until then this process
@@ -78,6 +80,7 @@ impl Account {
         Self {
             total: AtomicUsize::new(usize::MAX),
             charged: AtomicUsize::new(0),
+            reserved: AtomicUsize::new(0),
             heap: AtomicIsize::new(0),
             heap_held: AtomicIsize::new(0),
             peak: AtomicUsize::new(0),
@@ -154,11 +157,32 @@ impl Account {
 
     /// A charge of nothing, to be resized.
     pub const fn none(&self) -> Charge<'_> {
-        Charge { account: self, bytes: 0 }
+        Charge { account: self, counter: &self.charged, bytes: 0 }
+    }
+
+    /// As [`Account::charge`], but the bytes are no part of the peak.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`].
+    pub fn reserve(&self, bytes: usize) -> Result<Charge<'_>, Full> {
+        let mut charge = Charge { account: self, counter: &self.reserved, bytes: 0 };
+        charge.resize(bytes)?;
+        Ok(charge)
+    }
+
+    /// Notes that so many bytes were used beside those that are charged and the heap.
+    pub fn note_peak(&self, besides: usize) {
+        self.peak.fetch_max(self.known().saturating_add(besides), Ordering::Relaxed);
+    }
+
+    /// Bytes that are used or reserved.
+    pub fn used(&self) -> usize {
+        self.known().saturating_add(self.reserved.load(Ordering::Relaxed))
     }
 
     /// Bytes that are used.
-    pub fn used(&self) -> usize {
+    fn known(&self) -> usize {
         let heap = usize::try_from(self.heap_held.load(Ordering::Relaxed)).unwrap_or(0);
         self.charged.load(Ordering::Relaxed).saturating_add(heap)
     }
@@ -180,9 +204,8 @@ impl Account {
             return;
         }
         self.heap_held.fetch_max(heap, Ordering::Relaxed);
-        let used = self.used();
-        self.peak.fetch_max(used, Ordering::Relaxed);
-        if used > self.total.load(Ordering::Relaxed).saturating_add(MARGIN) {
+        self.note_peak(0);
+        if self.used() > self.total.load(Ordering::Relaxed).saturating_add(MARGIN) {
             self.trim();
             if self.used() > self.total.load(Ordering::Relaxed).saturating_add(MARGIN) {
                 self.end();
@@ -210,6 +233,7 @@ impl Default for Account {
 #[derive(Debug)]
 pub struct Charge<'a> {
     account: &'a Account,
+    counter: &'a AtomicUsize,
     bytes: usize,
 }
 
@@ -220,18 +244,17 @@ impl Charge<'_> {
     ///
     /// [`Full`]; the charge stays what it was.
     pub fn resize(&mut self, bytes: usize) -> Result<(), Full> {
-        let Account { total, charged, peak, .. } = self.account;
         if let Some(more) = bytes.checked_sub(self.bytes) {
             self.account.room_for(more)?;
             // Another thread may have asked at the same time.
-            charged.fetch_add(more, Ordering::Relaxed);
-            if self.account.used() > total.load(Ordering::Relaxed) {
-                charged.fetch_sub(more, Ordering::Relaxed);
+            self.counter.fetch_add(more, Ordering::Relaxed);
+            if self.account.used() > self.account.total.load(Ordering::Relaxed) {
+                self.counter.fetch_sub(more, Ordering::Relaxed);
                 return Err(self.account.full());
             }
-            peak.fetch_max(self.account.used(), Ordering::Relaxed);
+            self.account.note_peak(0);
         } else {
-            charged.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
+            self.counter.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
         }
         self.bytes = bytes;
         Ok(())
@@ -240,7 +263,7 @@ impl Charge<'_> {
 
 impl Drop for Charge<'_> {
     fn drop(&mut self) {
-        self.account.charged.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.counter.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -321,6 +344,11 @@ mod tests {
         assert!(account.charge(50).is_ok());
         drop(first);
         assert_eq!((account.left(), account.peak()), (100, 90));
+        let reserved = account.reserve(95).unwrap();
+        assert_eq!((account.left(), account.peak()), (5, 90));
+        drop(reserved);
+        account.note_peak(93);
+        assert_eq!((account.left(), account.peak()), (100, 93));
     }
 
     #[test]

@@ -195,7 +195,11 @@ fn run(options: &Options, own: Own, log: &Arc<Log>, report: &Arc<Report>) -> Res
     log.say(1, format_args!("`{}` is `{}`", program.name, program.path));
 
     let Ready { engine, module, entry, store, modules, table } = load(&program, &host, &installation, &compiler, log)?;
-    module.prepare().map_err(|e| RunError::Start(program.name.clone(), e))?;
+    let failed = |e| match e {
+        e @ EngineError::Start(_) => RunError::Start(program.name.clone(), e),
+        e => RunError::Module(program.name.clone(), e),
+    };
+    module.prepare().map_err(failed)?;
     let compiled = |access| store.iter().map(move |store| (store.directory(), access));
     let mounted = host.vfs.mounts().iter().map(|mount| (mount.root.as_fd(), mount.access));
     // The first thread keeps what was compiled for the next start; the guest's only reads that.
@@ -205,10 +209,7 @@ fn run(options: &Options, own: Own, log: &Arc<Log>, report: &Arc<Report>) -> Res
     first.wait().ok_or_else(|| RunError::Thread(io::ErrorKind::Other.into()))??;
     wall::raise(module.loads_libraries(), reach)?;
     log.say(2, format_args!("confined"));
-    let start = engine.start(&module, host).map_err(|e| match e {
-        e @ EngineError::Start(_) => RunError::Start(program.name.clone(), e),
-        e => RunError::Module(program.name.clone(), e),
-    })?;
+    let start = engine.start(&module, host).map_err(failed)?;
     let ending = match start {
         Start::Ended(ending) => ending,
         Start::Ready(mut started) => {

@@ -43,6 +43,8 @@ pub struct Module {
     pub(super) module: wasmtime::Module,
     /// Its code, as long as it is mapped.
     pub(super) code: Arc<Charge<'static>>,
+    /// Bytes of its code that no file holds.
+    copied: usize,
 }
 
 /// A module with memory and a host, whose code has not run yet.
@@ -143,7 +145,7 @@ impl Engine {
     /// [`EngineError::Invalid`].
     pub fn compile(&self, wasm: &[u8]) -> Result<Module, EngineError> {
         match wasmtime::Module::new(&self.engine, wasm) {
-            Ok(module) => Ok(Module { module, code: Arc::new(ACCOUNT.none()) }),
+            Ok(module) => Ok(Module { module, code: Arc::new(ACCOUNT.none()), copied: 0 }),
             Err(e) => Err(EngineError::Invalid(format!("{e:#}"))),
         }
     }
@@ -170,7 +172,7 @@ impl Engine {
         let charge = ACCOUNT.charge(code.len())?;
         // SAFETY: that is this function's own contract.
         let module = unsafe { wasmtime::Module::deserialize(&self.engine, code) };
-        Module::loaded(module, charge)
+        Module::loaded(module, charge, code.len())
     }
 
     /// Maps code that [`Engine::compile_ahead`] made, at the guest's expense.
@@ -187,7 +189,7 @@ impl Engine {
         let charge = ACCOUNT.charge(usize::try_from(length).unwrap_or(usize::MAX))?;
         // SAFETY: that is this function's own contract.
         let module = unsafe { wasmtime::Module::deserialize_open_file(&self.engine, file) };
-        Module::loaded(module, charge)
+        Module::loaded(module, charge, 0)
     }
 
     /// Gives the module its memory and `host`. No code of the guest runs yet, unless the module has
@@ -239,9 +241,13 @@ impl Engine {
 }
 
 impl Module {
-    fn loaded(module: wasmtime::Result<wasmtime::Module>, code: Charge<'static>) -> Result<Self, EngineError> {
+    fn loaded(
+        module: wasmtime::Result<wasmtime::Module>,
+        code: Charge<'static>,
+        copied: usize,
+    ) -> Result<Self, EngineError> {
         match module {
-            Ok(module) => Ok(Self { module, code: Arc::new(code) }),
+            Ok(module) => Ok(Self { module, code: Arc::new(code), copied }),
             Err(e) => Err(EngineError::Compiled(format!("{e:#}"))),
         }
     }
@@ -251,12 +257,14 @@ impl Module {
         self.module.imports().any(|i| (i.module(), i.name()) == ("pynbox", "dl_open"))
     }
 
-    /// Makes the image that the guest's memory is mapped from, which is otherwise done at the first start.
+    /// Makes the image that the guest's memory is mapped from, which is otherwise done at the first start. It stays for the life of this process.
     ///
     /// # Errors
     ///
-    /// [`EngineError::Start`].
+    /// [`EngineError::Start`], [`EngineError::Full`].
     pub fn prepare(&self) -> Result<(), EngineError> {
+        // The image is part of the file, or a copy of a part of the code.
+        std::mem::forget(ACCOUNT.charge(self.copied)?);
         self.module.initialize_copy_on_write_image().map_err(|e| EngineError::Start(format!("{e:#}")))
     }
 }

@@ -9,6 +9,8 @@
 //! another. What that one gives is run as native code: isolating it keeps the loader alive and the machine's memory free, it does not make the compiler
 //! less trusted.
 
+mod messages;
+
 use std::fs::File;
 use std::io::{self, Read, Seek as _, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -19,6 +21,9 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{DumpableBehavior, Pid, Resource, Signal, WaitOptions};
+
+use messages::{Answer, AnswerHead, CODE, NO_MEMORY, REFUSAL, Request, Used, refuse, send_tail};
+pub(crate) use messages::{exactly, number};
 
 use crate::account::{ACCOUNT, Full};
 use crate::engine::{Engine, Layout, NoCode};
@@ -93,13 +98,6 @@ struct Life(Mutex<Option<(OwnedFd, Pid)>>);
 /// Bytes of the account that a compilation leaves to whatever else goes on.
 const SPARE: usize = 1 << 20;
 
-/// What an answer is.
-const CODE: u8 = 0;
-const REFUSAL: u8 = 1;
-const NO_MEMORY: u8 = 2;
-/// Longest message that is believed: one that is longer is a fault.
-const MESSAGE_MAX: u64 = 1 << 30;
-
 impl Compiler {
     /// Forks the process that will compile. To be called while this process has one thread. If that fails, only compiling fails later: most guests
     /// need none.
@@ -130,11 +128,12 @@ impl Compiler {
         let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
         let server = server.as_mut().map_err(|error| CompileError::Absent(io::Error::from(error.kind())))?;
         // The compiler's copy of the module.
-        let copy = ACCOUNT.charge(wasm.len())?;
+        let copy = ACCOUNT.reserve(wasm.len())?;
         let memory = self.limits.memory.min(ACCOUNT.left().saturating_sub(SPARE));
-        let mut working = ACCOUNT.charge(memory)?;
+        let mut working = ACCOUNT.reserve(memory)?;
         let cpu = self.watch.as_ref().and_then(|watch| watch.cpu_left()).unwrap_or(Duration::MAX);
-        let request = Request { layout, cpu, memory, length: wasm.len() as u64 };
+        let length = wasm.len();
+        let request = Request { layout, cpu, memory, length: length as u64 };
         let answer = request.send(&mut server.requests, &wasm).and_then(|()| {
             drop(wasm);
             let head = AnswerHead::receive(&mut server.answers)?;
@@ -143,8 +142,10 @@ impl Compiler {
             head.receive_rest(&mut server.answers)
         });
         drop((copy, working));
+        let used = answer.as_ref().map_or(Used::default(), |answer| answer.used);
+        ACCOUNT.note_peak(length.saturating_add(used.memory));
         if let Some(watch) = &self.watch {
-            watch.add_cpu(answer.as_ref().map_or(Duration::ZERO, |answer| answer.used));
+            watch.add_cpu(used.cpu);
             watch.wait_for_the_end();
         }
         let Answer { kind, bytes, .. } = answer?;
@@ -235,16 +236,12 @@ fn serve(mut requests: File, mut answers: File, life: &OwnedFd, seconds: u64) ->
         // The module is no part of what its compilation takes.
         let size = confined.clone().and_then(|()| size.as_ref().map_err(Clone::clone).and_then(address_space));
         let answered = match size {
-            Ok(size) => {
-                let process = size.saturating_add(for_process(memory));
-                apart(
-                    wasm,
-                    Share { layout, process, code: memory - for_process(memory), cpu, seconds },
-                    life,
-                    &mut answers,
-                )
+            Ok((space, resident)) => {
+                let process = space.saturating_add(for_process(memory));
+                let share = Share { layout, process, resident, code: memory - for_process(memory), cpu, seconds };
+                apart(wasm, share, life, &mut answers)
             }
-            Err(why) => refuse(&mut answers, REFUSAL, &why, Duration::ZERO),
+            Err(why) => refuse(&mut answers, REFUSAL, &why, Used::default()),
         };
         if answered.is_err() {
             break;
@@ -260,6 +257,8 @@ struct Share {
     layout: Layout,
     /// Bytes of address space, with what it has from the beginning.
     process: usize,
+    /// Bytes that it is resident with from the beginning.
+    resident: usize,
     /// Bytes of the code that it gives.
     code: usize,
     /// What is left of the processor's time.
@@ -268,13 +267,14 @@ struct Share {
     seconds: u64,
 }
 
-/// Bytes of address space that this process has now, from its own `statm` (proc(5)).
-fn address_space(mut statm: &File) -> Result<usize, String> {
+/// Bytes of address space that this process has now, and those that are resident, from its own `statm` (proc(5)).
+fn address_space(mut statm: &File) -> Result<(usize, usize), String> {
     let mut text = String::new();
     let read = statm.rewind().and_then(|()| statm.read_to_string(&mut text));
-    let pages = read.ok().and_then(|_| text.split(' ').next()?.parse::<usize>().ok());
-    let pages = pages.ok_or("the compiler can't be limited: `/proc/self/statm` does not say how large it is")?;
-    Ok(pages * rustix::param::page_size())
+    let mut fields = text.split(' ').map(|pages| pages.parse::<usize>().ok());
+    let mut field = || Some(fields.next()?? * rustix::param::page_size());
+    let sizes = read.ok().and_then(|_| Some((field()?, field()?)));
+    sizes.ok_or_else(|| "the compiler can't be limited: `/proc/self/statm` does not say how large it is".to_owned())
 }
 
 /// Waits until something comes from `from`: `false` if nobody asks for it any more.
@@ -294,11 +294,11 @@ fn apart(wasm: Vec<u8>, share: Share, life: &OwnedFd, answers: &mut File) -> io:
     let failed = |error: io::Error| format!("no compiler could be started: {error}");
     let (result, giving) = match pipe_with(PipeFlags::CLOEXEC) {
         Ok((result, giving)) => (File::from(result), File::from(giving)),
-        Err(error) => return refuse(answers, REFUSAL, &failed(error.into()), Duration::ZERO),
+        Err(error) => return refuse(answers, REFUSAL, &failed(error.into()), Used::default()),
     };
     // SAFETY: this process has one thread.
     let child = match unsafe { libc::fork() } {
-        -1 => return refuse(answers, REFUSAL, &failed(io::Error::last_os_error()), Duration::ZERO),
+        -1 => return refuse(answers, REFUSAL, &failed(io::Error::last_os_error()), Used::default()),
         0 => work(&wasm, giving, share),
         child => child,
     };
@@ -316,7 +316,8 @@ fn apart(wasm: Vec<u8>, share: Share, life: &OwnedFd, answers: &mut File) -> io:
         let _ = wait(child.as_raw_pid());
         end(0);
     }
-    let (status, used) = wait(child)?;
+    let (status, mut used) = wait(child)?;
+    used.memory = used.memory.saturating_sub(share.resident);
     if let Ok((length, count)) = &mut passed {
         // It was ended on its way.
         let whole = length == count;
@@ -326,7 +327,7 @@ fn apart(wasm: Vec<u8>, share: Share, life: &OwnedFd, answers: &mut File) -> io:
     let signal = libc::WIFSIGNALED(status).then(|| libc::WTERMSIG(status));
     match (libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status)), signal) {
         (Some(OUT_OF_MEMORY), _) => refuse(answers, NO_MEMORY, "", used),
-        (_, Some(libc::SIGXCPU | libc::SIGKILL)) if used >= share.cpu => {
+        (_, Some(libc::SIGXCPU | libc::SIGKILL)) if used.cpu >= share.cpu => {
             refuse(answers, REFUSAL, "its compilation took more than was left of the processor's time", used)
         }
         (_, Some(libc::SIGXCPU | libc::SIGKILL)) => {
@@ -360,8 +361,8 @@ impl Read for WhileAsked<'_> {
 /// The next step for who has a module that is larger than the limits, and trusts it.
 const NO_LIMITS: &str = "`run --precompile`, for what is installed, has no such limit";
 
-/// Waits for a child: its status, and what of the processor's time it took.
-fn wait(child: i32) -> io::Result<(i32, Duration)> {
+/// Waits for a child: its status, and what it used, in memory all that it was resident with.
+fn wait(child: i32) -> io::Result<(i32, Used)> {
     loop {
         let mut status = 0;
         // SAFETY: zeros are an `rusage`; both pointers are to live variables.
@@ -374,7 +375,8 @@ fn wait(child: i32) -> io::Result<(i32, Duration)> {
                 + Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0))
         };
         if waited == child {
-            return Ok((status, time(usage.ru_utime) + time(usage.ru_stime)));
+            let cpu = time(usage.ru_utime) + time(usage.ru_stime);
+            return Ok((status, Used { cpu, memory: usize::try_from(usage.ru_maxrss).unwrap_or(0) << 10 }));
         }
         let error = io::Error::last_os_error();
         if error.kind() != io::ErrorKind::Interrupted {
@@ -434,137 +436,4 @@ fn confine(share: Share) -> Result<(), String> {
 fn end(status: i32) -> ! {
     // SAFETY: ends this process. What the parent registered for its own end must not run here.
     unsafe { libc::_exit(status) }
-}
-
-/// A module that is to be compiled; its bytes follow.
-struct Request {
-    /// What its code is for.
-    layout: Layout,
-    /// What is left of the processor's time.
-    cpu: Duration,
-    /// Bytes that the compilation may take.
-    memory: usize,
-    /// Bytes of the module.
-    length: u64,
-}
-
-impl Request {
-    fn send(&self, to: &mut impl Write, wasm: &[u8]) -> io::Result<()> {
-        to.write_all(&[self.layout.to_byte()])?;
-        for number in [nanoseconds(self.cpu), self.memory as u64, self.length] {
-            to.write_all(&number.to_le_bytes())?;
-        }
-        to.write_all(wasm)
-    }
-
-    fn receive(from: &mut impl Read) -> io::Result<(Self, Vec<u8>)> {
-        let mut layout = [0];
-        from.read_exact(&mut layout)?;
-        let layout = Layout::from_byte(layout[0]);
-        let cpu = Duration::from_nanos(number(from)?);
-        let memory = usize::try_from(number(from)?).unwrap_or(usize::MAX);
-        let length = number(from)?;
-        Ok((Self { layout, cpu, memory, length }, exactly(from, length)?))
-    }
-}
-
-/// How an answer begins. Its bytes follow, then whether they are whole, in a byte, and what was taken of the processor's time.
-struct AnswerHead {
-    kind: u8,
-    length: u64,
-}
-
-struct Answer {
-    kind: u8,
-    bytes: Vec<u8>,
-    used: Duration,
-}
-
-impl AnswerHead {
-    fn send(&self, to: &mut impl Write) -> io::Result<()> {
-        let mut head = [self.kind; 9];
-        head[1..].copy_from_slice(&self.length.to_le_bytes());
-        to.write_all(&head)
-    }
-
-    fn receive(from: &mut impl Read) -> io::Result<Self> {
-        let mut kind = [0];
-        from.read_exact(&mut kind)?;
-        Ok(Self { kind: kind[0], length: number(from)? })
-    }
-
-    fn receive_rest(self, from: &mut impl Read) -> io::Result<Answer> {
-        let mut bytes = exactly(from, self.length)?;
-        let mut whole = [0];
-        from.read_exact(&mut whole)?;
-        let used = Duration::from_nanos(number(from)?);
-        let mut kind = self.kind;
-        if whole == [0] {
-            (kind, bytes) = (REFUSAL, b"the compiler was ended".to_vec());
-        }
-        Ok(Answer { kind, bytes, used })
-    }
-}
-
-fn send_tail(to: &mut impl Write, whole: bool, used: Duration) -> io::Result<()> {
-    to.write_all(&[u8::from(whole)])?;
-    to.write_all(&nanoseconds(used).to_le_bytes())
-}
-
-/// A whole answer of one kind that is no code.
-fn refuse(to: &mut impl Write, kind: u8, why: &str, used: Duration) -> io::Result<()> {
-    AnswerHead { kind, length: why.len() as u64 }.send(to)?;
-    to.write_all(why.as_bytes())?;
-    send_tail(to, true, used)
-}
-
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
-pub(crate) fn number(from: &mut impl Read) -> io::Result<u64> {
-    let mut bytes = [0; 8];
-    from.read_exact(&mut bytes)?;
-    Ok(u64::from_le_bytes(bytes))
-}
-
-pub(crate) fn exactly(from: &mut impl Read, length: u64) -> io::Result<Vec<u8>> {
-    if length > MESSAGE_MAX {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
-    from.take(length).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 == length { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn messages_arrive_whole_or_not_at_all() {
-        let mut bytes = Vec::new();
-        let time = Duration::from_micros(7);
-        Request { layout: Layout::USUAL, cpu: time, memory: 5, length: 3 }.send(&mut bytes, b"why").unwrap();
-        let (request, wasm) = Request::receive(&mut bytes.as_slice()).unwrap();
-        assert_eq!((request.layout, request.cpu, request.memory), (Layout::USUAL, time, 5));
-        assert_eq!(wasm, b"why");
-        let failed = |bytes: &[u8]| Request::receive(&mut &*bytes).map(drop).unwrap_err().kind();
-        assert_eq!(failed(&bytes[..bytes.len() - 1]), io::ErrorKind::UnexpectedEof);
-        assert_eq!(failed(&[0xff; 40]), io::ErrorKind::InvalidData);
-
-        let answer = |bytes: &[u8]| {
-            let mut bytes = bytes;
-            AnswerHead::receive(&mut bytes)?.receive_rest(&mut bytes).map(|a| (a.kind, a.bytes, a.used))
-        };
-        let mut bytes = Vec::new();
-        refuse(&mut bytes, REFUSAL, "why", time).unwrap();
-        assert_eq!(answer(&bytes).unwrap(), (REFUSAL, b"why".to_vec(), time));
-        assert_eq!(answer(&bytes[..bytes.len() - 1]).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
-        let mut bytes = Vec::new();
-        AnswerHead { kind: CODE, length: 2 }.send(&mut bytes).unwrap();
-        bytes.extend(b"\0\0");
-        send_tail(&mut bytes, false, time).unwrap();
-        assert_eq!(answer(&bytes).unwrap(), (REFUSAL, b"the compiler was ended".to_vec(), time));
-    }
 }
