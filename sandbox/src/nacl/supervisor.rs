@@ -189,7 +189,8 @@ impl<'a> Supervisor<'a> {
         let engine = i32::try_from(thread).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
         self.engine = Some(engine);
         if let Some(memory) = self.bounds.memory {
-            self.found = self.look(engine)?;
+            // No more than this is kept; looking which part is takes some milliseconds.
+            self.found = self.status(engine, "RssAnon:")?;
             self.kept = self.found;
             let used = self.status(engine, "VmData:")?;
             if used + self.kept > memory {
