@@ -467,7 +467,7 @@ fn attributes(set: u64) -> MountAttributes {
 /// A folder in memory for the guest.
 fn new_folder(size: u64) -> Result<OwnedFd, Errno> {
     let flags = MountAttrFlags::from_bits_retain(u32::try_from(WRITABLE).unwrap_or(0));
-    memory(c"1777", size, Some((size / BYTES_A_FILE).max(16)), flags)
+    memory(c"0755", size, Some((size / BYTES_A_FILE).max(16)), flags)
 }
 
 /// A new file system in memory, of so many bytes and files, not yet attached to anything.

@@ -209,6 +209,71 @@ fn descriptors_are_handed_in_and_no_others() {
     Run(command).ended().assert_error(2, "is a directory");
 }
 
+#[test]
+fn long_messages_pass_in_both_directions() {
+    let dest = Dest::new();
+    let program = dest.program("hello", false);
+    let bytes: Vec<u8> = (0..50_000_000u32).map(|n| (n ^ (n >> 7)) as u8).collect();
+    fs::write(dest.path().join("in"), &bytes).unwrap();
+    for (user, options) in [(None, ""), (USERS[1], "--max-output 1G"), (None, "--profile strict --max-output 1G")] {
+        // A pipe in, and one out.
+        let script = format!(
+            "cat in | {{ exec 3<&0; {{ {}/bin/run {options} -r 3:3 -w 4:4 {program} do:relay >told </dev/null; }} 4>&1; }} | cat",
+            dest.path().display()
+        );
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &script]).current_dir(dest.path());
+        if let Some(user) = user.filter(|_| crate::common::can_be(Some(65534))) {
+            use std::os::unix::process::CommandExt as _;
+            fs::set_permissions(dest.path(), fs::Permissions::from_mode(0o777)).unwrap();
+            let _ = fs::remove_file(dest.path().join("told"));
+            command.uid(user).gid(user);
+        }
+        let output = command.output().unwrap();
+        let told = fs::read_to_string(dest.path().join("told")).unwrap();
+        assert!(output.stdout == bytes, "{options}: {} bytes, {told}", output.stdout.len());
+        assert!(told.ends_with("relay 50000000\n"), "{options}: {told}");
+        fs::remove_file(dest.path().join("told")).unwrap();
+    }
+}
+
+#[test]
+fn nothing_of_the_launcher_is_open_in_the_engine() {
+    let dest = Dest::new();
+    let program = dest.program("hello", false);
+    let open = |line: &str| {
+        let script = format!("exec 5</dev/null 6>/dev/null 9>{}/status; exec {}", dest.path().display(), line);
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &script]);
+        let ended = Run(command).ended();
+        assert_eq!(ended.status, 0, "{ended:?}");
+        ended.lines()[0].split(' ').count() - 1
+    };
+    let run = format!("{}/bin/run", dest.path().display());
+    // The standard streams, and the guest's standard error; then what is handed in.
+    assert_eq!(open(&format!("{run} {program} do:open")), 4);
+    assert_eq!(open(&format!("{run} --profile strict --status-fd 9 {program} do:open")), 4);
+    assert_eq!(open(&format!("{run} -r 5:5 -w 6:6 {program} do:open")), 6);
+}
+
+#[test]
+fn reading_leaves_no_time_of_access_below_a_read_only_mount() {
+    let dest = Dest::new();
+    let program = dest.program("hello", false);
+    let job = dest.job("job");
+    let file = fs::File::options().write(true).open(job.join("file")).unwrap();
+    let old = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1000);
+    file.set_times(fs::FileTimes::new().set_accessed(old)).unwrap();
+    let mounts = [format!("{}:/:ro", dest.root().display()), format!("{}:/job:ro", job.display())];
+    for user in USERS {
+        let options = mounts.iter().flat_map(|mount| ["-m", mount]);
+        let ended =
+            dest.run_as(user, options.chain([&program as &str, "do:cat,/guest/job/file", "do:list,/guest/job"]));
+        assert_eq!(ended.lines(), ["cat /guest/job/file: host", "list /guest/job: file"], "{ended:?}");
+        assert_eq!(fs::metadata(job.join("file")).unwrap().accessed().unwrap(), old);
+    }
+}
+
 /// Runs the loader where the host has mounted a procfs, a disk and single files below `job`, and
 /// gives what the stand-in saw.
 fn where_the_host_mounts(dest: &Dest, namespaces: &[&str], options: &[&str], deeds: &[&str]) -> Ended {

@@ -344,6 +344,21 @@ static void print(int bytes) {
     }
 }
 
+/* What was handed in to be read and to be written, the last of each. */
+static int to_read = -1, to_write = -1;
+
+/* Carries all from the one to the other. */
+static void relay(void) {
+    static char bytes[100000];
+    long long sum = 0;
+    ssize_t length;
+    while ((length = read(to_read, bytes, sizeof bytes)) > 0)
+        for (ssize_t at = 0, done; at < length; at += done, sum += done)
+            if ((done = write(to_write, bytes + at, length - at)) <= 0)
+                exit(9);
+    printf("relay %lld\n", sum);
+}
+
 /* How many files can be open besides those that are. */
 static void numbers(void) {
     int count = 0;
@@ -462,7 +477,15 @@ static void *run(void *words) {
             fill(about, 1 << 16, 1);
         else if (!strcmp(what, "cut"))
             say(what, about, ftruncate(atoi(about), 0));
-        else if (!strcmp(what, "flags"))
+        else if (!strcmp(what, "relay"))
+            relay();
+        else if (!strcmp(what, "open")) {
+            printf("open");
+            for (int each = 0; each < 3000; each++)
+                if (fcntl(each, F_GETFL) >= 0)
+                    printf(" %d", each);
+            printf("\n");
+        } else if (!strcmp(what, "flags"))
             say(what, about, fcntl(atoi(about), F_SETFL, O_NONBLOCK));
         else if (!strcmp(what, "seek"))
             say(what, about, lseek(atoi(about), 0, SEEK_SET));
@@ -532,6 +555,10 @@ int main(int count, char **words) {
     while ((option = getopt(count, words, "+B:E:h:r:w:l:m:")) != -1) {
         if (option == 'E' && guest_variables < 64)
             guest_environment[guest_variables++] = optarg;
+        if (option == 'r')
+            to_read = atoi(strchr(optarg, ':') + 1);
+        if (option == 'w')
+            to_write = atoi(strchr(optarg, ':') + 1);
         if (option == 'w' && !strncmp(optarg, "2:", 2))
             guest_error = atoi(optarg + 2);
         else if (option == 'E' || option == 'h' || option == 'r' || option == 'w')
