@@ -22,13 +22,7 @@ use pynbox_build::remote::caches::{Caches, Outgoing};
 use pynbox_build::remote::settings::{RemoteSettings, Role, TrustSettings, TrustedKey};
 use pynbox_build::remote::trust::{Trust, generate, public_text};
 use pynbox_build::store::{Materialise, Origin, Store, Taking};
-
-#[allow(dead_code)]
-#[path = "../tests/reapi/servers.rs"]
-mod engines;
-#[allow(dead_code)]
-#[path = "../tests/remote/servers.rs"]
-mod servers;
+use testing::{engines, web};
 
 const FILES: u32 = 600;
 const SIZE: usize = 100_000;
@@ -42,8 +36,8 @@ fn main() {
     let bench = &bench;
     let known = bench.key();
     fs::create_dir(bench.at("shared")).expect("a folder");
-    let nginx = servers::nginx(&bench.at("nginx"));
-    let s3 = servers::s3(&bench.at("s3"));
+    let nginx = web::nginx(&bench.at("nginx"));
+    let s3 = web::s3(&bench.at("s3"));
     let casd = std::env::var_os("PYNBOX_TEST_BUILDBOX").map(|_| engines::casd());
     let chosen = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     let wanted = |name: &str| chosen.as_ref().is_none_or(|chosen| name.contains(chosen));

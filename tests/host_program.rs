@@ -14,10 +14,7 @@ use pynbox_build::build::host_program;
 use pynbox_build::recipes;
 use pynbox_build::store::{Store, Taking};
 use tempfile::TempDir;
-
-/// Tells the test below, which a test starts again in an environment of its own, which folder to
-/// work in.
-const INNER: &str = "HOST_PROGRAM_FOLDER";
+use testing::helper;
 
 /// A program that takes every way: rustc, a build script, the C compiler, the assembler, an
 /// archive, the linker.
@@ -91,11 +88,11 @@ impl Space {
     /// Builds the program in a process of its own with these variables, and gives what that
     /// printed.
     fn build(&self, variables: &[(&str, &str)]) -> Output {
-        let mut inner = Command::new(std::env::current_exe().unwrap());
-        inner.args(["--exact", "inner_build", "--nocapture"]).current_dir(self.at("above/project"));
+        let mut inner = helper::command("build", self.folder.path());
+        inner.current_dir(self.at("above/project"));
         let path = std::env::var("PATH").unwrap();
         inner.env("PATH", format!("{}:{path}", self.at("tools").display()));
-        inner.env("TMPDIR", self.at("tmp")).env(INNER, self.folder.path()).envs(variables.iter().copied());
+        inner.env("TMPDIR", self.at("tmp")).envs(variables.iter().copied());
         inner.output().unwrap()
     }
 
@@ -137,11 +134,12 @@ fn sources(store: &Store, folder: &Path) -> Tree {
     store.ingest(&folder.join("sources"), Taking::Copy).unwrap()
 }
 
-/// Run by the tests below in a process of its own: builds the program as a plan of other compilers
-/// has it, for those that are there.
-#[test]
-fn inner_build() {
-    let Some(folder) = std::env::var_os(INNER).map(PathBuf::from) else { return };
+testing::helpers!("build" => build);
+
+/// Builds the program in the folder that is the argument, as a plan of other compilers has it, for
+/// those that are there.
+fn build() {
+    let folder = PathBuf::from(helper::argument());
     let store = Store::open(&folder.join("above/store")).unwrap();
     let node = Node { name: name(), recipe: "small".into(), op: Op::HostProgram(program("of another time")) };
     let node = host_program::for_these_compilers(&store, &node);

@@ -10,8 +10,7 @@ use std::process::Command;
 use build_graph::{Entry, NodeKey, RelPath, Tree};
 use pynbox_build::store::{Damage, GcPolicy, Materialise, Options, Store, StoreError, Taking};
 use rustix::fs::{CWD, FileType, Mode, mkdirat, mknodat, openat};
-
-const CHILD: &str = "STORE_TEST_CHILD";
+use testing::helper;
 
 fn path(text: &str) -> RelPath {
     RelPath::new(text).unwrap()
@@ -214,26 +213,26 @@ fn another_file_system_gets_copies_and_gives_copies() {
     }
 }
 
-/// Runs the test `inner_child` with a task in a mount namespace of its own, after a shell command.
+/// Runs the helper with a task in a mount namespace of its own, after a shell command.
 fn in_namespace(setup: &str, task: &str, dir: &Path) {
     let user = rustix::process::geteuid().is_root();
     // Through a pipe: a limit on files would be one on the file that a caller writes our output to.
     let output = Command::new("unshare")
         .args([if user { "-m" } else { "-rm" }, "sh", "-ec"])
-        .arg(format!("cd {}; {setup}; exec \"$0\" --exact inner_child --ignored --nocapture", dir.display()))
+        .arg(format!("cd {}; {setup}; exec \"$0\"", dir.display()))
         .arg(std::env::current_exe().unwrap())
-        .env(CHILD, format!("{task} {}", dir.display()))
+        .envs(helper::environment("store", format!("{task} {}", dir.display())))
         .output()
         .unwrap();
     let said = [output.stdout, output.stderr].concat();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
 }
 
-/// What a process does that another test started.
-#[test]
-#[ignore = "part of another test, which starts it"]
-fn inner_child() {
-    let task = std::env::var(CHILD).expect("another test starts this one");
+testing::helpers!("store" => use_a_store);
+
+/// What a process does with a store in a namespace of its own: `WHAT FOLDER`.
+fn use_a_store() {
+    let task = helper::argument();
     let (what, dir) = task.split_once(' ').unwrap();
     let root = Path::new(dir).join("store");
     match what {

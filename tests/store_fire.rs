@@ -2,14 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use build_graph::{NodeKey, RelPath, Tree};
 use pynbox_build::store::{GcPolicy, Materialise, Store, Taking};
+use testing::helper;
 
-/// Set for a child: the store's folder, what to do, and a number.
-const CHILD: &str = "STORE_TEST_CHILD";
 const KEYS: u64 = 24;
 
 fn key(number: u64) -> NodeKey {
@@ -80,19 +79,14 @@ fn work(root: &Path, seed: u64) {
 }
 
 fn spawn(root: &Path, what: &str, seed: u64) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "inner_child", "--ignored", "--nocapture"])
-        .env(CHILD, format!("{what} {seed} {}", root.display()))
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap()
+    helper::command("store", format!("{what} {seed} {}", root.display())).stdout(Stdio::null()).spawn().unwrap()
 }
 
-/// What a process does that another test started.
-#[test]
-#[ignore = "part of another test, which starts it"]
-fn inner_child() {
-    let task = std::env::var(CHILD).expect("another test starts this one");
+testing::helpers!("store" => use_a_store);
+
+/// What a process does with a store that it shares: `WHAT SEED STORE`.
+fn use_a_store() {
+    let task = helper::argument();
     let mut parts = task.splitn(3, ' ');
     let (what, seed, root) = (parts.next().unwrap(), parts.next().unwrap(), PathBuf::from(parts.next().unwrap()));
     let seed: u64 = seed.parse().unwrap();

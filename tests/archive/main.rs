@@ -1,7 +1,5 @@
 //! Archives that are well, and archives that mean harm.
 
-#[path = "../generated/mod.rs"]
-mod generated;
 mod property;
 mod streams;
 mod zips;

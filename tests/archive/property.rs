@@ -11,7 +11,7 @@ use build_graph::Tree;
 use proptest::prelude::*;
 use pynbox_build::archive::{self, ArchiveError, MemoryBlobs, Options};
 
-use super::generated::{self, Node, Nodes, cases, nodes, run, tree};
+use testing::trees::{self, Node, Nodes, cases, nodes, run, tree};
 
 fn unpack(bytes: &[u8]) -> Result<Tree, ArchiveError> {
     archive::unpack(Cursor::new(bytes), &Options::default(), &MemoryBlobs::new())
@@ -23,7 +23,7 @@ fn packed(nodes: &Nodes, format: &str, compress: &str, links: bool) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let top = folder.path().join("top");
     fs::create_dir(&top).unwrap();
-    generated::write(nodes, &top);
+    trees::write(nodes, &top);
     if links {
         link_the_same(nodes, &top);
     }
@@ -60,7 +60,7 @@ fn unpacked_by_tar(archive: &[u8]) -> Result<Option<Tree>, String> {
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned());
     }
-    Ok(generated::read(&folder.path().join("there")).map(|nodes| tree(&nodes)))
+    Ok(trees::read(&folder.path().join("there")).map(|nodes| tree(&nodes)))
 }
 
 /// A change of one header, whose checksum is made right again.

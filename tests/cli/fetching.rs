@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use sha2::Digest as _;
 
-use crate::server::{Server, answer, ranged};
 use crate::space::{Space, ended};
+use testing::scripted::{Server, answer, ranged};
 
 /// Locks in which two sources come from this server.
 fn pin(space: &Space, server: &Server, sources: [(&str, &[u8]); 2]) {

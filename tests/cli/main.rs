@@ -6,7 +6,4 @@ mod fetching;
 mod irregular;
 mod not_utf8;
 mod printing;
-#[allow(dead_code)]
-#[path = "../source/server.rs"]
-mod server;
 mod space;

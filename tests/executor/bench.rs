@@ -12,6 +12,7 @@ use pynbox_build::executor::{
     ActionLimits, Ahead, DockerExecutor, Executor, ExecutorError, InputMount, NamespaceExecutor, Run, Status,
 };
 use tempfile::TempDir;
+use testing::helper;
 
 /// Set to `docker` where [`crate::docker`] runs the same tests on that executor.
 pub(crate) const EXECUTOR: &str = "EXECUTOR_UNDER_TEST";
@@ -143,10 +144,9 @@ impl Bench {
     /// Runs a probe with an argument, and gives what it found.
     pub(crate) fn probe(&mut self, name: &str, argument: &str) -> String {
         let before = self.environment.len();
-        self.environment.push(("EXECUTOR_PROBE".to_owned(), name.to_owned()));
-        self.environment.push(("EXECUTOR_ARGUMENT".to_owned(), argument.to_owned()));
-        let outcome =
-            self.run(&["probe", "--exact", "probe::inner_entry", "--ignored", "--nocapture", "--test-threads=1"]);
+        let variables = helper::environment("probe", format!("{name} {argument}"));
+        self.environment.extend(variables.map(|(name, value)| (name.to_owned(), value.into_string().unwrap())));
+        let outcome = self.run(&["probe"]);
         self.environment.truncate(before);
         assert_eq!(outcome.status, Status::Exited(0), "{}", outcome.text());
         let text = outcome.text();

@@ -16,9 +16,11 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pynbox_build::executor::{Ahead, DockerExecutor, Executor, Fault, Status, runner_program};
+
+use testing::{NOBODY, helper, wait_until};
 
 use crate::bench::{Bench, EXECUTOR};
 use crate::life::running;
@@ -35,14 +37,6 @@ fn containers() -> BTreeSet<String> {
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
 #[test]
 #[ignore = "needs a Docker daemon"]
 fn everything_holds_in_docker() {
@@ -57,17 +51,6 @@ fn everything_holds_in_docker() {
 #[test]
 #[ignore = "needs a Docker daemon, and root"]
 fn an_ordinary_user_gets_no_file_of_roots() {
-    const NOBODY: u32 = 65_534;
-    if std::env::var_os("EXECUTOR_OWNER").is_some() {
-        let bench = Bench::on(true);
-        let outcome = bench.run(&["sh", "-c", "mkdir a; echo x >a/b; echo y"]);
-        assert_eq!((outcome.status, outcome.text().as_str()), (Status::Exited(0), "y\n"));
-        let files = ["", "a", "a/b"].map(|path| outcome.build.join(path));
-        for path in files.into_iter().chain([bench.folder.path().join("log-0")]) {
-            assert_eq!(fs::metadata(&path).unwrap().uid(), NOBODY, "{}", path.display());
-        }
-        return;
-    }
     let socket = Path::new("/var/run/docker.sock");
     let folder = tempfile::tempdir().unwrap();
     std::os::unix::fs::chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
@@ -76,11 +59,11 @@ fn an_ordinary_user_gets_no_file_of_roots() {
     fs::write(&runner, runner_program().unwrap()).unwrap();
     let mut command = Command::new(program);
     command.args(["--exact", "docker::an_ordinary_user_gets_no_file_of_roots", "--ignored"]);
-    command.env("EXECUTOR_OWNER", "1").env("TMPDIR", folder.path()).env("PYNBOX_RUNNER", &runner);
+    command.envs(helper::environment("docker: owner", "")).env("TMPDIR", folder.path()).env("PYNBOX_RUNNER", &runner);
     // The group that may use the daemon, as its own one: what it makes would show if anybody else's were left.
     command.uid(NOBODY).gid(fs::metadata(socket).unwrap().gid());
     let output = command.output().unwrap();
-    assert!(output.status.success() && text(&output).contains("1 passed"), "{}", text(&output));
+    assert!(output.status.success(), "{}", text(&output));
 }
 
 #[test]
@@ -264,46 +247,65 @@ fn pass(client: TcpStream, daemon: UnixStream, stop: &Arc<AtomicBool>) {
 }
 
 /// Runs one test of this program with another `DOCKER_HOST`.
-fn with_host(test: &str, address: impl AsRef<OsStr>) -> Output {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", test, "--ignored", "--nocapture"]).env("DOCKER_HOST", address).env("EXECUTOR_HOST", "1");
-    command.output().unwrap()
+fn with_host(name: &str, address: impl AsRef<OsStr>) -> Output {
+    helper::command(name, "").env("DOCKER_HOST", address).output().unwrap()
+}
+
+/// Runs an action as an ordinary user, who owns all that it makes.
+pub(crate) fn owner() {
+    let bench = Bench::on(true);
+    let outcome = bench.run(&["sh", "-c", "mkdir a; echo x >a/b; echo y"]);
+    assert_eq!((outcome.status, outcome.text().as_str()), (Status::Exited(0), "y\n"));
+    let files = ["", "a", "a/b"].map(|path| outcome.build.join(path));
+    for path in files.into_iter().chain([bench.folder.path().join("log-0")]) {
+        assert_eq!(fs::metadata(&path).unwrap().uid(), NOBODY, "{}", path.display());
+    }
+}
+
+/// Runs an action with an input and an output.
+pub(crate) fn action() {
+    let mut bench = Bench::on(true);
+    let input = bench.directory("input", &[("file", "of the input")]);
+    bench.input("/build/in", input);
+    let outcome = bench.run(&["sh", "-c", "cat in/file; echo made >out"]);
+    assert_eq!((outcome.status, outcome.text().as_str()), (Status::Exited(0), "of the input"));
+    assert_eq!(fs::read_to_string(outcome.build.join("out")).unwrap(), "made\n");
+}
+
+/// Runs an action in whose middle the daemon goes away.
+pub(crate) fn broken_action() {
+    let bench = Bench::on(true);
+    let error = bench.try_run(&["sh", "-c", "echo begun; sleep 886655; echo done >out"]).unwrap_err();
+    assert_eq!(error.fault(), Fault::Environment);
+    helper::say(format!("told: {error}"));
+    assert_eq!(fs::read_dir(bench.folder.path().join("build-0")).unwrap().count(), 0);
+}
+
+/// Connects to a daemon that is none or too old.
+pub(crate) fn connection() {
+    let state = tempfile::tempdir().unwrap();
+    let error = DockerExecutor::connect(state.path(), Ahead::Never).unwrap_err();
+    assert_eq!(error.fault(), Fault::Environment);
+    helper::say(format!("told: {error}"));
 }
 
 #[test]
 #[ignore = "needs a Docker daemon"]
 fn a_remote_daemon_does_as_well() {
-    if std::env::var_os("EXECUTOR_HOST").is_some() {
-        let mut bench = Bench::on(true);
-        let input = bench.directory("input", &[("file", "of the input")]);
-        bench.input("/build/in", input);
-        let outcome = bench.run(&["sh", "-c", "cat in/file; echo made >out"]);
-        assert_eq!((outcome.status, outcome.text().as_str()), (Status::Exited(0), "of the input"));
-        assert_eq!(fs::read_to_string(outcome.build.join("out")).unwrap(), "made\n");
-        return;
-    }
     let (address, _stop) = relay();
-    let output = with_host("docker::a_remote_daemon_does_as_well", &address);
-    assert!(output.status.success() && text(&output).contains("1 passed"), "{}", text(&output));
+    let output = with_host("docker: action", &address);
+    assert!(output.status.success(), "{}", text(&output));
 }
 
 #[test]
 #[ignore = "needs a Docker daemon"]
 fn a_daemon_that_goes_away_in_mid_action_is_the_environments_fault() {
-    if std::env::var_os("EXECUTOR_HOST").is_some() {
-        let bench = Bench::on(true);
-        let error = bench.try_run(&["sh", "-c", "echo begun; sleep 886655; echo done >out"]).unwrap_err();
-        assert_eq!(error.fault(), Fault::Environment);
-        println!("told: {error}");
-        assert_eq!(fs::read_dir(bench.folder.path().join("build-0")).unwrap().count(), 0);
-        return;
-    }
     let (address, stop) = relay();
     let breaking = std::thread::spawn(move || {
         wait_until("it runs", || running("sleep\0886655") == 1);
         stop.store(true, Ordering::SeqCst);
     });
-    let output = with_host("docker::a_daemon_that_goes_away_in_mid_action_is_the_environments_fault", &address);
+    let output = with_host("docker: broken action", &address);
     breaking.join().unwrap();
     let said = text(&output);
     assert!(output.status.success() && said.contains("nothing was kept of the action"), "{said}");
@@ -336,13 +338,6 @@ fn fake_daemon(answer: &'static str) -> String {
 #[test]
 #[ignore = "needs the static runner: `cargo runner`"]
 fn a_daemon_that_is_absent_or_too_old_is_the_environments_fault() {
-    if std::env::var_os("EXECUTOR_HOST").is_some() {
-        let state = tempfile::tempdir().unwrap();
-        let error = DockerExecutor::connect(state.path(), Ahead::Never).unwrap_err();
-        assert_eq!(error.fault(), Fault::Environment);
-        println!("told: {error}");
-        return;
-    }
     let old = fake_daemon(r#"{"ApiVersion":"1.24","Version":"1.12.0","OSType":"linux","ID":"x"}"#);
     let other = fake_daemon(r#"{"ApiVersion":"1.45","OSType":"windows","ID":"x"}"#);
     let nonsense = fake_daemon("<html>");
@@ -354,13 +349,13 @@ fn a_daemon_that_is_absent_or_too_old_is_the_environments_fault() {
         ("unix:///nowhere/docker.sock", "start the daemon"),
         ("gopher://x", "`gopher://x` is no address of a daemon"),
     ] {
-        let output = with_host("docker::a_daemon_that_is_absent_or_too_old_is_the_environments_fault", address);
+        let output = with_host("docker: connection", address);
         let said = text(&output);
         assert!(output.status.success() && said.contains("told: ") && said.contains(told), "{address}: {said}");
     }
     // Not the default one in its place.
     let address = OsStr::from_bytes(b"unix:///nowhere/\xff");
-    let output = with_host("docker::a_daemon_that_is_absent_or_too_old_is_the_environments_fault", address);
+    let output = with_host("docker: connection", address);
     let said = text(&output);
     assert!(output.status.success() && said.contains("the variable `DOCKER_HOST` is no UTF-8"), "{said}");
 }

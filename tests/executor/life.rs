@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use pynbox_build::executor::{ActionLimit, ExecutorError, Fault, Status};
 
+use testing::{helper, wait_until};
+
 use crate::bench::{Bench, on_docker};
 
 #[test]
@@ -97,16 +99,12 @@ fn a_daemon_left_behind_is_dead_when_the_action_is_over() {
     assert_eq!(size(), before);
 }
 
-const INNER: &str = "EXECUTOR_KILLED";
-
-/// Run by the test below in a process of its own, which is killed.
-#[test]
-fn inner_long_action() {
-    if let Ok(mark) = std::env::var(INNER) {
-        let mut bench = Bench::new();
-        bench.limits.time = None;
-        let _ = bench.run(&["sh", "-c", &format!("(trap '' HUP INT TERM; sleep {mark}; sleep {mark}) & sleep {mark}")]);
-    }
+/// Runs an action that sleeps in several processes, to be killed; the argument is how long.
+pub(crate) fn long_action() {
+    let mark = helper::argument();
+    let mut bench = Bench::new();
+    bench.limits.time = None;
+    let _ = bench.run(&["sh", "-c", &format!("(trap '' HUP INT TERM; sleep {mark}; sleep {mark}) & sleep {mark}")]);
 }
 
 #[test]
@@ -118,8 +116,7 @@ fn nothing_outlives_the_tool() {
         let mut tool = Command::new("env")
             .arg("--default-signal=INT,TERM")
             .arg(std::env::current_exe().unwrap())
-            .args(["--exact", "life::inner_long_action"])
-            .env(INNER, &mark)
+            .envs(helper::environment("long action", &mark))
             .env("TMPDIR", folder.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -132,14 +129,6 @@ fn nothing_outlives_the_tool() {
         assert!(status.success());
         wait_until("the tool has ended", || tool.try_wait().unwrap().is_some());
         wait_until("the action is gone", || running(&mark) == 0);
-    }
-}
-
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(20), "waited in vain until {what}");
-        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -186,36 +175,26 @@ fn a_missing_directory_of_the_host_is_named() {
     assert!(error.to_string().contains(&format!("`{}`", missing.display())), "{error}");
 }
 
-#[test]
-fn the_build_directory_stays_after_a_failure_and_a_shell_gets_into_it() {
+/// Fails in a build directory, and opens a shell in it on this process's standard streams.
+pub(crate) fn shell() {
     let mut bench = Bench::new();
     let input = bench.directory("input", &[("file", "of the input")]);
     bench.input("/build/in", input);
     let outcome = bench.run(&["sh", "-c", "echo half >out; exit 3"]);
     assert_eq!(outcome.status, Status::Exited(3));
     assert_eq!(fs::read_to_string(outcome.build.join("out")).unwrap(), "half\n");
-    if std::env::var_os("EXECUTOR_SHELL").is_none() {
-        // In a process of its own: a shell takes the standard streams of the tool.
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "life::the_build_directory_stays_after_a_failure_and_a_shell_gets_into_it",
-                "--nocapture",
-            ])
-            .env("EXECUTOR_SHELL", "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(b"cat out in/file; pwd; id; exit 9\n").unwrap();
-        let output = child.wait_with_output().unwrap();
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && text.contains("half\nof the input/build\n"), "{text}");
-        return;
-    }
     let status =
         bench.with_run(&["sh"], &outcome.build, Path::new("/nowhere"), |run| bench.executor.shell(run)).unwrap();
     assert_eq!(status, Status::Exited(9));
+}
+
+#[test]
+fn the_build_directory_stays_after_a_failure_and_a_shell_gets_into_it() {
+    let mut child = helper::command("shell", "").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"cat out in/file; pwd; id; exit 9\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.starts_with("half\nof the input/build\n"), "{text}");
 }
 
 #[test]

@@ -12,3 +12,18 @@ mod limits;
 mod ordinary;
 mod probe;
 mod view;
+
+testing::helpers!(
+    "probe" => probe::probe,
+    "unusual caller" => callers::unusual_caller,
+    "long action" => life::long_action,
+    "shell" => life::shell,
+    "golden view" => ordinary::golden_view,
+    "noexec" => ordinary::noexec,
+    "no namespaces" => ordinary::no_namespaces,
+    "low limits" => ordinary::low_limits,
+    "docker: owner" => docker::owner,
+    "docker: action" => docker::action,
+    "docker: broken action" => docker::broken_action,
+    "docker: connection" => docker::connection,
+);

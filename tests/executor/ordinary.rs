@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use pynbox_build::executor::ExecutorError;
+use testing::{NOBODY, helper};
 
 use crate::bench::Bench;
-
-const INNER: &str = "EXECUTOR_INNER";
 
 /// This program, copied where another user may run it.
 fn copy_of_this_program(folder: &Path) -> PathBuf {
@@ -28,89 +27,82 @@ fn text(output: &Output) -> String {
 #[test]
 #[ignore = "needs root"]
 fn everything_holds_for_an_ordinary_user() {
-    const NOBODY: u32 = 65_534;
     let folder = tempfile::tempdir().unwrap();
     let program = copy_of_this_program(folder.path());
     let temporary = folder.path().join("tmp");
     fs::create_dir(&temporary).unwrap();
     chown(&temporary, Some(NOBODY), Some(NOBODY)).unwrap();
     let mut command = Command::new(program);
-    command.current_dir(&temporary).env("TMPDIR", &temporary).env("HOME", &temporary).env(INNER, "1");
+    command.current_dir(&temporary).env("TMPDIR", &temporary).env("HOME", &temporary);
     let output = command.uid(NOBODY).gid(NOBODY).output().unwrap();
     assert!(output.status.success(), "as an ordinary user:\n{}", text(&output));
     assert!(text(&output).contains("the_view_is_the_contracts ... ok"), "{}", text(&output));
 }
 
-/// Runs one test of this program in a mount namespace where `TMPDIR` lies on a file system with the given flags.
-fn on_a_file_system(flags: &str, test: &str) {
+/// Runs a helper in a mount namespace where `TMPDIR` lies on a file system with the given flags.
+fn on_a_file_system(flags: &str, helper: &str) {
     let folder = tempfile::tempdir().unwrap();
     let program = copy_of_this_program(folder.path());
     let temporary = folder.path().join("tmp");
     fs::create_dir(&temporary).unwrap();
-    let script = "mount -t tmpfs -o \"$1\" none \"$TMPDIR\" && exec unshare --user --map-root-user --mount \"$2\" --ignored --exact \"$3\"";
+    let script = "mount -t tmpfs -o \"$1\" none \"$TMPDIR\" && exec unshare --user --map-root-user --mount \"$2\"";
     let mut command = Command::new("unshare");
-    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", flags]).arg(program).arg(test);
-    let output = command.env("TMPDIR", &temporary).env(INNER, flags).output().unwrap();
-    assert!(output.status.success() && text(&output).contains("1 passed"), "on {flags}:\n{}", text(&output));
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", flags]).arg(program);
+    let output = command.env("TMPDIR", &temporary).envs(helper::environment(helper, "")).output().unwrap();
+    assert!(output.status.success(), "on {flags}:\n{}", text(&output));
 }
 
 #[test]
 fn locked_flags_of_the_hosts_mounts_stay() {
-    on_a_file_system("nosuid,nodev,noatime", "ordinary::inner_view");
+    on_a_file_system("nosuid,nodev,noatime", "golden view");
 }
 
 #[test]
 fn a_file_system_without_execution_is_an_error() {
-    on_a_file_system("nosuid,nodev,noexec", "ordinary::inner_noexec");
+    on_a_file_system("nosuid,nodev,noexec", "noexec");
 }
 
-/// Run by the tests above, in the namespace that they make.
-#[test]
-#[ignore = "part of another test, which starts it"]
-fn inner_view() {
-    assert!(std::env::var(INNER).unwrap().starts_with("nosuid"));
+/// Compares the view of an action with the golden one.
+pub(crate) fn golden_view() {
     assert_eq!(Bench::new().probe("view", ""), include_str!("../golden/executor-view.txt"));
 }
 
-/// Run by the tests above, in the namespace that they make.
-#[test]
-#[ignore = "part of another test, which starts it"]
-fn inner_noexec() {
-    assert!(std::env::var(INNER).unwrap().contains("noexec"));
+/// Runs an action in a `TMPDIR` that allows no execution.
+pub(crate) fn noexec() {
     let error = Bench::new().try_run(&["sh"]).unwrap_err();
     assert!(matches!(error, ExecutorError::Host { .. }), "{error}");
     assert!(error.to_string().contains("mounted `noexec`: choose another place"), "{error}");
 }
 
+/// Probes for namespaces where none may be made.
+pub(crate) fn no_namespaces() {
+    let error = pynbox_build::executor::probe().unwrap_err();
+    assert_eq!(error.fault(), pynbox_build::executor::Fault::Environment);
+    assert!(error.to_string().contains("sudo sysctl user.max_user_namespaces=10000"), "{error}");
+}
+
 #[test]
 fn a_machine_without_user_namespaces_is_told_what_to_change() {
-    if std::env::var(INNER).is_ok_and(|value| value == "none left") {
-        let error = pynbox_build::executor::probe().unwrap_err();
-        assert_eq!(error.fault(), pynbox_build::executor::Fault::Environment);
-        assert!(error.to_string().contains("sudo sysctl user.max_user_namespaces=10000"), "{error}");
-        return;
-    }
     pynbox_build::executor::probe().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let program = copy_of_this_program(folder.path());
-    let script = "echo 0 >/proc/sys/user/max_user_namespaces && exec \"$1\" --exact \"$2\"";
+    let script = "echo 0 >/proc/sys/user/max_user_namespaces && exec \"$1\"";
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "sh", "-c", script, "sh"]).arg(program);
-    command.arg("ordinary::a_machine_without_user_namespaces_is_told_what_to_change");
-    let output = command.env(INNER, "none left").output().unwrap();
-    assert!(output.status.success() && text(&output).contains("1 passed"), "{}", text(&output));
+    let output = command.envs(helper::environment("no namespaces", "")).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+}
+
+/// Probes for namespaces where too few files may be open.
+pub(crate) fn low_limits() {
+    let error = pynbox_build::executor::probe().unwrap_err().to_string();
+    assert!(error.contains("setting the limit of open files to 4096") && error.contains("ulimit -H"), "{error}");
 }
 
 #[test]
 fn a_user_with_too_low_limits_is_told_which() {
-    if std::env::var(INNER).is_ok_and(|value| value == "low") {
-        let error = pynbox_build::executor::probe().unwrap_err().to_string();
-        assert!(error.contains("setting the limit of open files to 4096") && error.contains("ulimit -H"), "{error}");
-        return;
-    }
     let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -n 512 && exec \"$1\" --exact \"$2\"", "sh"]).arg(std::env::current_exe().unwrap());
-    command.arg("ordinary::a_user_with_too_low_limits_is_told_which");
-    let output = command.env(INNER, "low").output().unwrap();
-    assert!(output.status.success() && text(&output).contains("1 passed"), "{}", text(&output));
+    command.args(["-c", "ulimit -n 512 && exec \"$1\"", "sh"]).arg(std::env::current_exe().unwrap());
+    let output = command.envs(helper::environment("low limits", "")).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
 }

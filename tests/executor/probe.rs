@@ -10,31 +10,26 @@ use std::os::unix::net::{SocketAddr as UnixAddress, UnixStream};
 use std::path::Path;
 use std::time::Duration;
 
-/// Not a test of its own: runs the probe that the environment names.
-#[test]
-#[ignore = "part of another test, which starts it"]
-fn inner_entry() {
-    let name = std::env::var("EXECUTOR_PROBE").expect("an action starts this one");
-    let argument = std::env::var("EXECUTOR_ARGUMENT").unwrap_or_default();
-    println!();
-    match name.as_str() {
+/// Runs the probe that the argument names, `NAME ARGUMENT`.
+pub(crate) fn probe() {
+    let task = testing::helper::argument();
+    let (name, argument) = task.split_once(' ').expect("a name and an argument");
+    match name {
         "view" => view(),
-        "network" => network(&argument),
+        "network" => network(argument),
         "syscalls" => syscalls(),
         "set-id" => set_id(),
-        "files" => files(&argument),
+        "files" => files(argument),
         "processes" => processes(),
         "take" => take(&argument),
         "amounts" => amounts(),
         other => panic!("no probe `{other}`"),
     }
-    std::process::exit(0);
 }
 
-#[expect(clippy::print_stdout, reason = "what a probe prints is its answer")]
 fn say(line: impl AsRef<str>) {
     for line in line.as_ref().lines() {
-        println!("probe: {line}");
+        testing::helper::say(format!("probe: {line}"));
     }
 }
 
@@ -86,7 +81,7 @@ fn read(path: impl AsRef<Path>) -> String {
 /// The complete view, as the golden file has it.
 fn view() {
     say("[environment]");
-    let mut variables: Vec<_> = std::env::vars().filter(|(name, _)| !name.starts_with("EXECUTOR_")).collect();
+    let mut variables: Vec<_> = std::env::vars().filter(|(name, _)| !name.starts_with("TESTING_")).collect();
     variables.sort();
     for (name, value) in variables {
         say(format!("{name}={value}"));

@@ -1,7 +1,5 @@
 //! Patches that fit, and patches that must not be made to fit.
 
-#[path = "../generated/mod.rs"]
-mod generated;
 mod git;
 mod property;
 

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use pynbox_build::archive::{BlobSink, MemoryBlobs};
 use pynbox_build::patch::{PatchError, apply};
 
-use super::generated::{self, Node, Nodes, cases, insert, name, node, nodes, run, tree};
+use testing::trees::{self, Node, Nodes, cases, insert, name, node, nodes, run, tree};
 
 /// An edit of a tree. Indices choose among what is there.
 #[derive(Debug, Clone)]
@@ -149,7 +149,7 @@ fn commit(folder: &Path, nodes: &Nodes) {
             false => fs::remove_file(entry.path()).unwrap(),
         }
     }
-    generated::write(nodes, folder);
+    trees::write(nodes, folder);
     git(folder, &["add", "--all", "--force"]);
     git(folder, &["commit", "--quiet", "--allow-empty", "--message", "edit\n\n- a list\n+ of things"]);
 }
@@ -184,7 +184,7 @@ fn theirs(base: &Nodes, patch: &[u8], program: &str, arguments: &[&str]) -> Opti
     let space = tempfile::tempdir().unwrap();
     let folder = space.path().join("tree");
     fs::create_dir(&folder).unwrap();
-    generated::write(base, &folder);
+    trees::write(base, &folder);
     fs::write(space.path().join("patch"), patch).unwrap();
     if program == "git" {
         git(&folder, &["init", "--quiet", "."]);
@@ -194,7 +194,7 @@ fn theirs(base: &Nodes, patch: &[u8], program: &str, arguments: &[&str]) -> Opti
         return None;
     }
     fs::remove_file(folder.join("patch.orig")).ok();
-    Some(without_folders(&tree(&generated::read(&folder)?)))
+    Some(without_folders(&tree(&trees::read(&folder)?)))
 }
 
 /// A change of a patch, by its lines.
@@ -345,7 +345,7 @@ proptest! {
         let (first, last) = (plain(&trees[0]), plain(trees.last().unwrap()));
         for (folder, nodes) in [("p.orig", &first), ("p", &last)] {
             fs::create_dir(space.path().join(folder)).unwrap();
-            generated::write(nodes, &space.path().join(folder));
+            trees::write(nodes, &space.path().join(folder));
         }
         let zone = format!("TZ={zone}");
         let context = format!("-U{context}");

@@ -12,7 +12,7 @@ use pynbox_build::remote::reapi::transport::ReapiTransport;
 use pynbox_build::remote::reapi::{Blob, Client, Endpoint, ReapiError, Source, digest};
 use pynbox_build::remote::{DigestFunction, RemoteError, Transport, Upload, WireDigest};
 
-use crate::servers::{self, Server};
+use testing::engines::{self, Server};
 
 fn upload(digest: WireDigest, bytes: &[u8]) -> Upload {
     let mut file = tempfile::tempfile().unwrap();
@@ -147,7 +147,7 @@ fn refusals(server: &Server) {
 #[test]
 #[ignore = "needs buildbox-casd: PYNBOX_TEST_BUILDBOX"]
 fn casd_keeps_blobs_and_results() {
-    let server = servers::casd();
+    let server = engines::casd();
     blobs(&server);
     results(&server);
     refusals(&server);
@@ -156,7 +156,7 @@ fn casd_keeps_blobs_and_results() {
 #[test]
 #[ignore = "needs BuildGrid: PYNBOX_TEST_BUILDGRID"]
 fn buildgrid_keeps_blobs_and_results() {
-    let server = servers::buildgrid();
+    let server = engines::buildgrid();
     blobs(&server);
     results(&server);
     refusals(&server);

@@ -18,7 +18,7 @@ use pynbox_build::remote::reapi::engine::{Engine, EngineSettings};
 use pynbox_build::source::{FetchSettings, Fetcher};
 use pynbox_build::store::Store;
 
-use crate::servers::{self, Server};
+use testing::engines::{self, Server};
 
 fn settings(server: &Server, platform: BTreeMap<String, String>) -> EngineSettings {
     let patience = Duration::from_secs(600);
@@ -76,7 +76,7 @@ impl Workplace {
 #[test]
 #[ignore = "needs buildbox-casd: PYNBOX_TEST_BUILDBOX"]
 fn zlib_comes_out_the_same_from_an_engine() {
-    let server = servers::casd();
+    let server = engines::casd();
     let engine = engine(&server);
     let workplace = Workplace::new();
     let demand = Demand::new(workplace.means(), &workplace.plan, Stamps::Old);
@@ -132,7 +132,7 @@ fn image(workplace: &Workplace) -> Arc<Tree> {
 #[test]
 #[ignore = "needs buildbox-casd: PYNBOX_TEST_BUILDBOX"]
 fn what_an_action_makes_and_prints_comes_back() {
-    let server = servers::casd();
+    let server = engines::casd();
     let engine = engine(&server);
     let workplace = Workplace::new();
     let image = image(&workplace);
@@ -179,7 +179,7 @@ fn what_an_action_makes_and_prints_comes_back() {
 #[test]
 #[ignore = "needs buildbox-casd: PYNBOX_TEST_BUILDBOX"]
 fn what_an_engine_cannot_do_is_said() {
-    let server = servers::casd();
+    let server = engines::casd();
     let engine = engine(&server);
     let workplace = Workplace::new();
     let action = small_action(&["/no/such/program"], &["out"]);
@@ -201,7 +201,7 @@ fn what_an_engine_cannot_do_is_said() {
 #[test]
 #[ignore = "needs BuildGrid: PYNBOX_TEST_BUILDGRID"]
 fn a_cache_alone_is_no_engine() {
-    let server = servers::buildgrid();
+    let server = engines::buildgrid();
     let error = Engine::open(settings(&server, Default::default())).unwrap_err().to_string();
     assert!(error.contains("cache alone"), "{error}");
 }

@@ -8,8 +8,8 @@ use pynbox_build::remote::settings::{Place, RemoteSettings};
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Code, Request, Status};
 
-use crate::certificates::Authority;
 use crate::own;
+use testing::certificates::Authority;
 
 /// A server with a certificate of `authority`, which lets in whom `clients` vouches for, if it is there, and who shows what `shown` says.
 fn serve(

@@ -5,8 +5,8 @@ use std::fs;
 use pynbox_build::remote::settings::RemoteSettings;
 
 use crate::faulty::{Fault, Faulty};
-use crate::servers::free_port;
 use crate::side::{Room, remote};
+use testing::free_port;
 
 /// What a reader sees of a server with a fault.
 #[derive(Debug, PartialEq, Eq)]

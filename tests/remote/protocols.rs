@@ -6,8 +6,8 @@ use build_graph::{BlobDigest, Entry};
 use pynbox_build::remote::settings::RemoteSettings;
 use pynbox_build::store::Origin;
 
-use crate::servers;
 use crate::side::{Room, key, remote};
+use testing::{free_port, web};
 
 /// A writer puts results there; a reader who has never seen them gets them, lazily.
 fn serves(room: &Room, remote: &RemoteSettings) {
@@ -61,7 +61,7 @@ fn a_folder_serves() {
 #[ignore = "needs nginx"]
 fn nginx_serves() {
     let room = Room::new();
-    let server = servers::nginx(&room.path("nginx"));
+    let server = web::nginx(&room.path("nginx"));
     serves(&room, &remote("web", &format!("http://127.0.0.1:{}/prefix", server.port)));
 }
 
@@ -69,7 +69,7 @@ fn nginx_serves() {
 #[ignore = "needs nginx"]
 fn a_server_that_takes_nothing_is_still_read_from() {
     let room = Room::new();
-    let server = servers::nginx(&room.path("nginx"));
+    let server = web::nginx(&room.path("nginx"));
     let open = remote("web", &format!("http://127.0.0.1:{}", server.port));
     let closed = remote("web", &format!("http://127.0.0.1:{}/read-only", server.port));
     let writer = room.writer("writer", &open);
@@ -84,7 +84,7 @@ fn a_server_that_takes_nothing_is_still_read_from() {
 #[ignore = "needs s3s-fs"]
 fn s3_serves() {
     let room = Room::new();
-    let server = servers::s3(&room.path("s3"));
+    let server = web::s3(&room.path("s3"));
     let endpoint = Some(format!("http://127.0.0.1:{}", server.port));
     serves(
         &room,
@@ -106,7 +106,7 @@ fn several_remotes_complete_one_another() {
         fs::create_dir(folder).unwrap();
     }
     let (first, second) = (remote("first", first.to_str().unwrap()), remote("second", second.to_str().unwrap()));
-    let down = remote("down", &format!("http://127.0.0.1:{}", servers::free_port()));
+    let down = remote("down", &format!("http://127.0.0.1:{}", free_port()));
     for (place, name) in [(&first, "writer"), (&second, "writer")] {
         let writer = room.writer(name, place);
         assert_eq!(writer.push(writer.result(1, &[b"alpha", b"beta"])), 1);

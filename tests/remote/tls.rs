@@ -5,9 +5,9 @@ use std::fs;
 use pynbox_build::remote::access::TlsSettings;
 use pynbox_build::remote::settings::RemoteSettings;
 
-use crate::certificates::Authority;
-use crate::servers;
 use crate::side::{Room, remote};
+use testing::certificates::Authority;
+use testing::web;
 
 /// Whether a writer can put a result there, and a reader get it, or one that was put there before.
 fn works(room: &Room, remote: &RemoteSettings) -> bool {
@@ -29,8 +29,8 @@ fn nginx_and_a_bucket_behind_tls() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     let [ca, shown, key] = authority.write(&room.path(""), "server");
     let [wrong, ..] = stranger.write(&room.path(""), "stranger");
-    let (web, bucket) = (servers::nginx(&room.path("nginx")), servers::s3(&room.path("s3")));
-    let front = |name: &str, port| servers::tls_before(port, &room.path(name), [&*shown, &*key], None);
+    let (web, bucket) = (web::nginx(&room.path("nginx")), web::s3(&room.path("s3")));
+    let front = |name: &str, port| web::tls_before(port, &room.path(name), [&*shown, &*key], None);
     let (web, bucket) = (front("front", web.port), front("other front", bucket.port));
     let tls = |ca: Option<&std::path::PathBuf>| TlsSettings { ca: ca.cloned(), ..TlsSettings::default() };
     let web = remote("web", &format!("https://127.0.0.1:{}", web.port));
@@ -51,8 +51,8 @@ fn nginx_may_want_a_certificate() {
     let (authority, clients) = (Authority::new(), Authority::new());
     let [ca, shown, key] = authority.write(&room.path(""), "server");
     let [vouching, own, own_key] = clients.write(&room.path(""), "client");
-    let web = servers::nginx(&room.path("nginx"));
-    let front = servers::tls_before(web.port, &room.path("front"), [&*shown, &*key], Some(&*vouching));
+    let web = web::nginx(&room.path("nginx"));
+    let front = web::tls_before(web.port, &room.path("front"), [&*shown, &*key], Some(&*vouching));
     let place = remote("web", &format!("https://127.0.0.1:{}", front.port));
     let with = |certificate, key| RemoteSettings {
         tls: TlsSettings { ca: Some(ca.clone()), certificate, key },

@@ -1,7 +1,5 @@
 //! Fetching from servers that are well, ill and evil. All of them listen on loopback.
 
-mod server;
-
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
@@ -10,8 +8,8 @@ use std::time::Duration;
 use build_graph::node::{Origin, Source};
 use build_graph::{RelPath, Sha256};
 use pynbox_build::source::{FetchError, FetchSettings, Fetched, Fetcher, Job, Quiet, sha256_of};
-use server::{Request, Server, answer, ranged};
 use tempfile::TempDir;
+use testing::scripted::{Request, Server, answer, ranged};
 
 const HTML: &[u8] = b"<!DOCTYPE html><html><body>Please log in</body></html>";
 

@@ -3,17 +3,13 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::Command;
 
 use build_graph::node::{Package, Target};
 use tempfile::TempDir;
+use testing::helper;
 
 use super::*;
 use crate::store::Store;
-
-/// What the process that is to be killed does: the folder of its space, and the steps at which it
-/// fails and is killed.
-const CHILD: &str = "INSTALL_TEST_CHILD";
 
 thread_local! {
     /// The steps until changes to the disk fail, and until the process is killed.
@@ -240,10 +236,11 @@ fn an_error_at_any_step_leaves_everything_as_it_was() {
     }
 }
 
-#[test]
-#[ignore = "other tests start it as a process of its own, to be killed"]
-fn inner_is_killed() {
-    let task = std::env::var(CHILD).unwrap();
+testing::helpers!("install" => install_and_die);
+
+/// Installs, and fails and is killed at the steps that the argument names: `FAIL KILL FOLDER`.
+fn install_and_die() {
+    let task = helper::argument();
     let words: Vec<_> = task.splitn(3, ' ').collect();
     let (fail, kill) = (words[0].parse().unwrap(), words[1].parse().unwrap());
     let folder = Path::new(words[2]);
@@ -254,9 +251,7 @@ fn inner_is_killed() {
 
 /// Installs in a process that fails and is killed at these steps; gives whether it lived.
 fn killed(space: &Space, fail: usize, kill: usize) -> bool {
-    let status = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "--ignored", "--test-threads=1", "install::transaction::tests::inner_is_killed"])
-        .env(CHILD, format!("{fail} {kill} {}", space.folder.path().display()))
+    let status = helper::command("install", format!("{fail} {kill} {}", space.folder.path().display()))
         .stdout(std::process::Stdio::null())
         .status()
         .unwrap();

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::space::{Space, actions};
-use super::{engines, servers};
 
 const TARGET: &str = "x86_64-linux";
 const GRAPH: &str = "x86_64-linux/greeting/";
@@ -172,7 +171,7 @@ fn jobs_share_a_folder() {
 #[test]
 fn jobs_share_a_web_server() {
     let folder = tempfile::tempdir().unwrap();
-    let server = servers::nginx(folder.path());
+    let server = testing::web::nginx(folder.path());
     let log = folder.path().join("logs/access");
     let fetched = || {
         let log = fs::read_to_string(&log).unwrap();
@@ -184,7 +183,7 @@ fn jobs_share_a_web_server() {
 #[test]
 fn jobs_share_a_bucket() {
     let folder = tempfile::tempdir().unwrap();
-    let server = servers::s3(folder.path());
+    let server = testing::web::s3(folder.path());
     let endpoint = format!("endpoint = 'http://127.0.0.1:{}'", server.port);
     jobs(format!("url = 's3://KEY:SECRET@bucket/prefix'\n{endpoint}"), &|| None);
 }
@@ -192,6 +191,6 @@ fn jobs_share_a_bucket() {
 #[test]
 #[ignore = "needs buildbox-casd: PYNBOX_TEST_BUILDBOX"]
 fn jobs_share_a_server_of_the_remote_execution_api() {
-    let server = engines::casd();
+    let server = testing::engines::casd();
     jobs(format!("url = '{}'", server.endpoint.url), &|| None);
 }

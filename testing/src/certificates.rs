@@ -5,14 +5,22 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
-/// Who vouches for certificates.
-pub(crate) struct Authority {
-    pub(crate) pem: String,
+/// An authority that signs certificates.
+pub struct Authority {
+    /// Its own certificate.
+    pub pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
+impl Default for Authority {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Authority {
-    pub(crate) fn new() -> Self {
+    /// Makes an authority with a key of its own.
+    pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, "an authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -22,7 +30,7 @@ impl Authority {
     }
 
     /// A certificate for loopback, and its key.
-    pub(crate) fn issue(&self) -> (String, String) {
+    pub fn issue(&self) -> (String, String) {
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(names).unwrap();
@@ -33,7 +41,7 @@ impl Authority {
     }
 
     /// Writes `NAME.pem` with the authority's own certificate, and `NAME-shown.pem` and `NAME-key.pem` with one that it vouches for.
-    pub(crate) fn write(&self, folder: &Path, name: &str) -> [PathBuf; 3] {
+    pub fn write(&self, folder: &Path, name: &str) -> [PathBuf; 3] {
         let (certificate, key) = self.issue();
         let files = [("", &self.pem), ("-shown", &certificate), ("-key", &key)];
         files.map(|(kind, text)| {

@@ -1,15 +1,18 @@
 //! Real servers, each on a free port of loopback and gone with its value.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::free_port;
+
 /// A server that runs.
-pub(crate) struct Process {
+pub struct Process {
     child: Child,
-    pub(crate) port: u16,
+    /// The port of loopback on which it listens.
+    pub port: u16,
 }
 
 impl Process {
@@ -31,10 +34,6 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// nginx with this configuration of `http`, its own files in `folder`.
@@ -64,7 +63,7 @@ fn start_nginx(folder: &Path, port: u16, http: &str) -> Process {
 }
 
 /// TLS in front of the server on `port`, with a certificate and its key; lets in only whom `clients` vouches for, if it is there.
-pub(crate) fn tls_before(port: u16, folder: &Path, [certificate, key]: [&Path; 2], clients: Option<&Path>) -> Process {
+pub fn tls_before(port: u16, folder: &Path, [certificate, key]: [&Path; 2], clients: Option<&Path>) -> Process {
     let own = free_port();
     let clients = clients.map_or(String::new(), |clients| {
         format!("ssl_client_certificate '{}'; ssl_verify_client on;", clients.display())
@@ -82,7 +81,7 @@ pub(crate) fn tls_before(port: u16, folder: &Path, [certificate, key]: [&Path; 2
 }
 
 /// nginx that takes PUT, with its files in `folder`.
-pub(crate) fn nginx(folder: &Path) -> Process {
+pub fn nginx(folder: &Path) -> Process {
     let port = free_port();
     fs::create_dir_all(folder.join("files")).unwrap();
     let http = format!(
@@ -98,7 +97,7 @@ pub(crate) fn nginx(folder: &Path) -> Process {
 }
 
 /// An S3 server with one bucket, `bucket`, in `folder`, which checks signatures.
-pub(crate) fn s3(folder: &Path) -> Process {
+pub fn s3(folder: &Path) -> Process {
     let port = free_port();
     fs::create_dir_all(folder.join("bucket")).unwrap();
     let mut command = Command::new("s3s-fs");

@@ -12,24 +12,27 @@ use proptest::test_runner::Config;
 
 /// How many cases are tried: a few in every run, and as many as `PYNBOX_TEST_CASES` says in a long
 /// one.
-pub(crate) fn cases(few: u32) -> Config {
+pub fn cases(few: u32) -> Config {
     let cases = std::env::var("PYNBOX_TEST_CASES").ok().map_or(few, |cases| cases.parse().unwrap());
     Config { cases, failure_persistence: None, max_shrink_iters: 400, ..Config::default() }
 }
 
 /// What stands at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Node {
+pub enum Node {
+    /// A file: its bytes, and whether it can be executed.
     File(Vec<u8>, bool),
+    /// A symbolic link: its target.
     Link(String),
+    /// An empty folder.
     Folder,
 }
 
 /// A tree by its paths. No path lies below another one that is no folder.
-pub(crate) type Nodes = BTreeMap<String, Node>;
+pub type Nodes = BTreeMap<String, Node>;
 
 /// A component of a path: mostly plain, sometimes such as programs quote, split or misread.
-pub(crate) fn name() -> impl Strategy<Value = String> {
+pub fn name() -> impl Strategy<Value = String> {
     prop_oneof![
         8 => "[a-d]",
         3 => "[a-z]{1,8}(\\.[ch])?",
@@ -46,7 +49,7 @@ pub(crate) fn name() -> impl Strategy<Value = String> {
 }
 
 /// Lines of a file; the last one may lack its line feed.
-pub(crate) fn text() -> impl Strategy<Value = Vec<u8>> {
+pub fn text() -> impl Strategy<Value = Vec<u8>> {
     let line = prop_oneof![
         6 => "[abc]",
         2 => Just(String::new()),
@@ -65,7 +68,8 @@ pub(crate) fn text() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-pub(crate) fn node() -> impl Strategy<Value = Node> {
+/// What stands at a path: mostly a file.
+pub fn node() -> impl Strategy<Value = Node> {
     prop_oneof![
         8 => (text(), prop::bool::weighted(0.2)).prop_map(|(text, executable)| Node::File(text, executable)),
         2 => (prop::sample::select(vec![0, 1, 511, 512, 513, 1024, 5000]), any::<u8>())
@@ -75,7 +79,8 @@ pub(crate) fn node() -> impl Strategy<Value = Node> {
     ]
 }
 
-pub(crate) fn nodes() -> impl Strategy<Value = Nodes> {
+/// A tree of up to eleven paths.
+pub fn nodes() -> impl Strategy<Value = Nodes> {
     let path = prop::collection::vec(name(), 1..4).prop_map(|names| names.join("/"));
     prop::collection::vec((path, node()), 1..12).prop_map(|entries| {
         let mut nodes = Nodes::new();
@@ -87,7 +92,7 @@ pub(crate) fn nodes() -> impl Strategy<Value = Nodes> {
 }
 
 /// Puts a node where nothing is in its way.
-pub(crate) fn insert(nodes: &mut Nodes, path: String, node: Node) {
+pub fn insert(nodes: &mut Nodes, path: String, node: Node) {
     let above = path.match_indices('/').any(|(end, _)| nodes.contains_key(&path[..end]));
     let below = nodes.keys().any(|other| other.strip_prefix(&path).is_some_and(|rest| rest.starts_with('/')));
     if !above && !below {
@@ -95,7 +100,8 @@ pub(crate) fn insert(nodes: &mut Nodes, path: String, node: Node) {
     }
 }
 
-pub(crate) fn tree(nodes: &Nodes) -> Tree {
+/// The same as a tree of the build graph.
+pub fn tree(nodes: &Nodes) -> Tree {
     let mut tree = Tree::new();
     for (path, node) in nodes {
         let entry = match node {
@@ -110,7 +116,8 @@ pub(crate) fn tree(nodes: &Nodes) -> Tree {
     tree
 }
 
-pub(crate) fn write(nodes: &Nodes, folder: &Path) {
+/// Writes a tree into a folder.
+pub fn write(nodes: &Nodes, folder: &Path) {
     for (path, node) in nodes {
         let path = folder.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -128,7 +135,7 @@ pub(crate) fn write(nodes: &Nodes, folder: &Path) {
 
 /// What a folder holds, but for `.git`; `None` if that has no place in a tree (a device, a name
 /// that is not UTF-8).
-pub(crate) fn read(folder: &Path) -> Option<Nodes> {
+pub fn read(folder: &Path) -> Option<Nodes> {
     let mut nodes = Nodes::new();
     read_below(folder, "", &mut nodes)?;
     Some(nodes)
@@ -162,7 +169,7 @@ fn read_below(folder: &Path, prefix: &str, nodes: &mut Nodes) -> Option<()> {
 }
 
 /// Runs a program in a folder, with nothing of the user's settings.
-pub(crate) fn run(folder: &Path, program: &str, arguments: &[&str]) -> Output {
+pub fn run(folder: &Path, program: &str, arguments: &[&str]) -> Output {
     Command::new(program)
         .args(arguments)
         .current_dir(folder)

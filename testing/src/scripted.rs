@@ -7,23 +7,26 @@ use std::time::Duration;
 
 /// A request as far as the tests care.
 #[derive(Debug, Clone)]
-pub(crate) struct Request {
-    pub(crate) path: String,
-    pub(crate) range: Option<u64>,
-    pub(crate) authorization: Option<String>,
+pub struct Request {
+    /// Path and query.
+    pub path: String,
+    /// The first byte that is asked for, if not all are.
+    pub range: Option<u64>,
+    /// The header `Authorization`.
+    pub authorization: Option<String>,
 }
 
 type Script = dyn Fn(&Request, usize, &mut TcpStream) -> std::io::Result<()> + Send + Sync;
 
 /// Runs until the test's process ends; every connection serves one request.
-pub(crate) struct Server {
+pub struct Server {
     port: u16,
     requests: Arc<Mutex<Vec<Request>>>,
 }
 
 impl Server {
     /// The script gets each request and how many there were before it.
-    pub(crate) fn start(
+    pub fn start(
         script: impl Fn(&Request, usize, &mut TcpStream) -> std::io::Result<()> + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -40,15 +43,18 @@ impl Server {
         Self { port, requests }
     }
 
-    pub(crate) fn url(&self, path: &str) -> String {
+    /// The URL of a path on this server.
+    pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    /// The port of loopback on which it listens.
+    pub fn port(&self) -> u16 {
         self.port
     }
 
-    pub(crate) fn requests(&self) -> Vec<Request> {
+    /// The requests that have come so far.
+    pub fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
     }
 }
@@ -83,7 +89,7 @@ fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Request>>, script: &Script) {
 }
 
 /// An answer with this status, these header lines and this body; `Content-Length` is true unless a line gives another.
-pub(crate) fn answer(stream: &mut TcpStream, status: u16, headers: &[&str], body: &[u8]) -> std::io::Result<()> {
+pub fn answer(stream: &mut TcpStream, status: u16, headers: &[&str], body: &[u8]) -> std::io::Result<()> {
     let mut head = format!("HTTP/1.1 {status} x\r\nConnection: close\r\n");
     if !headers.iter().any(|line| line.starts_with("Content-Length") || line.starts_with("Transfer-Encoding")) {
         head += &format!("Content-Length: {}\r\n", body.len());
@@ -97,7 +103,7 @@ pub(crate) fn answer(stream: &mut TcpStream, status: u16, headers: &[&str], body
 }
 
 /// An answer that honours ranges.
-pub(crate) fn ranged(request: &Request, stream: &mut TcpStream, body: &[u8]) -> std::io::Result<()> {
+pub fn ranged(request: &Request, stream: &mut TcpStream, body: &[u8]) -> std::io::Result<()> {
     match request.range {
         Some(start) if start < body.len() as u64 => {
             let range = format!("Content-Range: bytes {start}-{}/{}", body.len() - 1, body.len());

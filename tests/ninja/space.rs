@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 /// The target that is built: natively, so that its program can be run.
 const TARGET: &str = "x86_64-linux";
-pub(crate) const EXECUTABLE: &str = env!("CARGO_BIN_EXE_own-recipes");
+pub(crate) const EXECUTABLE: &str = env!("CARGO_BIN_EXE_fixture");
 
 /// The ninjas to test with.
 pub(crate) fn ninjas() -> Vec<String> {
@@ -33,10 +33,10 @@ pub(crate) struct Space {
 }
 
 impl Space {
-    /// A fresh copy of the example with sources that nobody has built before.
+    /// A fresh copy of the fixture with sources that nobody has built before.
     pub(crate) fn new(ninja: &str) -> Self {
         let space = Self::empty(ninja);
-        let from = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixture");
         fs::copy(from.join("pynbox.toml"), space.path("pynbox.toml")).unwrap();
         fs::create_dir_all(space.sources()).unwrap();
         for file in fs::read_dir(from.join("recipes/files/greeting")).unwrap() {
@@ -146,13 +146,13 @@ impl Space {
         self.program.clone()
     }
 
-    /// Runs gen; gives the number of nodes of the example that are left.
+    /// Runs gen; gives the number of nodes of the fixture that are left.
     pub(crate) fn generate(&self) -> usize {
         self.run(&["gen", "--offline", "--target", TARGET]);
         self.left()
     }
 
-    /// The number of nodes of the example that have an edge.
+    /// The number of nodes of the fixture that have an edge.
     fn left(&self) -> usize {
         let text = fs::read_to_string(self.path("build.ninja")).unwrap();
         text.lines().filter(|line| line.starts_with("build out/stamps/x86_64-linux/greeting/")).count()
@@ -342,7 +342,7 @@ impl Space {
         assert!(!output.status.success());
         let text = String::from_utf8(output.stderr).unwrap();
         let folder = self.folder.path().canonicalize().unwrap();
-        let text = text.replace(EXECUTABLE, "own-recipes").replace(folder.to_str().unwrap(), "PROJECT");
+        let text = text.replace(EXECUTABLE, "fixture").replace(folder.to_str().unwrap(), "PROJECT");
         format!("exit code {}\n{text}", output.status.code().unwrap())
     }
 
@@ -362,7 +362,7 @@ impl Space {
     }
 }
 
-/// The actions for the example that ninja's output speaks of, without those whose result another build had made.
+/// The actions for the fixture that ninja's output speaks of, without those whose result another build had made.
 pub(crate) fn actions(text: &str) -> Vec<String> {
     let prefix = format!("{TARGET}/greeting/");
     let mut ran: Vec<String> = Vec::new();

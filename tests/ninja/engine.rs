@@ -4,7 +4,6 @@ use std::fs;
 use std::path::Path;
 
 use super::space::{Space, actions};
-use super::{engines, servers};
 
 const TARGET: &str = "x86_64-linux";
 const GRAPH: &str = "x86_64-linux/greeting/";
@@ -32,7 +31,7 @@ fn engine(url: &str) -> String {
 #[test]
 #[ignore = "needs buildbox-casd: PYNBOX_TEST_BUILDBOX"]
 fn an_engine_builds_what_is_built_here() {
-    let server = engines::casd();
+    let server = testing::engines::casd();
     let mut here = Space::new("ninja");
     here.use_own_store();
     here.generate();
@@ -77,7 +76,7 @@ fn an_engine_builds_what_is_built_here() {
 #[test]
 #[ignore = "needs buildbox-casd: PYNBOX_TEST_BUILDBOX"]
 fn what_an_engine_can_not_do_is_done_here_and_said() {
-    let server = engines::casd();
+    let server = testing::engines::casd();
     let mut here = Space::new("ninja");
     here.use_own_store();
     // A worker that lets no process make a view of its own.
@@ -86,7 +85,7 @@ fn what_an_engine_can_not_do_is_done_here_and_said() {
     assert!(printed.contains("/main.o` runs here, not on the engine `farm`: "), "{printed}");
     assert_eq!(unfit.output(), "hello from a recipe of your own\n");
     // Nobody there.
-    let nobody = machine(&here, &engine(&format!("grpc://127.0.0.1:{}", servers::free_port())));
+    let nobody = machine(&here, &engine(&format!("grpc://127.0.0.1:{}", testing::free_port())));
     let printed = build(&nobody);
     assert!(printed.contains("actions run here, not on the engine `farm`: "), "{printed}");
     assert_eq!(nobody.output(), "hello from a recipe of your own\n");

@@ -4,7 +4,6 @@
 //! both. A variable that is set is taken at its word: a server that does not start fails the test.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,10 +12,13 @@ use std::time::{Duration, Instant};
 use pynbox_build::remote::reapi::{Client, Endpoint};
 use tempfile::TempDir;
 
+use crate::free_port;
+
 /// A server that runs.
-pub(crate) struct Server {
+pub struct Server {
     child: Child,
-    pub(crate) endpoint: Endpoint,
+    /// Where it answers.
+    pub endpoint: Endpoint,
     _folder: TempDir,
 }
 
@@ -34,10 +36,6 @@ impl Drop for Server {
 fn given(variable: &str, what: &str) -> PathBuf {
     let place = std::env::var_os(variable).filter(|value| !value.is_empty());
     place.unwrap_or_else(|| panic!("{what} is not there; test.sh gets it and sets {variable}")).into()
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn start(mut command: Command, port: u16, instance: &str, folder: TempDir) -> Server {
@@ -68,7 +66,7 @@ fn start(mut command: Command, port: u16, instance: &str, folder: TempDir) -> Se
 }
 
 /// `buildbox-casd`: cache and engine.
-pub(crate) fn casd() -> Server {
+pub fn casd() -> Server {
     let programs = given("PYNBOX_TEST_BUILDBOX", "buildbox-casd");
     let folder = tempfile::tempdir().unwrap();
     let port = free_port();
@@ -81,7 +79,7 @@ pub(crate) fn casd() -> Server {
 }
 
 /// BuildGrid: a cache that is stricter.
-pub(crate) fn buildgrid() -> Server {
+pub fn buildgrid() -> Server {
     let program = given("PYNBOX_TEST_BUILDGRID", "BuildGrid");
     let folder = tempfile::tempdir().unwrap();
     let port = free_port();

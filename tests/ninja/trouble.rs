@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use super::on_every_ninja;
+use testing::wait_until;
+
 use super::space::{EXECUTABLE, Space};
 
 const GREETING: &str = "hello from a recipe of your own\n";
@@ -36,14 +37,6 @@ fn descendants(of: u32) -> BTreeSet<Process> {
     found
 }
 
-fn until(what: &str, done: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < Duration::from_secs(60), "waited too long for: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 /// A file that a compiler needs seconds for.
 fn slow(text: &str) -> String {
     let mut slow = "#define A0 extern int slow;\n".to_owned();
@@ -65,11 +58,11 @@ fn interrupt(space: &mut Space, signal: &str) {
             |number: u32| fs::read_to_string(format!("/proc/{number}/comm")).is_ok_and(|name| name.trim() == "cc1");
         descendants(child.id()).iter().any(|(number, _)| is_compiler(*number))
     };
-    until("a compiler", compiles);
+    wait_until("a compiler", compiles);
     let processes = descendants(child.id());
     assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
     assert!(!child.wait().unwrap().success());
-    until("the end of all processes", || {
+    wait_until("the end of all processes", || {
         processes.iter().all(|(number, start)| stat(*number).is_none_or(|(_, other)| other != *start))
     });
     space.write_file("words.c", &text);
@@ -104,17 +97,17 @@ fn a_killed_action_fails_its_build_and_the_next_goes_on() {
             };
             processes.iter().map(|(number, _)| *number).find(|number| is_it(*number))
         };
-        until("the action's compiler", || {
+        wait_until("the action's compiler", || {
             let is_compiler =
                 |number: u32| fs::read_to_string(format!("/proc/{number}/comm")).is_ok_and(|name| name.trim() == "cc1");
             descendants(child.id()).iter().any(|(number, _)| is_compiler(*number))
         });
-        until("the action", || action(&descendants(child.id())).is_some());
+        wait_until("the action", || action(&descendants(child.id())).is_some());
         let processes = descendants(child.id());
         let action = action(&processes).unwrap().to_string();
         assert!(Command::new("kill").args(["-KILL", &action]).status().unwrap().success());
         assert!(!child.wait().unwrap().success());
-        until("the end of all processes", || {
+        wait_until("the end of all processes", || {
             processes.iter().all(|(number, start)| stat(*number).is_none_or(|(_, other)| other != *start))
         });
         space.write_file("words.c", &text);

@@ -55,7 +55,7 @@ fn what_a_revoked_key_signed_is_not_used_any_more() {
     ] {
         let said = machine.fail(verb);
         assert!(
-            said.starts_with("exit code 2\nerror: ") && said.contains("hint: run `own-recipes gen && ninja`"),
+            said.starts_with("exit code 2\nerror: ") && said.contains("hint: run `fixture gen && ninja`"),
             "{verb:?}: {said}"
         );
     }

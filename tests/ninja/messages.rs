@@ -109,7 +109,7 @@ fn a_change_of_what_is_wanted_that_was_not_locked() {
     let source = |version: &str| format!("{wanted}[sources.libyaml]\nversion = \"{version}\"\ndebian = \"libyaml\"\n");
     fs::write(locks.join("wanted.toml"), source("0.2.5")).unwrap();
     let said = "exit code 2\nerror: the lock files in `PROJECT/recipes/locks` are not those of `wanted.toml`; write them \
-                anew: `own-recipes lock`\nsource `libyaml`: ";
+                anew: `fixture lock`\nsource `libyaml`: ";
     assert_eq!(space.fail(&["gen"]), format!("{said}it is not locked\n"));
     let origin = "pool/main/liby/libyaml/libyaml_0.2.5.orig.tar.gz";
     let pin = format!(

@@ -6,18 +6,12 @@
 mod builds;
 mod determinism;
 mod engine;
-#[allow(dead_code)]
-#[path = "../../../../tests/reapi/servers.rs"]
-mod engines;
 mod fast_path;
 mod jobs;
 mod messages;
 mod pack;
 mod plan;
 mod remotes;
-#[allow(dead_code)]
-#[path = "../../../../tests/remote/servers.rs"]
-mod servers;
 mod shell;
 mod space;
 mod trouble;
