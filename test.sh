@@ -76,6 +76,7 @@ say_counts() {
 skip=""
 [ "$(id -u)" = 0 ] || skip="--skip root --skip ordinary_user"
 chrt --fifo 10 true >/dev/null 2>&1 || skip="$skip --skip runs_in_real_time"
+choom -n -500 -- true >/dev/null 2>&1 || skip="$skip --skip protected_from_the_end_of_memory"
 command -v dpkg >/dev/null 2>&1 || skip="$skip --skip the_order_of_dpkg"
 step "the C library's calls, compared with native ones"
 ./scripts/differences.py "$work/dest"

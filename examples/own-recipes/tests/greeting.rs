@@ -32,7 +32,7 @@ fn a_program_of_ones_own_is_built_and_run() {
 
     ours(&["gen"]);
     output(Command::new("ninja").current_dir(&project_folder).args(["wasm32-wasi/greeting", "x86_64-linux/greeting"]));
-    let listing = ours(&["checkout", "wasm32-wasi/greeting/greeting", "--list"]);
+    let listing = ours(&["checkout", "wasm32-wasi/greeting/greeting.wasm", "--list"]);
     assert!(String::from_utf8_lossy(&listing.stdout).contains("greeting.wasm"), "{listing:?}");
     ours(&["checkout", "x86_64-linux/greeting/greeting", &here.display().to_string()]);
     let said = output(&mut Command::new(here.join("greeting")));
