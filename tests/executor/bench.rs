@@ -141,13 +141,19 @@ impl Bench {
         outcome.text()
     }
 
-    /// Runs a probe with an argument, and gives what it found.
-    pub(crate) fn probe(&mut self, name: &str, argument: &str) -> String {
+    /// Runs a probe with an argument.
+    pub(crate) fn run_probe(&mut self, name: &str, argument: &str) -> Outcome {
         let before = self.environment.len();
         let variables = helper::environment("probe", format!("{name} {argument}"));
         self.environment.extend(variables.map(|(name, value)| (name.to_owned(), value.into_string().unwrap())));
         let outcome = self.run(&["probe"]);
         self.environment.truncate(before);
+        outcome
+    }
+
+    /// Runs a probe with an argument, which must end well, and gives what it found.
+    pub(crate) fn probe(&mut self, name: &str, argument: &str) -> String {
+        let outcome = self.run_probe(name, argument);
         assert_eq!(outcome.status, Status::Exited(0), "{}", outcome.text());
         let text = outcome.text();
         let lines = text.lines().filter_map(|line| line.strip_prefix("probe: "));

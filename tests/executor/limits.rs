@@ -25,15 +25,7 @@ fn small() -> Bench {
 
 /// Runs the probe that takes something.
 fn take(bench: &mut Bench, what: &str) -> Outcome {
-    let before = bench.environment.len();
-    bench.environment.extend(
-        [("EXECUTOR_PROBE", "take"), ("EXECUTOR_ARGUMENT", what)]
-            .map(|(name, value)| (name.to_owned(), value.to_owned())),
-    );
-    let outcome =
-        bench.run(&["probe", "--exact", "probe::inner_entry", "--ignored", "--nocapture", "--test-threads=1"]);
-    bench.environment.truncate(before);
-    outcome
+    bench.run_probe("take", what)
 }
 
 #[track_caller]

@@ -21,7 +21,7 @@ pub(crate) fn probe() {
         "set-id" => set_id(),
         "files" => files(argument),
         "processes" => processes(),
-        "take" => take(&argument),
+        "take" => take(argument),
         "amounts" => amounts(),
         other => panic!("no probe `{other}`"),
     }
