@@ -7,7 +7,8 @@ MDBOOK is the program `mdbook`, by default the one in PATH. The book is written 
 - every link inside the book leads to a page that exists, and to a heading in it,
 - every link of the Markdown files outside docs/ leads to a file that exists,
 - every file of this repository that any text file names in backticks exists,
-- every test that docs/reports/cache-faults.md names exists.
+- every test that docs/reports/cache-faults.md names exists,
+- every row of the tables of attacks in docs/security.md names tests, and their files have them.
 
 Prints what does not hold, and ends with 1 if there is anything; with 2 if called wrongly, with 3 if mdbook can't be started.
 """
@@ -130,12 +131,29 @@ def missing_tests():
             yield f"{name}: names the test `{test}`, which does not exist"
 
 
+def untested_attacks():
+    """Rows of the tables of attacks without a test, and tests that their files don't have."""
+    name = "docs/security.md"
+    rows = re.findall(r"^\|.*\|(.*)\|$", (PROJECT / name).read_text(encoding="utf-8").partition("\n## Attacks")[2], re.M)
+    for cell in rows:
+        if cell.strip() in ("test", "---"):
+            continue
+        files = re.findall(r"`([\w/]+\.(?:rs|py))`: ((?:`\w+`(?:, )?)+)", cell)
+        if not files:
+            yield f"{name}: a row names no test:{cell}"
+        for path, tests in files:
+            there = (PROJECT / path).is_file() and (PROJECT / path).read_text(encoding="utf-8")
+            for test in re.findall(r"`(\w+)`", tests):
+                if not there or not re.search(rf"\b(fn|def) {test}\b", there):
+                    yield f"{name}: names `{test}` in `{path}`, which does not exist"
+
+
 def main():
     if len(sys.argv) > 2 or sys.argv[1:2] == ["--help"]:
         print(__doc__, file=sys.stderr)
         return 2
     build(sys.argv[1] if len(sys.argv) == 2 else "mdbook")
-    problems = [*unlisted(), *broken_in_book(), *missing_files(), *missing_tests()]
+    problems = [*unlisted(), *broken_in_book(), *missing_files(), *missing_tests(), *untested_attacks()]
     for problem in problems:
         print(problem)
     print(f"book: {len(problems)} problems" if problems else "book: every link and every name is right")

@@ -5,8 +5,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use rustix::process::Signal;
 
+use crate::check::{self, Wall};
 use crate::descriptors::{self, DescriptorError, Handed, Taken};
 use crate::install::Installation;
 use crate::log::Log;
@@ -15,6 +18,7 @@ use crate::options::{MountOption, Options, Task, USAGE, UsageError};
 use crate::outcome::{ENVIRONMENT_STATUS, How, Outcome, USAGE_STATUS};
 use crate::overlap::{self, OverlapError};
 use crate::report::Report;
+use crate::source::{Links, SourceError};
 use crate::vfs::{Access, Crossing, GuestPath, Mount, MountError};
 use crate::{caller, print};
 
@@ -30,11 +34,24 @@ pub enum FrontError {
     #[error("this program's own place can't be found: {0}")]
     Installation(std::io::Error),
     #[error("the log `{path}` can't be opened: {1}", path = print::shown_path(.0))]
-    Log(PathBuf, std::io::Error),
+    Log(PathBuf, SourceError),
     #[error("the log `{path}` is the file that `--status-fd` writes to; give the log one of its own", path = print::shown_path(.0))]
     LogIsStatus(PathBuf),
+    #[error("`{path}` can't be mounted at `{1}`: {2}; does the directory exist?", path = print::shown_path(.0))]
+    Source(PathBuf, GuestPath, Errno),
+    #[error("`{path}` can't be mounted at `{1}`: {2}", path = print::shown_path(.0))]
+    Link(PathBuf, GuestPath, SourceError),
     #[error("`{path}` can't be mounted at `{1}`: {2}", path = print::shown_path(.0))]
     Mount(PathBuf, GuestPath, MountError),
+    #[error("what packages installed can't be found out: {0}; use `:ro`, or `--allow-root-writes`")]
+    Receipts(std::io::Error),
+    #[error(
+        "`{path}` can't be mounted for writing: it reaches `{installed}`, which packages installed; use `:ro`, or \
+         `--allow-root-writes` to let guests change it",
+        path = print::shown_path(.0),
+        installed = print::shown_path(.1)
+    )]
+    Installed(PathBuf, PathBuf),
     #[error("standard output can't be written: {0}")]
     Output(Errno),
     #[error(transparent)]
@@ -47,6 +64,7 @@ impl FrontError {
     pub(crate) fn status(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::LogIsStatus(_) | Self::Overlap(_) | Self::Descriptor(_) => USAGE_STATUS,
+            Self::Link(..) | Self::Log(_, SourceError::Link(..)) | Self::Installed(..) => USAGE_STATUS,
             Self::Mount(_, _, MountError::KernelFileSystem(_)) => USAGE_STATUS,
             _ => ENVIRONMENT_STATUS,
         }
@@ -95,8 +113,11 @@ pub(crate) fn begin(args: impl Iterator<Item = OsString>) -> Begun {
         }
     }
     let handed = handed.unwrap_or_else(|error| refuse(error.into()));
-    let log = Log::open(options.log.as_deref(), options.verbosity)
-        .unwrap_or_else(|error| refuse(FrontError::Log(options.log.clone().unwrap_or_default(), error)));
+    let open = |path: &PathBuf| match links(&options).append(path) {
+        Ok(file) => file,
+        Err(error) => refuse(FrontError::Log(path.clone(), error)),
+    };
+    let log = Log::new(options.log.as_ref().map(open), options.verbosity);
     if let (Some(file), Some(status)) = (log.file(), report.status())
         && descriptors::is_same_file(file, status)
     {
@@ -105,28 +126,134 @@ pub(crate) fn begin(args: impl Iterator<Item = OsString>) -> Begun {
     Begun { options, handed, log, report }
 }
 
-/// Opens the mounts that the options ask for, or the default one, in the order in which they were named.
+/// Says which walls this machine gives.
+pub(crate) fn check(walls: &[Wall]) -> Outcome {
+    match check::say(walls) {
+        Ok(ENVIRONMENT_STATUS) => Outcome::new(How::Refused(ENVIRONMENT_STATUS), check::NO_GUEST),
+        Ok(status) => Outcome::exit(status),
+        Err(error) => {
+            let error = FrontError::Output(error);
+            print::error(format_args!("{error}"));
+            Outcome::new(How::Refused(ENVIRONMENT_STATUS), error)
+        }
+    }
+}
+
+/// Has the kernel kill this process when the one ends that started it, if the options ask for that.
+/// (The kernel means the thread that started it: see prctl(2), `PR_SET_PDEATHSIG`.)
+pub(crate) fn die_with_parent(options: &Options) {
+    if options.die_with_parent {
+        let parent = rustix::process::getppid();
+        let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+        // It may have ended meanwhile.
+        if rustix::process::getppid() != parent {
+            std::process::exit(128 + Signal::KILL.as_raw());
+        }
+    }
+}
+
+/// Which links of the paths that the options name are followed.
+fn links(options: &Options) -> Links {
+    if options.follow_links {
+        return Links::all();
+    }
+    Links::of_no_guest(Installation::of_this_program().ok().as_ref())
+}
+
+/// The directories to mount, or the default one, by paths that have no links.
+///
+/// # Errors
+///
+/// [`FrontError::Source`], [`FrontError::Link`].
+pub(crate) fn sources(options: &Options, installation: &Installation) -> Result<Vec<MountOption>, FrontError> {
+    let default = [MountOption { host: installation.root(), at: GuestPath::root(), access: Access::ReadOnly }];
+    let wanted = if options.mounts.is_empty() { &default[..] } else { &options.mounts };
+    let links = links(options);
+    let resolve = |option: &MountOption| {
+        let host = links.resolve(&option.host).map_err(|error| cannot_open(option, error))?;
+        Ok(MountOption { host, ..option.clone() })
+    };
+    wanted.iter().map(resolve).collect()
+}
+
+fn cannot_open(option: &MountOption, error: SourceError) -> FrontError {
+    let (host, at) = (option.host.clone(), option.at.clone());
+    match error {
+        SourceError::Open(error) => FrontError::Source(host, at, error),
+        link @ SourceError::Link(..) => FrontError::Link(host, at, link),
+    }
+}
+
+/// Opens what [`sources`] gave, in that order; before it come mounts that keep what packages
+/// installed as it is.
 pub(crate) fn mounts(
-    wanted: &[MountOption],
-    crossing: Crossing,
+    sources: &[MountOption],
+    options: &Options,
     installation: &Installation,
     log: &Log,
 ) -> Result<Vec<Mount>, FrontError> {
-    let default = [MountOption { host: installation.root(), at: GuestPath::root(), access: Access::ReadOnly }];
-    let wanted = if wanted.is_empty() { &default } else { wanted };
-    let mut mounts = Vec::with_capacity(wanted.len());
-    for MountOption { host, at, access } in wanted {
-        let mount = Mount::open(host, at.clone(), *access, crossing)
+    let mut installed = Vec::new();
+    let mut mounts = Vec::with_capacity(sources.len());
+    for option @ MountOption { host, at, access } in sources {
+        // What was no link when the path was resolved is none now.
+        let root = Links::none().open_directory(host).map_err(|error| cannot_open(option, error))?;
+        let mount = Mount::of(root, host, at.clone(), *access, options.crossing)
             .map_err(|e| FrontError::Mount(host.clone(), at.clone(), e))?;
-        if log.says(1) && crossing == Crossing::Refused {
+        if log.says(1) && options.crossing == Crossing::Refused {
             say_what_is_not_crossed(&mount, log);
         }
         if *access == Access::ReadWrite {
             overlap::check(host, &mount.root, &installation.protected())?;
+            if !options.root_writes {
+                installed.extend(installed_parts(&mount, installation, log)?);
+            }
         }
         mounts.push(mount);
     }
-    Ok(mounts)
+    // A later one of the same place counts more: what the options say.
+    installed.extend(mounts);
+    Ok(installed)
+}
+
+/// Of a mount for writing that shows `DEST/root`: its directories that packages installed, as
+/// read-only mounts at their places. So a guest finds the library as it was, and leaves it so to
+/// the next.
+///
+/// # Errors
+///
+/// [`FrontError::Installed`] for a mount that shows such a directory, or a part of it, in another
+/// way.
+fn installed_parts(mount: &Mount, installation: &Installation, log: &Log) -> Result<Vec<Mount>, FrontError> {
+    let root = installation.root();
+    let names = installation.installed().map_err(FrontError::Receipts)?;
+    let failed = |error| FrontError::Source(mount.source.clone(), mount.at.clone(), error);
+    let is_root = Links::none().open_directory(&root).ok().is_some_and(|root| overlap::is_same(&root, &mount.root));
+    let mut parts = Vec::new();
+    for name in names {
+        let place = root.join(std::ffi::OsStr::from_bytes(&name));
+        if !is_root {
+            match overlap::check(&mount.source, &mount.root, std::slice::from_ref(&place)) {
+                Ok(()) => continue,
+                Err(OverlapError::Reaches { .. }) => {
+                    return Err(FrontError::Installed(mount.source.clone(), place));
+                }
+                Err(unknown) => return Err(unknown.into()),
+            }
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let part = match rustix::fs::openat(&mount.root, name.as_slice(), flags, Mode::empty()) {
+            Err(Errno::NOENT) => continue,
+            // No directory can cover it.
+            Err(Errno::NOTDIR | Errno::LOOP) => return Err(FrontError::Installed(mount.source.clone(), place)),
+            part => part.map_err(failed)?,
+        };
+        let at = mount.at.child(&name);
+        log.say(1, format_args!("`{at}` is read-only: packages installed it; `--allow-root-writes` opens it"));
+        let part = Mount::of(part, &place, at.clone(), Access::ReadOnly, mount.crossing)
+            .map_err(|e| FrontError::Mount(place.clone(), at, e))?;
+        parts.push(part);
+    }
+    Ok(parts)
 }
 
 /// Says which file systems of the host a guest will not get to: it meets `EACCES` there.

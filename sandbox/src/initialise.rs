@@ -29,7 +29,7 @@ use crate::jobs::{self, Jobs};
 use crate::log::Log;
 use crate::reach::Reach;
 use crate::snapshot::{INIT, Sights};
-use crate::vfs::{DESCRIPTORS_MAX, INSTALLED, ROOT_FD, Vfs};
+use crate::vfs::{Crossing, DESCRIPTORS_MAX, INSTALLED, ROOT_FD, Vfs};
 use crate::{run, wall};
 
 /// What tells this program that it is such a process.
@@ -219,7 +219,7 @@ fn answer(jobs: &Jobs) -> Result<(String, Vec<u8>), String> {
     let (limits, wasm, code) = (message()?, message()?, message()?);
     let limits = Limits::of_bytes(&limits).ok_or("its process was not told its limits")?;
     limit(&limits).map_err(|error| format!("its process can't be limited: {error}"))?;
-    let log = Log::open(None, 0).map_err(|error| error.to_string())?;
+    let log = Log::new(None, 0);
     let installation = Installation::of_this_program().map_err(|error| error.to_string())?;
     let vfs = Vfs::new(run::default_mounts(&installation, &log).map_err(|error| error.to_string())?);
     freeze(&wasm, &code, limits, vfs, jobs).map_err(|error| match error {
@@ -262,7 +262,8 @@ fn freeze(
             || Err("its first thread has ended".to_owned()),
             |done| done.map_err(|error| error.to_string()),
         );
-        let raised = confined.and_then(|()| wall::raise(false, reach).map_err(|error| error.to_string()));
+        let raised =
+            confined.and_then(|()| wall::raise(false, Crossing::Refused, reach).map_err(|error| error.to_string()));
         raised.map_err(refused)?;
         let memory = usize::try_from(limits.memory).unwrap_or(usize::MAX);
         ACCOUNT.limit(ACCOUNT.used().saturating_add(memory));

@@ -1,5 +1,8 @@
-//! Where this program is installed, and the directories of an installation that no guest may reach.
+//! Where this program is installed, and what of an installation no guest may change.
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +27,11 @@ impl Installation {
         Self(dest)
     }
 
+    /// `DEST`.
+    pub fn place(&self) -> &Path {
+        &self.0
+    }
+
     /// `DEST/root`, mounted at the guest's "/" unless `-m` says otherwise.
     pub fn root(&self) -> PathBuf {
         self.0.join("root")
@@ -42,5 +50,65 @@ impl Installation {
     /// What no guest may write: programs, the engine, compiled code, receipts.
     pub fn protected(&self) -> [PathBuf; 4] {
         [self.0.join("bin"), self.0.join("lib"), self.compiled(), self.0.join("packages")]
+    }
+
+    /// The names in `DEST/root` that packages installed, such as `python`: of directories, with all
+    /// that lies in them.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading the receipts (`DEST/packages/NAME.installed`); `InvalidData` for one that
+    /// names what can't be read here.
+    pub fn installed(&self) -> io::Result<BTreeSet<Vec<u8>>> {
+        let mut names = BTreeSet::new();
+        let receipts = match fs::read_dir(self.0.join("packages")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(names),
+            receipts => receipts?,
+        };
+        for receipt in receipts {
+            let path = receipt?.path();
+            if path.extension() == Some(OsStr::new("installed")) {
+                names.extend(names_in_root(&fs::read(path)?).ok_or(io::ErrorKind::InvalidData)?);
+            }
+        }
+        Ok(names)
+    }
+}
+
+/// What a receipt, which is JSON, has below `root/`: the first name of each path. `None` for a name
+/// that is written with an escape, which no package has.
+fn names_in_root(receipt: &[u8]) -> Option<BTreeSet<Vec<u8>>> {
+    const BEGIN: &[u8] = b"\"root/";
+    let mut names = BTreeSet::new();
+    let mut rest = receipt;
+    while let Some(at) = rest.windows(BEGIN.len()).position(|window| window == BEGIN) {
+        rest = &rest[at + BEGIN.len()..];
+        let end = rest.iter().position(|byte| matches!(byte, b'/' | b'"' | b'\\'))?;
+        if rest[end] == b'\\' {
+            return None;
+        }
+        names.insert(rest[..end].to_vec());
+    }
+    Some(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_installed_is_in_the_receipts() {
+        let dest = tempfile::tempdir().unwrap();
+        let installation = Installation::at(dest.path().to_owned());
+        assert!(installation.installed().unwrap().is_empty());
+        fs::create_dir(dest.path().join("packages")).unwrap();
+        let receipt = |name: &str, text: &str| fs::write(dest.path().join("packages").join(name), text).unwrap();
+        receipt("one.installed", r#"{"format":1,"content":{"bin/run":{},"root/python/a":{},"root/python/b/c":{}}}"#);
+        receipt("two.installed", r#"{"content":{"root/slib":{"kind":"empty_directory"},"root/é/x":{}}}"#);
+        receipt("three.txt", r#"{"content":{"root/other/a":{}}}"#);
+        let names: Vec<_> = installation.installed().unwrap().into_iter().collect();
+        assert_eq!(names, ["python", "slib", "é"].map(|name| name.as_bytes().to_vec()));
+        receipt("four.installed", r#"{"content":{"root/a\"b/x":{}}}"#);
+        assert_eq!(installation.installed().unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 }

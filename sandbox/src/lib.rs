@@ -17,6 +17,7 @@
 pub mod abi;
 pub mod account;
 mod caller;
+mod check;
 #[cfg(feature = "wasm")]
 pub mod compiled;
 #[cfg(feature = "wasm")]
@@ -38,6 +39,7 @@ pub mod log;
 mod mount_table;
 #[cfg(feature = "nacl")]
 pub mod nacl;
+mod open_how;
 pub mod options;
 pub mod outcome;
 pub mod overlap;
@@ -55,6 +57,7 @@ pub mod side_code;
 mod signals;
 #[cfg(feature = "wasm")]
 pub mod snapshot;
+pub mod source;
 pub mod vfs;
 #[cfg(feature = "wasm")]
 pub mod wall;

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::fs::File;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::Path;
 use std::time::Instant;
 
 use crate::print;
@@ -17,17 +16,9 @@ pub struct Log {
 }
 
 impl Log {
-    /// A log to `file`, which is appended to, or to standard error.
-    ///
-    /// # Errors
-    ///
-    /// Those of opening the file.
-    pub fn open(file: Option<&Path>, verbosity: u32) -> std::io::Result<Self> {
-        let file = match file {
-            Some(path) => Some(File::options().append(true).create(true).open(path)?.into()),
-            None => None,
-        };
-        Ok(Self { file, verbosity, begun: Instant::now() })
+    /// A log to `file`, which is open to be appended to, or to standard error.
+    pub fn new(file: Option<File>, verbosity: u32) -> Self {
+        Self { file: file.map(OwnedFd::from), verbosity, begun: Instant::now() }
     }
 
     /// The file, if it is none of the streams.

@@ -20,6 +20,8 @@ directories and nothing else of this machine.
 
   -m HOST:VIRTUAL:ro|rw   mount the directory HOST at VIRTUAL, read-only or for writing; repeatable.
                           Without any -m: DEST/root:/:ro, where DEST is the installation of this program
+      --follow-links      follow symbolic links in HOST and FILE that a guest or another user may have made
+      --allow-root-writes  let the guest change what packages installed, where DEST/root is mounted for writing
       --cross-mounts      let the guest also into what this machine has mounted below the directories HOST
                           (never into procfs, sysfs and other file systems that are interfaces of the kernel)
   -h D:d                  hand the open descriptor D to the guest as descriptor d
@@ -29,6 +31,7 @@ directories and nothing else of this machine.
   -p                      pass this process's environment
   -l FILE                 append the log to FILE (default: standard error)
   -v                      log more; repeatable
+      --die-with-parent   be killed when the process ends that started this one
       --time SECONDS      end the run after so long: status 124 (SECONDS may have decimals)
       --cpu SECONDS       end it when it has used so much of the processor's time: status 152
       --max-memory MIB    most memory of this machine that the guest costs in all, up to 4096 (the default)
@@ -49,6 +52,8 @@ directories and nothing else of this machine.
                           compile the programs and libraries at these guest paths ahead of time, then end; DIR
                           keeps what was compiled for other installations of this user; SECONDS is how long the
                           initialisation of a program may take, for its snapshot (60)
+      --check             say which walls this machine gives around a guest, and what to change: status 0, all;
+                          1, guests can be run with less; 3, none can be run
       --help              print this
 
 What follows PROGRAM belongs to the guest. Exit status: the guest's own; 2 wrong usage or no such program;
@@ -94,6 +99,8 @@ pub enum Task {
         /// How many seconds each initialisation may take.
         init_time: Option<u16>,
     },
+    /// Say which walls this machine gives.
+    Check,
     /// Print the usage to standard output.
     #[default]
     Help,
@@ -106,6 +113,12 @@ pub struct Options {
     pub mounts: Vec<MountOption>,
     /// `--cross-mounts`.
     pub crossing: Crossing,
+    /// `--follow-links`.
+    pub follow_links: bool,
+    /// `--allow-root-writes`.
+    pub root_writes: bool,
+    /// `--die-with-parent`.
+    pub die_with_parent: bool,
     /// `-h`, `-r`, `-w`.
     pub hands: Vec<HandOption>,
     /// `-E`, in order: name and value joined by `=`.
@@ -203,10 +216,14 @@ impl Options {
                 Arg::Short('l') => self.log = Some(parser.value()?.into()),
                 Arg::Short('v') => self.verbosity += 1,
                 Arg::Long("cross-mounts") => self.crossing = Crossing::Allowed,
+                Arg::Long("follow-links") => self.follow_links = true,
+                Arg::Long("allow-root-writes") => self.root_writes = true,
+                Arg::Long("die-with-parent") => self.die_with_parent = true,
                 Arg::Long("fixed-time") => self.fixed_time = Some(fixed_time(parser.optional_value())?),
                 Arg::Long("hide-inodes") => self.hide_inodes = true,
                 Arg::Long("profile") => profile = Some(named_profile(&parser.value()?)?),
                 Arg::Long("status-fd") => self.status_fd = Some(status_fd(&parser.value()?)?),
+                Arg::Long("check") => break Task::Check,
                 Arg::Long("precompile") => break precompile(&mut parser)?,
                 Arg::Long("help") => return Ok(()),
                 Arg::Long(name) if let Some(limit) = Limit::of_option(name) => {

@@ -61,11 +61,27 @@ pub fn check(source: &Path, root: &OwnedFd, protected: &[PathBuf]) -> Result<(),
     Ok(())
 }
 
+/// A directory and all that it lies in, by device and inode. None of these can be mounted for
+/// writing where the directory is protected.
+///
+/// # Errors
+///
+/// Those of open(2).
+pub(crate) fn directories_around(directory: &Path) -> Result<Vec<FileId>, Errno> {
+    ancestors(&open_directory(directory)?)
+}
+
 fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
     rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
-type FileId = (u64, u64);
+/// Whether two open directories are one.
+pub(crate) fn is_same(one: &OwnedFd, other: &OwnedFd) -> bool {
+    identity(one).is_ok_and(|id| identity(other) == Ok(id))
+}
+
+/// Device and inode.
+pub(crate) type FileId = (u64, u64);
 
 fn identity(directory: &OwnedFd) -> Result<FileId, Errno> {
     let stat = rustix::fs::fstat(directory)?;

@@ -28,9 +28,9 @@ use crate::precompile::PrecompileError;
 use crate::reach::Reach;
 use crate::report::Report;
 use crate::side_code::SideCode;
-use crate::vfs::{Access, Crossing, FileStat, GuestPath, Mount, Mounts, Vfs};
+use crate::vfs::{Access, FileStat, GuestPath, Mount, Mounts, Vfs};
 use crate::watch::Watch;
-use crate::{caller, compiler, precompile, print, scratch, snapshot, wall};
+use crate::{caller, check, compiler, precompile, print, scratch, snapshot, wall};
 
 /// The short name, and the program that it means.
 const SHORT_NAME: (&[u8], &[u8]) = (b"python", b"/python/bin/python.wasm");
@@ -98,6 +98,10 @@ impl RunError {
 /// Runs the command with these arguments (without the program's own name) and ends the process.
 pub fn main(args: impl Iterator<Item = OsString>) -> ! {
     let Begun { options, handed, log, report } = front::begin(args);
+    if options.task == Task::Check {
+        report.end(&front::check(&check::wasm::walls()));
+    }
+    front::die_with_parent(&options);
     let (log, report) = (Arc::new(log), Arc::new(report));
     #[cfg(target_env = "gnu")]
     // SAFETY: sets a number, while there is one thread.
@@ -172,10 +176,11 @@ fn run(options: &Options, own: Own, log: &Arc<Log>, report: &Arc<Report>) -> Res
             precompile::run(&installation, paths.iter().map(Vec::as_slice), cache.as_deref(), time, log)?;
             return Ok(Outcome::exit(0));
         }
-        Task::Help => return Ok(Outcome::exit(0)),
+        Task::Check | Task::Help => return Ok(Outcome::exit(0)),
     };
     ACCOUNT.limit(usize::try_from(options.limits.memory()).unwrap_or(usize::MAX));
-    let mut mounts = front::mounts(&options.mounts, options.crossing, &installation, log)?;
+    let sources = front::sources(options, &installation)?;
+    let mut mounts = front::mounts(&sources, options, &installation, log)?;
     mounts.extend(scratch);
     let mut vfs = Vfs::new(Mounts::new(mounts));
     let program = Program::open(&mut vfs, name.as_bytes())?;
@@ -200,14 +205,14 @@ fn run(options: &Options, own: Own, log: &Arc<Log>, report: &Arc<Report>) -> Res
         e => RunError::Module(program.name.clone(), e),
     };
     module.prepare().map_err(failed)?;
-    let compiled = |access| store.iter().map(move |store| (store.directory(), access));
+    let compiled = || store.iter().map(|store| (store.directory(), Access::ReadOnly));
     let mounted = host.vfs.mounts().iter().map(|mount| (mount.root.as_fd(), mount.access));
-    // The first thread keeps what was compiled for the next start; the guest's only reads that.
-    let keeping = Reach::of(compiled(Access::ReadWrite));
-    let first = jobs.start(move |_| wall::confine_thread(keeping));
-    let reach = Reach::of(mounted.chain(compiled(Access::ReadOnly)));
+    // The first thread brings code, and nothing else.
+    let bringing = Reach::of(compiled());
+    let first = jobs.start(move |_| wall::confine_thread(bringing));
+    let reach = Reach::of(mounted.chain(compiled()));
     first.wait().ok_or_else(|| RunError::Thread(io::ErrorKind::Other.into()))??;
-    wall::raise(module.loads_libraries(), reach)?;
+    wall::raise(module.loads_libraries(), options.crossing, reach)?;
     log.say(2, format_args!("confined"));
     let start = engine.start(&module, host).map_err(failed)?;
     let ending = match start {
@@ -354,8 +359,7 @@ fn load(
     // A program that was compiled ahead, for another layout.
     if let (Some(store), Some(digest)) = (&store, modules.digest(program.identity)) {
         match store.keep(digest, &code) {
-            Ok(true) => log.say(2, format_args!("the program's compiled code is kept")),
-            Ok(false) => log.say(1, format_args!("the program's compiled code is not kept: there is too much")),
+            Ok(()) => log.say(2, format_args!("the program's compiled code is kept")),
             Err(why) => log.say(1, format_args!("the program's compiled code is not kept: {why}")),
         }
     }
@@ -407,7 +411,8 @@ fn scratch(limits: &Limits) -> Result<Vec<Mount>, RunError> {
 
 /// The mount that a guest has who asks for none.
 pub(crate) fn default_mounts(installation: &Installation, log: &Log) -> Result<Mounts, RunError> {
-    Ok(Mounts::new(front::mounts(&[], Crossing::Refused, installation, log)?))
+    let sources = front::sources(&Options::default(), installation)?;
+    Ok(Mounts::new(front::mounts(&sources, &Options::default(), installation, log)?))
 }
 
 /// Lets a guest have as many descriptors as it may, besides the loader's own, if the machine allows.

@@ -3,7 +3,7 @@
 //! The key is the digest of the bytes. A file that `--precompile` has hashed is known again by its [`Identity`], which holds the time of its last change
 //! of any kind: no guest can set that, so it can't give its own file the looks of another. All other files are read and hashed. Compiled
 //! files come from the same store as a program's ([`crate::compiled`]) with the same checks, and a guest's own files are never taken for any. What is
-//! compiled now goes there too, if the installation belongs to this user: the compiler's output for those very bytes, in a bounded number.
+//! compiled now is kept for nobody: a guest would learn what others had loaded by the time that it takes, and could fill the place.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -131,14 +131,7 @@ impl Bring {
         }
         let code = self.compiler.compile(wasm, engine.layout())?;
         // SAFETY: these are the bytes that the compiler gave just now.
-        let module = unsafe { engine.take(&code) }?;
-        match store.map(|store| store.keep(&digest, &code)) {
-            Some(Ok(true)) => log.say(2, format_args!("the library's compiled code is kept")),
-            Some(Ok(false)) => log.say(1, format_args!("the library's compiled code is not kept: there are too many")),
-            Some(Err(why)) => log.say(1, format_args!("the library's compiled code is not kept: {why}")),
-            None => {}
-        }
-        Ok(module)
+        Ok(unsafe { engine.take(&code) }?)
     }
 }
 

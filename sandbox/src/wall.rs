@@ -7,7 +7,7 @@
 //! - resource limits: no core dump, no further process;
 //! - a seccomp filter for all threads: the calls that the file system, the clocks and the engine's memory need, and no other. In
 //!   particular no exec, no new process or thread, no socket, no signal to another process, no memory that becomes executable,
-//!   and no open but `openat2`.
+//!   no open but `openat2`, and that only below a directory that is open (`open_how`).
 //!
 //! A guest that loads libraries needs memory that becomes executable. That is left to the process's other threads, which run no code of the guest
 //! ([`crate::jobs`]): the thread that raises the wall, and runs the guest, may not even then.
@@ -20,11 +20,13 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
 };
 
+use crate::open_how;
 use crate::reach::Reach;
+use crate::vfs::Crossing;
 
 /// Why the wall can't be built.
 #[derive(Debug, thiserror::Error)]
-#[error("the process can't be confined ({what}: {why}); does the kernel have seccomp?")]
+#[error("the process can't be confined ({what}: {why}); `run --check` says what this machine lacks")]
 pub struct WallError {
     what: &'static str,
     why: String,
@@ -53,8 +55,6 @@ const ALLOWED: &[i64] = &[
     libc::SYS_fstatfs,
     libc::SYS_newfstatat,
     libc::SYS_statx,
-    libc::SYS_faccessat2,
-    libc::SYS_openat2,
     libc::SYS_getdents64,
     libc::SYS_mkdirat,
     libc::SYS_unlinkat,
@@ -62,10 +62,6 @@ const ALLOWED: &[i64] = &[
     libc::SYS_linkat,
     libc::SYS_renameat,
     libc::SYS_renameat2,
-    libc::SYS_readlinkat,
-    libc::SYS_utimensat,
-    libc::SYS_fchmod,
-    libc::SYS_fchmodat2,
     libc::SYS_ftruncate,
     libc::SYS_fallocate,
     libc::SYS_fsync,
@@ -154,11 +150,16 @@ pub fn compile_only() -> Result<(), WallError> {
 ///
 /// [`WallError`]; nothing of the guest's must run then.
 pub fn confine_thread(reach: Reach) -> Result<(), WallError> {
+    give_up_privileges()?;
+    reach.confine().map_err(|e| WallError::new("Landlock", &e))
+}
+
+/// For the calling thread: no capabilities, and no new privileges.
+pub(crate) fn give_up_privileges() -> Result<(), WallError> {
     let none = CapabilitySet::empty();
     let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
     rustix::thread::set_capabilities(None, sets).map_err(|e| WallError::new("capabilities", &e))?;
-    rustix::thread::set_no_new_privs(true).map_err(|e| WallError::new("no new privileges", &e))?;
-    reach.confine().map_err(|e| WallError::new("Landlock", &e))
+    rustix::thread::set_no_new_privs(true).map_err(|e| WallError::new("no new privileges", &e))
 }
 
 /// No core dump, no further process.
@@ -171,16 +172,19 @@ fn give_up() -> Result<(), WallError> {
 }
 
 /// Builds the wall around this process, all of its threads included. It can't be taken down. With
-/// `libraries`, other threads than this one may make memory executable. `reach` is this thread's;
-/// the others have to [confine](confine_thread) themselves before.
+/// `libraries`, other threads than this one may make memory executable. `crossing` is that of the
+/// mounts. `reach` is this thread's; the others have to [confine](confine_thread)
+/// themselves before.
 ///
 /// # Errors
 ///
 /// [`WallError`]; the guest must not be started then.
-pub fn raise(libraries: bool, reach: Reach) -> Result<(), WallError> {
+pub fn raise(libraries: bool, crossing: Crossing, reach: Reach) -> Result<(), WallError> {
     confine_thread(reach)?;
     give_up()?;
-    let program = filter(libraries).map_err(|e| WallError::new("seccomp filter", &e))?;
+    // Without it, native code has a way around one wall: Landlock stands behind.
+    open_how::seal();
+    let program = filter(libraries, crossing).map_err(|e| WallError::new("seccomp filter", &e))?;
     // This sets no-new-privileges too.
     seccompiler::apply_filter_all_threads(&program).map_err(|e| WallError::new("seccomp", &e))?;
     if libraries {
@@ -199,7 +203,7 @@ fn no_code() -> Result<BpfProgram, seccompiler::BackendError> {
     SeccompFilter::new(rules, SeccompAction::Allow, refuse, TargetArch::x86_64)?.try_into()
 }
 
-fn filter(libraries: bool) -> Result<BpfProgram, seccompiler::BackendError> {
+fn filter(libraries: bool, crossing: Crossing) -> Result<BpfProgram, seccompiler::BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = ALLOWED.iter().map(|&call| (call, Vec::new())).collect();
     let one_of = |argument: u8, values: &[u64]| {
         let rule = |&value| SeccompRule::new(vec![equals(argument, SeccompCmpOp::Eq, value)?]);
@@ -211,6 +215,7 @@ fn filter(libraries: bool) -> Result<BpfProgram, seccompiler::BackendError> {
     if libraries {
         rules.insert(libc::SYS_mprotect, Vec::new());
     }
+    rules.extend(by_open_files(crossing)?);
     rules.insert(libc::SYS_ioctl, one_of(1, &[libc::FIONREAD])?);
     let commands = [libc::F_GETFL, libc::F_SETFL, libc::F_GETFD, libc::F_DUPFD_CLOEXEC];
     rules.insert(libc::SYS_fcntl, one_of(1, &commands.map(|c| u64::from(c.cast_unsigned())))?);
@@ -224,6 +229,41 @@ fn filter(libraries: bool) -> Result<BpfProgram, seccompiler::BackendError> {
     // A fault of the engine ends this process by a signal to itself.
     rules.insert(libc::SYS_tgkill, one_of(0, &[u64::from(std::process::id())])?);
     allowing_only(rules)
+}
+
+/// Of the calls that open a file or change what stands at a path: from a directory or file that is
+/// open, as `open_how` has it, and without bits that lend the owner's rights.
+fn by_open_files(crossing: Crossing) -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendError> {
+    let pointer = |argument, how, value| SeccompCondition::new(argument, SeccompCmpArgLen::Qword, how, value);
+    let not_here = || equals(0, SeccompCmpOp::Ne, u64::from(libc::AT_FDCWD.cast_unsigned()));
+    let opening = |table| {
+        let (base, mask) = open_how::addresses(table);
+        SeccompRule::new(vec![
+            not_here()?,
+            pointer(2, SeccompCmpOp::MaskedEq(mask), base)?,
+            pointer(3, SeccompCmpOp::Eq, open_how::SIZE as u64)?,
+        ])
+    };
+    let mut ways = vec![opening(Crossing::Refused)?];
+    if crossing == Crossing::Allowed {
+        ways.push(opening(Crossing::Allowed)?);
+    }
+    let mut rules = BTreeMap::from([(libc::SYS_openat2, ways)]);
+    let empty = open_how::empty_path().as_ptr() as u64;
+    let set_id = 0o6000;
+    let no_lending = |argument| equals(argument, SeccompCmpOp::MaskedEq(set_id), 0);
+    for call in [libc::SYS_readlinkat, libc::SYS_faccessat2, libc::SYS_utimensat, libc::SYS_fchmodat2] {
+        let mut conditions = vec![not_here()?, pointer(1, SeccompCmpOp::Eq, empty)?];
+        if call == libc::SYS_fchmodat2 {
+            conditions.push(no_lending(2)?);
+        }
+        rules.insert(call, vec![SeccompRule::new(conditions)?]);
+    }
+    // Without a path, times are those of the open file.
+    let own = SeccompRule::new(vec![not_here()?, pointer(1, SeccompCmpOp::Eq, 0)?])?;
+    rules.entry(libc::SYS_utimensat).or_default().push(own);
+    rules.insert(libc::SYS_fchmod, vec![SeccompRule::new(vec![no_lending(1)?])?]);
+    Ok(rules)
 }
 
 fn allowing_only(rules: BTreeMap<i64, Vec<SeccompRule>>) -> Result<BpfProgram, seccompiler::BackendError> {

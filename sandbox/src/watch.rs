@@ -115,8 +115,16 @@ impl Watch {
             let (speaker, messages) = channel();
             let (speaking, watching) = (watch.clone(), watch.clone());
             let thread = |name: &str| std::thread::Builder::new().name(name.to_owned()).stack_size(STACK);
-            thread("speaker").spawn(move || speaking.speak(messages))?;
-            thread("watch").spawn(move || watching.watch(&arriving, &speaker))?;
+            let (begun, beginning) = channel();
+            thread("watch").spawn(move || {
+                watching.confine();
+                // What this thread has given up, those that it starts don't have.
+                let speaking = thread("speaker").spawn(move || speaking.speak(messages));
+                let _ = begun.send(speaking.map(drop));
+                watching.watch(&arriving, &speaker);
+            })?;
+            // Behind the wall, which the guest's thread raises for all, no thread could confine itself.
+            beginning.recv().map_err(io::Error::other)??;
         }
         Ok(watch)
     }
@@ -153,7 +161,6 @@ impl Watch {
     }
 
     fn watch(&self, arriving: &OwnedFd, speaker: &Sender<Last>) {
-        self.confine();
         loop {
             let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
@@ -199,7 +206,6 @@ impl Watch {
     /// Says what the watch has to say: standard error may be a full pipe that nobody reads, and who
     /// writes to it then waits for ever.
     fn speak(&self, messages: Receiver<Last>) {
-        self.confine();
         for Last { text, said } in messages {
             self.log.error(format_args!("{text}"));
             let _ = said.send(());

@@ -148,9 +148,10 @@ fn an_interface_of_the_kernel_can_not_be_mounted() {
     for source in [PathBuf::from("/proc"), link] {
         for rest in ["ro", "rw"] {
             let mount = format!("{}:/p:{rest}", source.display());
-            let ended = dest.run(["-m", &root, "-m", &mount, &program]);
+            let ended = dest.run(["--follow-links", "-m", &root, "-m", &mount, &program]);
             ended.assert_error(2, "the kernel's `proc`");
-            dest.run(["--cross-mounts", "-m", &root, "-m", &mount, &program]).assert_error(2, "the kernel's `proc`");
+            dest.run(["--follow-links", "--cross-mounts", "-m", &root, "-m", &mount, &program])
+                .assert_error(2, "the kernel's `proc`");
         }
     }
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 
 use pynbox_run::reach::{self, Reach};
-use pynbox_run::vfs::Access;
+use pynbox_run::vfs::{Access, Crossing};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
@@ -36,8 +36,8 @@ fn only_the_mounts_are_within_reach() {
     in_child("only_the_mounts_are_within_reach", native_code);
 }
 
-/// What native code in the guest's thread tries that the filter lets pass: opening files of the
-/// machine by `openat2`.
+/// What native code in the guest's thread would find without the filter: opening files of the
+/// machine.
 fn native_code() -> ! {
     assert!(reach::is_enforced(), "this kernel has no Landlock that can be tested");
     let memory = format!("/proc/{}/mem", rustix::process::getppid().unwrap().as_raw_nonzero());
@@ -57,7 +57,7 @@ fn native_code() -> ! {
     let open = |path: &Path| std::fs::File::open(path).unwrap();
     let (r, w) = (open(&read), open(&write));
     let reach = Reach::of([(r.as_fd(), Access::ReadOnly), (w.as_fd(), Access::ReadWrite)]);
-    pynbox_run::wall::raise(false, reach).unwrap();
+    pynbox_run::wall::confine_thread(reach).unwrap();
     let at = |path: &Path, flags: OFlags| {
         let made = Mode::from_raw_mode(if flags.contains(OFlags::CREATE) { 0o600 } else { 0 });
         rustix::fs::openat2(rustix::fs::CWD, path.as_os_str().as_bytes(), flags, made, ResolveFlags::empty()).map(drop)
@@ -137,7 +137,7 @@ fn child(libraries: bool) -> ! {
         let mapped = refused("mmap of another thread", || mmap(libc::PROT_READ | libc::PROT_EXEC));
         answer.send(right && mapped && refused("openat of another thread", open)).unwrap();
     });
-    pynbox_run::wall::raise(libraries, Reach::of([])).unwrap();
+    pynbox_run::wall::raise(libraries, Crossing::Refused, Reach::of([])).unwrap();
     ask.send(()).unwrap();
     let own = answered.recv().unwrap();
     end(own & outside())

@@ -38,8 +38,6 @@ use clap::{Args, Parser, Subcommand};
 pub use error::{CommandError, Kind};
 
 use crate::build::BuildError;
-use crate::build::action::ActionRun;
-use crate::build::action_runner::{ActionRunner, Fallback, Lazy, Ran};
 use crate::build::demand::{Demand, Stamps};
 use crate::build::evaluate::Means;
 use crate::build::out_lock::OutLock;
@@ -228,20 +226,9 @@ impl Workplace {
 /// Makes executors when the first action needs one, and keeps them.
 struct FindExecutor {
     /// The one of this machine.
-    here: Lazy<Find<Arc<dyn Executor>>>,
-    /// The remote engine, if one is wanted and can be reached.
+    here: Find<Arc<dyn Executor>>,
+    /// The remote engine, if one is wanted.
     engine: Find<Option<Arc<Engine>>>,
-    /// Its name.
-    engine_name: Option<String>,
-}
-
-impl ActionRunner for FindExecutor {
-    fn run(&self, store: &Store, run: &ActionRun<'_>) -> Result<Ran, BuildError> {
-        match (self.engine)()? {
-            Some(engine) => Fallback { engine: &engine, here: &self.here }.run(store, run),
-            None => self.here.run(store, run),
-        }
-    }
 }
 
 type Find<T> = Box<dyn Fn() -> Result<T, BuildError> + Send + Sync>;
@@ -371,8 +358,7 @@ impl Session {
         };
         let root = project.root.clone();
         Ok(FindExecutor {
-            engine_name: section.as_ref().map(|section| section.name.clone()),
-            here: Lazy(once(move || Ok(choice.executor(&state, ahead)?))),
+            here: once(move || Ok(choice.executor(&state, ahead)?)),
             engine: once(move || match &section {
                 None => Ok(None),
                 Some(section) => find_engine(section, &root),
@@ -487,6 +473,5 @@ fn means<'a>(
     out: &'a OutDir,
     caches: &'a Caches,
 ) -> Means<'a> {
-    let engine = executor.engine_name.as_deref();
-    Means { store, fetch, runner: executor, engine, limits, out: Some(out), caches }
+    Means { store, fetch, executor: &executor.here, engine: &executor.engine, limits, out: Some(out), caches }
 }

@@ -13,14 +13,12 @@ use rustix::io::Errno;
 use crate::account::Full;
 
 use super::record::{Code, Identity, Record, escaped};
-use crate::vfs::{FileStat, GuestPath, S_IFDIR, S_IFREG};
+use crate::open_how;
+use crate::vfs::{Crossing, FileStat, GuestPath, S_IFDIR, S_IFREG};
 
 /// Names of the index of modules and of the lock that writers take.
 const MODULES: &str = "modules";
 const LOCK: &str = "lock";
-/// How many files, and of how many bytes, are kept for libraries that no `--precompile` named.
-const KEPT_FILES_MAX: usize = 128;
-const KEPT_BYTES_MAX: u64 = 256 << 20;
 /// Longest text file that is read: one that is longer is not ours.
 const TEXT_MAX: u64 = 16 << 20;
 
@@ -230,33 +228,14 @@ impl Store {
         self.remove_all_but(&kept)
     }
 
-    /// Keeps the code of a library that a guest brought and that was compiled while it ran, as far as there is room for such: what is kept at the
-    /// instance of guests must not fill the disk. [`Store::write_record`] makes room again.
+    /// Keeps the code of a program that was compiled ahead, for another layout of memory. There are few layouts, and no guest runs yet.
     ///
     /// # Errors
     ///
     /// [`StoreError`]; nothing depends on it.
-    pub fn keep(&self, digest: &str, bytes: &[u8]) -> Result<bool, StoreError> {
-        let io = StoreError::io("compiled");
-        let index = self.read_text(MODULES).unwrap_or_default();
-        let installed: Vec<&str> = index.lines().filter_map(|line| line.split(' ').nth(4)).collect();
-        let (mut files, mut total) = (0, bytes.len() as u64);
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = rustix::fs::openat2(&self.directory, ".", flags, Mode::empty(), ResolveFlags::BENEATH);
-        for entry in rustix::fs::Dir::new(directory.map_err(&io)?).map_err(&io)? {
-            let name = entry.map_err(&io)?.file_name().to_string_lossy().into_owned();
-            if name.split_once('-').is_some_and(|(digest, _)| !installed.contains(&digest)) {
-                let stat = rustix::fs::statat(&self.directory, name.as_str(), AtFlags::SYMLINK_NOFOLLOW);
-                files += 1;
-                total += stat.map_or(0, |s| FileStat::from(s).size);
-            }
-        }
-        if files >= KEPT_FILES_MAX || total > KEPT_BYTES_MAX {
-            return Ok(false);
-        }
+    pub fn keep(&self, digest: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let record = Record { code: Some(self.write_part(digest, Part::Code, bytes)?), ..Record::default() };
-        self.write(&self.name(digest, "record"), record.text().as_bytes())?;
-        Ok(true)
+        self.write(&self.name(digest, "record"), record.text().as_bytes()).map(drop)
     }
 
     /// Removes the files of this engine, for whichever layout, that are named by none of these digests. A process that runs the code keeps it.
@@ -280,12 +259,10 @@ impl Store {
     fn open_trusted(&self, name: &str) -> Result<(File, Identity), StoreError> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         // The only call for opening that the second wall lets through.
-        let fd = rustix::fs::openat2(&self.directory, name, flags, Mode::empty(), ResolveFlags::BENEATH).map_err(
-            |e| match e {
-                Errno::LOOP => StoreError::Distrusted(name.to_owned(), "it is a symbolic link"),
-                e => StoreError::io(name)(e),
-            },
-        )?;
+        let fd = open_how::open(self.directory.as_fd(), name, flags, Crossing::Refused).map_err(|e| match e {
+            Errno::LOOP => StoreError::Distrusted(name.to_owned(), "it is a symbolic link"),
+            e => StoreError::io(name)(e),
+        })?;
         let stat = rustix::fs::fstat(&fd).map_err(StoreError::io(name))?;
         check_owner(name, stat.st_uid, stat.st_mode)?;
         let stat = FileStat::from(stat);

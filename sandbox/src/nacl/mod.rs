@@ -6,6 +6,7 @@
 //! (`wall`). Whoever breaks out of the guest stands in that. It works the same for root and for anybody else.
 
 mod bounds;
+mod check;
 mod filter;
 mod messages;
 mod processes;
@@ -136,6 +137,11 @@ pub fn is_installed() -> bool {
 /// Runs the command with these arguments (without the program's own name) and ends the process.
 pub fn main(args: impl Iterator<Item = OsString>) -> ! {
     let Begun { options, handed, log, report } = front::begin(args);
+    if options.task == Task::Check {
+        let installation = Installation::of_this_program().map_err(FrontError::Installation);
+        let walls = installation.map_or_else(check::unknown, |found| check::walls(&options, &report, &found));
+        report.end(&front::check(&walls));
+    }
     let outcome = run(&options, handed, &log, &report).unwrap_or_else(|error| {
         log.error(format_args!("{error}"));
         Outcome::new(How::Refused(error.status()), error)
@@ -162,8 +168,11 @@ fn run(options: &Options, handed: Handed, log: &Log, report: &Report) -> Result<
     let files = engine_files(&installation)?;
     let sel_ldr = installation.engine().join(SEL_LDR);
     let runs_on_stack = program::runs_on_stack(&sel_ldr).map_err(|error| NaclError::Engine(sel_ldr, error))?;
+    // Within, all users but this one look alike.
+    let sources = front::sources(options, &installation)?;
     enter_namespaces().map_err(NaclError::Namespaces)?;
-    let mounts = front::mounts(&options.mounts, options.crossing, &installation, log)?;
+    front::die_with_parent(options);
+    let mounts = front::mounts(&sources, options, &installation, log)?;
     refuse_own_files(&mounts, log, report)?;
     let folders = &options.limits.tmpfs;
     let parts = Parts { mounts, folders, engine: &files, shared: bounds.shared, crossing: options.crossing };

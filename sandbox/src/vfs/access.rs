@@ -8,6 +8,7 @@ use super::mounts::Access;
 use super::stat::{FileStat, S_IFDIR};
 use super::walk::{Found, Last};
 use super::{Vfs, stat::S_IFREG};
+use crate::open_how;
 
 const READ: u32 = 4;
 const WRITE: u32 = 2;
@@ -53,7 +54,10 @@ impl Vfs {
 fn kernel_allows(handle: &impl AsFd, mode: u32) -> Result<(), Errno> {
     let flags = libc::AT_EMPTY_PATH | libc::AT_EACCESS;
     // SAFETY: the descriptor is open, and the path is an empty string with its end.
-    let result = unsafe { libc::syscall(libc::SYS_faccessat2, handle.as_fd().as_raw_fd(), c"".as_ptr(), mode, flags) };
+    let result = unsafe {
+        let path = open_how::empty_path().as_ptr();
+        libc::syscall(libc::SYS_faccessat2, handle.as_fd().as_raw_fd(), path, mode, flags)
+    };
     if result == 0 {
         return Ok(());
     }

@@ -5,6 +5,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use rustix::fs::Mode;
 use rustix::io::Errno;
 
+use crate::open_how;
+
 const SET_ID_BITS: u32 = 0o6000;
 
 /// Changes the mode of what `handle` (opened with `O_PATH`) stands for. `reopen` opens the same file for reading; it is used where the
@@ -21,7 +23,8 @@ pub(crate) fn by_handle(
     let mode = checked(mode)?;
     // SAFETY: the path is a static empty string and the descriptor is open; the call touches no other memory.
     let result = unsafe {
-        libc::syscall(libc::SYS_fchmodat2, handle.as_raw_fd(), c"".as_ptr(), mode.as_raw_mode(), libc::AT_EMPTY_PATH)
+        let path = open_how::empty_path().as_ptr();
+        libc::syscall(libc::SYS_fchmodat2, handle.as_raw_fd(), path, mode.as_raw_mode(), libc::AT_EMPTY_PATH)
     };
     if result == 0 {
         return Ok(());

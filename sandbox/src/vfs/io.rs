@@ -389,6 +389,9 @@ impl Vfs {
     pub fn chmod(&mut self, fd: u32, mode: u32) -> Result<(), Errno> {
         let description = self.table.get(fd)?;
         description.check_changeable()?;
+        if matches!(&description.object, Object::Directory { path, .. } if self.mounts.is_mount_point(path)) {
+            return Err(Errno::PERM);
+        }
         chmod::by_descriptor(description.host()?, mode)
     }
 

@@ -67,6 +67,21 @@ impl Mount {
     pub fn open(source: &Path, at: GuestPath, access: Access, crossing: Crossing) -> Result<Self, MountError> {
         let root = rustix::fs::open(source, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .map_err(MountError::Open)?;
+        Self::of(root, source, at, access, crossing)
+    }
+
+    /// Makes a mount of an open directory, which `source` names.
+    ///
+    /// # Errors
+    ///
+    /// [`MountError::KernelFileSystem`], or what fstatfs(2) says.
+    pub fn of(
+        root: OwnedFd,
+        source: &Path,
+        at: GuestPath,
+        access: Access,
+        crossing: Crossing,
+    ) -> Result<Self, MountError> {
         match kernel_file_systems::name_of(&root) {
             Ok(None) => Ok(Self { at, access, crossing, in_memory: false, root, source: source.to_owned() }),
             Ok(Some(name)) => Err(MountError::KernelFileSystem(name)),

@@ -12,6 +12,7 @@ use super::mounts::Access;
 use super::stat::{FileStat, S_IFDIR, S_IFLNK, S_IFREG};
 use super::walk::{Found, Last, Walked, check_name, ends_in_dots, open_beneath};
 use super::{GuestPath, Vfs, chmod};
+use crate::open_how;
 
 /// How a file is opened, as the flags of open(2).
 #[derive(Clone, Copy, Debug)]
@@ -103,7 +104,7 @@ impl Vfs {
                 let below = path.below(&mount.at).ok_or(Errno::IO)?;
                 match stat.kind() {
                     S_IFDIR => {
-                        let fd = open_beneath(mount, below, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+                        let fd = open_beneath(mount, below, OFlags::RDONLY | OFlags::DIRECTORY)?;
                         let object = Object::Directory { path, fd: Some(fd), access, entries: RefCell::default() };
                         Ok(Description::new(object, true, false, keep))
                     }
@@ -118,7 +119,7 @@ impl Vfs {
                     S_IFREG => {
                         let mut flags = host_flags(how);
                         flags.set(OFlags::TRUNC, how.truncate);
-                        let fd = open_beneath(mount, below, flags, Mode::empty())?;
+                        let fd = open_beneath(mount, below, flags)?;
                         regular_file(fd, access, how, keep)
                     }
                     S_IFLNK => Err(Errno::LOOP),
@@ -134,7 +135,7 @@ impl Vfs {
         let mut flags = host_flags(how) | OFlags::CREATE;
         flags.set(OFlags::EXCL, how.exclusive);
         flags.set(OFlags::TRUNC, how.truncate);
-        let made = self.quota.make(&mount.root, || open_beneath(mount, below, flags, Mode::from_raw_mode(0o666)));
+        let made = self.quota.make(&mount.root, || open_beneath(mount, below, flags));
         let fd = made.map_err(|e| match path.split_last() {
             // The directory is only virtual.
             Some((parent, _)) if e == Errno::NOENT && self.mounts.is_above_mount(&parent) => Errno::ROFS,
@@ -172,7 +173,7 @@ impl Vfs {
             None => Err(Errno::NOENT),
             Some(found) if walked.must_be_dir && !found.is_dir() => Err(Errno::NOTDIR),
             Some(Found::Host { handle, stat, .. }) if stat.kind() == S_IFLNK => {
-                Ok(rustix::fs::readlinkat(handle, c"", Vec::new())?.into_bytes())
+                Ok(rustix::fs::readlinkat(handle, open_how::empty_path(), Vec::new())?.into_bytes())
             }
             Some(_) => Err(Errno::INVAL),
         }
@@ -299,24 +300,23 @@ impl Vfs {
     /// Those of utimensat(2).
     pub fn set_times_at(&mut self, base: u32, text: &[u8], last: Last, times: &Timestamps) -> Result<(), Errno> {
         let handle = self.changeable(base, text, last)?.0;
-        rustix::fs::utimensat(handle, c"", times, AtFlags::EMPTY_PATH)
+        rustix::fs::utimensat(handle, open_how::empty_path(), times, AtFlags::EMPTY_PATH)
     }
 
     /// chmod(2); the mode's lowest twelve bits are taken.
     ///
     /// # Errors
     ///
-    /// Those of chmod(2); `EPERM` for the set-user and set-group bits: no guest makes a program that runs as its user.
+    /// Those of chmod(2); `EPERM` for the set-user and set-group bits: no guest makes a program that runs as its user; and for a
+    /// mount's root, whose mode says who of the host gets in.
     pub fn chmod_at(&mut self, base: u32, text: &[u8], last: Last, mode: u32) -> Result<(), Errno> {
         let (handle, path) = self.changeable(base, text, last)?;
+        if self.mounts.is_mount_point(&path) {
+            return Err(Errno::PERM);
+        }
         let reopen = || {
             let (mount, below) = self.writable(&path)?;
-            open_beneath(
-                mount,
-                below,
-                OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY,
-                Mode::empty(),
-            )
+            open_beneath(mount, below, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY)
         };
         chmod::by_handle(&handle, mode, reopen)
     }
@@ -389,7 +389,7 @@ impl Vfs {
         let (mount, _) = self.writable(path)?;
         // A directory that is only virtual holds nothing but mount points.
         let below = parent.below(&mount.at).ok_or(Errno::BUSY)?;
-        match open_beneath(mount, below, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()) {
+        match open_beneath(mount, below, OFlags::PATH | OFlags::DIRECTORY) {
             Ok(dir) => Ok((dir, name.to_vec())),
             Err(_) if self.mounts.is_above_mount(&parent) => Err(Errno::ROFS),
             Err(error) => Err(error),

@@ -1,7 +1,7 @@
 //! From a guest's path to what lies there.
 //!
-//! The kernel is always asked with `openat2`, from the directory that a mount opened at start, with
-//! `RESOLVE_BENEATH`, `RESOLVE_NO_SYMLINKS` and `RESOLVE_NO_MAGICLINKS`, and never with a `..`. So
+//! The kernel is always asked with `openat2` (`crate::open_how`), from the directory that a mount
+//! opened at start, with `RESOLVE_BENEATH`, `RESOLVE_NO_SYMLINKS` and `RESOLVE_NO_MAGICLINKS`, and never with a `..`. So
 //! no answer of the kernel can lie outside the mount, whatever someone renames or links meanwhile.
 //! `RESOLVE_NO_XDEV` stops at what the host has mounted below; where that may be crossed, what was
 //! opened is looked at, so that no interface of the kernel is reached. Symbolic links are read and
@@ -11,15 +11,15 @@
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::device::{self, Device};
-use super::mounts::{Crossing, Mount};
+use super::mounts::{Access, Crossing, Mount};
 use super::stat::{FileStat, S_IFDIR, S_IFLNK};
 use super::trace::Seen;
 use super::{GuestPath, Vfs};
-use crate::kernel_file_systems;
+use crate::{kernel_file_systems, open_how};
 
 /// Longest path that a guest may give, as PATH_MAX; links may expand it to [`EXPANDED_MAX`].
 const PATH_MAX: usize = 4096;
@@ -198,7 +198,7 @@ impl Vfs {
                 if links > LINKS_MAX {
                     return Err(Errno::LOOP.into());
                 }
-                let target = rustix::fs::readlinkat(handle, c"", Vec::new())?.into_bytes();
+                let target = rustix::fs::readlinkat(handle, open_how::empty_path(), Vec::new())?.into_bytes();
                 if target.is_empty() {
                     return Err(Errno::NOENT.into());
                 }
@@ -244,11 +244,12 @@ impl Vfs {
         }
         let from_host = match self.mounts.covering(path) {
             None => Err(Errno::NOENT),
-            Some((index, mount, below)) => open_beneath(mount, below, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty())
-                .and_then(|handle| {
+            Some((index, mount, below)) => {
+                open_beneath(mount, below, OFlags::PATH | OFlags::NOFOLLOW).and_then(|handle| {
                     let stat = FileStat::from(rustix::fs::fstat(&handle)?);
                     Ok(Found::Host { mount: index, handle, stat })
-                }),
+                })
+            }
         };
         if let Some(trace) = &mut self.trace {
             match &from_host {
@@ -274,24 +275,29 @@ impl Vfs {
 ///
 /// Those of openat2(2); what it says of an attempt to leave or to cross (`EXDEV`) becomes `EACCES`,
 /// as does a file of the kernel's.
-pub(crate) fn open_beneath(mount: &Mount, below: &[u8], flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
-    const WITHIN: ResolveFlags =
-        ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
+pub(crate) fn open_beneath(mount: &Mount, below: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
     let below = if below.is_empty() { b"." } else { below };
+    if mount.access == Access::ReadOnly && !flags.intersects(OFlags::PATH | OFlags::NOATIME) {
+        // Reading is no change either. The kernel allows that to a file's owner alone.
+        match open_beneath(mount, below, flags | OFlags::NOATIME) {
+            Err(Errno::PERM) => {}
+            opened => return opened,
+        }
+    }
     if mount.crossing == Crossing::Refused {
-        return open_from(mount, below, flags, mode, WITHIN | ResolveFlags::NO_XDEV);
+        return open_from(mount, below, flags);
     }
     if flags.contains(OFlags::CREATE) {
         // A file that was made can't be unmade, so the directory is looked at before.
         let parent = below.iter().rposition(|&b| b == b'/').map_or(&b"."[..], |slash| &below[..slash]);
-        refuse_kernel(open_from(mount, parent, OFlags::PATH, Mode::empty(), WITHIN)?)?;
+        refuse_kernel(open_from(mount, parent, OFlags::PATH)?)?;
     }
-    refuse_kernel(open_from(mount, below, flags, mode, WITHIN)?)
+    refuse_kernel(open_from(mount, below, flags)?)
 }
 
-fn open_from(mount: &Mount, below: &[u8], flags: OFlags, mode: Mode, resolve: ResolveFlags) -> Result<OwnedFd, Errno> {
+fn open_from(mount: &Mount, below: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
     loop {
-        match rustix::fs::openat2(mount.root.as_fd(), below, flags | OFlags::CLOEXEC, mode, resolve) {
+        match open_how::open(mount.root.as_fd(), below, flags, mount.crossing) {
             Err(Errno::INTR | Errno::AGAIN) => {}
             Err(Errno::XDEV) => return Err(Errno::ACCESS),
             result => return result,

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses a part")]
 #![allow(unreachable_pub, reason = "shared by several test programs")]
 
+pub mod attempts;
 pub mod libraries;
 pub mod peak;
 

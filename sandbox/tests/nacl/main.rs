@@ -8,12 +8,14 @@
 #![allow(unreachable_pub, reason = "shared by the modules of one test program")]
 
 mod attacks;
+mod check;
 mod common;
 mod files;
 mod guests;
 mod limits;
 mod processes;
 mod real;
+mod sources;
 
 use common::{Dest, USERS};
 
