@@ -1,10 +1,16 @@
-//! How long `DEST/bin/run python -c pass` takes, and with `-B`, without the snapshot where there is one, beside the native Python that the same recipes build; and
-//! how many pystones each makes a second.
+//! How long `DEST/bin/run python -c pass` takes, and with `-B`, without the snapshot where there is one, beside the native Python that the same recipes build; what
+//! of that each wall around the guest takes; and how many pystones each makes a second.
+//!
+//! No option and no variable takes a wall down. Here the loader starts behind a filter of the benchmark's (seccomp(2)), which answers the calls that
+//! raise one wall as if the kernel had done them, or as a kernel would that has none. The filter looks at as many calls in the case with all walls.
 //!
 //!     pynbox-build install DEST && pynbox-build checkout x86_64-linux/python-host/build HOST
 //!     PYNBOX_BENCH_DEST=DEST PYNBOX_BENCH_PYTHON=HOST/python PYNBOX_BENCH_PYSTONE=FOLDER-OF-PYSTONE cargo bench --bench start
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
+#[path = "start/walls.rs"]
+mod walls;
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
@@ -15,6 +21,30 @@ const ROUNDS: usize = 100;
 
 fn variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).map(PathBuf::from)
+}
+
+/// Starts each case [`ROUNDS`] times, and sorts the times.
+///
+/// # Errors
+///
+/// The case that fails.
+fn measure<'n>(cases: &mut [(&'n str, Command, Vec<Duration>)]) -> Result<(), &'n str> {
+    for round in 0..=ROUNDS {
+        for (name, command, times) in &mut *cases {
+            let start = Instant::now();
+            let status = command.stdin(Stdio::null()).status();
+            let time = start.elapsed();
+            if !status.is_ok_and(|status| status.success()) {
+                return Err(name);
+            }
+            // The first fills caches.
+            if round > 0 {
+                times.push(time);
+            }
+        }
+    }
+    cases.iter_mut().for_each(|(_, _, times)| times.sort());
+    Ok(())
 }
 
 fn main() -> ExitCode {
@@ -39,29 +69,35 @@ fn main() -> ExitCode {
         ("run", sandboxed(&["-c", "pass"]), Vec::new()),
         ("run -B (no snapshot)", sandboxed(&["-B", "-c", "pass"]), Vec::new()),
     ];
-    for round in 0..=ROUNDS {
-        for (name, command, times) in &mut cases {
-            let start = Instant::now();
-            let status = command.stdin(Stdio::null()).status();
-            let time = start.elapsed();
-            if !status.is_ok_and(|status| status.success()) {
-                println!("start: `{name}` fails: {command:?}");
-                return ExitCode::FAILURE;
-            }
-            // The first fills caches.
-            if round > 0 {
-                times.push(time);
-            }
+    let mut behind: Vec<(&str, Command, Vec<Duration>)> = walls::CASES
+        .iter()
+        .map(|(name, answers)| {
+            let mut command = sandboxed(&["-c", "pass"]);
+            walls::start_with_answers(&mut command, answers);
+            (*name, command, Vec::new())
+        })
+        .collect();
+    for cases in [&mut cases, &mut behind] {
+        if let Err(name) = measure(cases) {
+            println!("start: `{name}` fails");
+            return ExitCode::FAILURE;
         }
     }
     println!("{:<26} {:>10} {:>10} {:>8}", "python -c pass", "best", "middle", "ratio");
     let mut reference = None;
-    for (name, _, times) in &mut cases {
-        times.sort();
+    for (name, _, times) in &cases {
         let middle = times[times.len() / 2];
         let reference = *reference.get_or_insert(middle);
         let ratio = middle.as_secs_f64() / reference.as_secs_f64();
         println!("{name:<26} {:>10} {:>10} {ratio:>7.2}x", format!("{:.1?}", times[0]), format!("{middle:.1?}"));
+    }
+    println!("{:<26} {:>10} {:>10} {:>10}", "walls", "best", "middle", "costs");
+    let all = behind[0].2[ROUNDS / 2];
+    for (name, _, times) in &behind {
+        // In microseconds: how much sooner the middle one is there without the wall.
+        let costs = all.as_secs_f64() * 1e6 - times[ROUNDS / 2].as_secs_f64() * 1e6;
+        let (best, middle) = (format!("{:.1?}", times[0]), format!("{:.1?}", times[ROUNDS / 2]));
+        println!("{name:<26} {best:>10} {middle:>10} {costs:>7.0} µs");
     }
     let Some(pystone) = variable("PYNBOX_BENCH_PYSTONE") else { return ExitCode::SUCCESS };
     let code = "import sys; sys.path.insert(0, sys.argv[1]); import pystone; print max(pystone.pystones(200000)[1] for _ in range(3))";
