@@ -8,7 +8,7 @@
 //! | a compilation, in processes of its own | a [`Charge`] while it runs; the kernel limits those processes to it |
 //!
 //! Code that is about to take much asks first ([`Account::room_for`]), and the guest gets an error
-//! that it can handle. The allocator finds what nobody asked for: [`MARGIN`] beyond the total it
+//! that it can handle. The allocator finds what nobody asked for: `MARGIN` beyond the total it
 //! ends the process ([`Account::when_exhausted`]).
 //!
 //! The loader's own code, its stacks, and what the kernel keeps of the descriptors are not counted.
