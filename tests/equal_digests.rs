@@ -5,14 +5,13 @@
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 
 use pynbox_build::build::action::{self, ActionRun};
 use pynbox_build::build::demand::{Demand, Stamps};
 use pynbox_build::build::evaluate::Means;
 use pynbox_build::build::plan::{OutDir, Plan};
 use pynbox_build::build_graph::node::{NodeName, Op};
-use pynbox_build::executor::{ActionLimits, Ahead, DockerExecutor, Executor, NamespaceExecutor};
+use pynbox_build::executor::{ActionLimits, Ahead, DockerExecutor, NamespaceExecutor};
 use pynbox_build::remote::caches::Caches;
 use pynbox_build::source::{FetchSettings, Fetcher};
 use pynbox_build::store::Store;
@@ -35,13 +34,13 @@ fn zlib_comes_out_the_same_in_docker() {
     let out = OutDir::new(project.join("out"));
     let plan = Plan::open(&out).unwrap();
     let fetch = Fetcher::new(FetchSettings::new(store.root().join("partial")));
-    let namespaces = || Ok(Arc::new(NamespaceExecutor::new()) as Arc<dyn Executor>);
+    let namespaces = NamespaceExecutor::new();
     let caches = Caches::default();
     let means = Means {
         store: &store,
         fetch: &fetch,
-        executor: &namespaces,
-        engine: &|| Ok(None),
+        runner: &namespaces,
+        engine: None,
         limits: ActionLimits::DEFAULT,
         out: None,
         caches: &caches,
@@ -63,7 +62,7 @@ fn zlib_comes_out_the_same_in_docker() {
             inputs: inputs.collect(),
             limits: ActionLimits::DEFAULT,
         };
-        let again = action::run(&store, &docker, None, &run).unwrap();
+        let (again, _) = action::run(&store, &docker, None, &run).unwrap();
         assert_eq!(again.digest(), embedded, "{name}");
         compared += 1;
     }

@@ -19,9 +19,6 @@ pub const BUILD_DIR: &str = "/build";
 /// The host name an action sees.
 pub const HOSTNAME: &str = "pynbox";
 
-/// User and group: 0, without any capability and in a user namespace of its own where the executor makes one.
-pub const UID: u32 = 0;
-
 /// Files that an action creates get modes without these bits.
 pub const UMASK: u32 = 0o022;
 

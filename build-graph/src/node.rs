@@ -177,15 +177,6 @@ impl Op {
             _ => None,
         }
     }
-
-    /// Whether it is evaluated in process from its inputs alone, without a container, a network or another program.
-    pub fn is_in_process(&self) -> bool {
-        match self {
-            Self::Local { .. } | Self::Unpack { .. } | Self::Patch { .. } | Self::Merge { .. } => true,
-            Self::Image(_) | Self::Package(_) => true,
-            Self::Source(_) | Self::Action(_) | Self::HostProgram(_) => false,
-        }
-    }
 }
 
 /// A pinned file and where it can be had.

@@ -76,12 +76,6 @@ pub trait Executor: Send + Sync {
     /// The name that a user chooses it by.
     fn name(&self) -> &'static str;
 
-    /// The name of the remote engine that runs the actions, by which a user may trust it; `None` if they run on this machine, or on one that
-    /// is the user's own.
-    fn engine(&self) -> Option<&str> {
-        None
-    }
-
     /// Runs one action to its end. When it returns, no process and no mount of the action is left; the same holds soon after this
     /// process or the calling thread is killed in any way.
     ///

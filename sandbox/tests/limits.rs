@@ -324,6 +324,30 @@ fn a_guest_is_told_of_a_limit_as_linux_would_tell_it() {
     }
 }
 
+/// The values of a profile, but for those that the command line names.
+#[test]
+fn limits_hold_together() {
+    let place = Place::new();
+    place.guest("fills", &fills());
+    place.guest("writes", &writer(1000, 5_000_000));
+    place.guest("loops", &module("", LOOP));
+    let run = |options: &str, guest: &str| {
+        place.sh(&format!("exec $RUN --status-fd 9 --profile strict {options} /test/{guest}.wasm 9>$DIR/line"))
+    };
+    let said = run("", "writes");
+    said.assert_ended("limit", 153, "\"output\"");
+    assert_eq!(said.out.len(), 1 << 20);
+    assert_eq!(run("--max-output 3000000", "writes").assert_ended("limit", 153, "\"output\"").out.len(), 3_000_000);
+    let said = run("--tmpfs /d:8K", "fills");
+    said.assert_ended("exit", 51, "null");
+    run("--tmpfs /d:8K --max-file 5000", "fills").assert_ended("exit", 22, "null");
+    run("--tmpfs /d:8K --max-files 0", "fills").assert_ended("exit", 19, "null");
+    // Of two that would end the run, the first.
+    run("--time 0.3 --cpu 60", "loops").assert_ended("limit", 124, "\"time\"");
+    run("--time 60 --cpu 0.3", "loops").assert_ended("limit", 152, "\"cpu\"");
+    run("--time 60 --max-output 10 --cpu 60", "writes").assert_ended("limit", 153, "\"output\"");
+}
+
 #[test]
 #[ignore = "needs root"]
 fn an_ordinary_user_has_folders_in_memory() {

@@ -14,7 +14,7 @@ use pynbox_run::limits::{Limit, Limits};
 use pynbox_run::report::Usage;
 use pynbox_run::scratch;
 use pynbox_run::vfs::{
-    Access, Crossing, Errno, GuestPath, HandIn, Last, Mount, Mounts, Offset, OpenHow, ROOT_FD, Vfs, Whence,
+    Access, Crossing, Errno, GuestPath, HandIn, Last, Lock, Mount, Mounts, Offset, OpenHow, ROOT_FD, Vfs, Whence,
 };
 use rustix::fs::{OFlags, Timespec, Timestamps};
 
@@ -371,6 +371,36 @@ fn a_folder_in_memory_counts_for_the_other_limits_too() {
     let b = open(&mut vfs, "b", CREATE).unwrap();
     assert_eq!((put(&mut vfs, b, 501), put(&mut vfs, b, 1)), (Ok(500), Err(Errno::DQUOT)));
     assert_eq!(make_file(&mut vfs, "tmp/c"), Err(Errno::DQUOT));
+}
+
+#[test]
+fn hidden_numbers_are_the_same_wherever_they_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("file"), "12345").unwrap();
+    fs::hard_link(folder.path().join("file"), folder.path().join("twin")).unwrap();
+    fs::create_dir(folder.path().join("folder")).unwrap();
+    let (mut vfs, _) = limited(folder.path(), Limits::default());
+    vfs.disguise(Some(7), true);
+    let root = open(&mut vfs, "/", OpenHow { directory: true, ..READ }).unwrap();
+    for entry in vfs.entries(root, true).unwrap().iter().skip(2) {
+        let told = vfs.stat_at(ROOT_FD, &entry.name, Last::Keep).unwrap();
+        let host = fs::metadata(folder.path().join(std::str::from_utf8(&entry.name).unwrap())).unwrap();
+        assert_eq!((entry.ino, told.mtime, told.atime, told.ctime), (told.ino, 7, 7, 7));
+        assert!(told.ino != host.ino() && told.dev != host.dev(), "{told:?}");
+        let open = vfs.open(ROOT_FD, &entry.name, READ).unwrap();
+        assert_eq!(vfs.stat(open), Ok(told));
+    }
+    let stat = |vfs: &mut Vfs, name: &str| vfs.stat_at(ROOT_FD, name.as_bytes(), Last::Keep).unwrap();
+    assert_eq!(stat(&mut vfs, "file"), stat(&mut vfs, "twin"));
+    // What a guest sets is the machine's, and is not told.
+    let time = Timespec { tv_sec: 5, tv_nsec: 0 };
+    let times = Timestamps { last_access: time, last_modification: time };
+    vfs.set_times_at(ROOT_FD, b"file", Last::Keep, &times).unwrap();
+    assert_eq!((stat(&mut vfs, "file").mtime, fs::metadata(folder.path().join("file")).unwrap().mtime()), (7, 5));
+    // Locks go by the files that they are on all the same.
+    let (one, two) = (open(&mut vfs, "file", READ).unwrap(), open(&mut vfs, "twin", READ).unwrap());
+    assert_eq!(vfs.lock(one, Some(Lock::Exclusive), false), Ok(()));
+    assert_eq!(vfs.lock(two, Some(Lock::Exclusive), false), Err(Errno::WOULDBLOCK));
 }
 
 /// The account is the process's: this test has one of its own.

@@ -1,4 +1,4 @@
-//! One action under an executor: its inputs are laid out, its command is run, its outputs are taken into the store.
+//! One action: its inputs are laid out, its command is run, its outputs are taken into the store.
 
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, Permissions};
@@ -13,10 +13,10 @@ use build_graph::{SandboxPath, Tree, TreeDigest, key};
 use walkdir::WalkDir;
 
 use super::BuildError;
+use super::action_runner::{ActionRunner, BUILD, LOG, Ran, make_build_folder};
 use super::plan::OutDir;
 use crate::executor::{ActionLimits, Executor, InputMount, Run, Status, describe_reached};
-use crate::remote::reapi::engine::{Engine, RemoteAction};
-use crate::store::{Materialise, MaterialisedTree, Scratch, Store, StoreError, Taking};
+use crate::store::{Materialise, MaterialisedTree, Origin, Scratch, Store, StoreError, Taking};
 
 /// A tree of so many entries is laid out once and kept for other actions, if few selections make it up: header sets are such.
 const SHARED_FROM: usize = 12;
@@ -80,14 +80,13 @@ impl View {
             };
             mounts.push((at, host));
         }
-        let build = scratch.path().join("build");
-        std::fs::create_dir(&build).map_err(BuildError::io("create", &build))?;
+        make_build_folder(scratch.path())?;
         let environment = key::environment(&run.action.environment).into_iter().collect();
         Ok(Self { root, image, mounts, _shared: shared, scratch, environment, limits: run.limits })
     }
 
     /// Calls the executor's function with the view.
-    fn with<R>(&self, action: &Action, run: impl FnOnce(&Run<'_>) -> R) -> R {
+    pub(super) fn with<R>(&self, action: &Action, run: impl FnOnce(&Run<'_>) -> R) -> R {
         let inputs: Vec<_> = self.mounts.iter().map(|(at, host)| InputMount { at, host }).collect();
         run(&Run {
             root: self.root.path(),
@@ -95,10 +94,15 @@ impl View {
             inputs: &inputs,
             command: &action.command,
             environment: &self.environment,
-            build_dir: &self.scratch.path().join("build"),
-            log: &self.scratch.path().join("log"),
+            build_dir: &self.scratch.path().join(BUILD),
+            log: &self.scratch.path().join(LOG),
             limits: self.limits,
         })
+    }
+
+    /// What the action has left; its inputs may go.
+    pub(super) fn into_scratch(self) -> Scratch {
+        self.scratch
     }
 
     /// Opens the image's shell in the view, with the directory of a failed run as `/build` and the
@@ -123,12 +127,14 @@ impl View {
     }
 }
 
-struct Group {
-    tree: Tree,
+/// The inputs at one place of a view.
+pub(super) struct Group {
+    pub(super) tree: Tree,
     selections: usize,
 }
 
-fn group(run: &ActionRun<'_>) -> Result<BTreeMap<SandboxPath, Group>, BuildError> {
+/// Lays inputs at one directory, or one below another, together.
+pub(super) fn group(run: &ActionRun<'_>) -> Result<BTreeMap<SandboxPath, Group>, BuildError> {
     let mut inputs: Vec<_> = run.action.inputs.iter().map(|input| &input.at).zip(&run.inputs).collect();
     inputs.sort_by_key(|(at, _)| *at);
     let mut groups: BTreeMap<SandboxPath, Group> = BTreeMap::new();
@@ -146,68 +152,21 @@ fn group(run: &ActionRun<'_>) -> Result<BTreeMap<SandboxPath, Group>, BuildError
     Ok(groups)
 }
 
-/// Runs the action and takes its outputs into the store. What a failed one left is kept in `out`, with its log.
+/// Runs the action and takes its outputs into the store; says where it ran. What a failed one left is kept in `out`, with its log.
 ///
 /// # Errors
 /// [`BuildError::Failed`] if the command fails, [`BuildError::Outputs`] if a declared output is missing, and errors of the store and
-/// the executor.
+/// of the runner.
 pub fn run(
     store: &Store,
-    executor: &dyn Executor,
+    runner: &dyn ActionRunner,
     out: Option<&OutDir>,
     run: &ActionRun<'_>,
-) -> Result<Tree, BuildError> {
-    let view = View::new(store, run)?;
-    let status = view.with(run.action, |run| executor.run(run))?;
-    finish(store, out, run, status, &view.scratch)
-}
-
-/// Runs the action on a remote engine and takes its outputs into the store, just as [`run`] does. If the engine can't, whatever the reason,
-/// the inner error says why: it has to run here.
-///
-/// # Errors
-/// As [`run`], if the action itself failed there.
-pub fn run_elsewhere(
-    store: &Store,
-    engine: &Engine,
-    out: Option<&OutDir>,
-    run: &ActionRun<'_>,
-) -> Result<Result<Tree, String>, BuildError> {
-    let groups = group(run)?;
-    let inputs: Vec<_> = groups.iter().map(|(at, group)| (at, &group.tree)).collect();
-    let scratch = store.scratch()?;
-    let build = scratch.path().join("build");
-    std::fs::create_dir(&build).map_err(BuildError::io("create", &build))?;
-    let environment: Vec<_> = key::environment(&run.action.environment).into_iter().collect();
-    let action = RemoteAction {
-        image: &run.image,
-        inputs: &inputs,
-        command: &run.action.command,
-        environment: &environment,
-        outputs: &run.action.outputs,
-        limits: run.limits,
-    };
-    let status = match engine.run(store, &action, &build, &scratch.path().join("log")) {
-        Ok(ran) => match ran.report.result() {
-            Ok(status) => status,
-            Err(error) => return Ok(Err(error.to_string())),
-        },
-        Err(error) => return Ok(Err(error.to_string())),
-    };
-    finish(store, out, run, status, &scratch).map(Ok)
-}
-
-/// Takes the outputs of an action that has ended into the store; keeps what a failed one left.
-fn finish(
-    store: &Store,
-    out: Option<&OutDir>,
-    run: &ActionRun<'_>,
-    status: Status,
-    scratch: &Scratch,
-) -> Result<Tree, BuildError> {
+) -> Result<(Tree, Origin), BuildError> {
+    let Ran { status, origin, scratch } = runner.run(store, run)?;
     let outcome = match status {
         Status::Exited(0) => store
-            .ingest_paths(&scratch.path().join("build"), &run.action.outputs, Taking::Move)
+            .ingest_paths(&scratch.path().join(BUILD), &run.action.outputs, Taking::Move)
             .map_err(|error| match error {
                 StoreError::MissingOutputs { .. } | StoreError::Unfit { .. } => {
                     BuildError::Outputs { problem: error.to_string(), kept: None }
@@ -216,22 +175,30 @@ fn finish(
             }),
         failed => Err(BuildError::Failed { status: describe(failed, &run.limits), kept: None }),
     };
-    let Some(out) = out else { return outcome };
-    let place = out.failed(run.name);
-    remove(&place)?;
+    let tree = match out {
+        Some(out) => keep_if_failed(outcome, &scratch, &out.failed(run.name)),
+        None => outcome,
+    };
+    Ok((tree?, origin))
+}
+
+/// Keeps what a failed action left at a place, where nothing is left of an earlier one.
+fn keep_if_failed(outcome: Result<Tree, BuildError>, scratch: &Scratch, place: &Path) -> Result<Tree, BuildError> {
+    remove(place)?;
+    let kept = Some(place.to_path_buf());
     match outcome {
         Ok(tree) => Ok(tree),
         Err(BuildError::Failed { status, .. }) => {
-            keep(scratch, &place)?;
-            Err(BuildError::Failed { status, kept: Some(place) })
+            keep(scratch, place)?;
+            Err(BuildError::Failed { status, kept })
         }
         Err(BuildError::Outputs { problem, .. }) => {
-            keep(scratch, &place)?;
-            Err(BuildError::Outputs { problem, kept: Some(place) })
+            keep(scratch, place)?;
+            Err(BuildError::Outputs { problem, kept })
         }
         Err(other) => {
             // The first error is the one to tell.
-            let _ = keep(scratch, &place);
+            let _ = keep(scratch, place);
             Err(other)
         }
     }
@@ -249,7 +216,7 @@ fn keep(scratch: &Scratch, place: &Path) -> Result<(), BuildError> {
             DirBuilder::new().mode(0o700).create(place).map_err(BuildError::io("create", place))?;
             let status = Command::new("cp")
                 .arg("-a")
-                .args(["build", "log"].map(|name| scratch.path().join(name)))
+                .args([BUILD, LOG].map(|name| scratch.path().join(name)))
                 .arg(place)
                 .status();
             status.map(drop).map_err(BuildError::io("write", place))

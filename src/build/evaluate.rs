@@ -7,12 +7,12 @@ use build_graph::node::{Action, Node, NodeName, Op, Part};
 use build_graph::{Entry, RelPath, Tree};
 
 use super::action::ActionRun;
+use super::action_runner::ActionRunner;
 use super::plan::OutDir;
 use super::{BuildError, action, host_program};
-use crate::executor::{ActionLimits, Executor};
+use crate::executor::ActionLimits;
 use crate::install::package;
 use crate::remote::caches::Caches;
-use crate::remote::reapi::engine::Engine;
 use crate::source::{Fetcher, Job, Quiet};
 use crate::store::{Origin, Store};
 use crate::{archive, image, patch};
@@ -23,10 +23,10 @@ pub struct Means<'a> {
     pub store: &'a Store,
     /// How sources are had.
     pub fetch: &'a Fetcher,
-    /// Gives the executor, which is only looked for when an action has to run.
-    pub executor: &'a (dyn Fn() -> Result<Arc<dyn Executor>, BuildError> + Sync),
-    /// Gives the remote engine, if one is wanted and can be reached; only asked for when something has to run.
-    pub engine: &'a (dyn Fn() -> Result<Option<Arc<Engine>>, BuildError> + Sync),
+    /// Where actions run.
+    pub runner: &'a dyn ActionRunner,
+    /// The name of the engine where actions are to run, if one is wanted.
+    pub engine: Option<&'a str>,
     /// What one action may take.
     pub limits: ActionLimits,
     /// Where failed actions are kept.
@@ -41,77 +41,37 @@ pub struct Means<'a> {
 /// # Errors
 /// [`BuildError`], whatever the operation is.
 pub fn evaluate(means: &Means<'_>, node: &Node, inputs: Vec<Arc<Tree>>) -> Result<(Tree, Origin), BuildError> {
-    if let Op::Action(description) = &node.op {
-        return act(means, node, description, inputs);
-    }
-    if let Op::HostProgram(_) = &node.op
-        && let Some(engine) = (means.engine)()?
-    {
-        outln!(
-            "`{}` is built here, not on the engine `{}`: it needs this machine's compilers",
-            node.name,
-            engine.name()
-        );
-    }
-    Ok((evaluate_here(means, node, inputs)?, Origin::Here))
-}
-
-/// One action, where its executor runs it.
-fn act(
-    means: &Means<'_>,
-    node: &Node,
-    description: &Action,
-    inputs: Vec<Arc<Tree>>,
-) -> Result<(Tree, Origin), BuildError> {
-    let mut inputs = inputs.into_iter();
-    let image = inputs.next().ok_or_else(|| BuildError::Input("the action has no image".to_owned()))?;
-    let inputs = inputs.collect();
-    let run = ActionRun { name: &node.name, action: description, image, inputs, limits: means.limits };
-    if let Some(engine) = (means.engine)()? {
-        match action::run_elsewhere(means.store, &engine, means.out, &run)? {
-            Ok(tree) => return Ok((tree, Origin::Engine(engine.name().to_owned()))),
-            Err(reason) => {
-                outln!("`{}` runs here, not on the engine `{}`: {reason}", node.name, engine.name());
-            }
-        }
-    }
-    let executor = (means.executor)()?;
-    let tree = action::run(means.store, executor.as_ref(), means.out, &run)?;
-    Ok((tree, executor.engine().map_or(Origin::Here, |engine| Origin::Engine(engine.to_owned()))))
-}
-
-fn evaluate_here(means: &Means<'_>, node: &Node, inputs: Vec<Arc<Tree>>) -> Result<Tree, BuildError> {
     let store = means.store;
-    match &node.op {
+    let tree = match &node.op {
+        Op::Action(description) => return act(means, node, description, inputs),
         Op::Source(pin) => {
             let scratch = store.scratch()?;
             let path = scratch.path().join("file");
             let job = Job { name: source_name(&node.name).to_owned(), source: pin, dest: path.clone() };
             means.fetch.fetch(&job, &Quiet)?;
             let entry = store.put_file(&path, false)?;
-            Ok(single(pin.file.clone(), entry))
+            single(pin.file.clone(), entry)
         }
-        Op::Local { tree } => Ok(tree.clone()),
+        Op::Local { tree } => tree.clone(),
         Op::Unpack { strip, .. } => {
             let options = archive::Options { strip: *strip, ..archive::Options::default() };
-            Ok(archive::unpack(open_single(store, &inputs[0])?, &options, store)?)
+            archive::unpack(open_single(store, &inputs[0])?, &options, store)?
         }
         Op::Patch { .. } => {
             let mut patches = Vec::with_capacity(inputs[1].len());
             for (path, entry) in inputs[1].iter() {
                 patches.push((path.clone(), store.read_blob(entry)?));
             }
-            Ok(patch::apply(&inputs[0], &patches, store)?)
+            patch::apply(&inputs[0], &patches, store)?
         }
-        Op::Merge { parts } => merge(parts, &inputs),
+        Op::Merge { parts } => merge(parts, &inputs)?,
         Op::Image(image) => {
             let package = |(tree, name): (&Arc<Tree>, &NodeName)| {
                 Ok::<_, BuildError>(image::PackageFile { name: name.to_string(), file: open_single(store, tree)? })
             };
             let packages = inputs.iter().zip(&image.packages).map(package).collect::<Result<Vec<_>, _>>()?;
-            Ok(image::build_image(&packages, &image.links, &image.part, store)?)
+            image::build_image(&packages, &image.links, &image.part, store)?
         }
-        Op::Action(description) => Ok(act(means, node, description, inputs)?.0),
         Op::Package(description) => {
             let content = merge(&description.content, &inputs)?;
             if content.is_empty() {
@@ -126,12 +86,33 @@ fn evaluate_here(means: &Means<'_>, node: &Node, inputs: Vec<Arc<Tree>>) -> Resu
             let entry = store.put_file(&path, false)?;
             let name =
                 RelPath::new(package::file_name(description)).map_err(|error| BuildError::Input(error.to_string()))?;
-            Ok(single(name, entry))
+            single(name, entry)
         }
         Op::HostProgram(program) => {
-            host_program::build(store, &node.name, program, &inputs[0], means.fetch.is_offline())
+            if let Some(engine) = means.engine {
+                outln!(
+                    "`{}` is built here, not on the engine `{engine}`: it needs this machine's compilers",
+                    node.name
+                );
+            }
+            host_program::build(store, &node.name, program, &inputs[0], means.fetch.is_offline())?
         }
-    }
+    };
+    Ok((tree, Origin::Here))
+}
+
+/// One action, where actions run.
+fn act(
+    means: &Means<'_>,
+    node: &Node,
+    description: &Action,
+    inputs: Vec<Arc<Tree>>,
+) -> Result<(Tree, Origin), BuildError> {
+    let mut inputs = inputs.into_iter();
+    let image = inputs.next().ok_or_else(|| BuildError::Input("the action has no image".to_owned()))?;
+    let inputs = inputs.collect();
+    let run = ActionRun { name: &node.name, action: description, image, inputs, limits: means.limits };
+    action::run(means.store, means.runner, means.out, &run)
 }
 
 /// The tree of one file.

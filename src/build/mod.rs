@@ -9,13 +9,15 @@
 //! - [`resolve`]: what is known without running anything
 //! - [`demand`]: one node, with whatever is missing for it
 //! - [`evaluate`](mod@evaluate): one operation on trees that are there
-//! - [`action`]: one action under an executor
+//! - [`action`]: one action
+//! - [`action_runner`]: where actions run
 //! - [`selections`]: parts of trees
 //! - [`reachable`]: what the plan needs of the store
 //! - [`cargo_places`]: where cargo builds host programs
 //! - `blobs`: the store as archives and patches see it
 
 pub mod action;
+pub mod action_runner;
 mod blobs;
 mod cargo_home;
 pub mod cargo_places;
@@ -56,6 +58,9 @@ pub enum BuildError {
     /// The executor failed, not the command in it.
     #[error(transparent)]
     Executor(#[from] ExecutorError),
+    /// The engine failed, not the command on it.
+    #[error(transparent)]
+    Engine(#[from] crate::remote::reapi::ReapiError),
     /// A pinned file could not be had.
     #[error(transparent)]
     Fetch(#[from] crate::source::FetchError),

@@ -229,7 +229,9 @@ impl From<BuildError> for CommandError {
                 Fault::Environment => Kind::Environment,
                 Fault::Internal => Kind::Bug,
             },
-            BuildError::Io { .. } | BuildError::Foreign { .. } | BuildError::Fetch(_) => Kind::Environment,
+            BuildError::Io { .. } | BuildError::Foreign { .. } | BuildError::Fetch(_) | BuildError::Engine(_) => {
+                Kind::Environment
+            }
             // The store's part in an operation on an archive, a patch, or a package.
             BuildError::Archive(ArchiveError::Store { .. })
             | BuildError::Image(

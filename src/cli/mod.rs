@@ -38,6 +38,8 @@ use clap::{Args, Parser, Subcommand};
 pub use error::{CommandError, Kind};
 
 use crate::build::BuildError;
+use crate::build::action::ActionRun;
+use crate::build::action_runner::{ActionRunner, Fallback, Lazy, Ran};
 use crate::build::demand::{Demand, Stamps};
 use crate::build::evaluate::Means;
 use crate::build::out_lock::OutLock;
@@ -226,9 +228,20 @@ impl Workplace {
 /// Makes executors when the first action needs one, and keeps them.
 struct FindExecutor {
     /// The one of this machine.
-    here: Find<Arc<dyn Executor>>,
-    /// The remote engine, if one is wanted.
+    here: Lazy<Find<Arc<dyn Executor>>>,
+    /// The remote engine, if one is wanted and can be reached.
     engine: Find<Option<Arc<Engine>>>,
+    /// Its name.
+    engine_name: Option<String>,
+}
+
+impl ActionRunner for FindExecutor {
+    fn run(&self, store: &Store, run: &ActionRun<'_>) -> Result<Ran, BuildError> {
+        match (self.engine)()? {
+            Some(engine) => Fallback { engine: &engine, here: &self.here }.run(store, run),
+            None => self.here.run(store, run),
+        }
+    }
 }
 
 type Find<T> = Box<dyn Fn() -> Result<T, BuildError> + Send + Sync>;
@@ -358,7 +371,8 @@ impl Session {
         };
         let root = project.root.clone();
         Ok(FindExecutor {
-            here: once(move || Ok(choice.executor(&state, ahead)?)),
+            engine_name: section.as_ref().map(|section| section.name.clone()),
+            here: Lazy(once(move || Ok(choice.executor(&state, ahead)?))),
             engine: once(move || match &section {
                 None => Ok(None),
                 Some(section) => find_engine(section, &root),
@@ -473,5 +487,6 @@ fn means<'a>(
     out: &'a OutDir,
     caches: &'a Caches,
 ) -> Means<'a> {
-    Means { store, fetch, executor: &executor.here, engine: &executor.engine, limits, out: Some(out), caches }
+    let engine = executor.engine_name.as_deref();
+    Means { store, fetch, runner: executor, engine, limits, out: Some(out), caches }
 }

@@ -51,7 +51,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<ExitCode, Comm
             command.join(" ")
         );
     }
-    let status = match view.shell(&run, (workplace.executor.here)()?.as_ref(), &build)? {
+    let status = match view.shell(&run, (workplace.executor.here.0)()?.as_ref(), &build)? {
         Status::Exited(status) => status,
         Status::Signalled(signal) => 128 + signal,
         Status::Reached(limit) => {

@@ -5,18 +5,17 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pynbox_build::build::BuildError;
 use pynbox_build::build::action::{self, ActionRun};
 use pynbox_build::build::demand::{Demand, Stamps};
 use pynbox_build::build::evaluate::Means;
 use pynbox_build::build::plan::{OutDir, Plan};
 use pynbox_build::build_graph::node::{Action, ActionInput, NodeName, Op, Selection, Target};
 use pynbox_build::build_graph::{Projection, RelPath, SandboxPath, Tree};
-use pynbox_build::executor::{ActionLimits, Executor, NamespaceExecutor};
+use pynbox_build::executor::{ActionLimits, NamespaceExecutor};
 use pynbox_build::remote::caches::Caches;
 use pynbox_build::remote::reapi::engine::{Engine, EngineSettings};
 use pynbox_build::source::{FetchSettings, Fetcher};
-use pynbox_build::store::Store;
+use pynbox_build::store::{Origin, Store};
 
 use testing::engines::{self, Server};
 
@@ -31,10 +30,6 @@ fn engine(server: &Server) -> Engine {
     Engine::open(settings(server, platform.into())).unwrap()
 }
 
-fn here() -> Result<Arc<dyn Executor>, BuildError> {
-    Ok(Arc::new(NamespaceExecutor::new()))
-}
-
 /// The plan of this project's recipes, with all that zlib needs in the store.
 struct Workplace {
     _folder: tempfile::TempDir,
@@ -43,6 +38,7 @@ struct Workplace {
     fetcher: Fetcher,
     caches: Caches,
     out: OutDir,
+    here: NamespaceExecutor,
 }
 
 impl Workplace {
@@ -56,7 +52,7 @@ impl Workplace {
         let out = OutDir::new(folder.path().join("out"));
         let plan = Plan::open(&out).unwrap();
         let fetcher = Fetcher::new(FetchSettings::new(store.root().join("partial")));
-        Self { store, plan, fetcher, caches: Caches::default(), out, _folder: folder }
+        Self { store, plan, fetcher, caches: Caches::default(), out, here: NamespaceExecutor::new(), _folder: folder }
     }
 
     fn means(&self) -> Means<'_> {
@@ -64,8 +60,8 @@ impl Workplace {
         Means {
             store,
             fetch,
-            executor: &here,
-            engine: &|| Ok(None),
+            runner: &self.here,
+            engine: None,
             limits: ActionLimits::DEFAULT,
             out: Some(&self.out),
             caches: &self.caches,
@@ -94,8 +90,8 @@ fn zlib_comes_out_the_same_from_an_engine() {
             inputs: inputs.collect(),
             limits: ActionLimits::DEFAULT,
         };
-        let remote = action::run_elsewhere(&workplace.store, &engine, Some(&workplace.out), &run).unwrap();
-        let remote = remote.unwrap_or_else(|reason| panic!("`{name}` was not run: {reason}"));
+        let (remote, origin) = action::run(&workplace.store, &engine, Some(&workplace.out), &run).unwrap();
+        assert_eq!(origin, Origin::Engine("farm".to_owned()));
         assert_eq!(remote.digest(), local.tree, "`{name}`");
         compared += 1;
     }
@@ -143,19 +139,20 @@ fn what_an_action_makes_and_prints_comes_back() {
     }
     let input = Arc::new(input);
     let name: NodeName = "test/action".parse().unwrap();
-    let both = |script: &str, outputs: &[&str]| {
+    let limited = |script: &str, outputs: &[&str], limits: ActionLimits| {
         let action = small_action(&["/bin/sh", "-c", script], outputs);
         let run = ActionRun {
             name: &name,
             action: &action,
             image: Arc::clone(&image),
             inputs: vec![Arc::clone(&input)],
-            limits: ActionLimits::DEFAULT,
+            limits,
         };
-        let local = action::run(&workplace.store, &NamespaceExecutor::new(), Some(&workplace.out), &run);
-        let remote = action::run_elsewhere(&workplace.store, &engine, Some(&workplace.out), &run);
-        (local, remote.map(|remote| remote.unwrap_or_else(|reason| panic!("not run: {reason}"))))
+        let local = action::run(&workplace.store, &workplace.here, Some(&workplace.out), &run);
+        let remote = action::run(&workplace.store, &engine, Some(&workplace.out), &run);
+        (local.map(|(tree, _)| tree), remote.map(|(tree, _)| tree))
     };
+    let both = |script: &str, outputs: &[&str]| limited(script, outputs, ActionLimits::DEFAULT);
     // What an action sees of its input, and modes, links and empty directories of outputs.
     let (local, remote) = both(
         "umask > seen; stat -c '%a %u %g %s %Y %n' in/one in/two >> seen; stat -c '%a %u %g %Y %n' in /tmp >> seen
@@ -170,6 +167,20 @@ fn what_an_action_makes_and_prints_comes_back() {
     assert_eq!(remote.unwrap_err().to_string(), local.unwrap_err().to_string());
     let log = workplace.out.failed(&name).join("log");
     assert_eq!(std::fs::read_to_string(log).unwrap(), "a word\n");
+
+    // One that reaches a limit is told the same, and the next that may take more is not.
+    let limits = ActionLimits { log: 1000, tmp: 1 << 20, ..ActionLimits::DEFAULT };
+    for (script, setting) in [
+        ("i=0; while [ $i -lt 1000 ]; do echo 0123456789; i=$((i+1)); done; echo >out", "log"),
+        ("head -c 3000000 /dev/zero >/tmp/x; echo >out; sleep 1", "tmp"),
+    ] {
+        let (local, remote) = limited(script, &["out"], limits);
+        let told = local.unwrap_err().to_string();
+        assert!(told.contains(&format!("raise `{setting}` in [build.limits]")), "{told}");
+        assert_eq!(remote.unwrap_err().to_string(), told);
+        let (local, remote) = both(script, &["out"]);
+        assert_eq!(remote.unwrap().digest(), local.unwrap().digest());
+    }
 
     // One that leaves out an output.
     let (local, remote) = both("true", &["out"]);
@@ -191,10 +202,10 @@ fn what_an_engine_cannot_do_is_said() {
         inputs: vec![Arc::default()],
         limits: ActionLimits::DEFAULT,
     };
-    let reason = action::run_elsewhere(&workplace.store, &engine, None, &run).unwrap().unwrap_err();
+    let reason = action::run(&workplace.store, &engine, None, &run).unwrap_err().to_string();
     assert!(reason.contains("/no/such/program"), "{reason}");
     drop(server);
-    let reason = action::run_elsewhere(&workplace.store, &engine, None, &run).unwrap().unwrap_err();
+    let reason = action::run(&workplace.store, &engine, None, &run).unwrap_err().to_string();
     assert!(reason.contains("grpc://127.0.0.1"), "{reason}");
 }
 

@@ -83,7 +83,7 @@ impl Farm {
             proto::OutputFile { path: path.to_owned(), digest: Some(self.keep(bytes)), ..proto::OutputFile::default() };
         proto::ActionResult {
             output_files: vec![file],
-            stderr_raw: br#"{"callers_proc":false,"outcome":{"exited":0}}"#.to_vec(),
+            stderr_raw: br#"{"callers_proc":false,"ending":{"exited":0}}"#.to_vec(),
             ..proto::ActionResult::default()
         }
     }
@@ -492,7 +492,7 @@ fn a_lie_of_an_engine_is_an_error_and_nothing_of_it_stays() {
     // A command that failed, it says, has no outputs, whatever the engine adds.
     let mut failed = honest;
     failed.exit_code = 1;
-    failed.stderr_raw = br#"{"callers_proc":false,"outcome":{"exited":7}}"#.to_vec();
+    failed.stderr_raw = br#"{"callers_proc":false,"ending":{"exited":7}}"#.to_vec();
     farm.set(Act::End(Box::new(failed)));
     assert!(client.run().unwrap().1.is_empty());
 }

@@ -298,7 +298,7 @@ impl Engine {
         match digest {
             Some(digest) if u64::try_from(digest.size_bytes).unwrap_or(0) > most => Err(self
                 .client
-                .wrong(format!("a log that it gives has {} bytes, and {most} are allowed", digest.size_bytes))),
+                .wrong(format!("a log that it gives has {} bytes, at most {most} are allowed", digest.size_bytes))),
             Some(digest) if raw.is_empty() && digest.size_bytes != 0 => {
                 let digest = digest::from_proto(digest);
                 self.client.fetch_one(&digest.ok_or_else(|| self.client.wrong("the digest of a log is malformed"))?)
