@@ -195,7 +195,8 @@ impl Record {
         if let Some(kept) = self.kept(word) {
             let mut words = fields(5);
             let identity = Identity::parse(&mut words)?;
-            *kept = Some(Code { identity, digest: words.next()?.to_owned() });
+            let digest = words.next().filter(|word| is_digest(word))?.to_owned();
+            *kept = Some(Code { identity, digest });
             return Some(());
         }
         match word {
@@ -220,6 +221,11 @@ impl Record {
         }
         Some(())
     }
+}
+
+/// Whether this is a blake3 as the store writes it.
+fn is_digest(word: &str) -> bool {
+    word.len() == 64 && word.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// A path as the text files hold it.
@@ -270,10 +276,10 @@ mod tests {
         let path = |p: &[u8]| GuestPath::parse_absolute(p).unwrap();
         let identity = Identity { ino: 1, size: 2, mtime: -3, ctime: 4 };
         let record = Record {
-            code: Some(Code { identity, digest: "ab".into() }),
-            warm: Some(Code { identity, digest: "cd".into() }),
-            side: Some(Code { identity, digest: "ef".into() }),
-            table: Some(Code { identity, digest: "01".into() }),
+            code: Some(Code { identity, digest: "ab".repeat(32) }),
+            warm: Some(Code { identity, digest: "cd".repeat(32) }),
+            side: Some(Code { identity, digest: "ef".repeat(32) }),
+            table: Some(Code { identity, digest: "01".repeat(32) }),
             rules: vec![Rule::ColdEnv("PYTHON".into()), Rule::ColdArg("-E".into()), Rule::EndArg("-c".into())],
             seen: BTreeMap::from([
                 (GuestPath::root(), Seen::Directory { ino: 1, mode: 0o40755 }),
@@ -289,6 +295,12 @@ mod tests {
         assert_eq!(Record::parse(""), Err(ParseError(1)));
         assert_eq!(Record::parse("pynbox-compiled 2\n"), Err(ParseError(1)));
         assert_eq!(Record::parse("pynbox-compiled 1\ncode 1 2 3\n"), Err(ParseError(2)));
+        let digest = "ab".repeat(32);
+        let code = |digest: &str| Record::parse(&format!("pynbox-compiled 1\ncode 1 2 3 4 {digest}\n"));
+        assert!(code(&digest).is_ok());
+        for wrong in ["", "ab", &digest.to_uppercase(), &format!("{digest} x")] {
+            assert_eq!(code(wrong), Err(ParseError(2)), "{wrong:?}");
+        }
         assert_eq!(Record::parse("pynbox-compiled 1\nabsent a\\x\n"), Err(ParseError(2)));
         assert_eq!(Record::parse("pynbox-compiled 1\nabsent ../x\n"), Err(ParseError(2)));
         assert_eq!(Record::parse("pynbox-compiled 1\nwhat is this\n"), Err(ParseError(2)));
