@@ -272,8 +272,9 @@ pub struct Plan {
     id: PlanId,
     out: OutDir,
     file: fs::File,
-    /// Where the descriptions begin.
+    /// Where the descriptions begin, and where they end.
     documents: u64,
+    size: u64,
     aliases: BTreeMap<String, Vec<NodeName>>,
     nodes: HashMap<String, Planned>,
 }
@@ -315,6 +316,7 @@ impl Plan {
             out: out.clone(),
             file,
             documents: begin + length,
+            size,
             aliases: BTreeMap::new(),
             nodes: HashMap::new(),
         };
@@ -338,8 +340,10 @@ impl Plan {
         let (offset, length) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
         let known = parse_known(fields.next()?, fields.next()?)?;
         let name = fields.next()?.to_owned();
-        self.nodes.insert(name, Planned { offset, length, known });
-        (kind == "node").then_some(())
+        let planned = Planned { offset, length, known };
+        let end = self.documents.checked_add(planned.offset)?.checked_add(planned.length as u64)?;
+        self.nodes.insert(name, planned);
+        (kind == "node" && end <= self.size).then_some(())
     }
 
     /// Its name.
@@ -575,6 +579,23 @@ mod tests {
                 fs::write(out.plan(), bytes).unwrap();
                 assert!(Plan::open(&out).map_or(true, |plan| !plan.is_whole()), "at {at}");
             }
+        }
+    }
+
+    /// What a damaged plan says of a description's place and length costs no memory.
+    #[test]
+    fn a_description_that_is_not_in_the_plan_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = OutDir::new(folder.path());
+        let open = |place: &str| {
+            let head = format!("node {place} - - a\n");
+            let id = PlanId::of(head.as_bytes());
+            fs::write(out.plan(), format!("{FORMAT} {id} {}\n{head}{{}}", head.len())).unwrap();
+            Plan::open(&out)
+        };
+        assert!(open("0 2").is_ok() && open("1 1").is_ok());
+        for beyond in ["0 3", "3 0", "1 2", "0 9999999999999999999", "18446744073709551615 1"] {
+            assert!(matches!(open(beyond), Err(BuildError::Plan { .. })), "{beyond}");
         }
     }
 
