@@ -1,8 +1,17 @@
 #!/bin/sh
 # Everything that CI checks: formatting, lints, documentation, unit and integration tests, and the way from sources to a sandboxed
-# Python in a fresh folder. Installs what it needs, as quickstart.sh does.
+# Python in a fresh folder. Installs what it needs, as quickstart.sh does. With --full it fuzzes for an hour, else for two minutes.
 set -eu
 cd "$(dirname "$0")"
+
+case "$*" in
+"") fuzzing=120 ;;
+--full) fuzzing=3600 ;;
+*)
+    echo "usage: ./test.sh [--full]" >&2
+    exit 2
+    ;;
+esac
 
 . ./scripts/prepare.sh
 
@@ -14,6 +23,8 @@ cargo fmt --all --check
 # The build script of the crate finds these files, where `cargo fmt` does not look.
 rustfmt --edition 2024 --check recipes/src/packages/*.rs recipes/src/packages/*/mod.rs
 cargo fmt --manifest-path sandbox/Cargo.toml --check
+cargo fmt --manifest-path fuzz/Cargo.toml --all --check
+cargo fmt --manifest-path sandbox/fuzz/Cargo.toml --check
 
 step "lints"
 cargo clippy --release --locked --workspace --all-targets -- -D warnings
@@ -136,6 +147,9 @@ step "a Docker daemon"
 step "tests of the build tool"
 [ -n "${PYNBOX_TEST_DOCKER-}" ] || skip="$skip --skip docker"
 tests --workspace
+
+step "fuzzing"
+./scripts/fuzz.sh "$fuzzing"
 
 step "done"
 say_counts

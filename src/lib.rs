@@ -26,6 +26,8 @@ pub mod cli;
 mod ending;
 mod environment;
 pub mod executor;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod image;
 pub mod install;
 pub mod lock;

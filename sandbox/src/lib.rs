@@ -7,18 +7,24 @@
 //! [`snapshot`] make its start fast, [`precompile`] and [`initialise`] fill them; [`linking`], [`side_code`],
 //! [`compiler`] and [`jobs`] load libraries while the guest runs; [`account`] holds what all of that
 //! takes to the guest's limit; [`overlap`], [`wall`] and
-//! [`reach`] are what stands behind the first wall. Only `engine` knows an engine.
+//! [`reach`] are what stands behind the first wall. Only `engine` knows an engine; what does
+//! without is the feature `calls` alone, which fuzz targets drive.
 //!
 //! With Native Client (the feature `nacl`), the engine is a program of its own, `sel_ldr`, and
 //! [`nacl`] the command that starts it, in a view of the machine that holds the mounts alone. Both
 //! commands have one command line: [`options`], and what [`front`] does with it.
 
-#[cfg(feature = "wasm")]
+#![cfg_attr(
+    not(any(feature = "nacl", feature = "wasm")),
+    allow(dead_code, reason = "no command uses what both commands share")
+)]
+
+#[cfg(feature = "calls")]
 pub mod abi;
 pub mod account;
 mod caller;
 mod check;
-#[cfg(feature = "wasm")]
+#[cfg(feature = "calls")]
 pub mod compiled;
 #[cfg(feature = "wasm")]
 pub mod compiler;
@@ -33,7 +39,7 @@ pub mod install;
 pub mod jobs;
 mod kernel_file_systems;
 pub mod limits;
-#[cfg(feature = "wasm")]
+#[cfg(feature = "calls")]
 pub mod linking;
 pub mod log;
 mod mount_table;
@@ -55,7 +61,7 @@ pub mod scratch;
 #[cfg(feature = "wasm")]
 pub mod side_code;
 mod signals;
-#[cfg(feature = "wasm")]
+#[cfg(feature = "calls")]
 pub mod snapshot;
 pub mod source;
 pub mod vfs;
@@ -63,5 +69,5 @@ pub mod vfs;
 pub mod wall;
 pub mod watch;
 
-#[cfg(not(any(feature = "nacl", feature = "wasm")))]
+#[cfg(not(any(feature = "calls", feature = "nacl", feature = "wasm")))]
 compile_error!("choose what the guests are: the feature `wasm` or `nacl`");

@@ -107,7 +107,7 @@ impl Release {
     }
 
     /// What the indices say: of packages, of packages of each further architecture, and of sources.
-    fn parse(
+    pub(super) fn parse(
         suite: &str,
         version: &str,
         signature: Signature,
@@ -256,7 +256,7 @@ fn verified(signed: &[u8], suite: &str, scratch: &Path) -> Result<(String, Signa
 }
 
 /// The text of a message with a clear signature (RFC 9580, 7).
-fn unarmoured(signed: &str) -> String {
+pub(super) fn unarmoured(signed: &str) -> String {
     let Some((_, rest)) = signed.split_once("-----BEGIN PGP SIGNED MESSAGE-----") else { return signed.to_owned() };
     let body = rest.split_once("\n\n").map_or(rest, |(_, body)| body);
     let body = body.split("\n-----BEGIN PGP SIGNATURE-----").next().unwrap_or_default();

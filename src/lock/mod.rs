@@ -8,6 +8,8 @@
 //! the indices, and from them to every package and source.
 
 mod current;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod index;
 mod relation;
 mod resolve;

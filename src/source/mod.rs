@@ -5,6 +5,8 @@
 //! place of the tool that fetches sources from the network.
 
 mod debian;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod http;
 mod netrc;
 mod partial;

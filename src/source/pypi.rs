@@ -29,7 +29,7 @@ struct Page {
 }
 
 #[derive(Deserialize)]
-struct Offered {
+pub(super) struct Offered {
     filename: String,
     url: String,
     #[serde(default)]
@@ -68,15 +68,7 @@ impl Pip {
             .or_else(|_| Url::parse(&url))
             .map_err(|error| Failure::NoPlace(format!("the index is no URL: {error}")))?;
         let json = answer.content_type == JSON;
-        let page = read_bounded(answer.body, PAGE)?;
-        let files = if json {
-            serde_json::from_slice::<Page>(&page)
-                .map_err(|error| Failure::NoPlace(format!("the index's answer makes no sense: {error}")))?
-                .files
-        } else {
-            offered_by_html(&String::from_utf8_lossy(&page))
-        };
-        let offered = files
+        let offered = offered(json, &read_bounded(answer.body, PAGE)?)?
             .into_iter()
             .find(|offered| offered.filename == file)
             .ok_or_else(|| Failure::NoPlace(format!("the index has no file `{file}` of project `{project}`")))?;
@@ -117,6 +109,17 @@ fn normalised(project: &str) -> String {
         name.push_str(&part.to_ascii_lowercase());
     }
     name
+}
+
+/// The files that a page of the index offers, which is JSON or HTML.
+pub(super) fn offered(json: bool, page: &[u8]) -> Result<Vec<Offered>, Failure> {
+    if !json {
+        return Ok(offered_by_html(&String::from_utf8_lossy(page)));
+    }
+    match serde_json::from_slice::<Page>(page) {
+        Ok(page) => Ok(page.files),
+        Err(error) => Err(Failure::NoPlace(format!("the index's answer makes no sense: {error}"))),
+    }
 }
 
 /// The links of a page of the HTML form: `<a href="URL#sha256=HEX">FILE</a>`.

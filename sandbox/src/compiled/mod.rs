@@ -18,10 +18,12 @@
 //! - `modules`: text, one line a module file that was compiled: its [`Identity`], digest and guest path, so that neither a start nor the loading of a
 //!   library need hash the module.
 
+#[cfg(feature = "wasm")]
 mod cache;
 mod record;
 mod store;
 
+#[cfg(feature = "wasm")]
 pub use cache::CodeCache;
 pub use record::{Code, Identity, ParseError, Record, Rule, leads_to_cold};
 pub use store::{Modules, Part, Store, StoreError};

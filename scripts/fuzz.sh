@@ -1,0 +1,104 @@
+#!/bin/sh
+# Fuzzes what reads strangers' bytes: scripts/fuzz.sh [--keep] SECONDS [TARGET…]
+#
+# Replays what is kept in fuzz/corpus, then looks for more for SECONDS in all, one target after the other. With --keep, inputs that reach new
+# code are added to fuzz/corpus, which stays as small as they allow. Prints a line a target; ends with 1 if an input was found that fails, and
+# says how to run it again. What is found meanwhile lies in target/fuzz. docs/guide/fuzzing.md says what the targets are.
+set -eu
+cd "$(dirname "$0")/.."
+
+loader="calls dylink options paths record"
+tool="archive deb debian envelope pack package patch plan pypi reapi toml"
+
+keep=""
+if [ "${1-}" = --keep ]; then
+    keep=yes
+    shift
+fi
+case "${1-}" in
+"" | *[!0-9]*)
+    echo "usage: scripts/fuzz.sh [--keep] SECONDS [TARGET…]; the targets: $loader $tool" >&2
+    exit 2
+    ;;
+esac
+seconds=$1
+shift
+[ "$#" -gt 0 ] || set -- $loader $tool
+
+if ! command -v c++ >/dev/null 2>&1; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends g++ >/dev/null
+    else
+        echo "libFuzzer has to be compiled; install a C++ compiler first: sudo apt-get install g++" >&2
+        exit 3
+    fi
+fi
+
+# Builds the targets of a workspace beside what was built of the one above it, with the same versions of all crates.
+build() {
+    cmp -s "$1/../Cargo.lock" "$1/.cargo-lock" || cp "$1/../Cargo.lock" "$1/Cargo.lock"
+    cp "$1/../Cargo.lock" "$1/.cargo-lock"
+    RUSTC_WRAPPER=$PWD/scripts/instrument.sh cargo build --release --quiet --manifest-path "$1/Cargo.toml" --target-dir "$2"
+}
+
+has() {
+    case " $1 " in *" $2 "*) ;; *) return 1 ;; esac
+}
+
+of_loader="" of_tool=""
+for target; do
+    if has "$loader" "$target"; then
+        of_loader=yes
+    elif has "$tool" "$target"; then
+        of_tool=yes
+    else
+        echo "there is no target \`$target\`; the targets: $loader $tool" >&2
+        exit 2
+    fi
+done
+[ -z "$of_loader" ] || build sandbox/fuzz sandbox/target
+[ -z "$of_tool" ] || build fuzz target
+
+share=$((seconds / $#))
+failed=0
+printf '%-10s %12s %8s %8s %8s\n' target executions edges corpus findings
+for target; do
+    program=target/release/build-fuzz
+    if has "$loader" "$target"; then program=sandbox/target/release/loader-fuzz; fi
+    kept=fuzz/corpus/$target found=target/fuzz/$target/found findings=target/fuzz/$target/findings
+    log=target/fuzz/$target/log
+    mkdir -p "$kept" "$found" "$findings"
+    fuzz() {
+        FUZZ_TARGET=$target "$program" -max_len=4096 -rss_limit_mb=1024 -timeout=20 -handle_xfsz=0 -print_final_stats=1 \
+            -artifact_prefix="$findings/" "$@"
+    }
+    status=0
+    # No time is left for more than what is kept, if there are more targets than seconds.
+    if [ "$share" = 0 ]; then
+        fuzz -runs=0 "$kept" >"$log" 2>&1 || status=$?
+    else
+        fuzz -max_total_time="$share" "$found" "$kept" >"$log" 2>&1 || status=$?
+    fi
+    last=$(grep -E '^#[0-9]+\s' "$log" | tail -n 1)
+    edges=$(printf '%s\n' "$last" | sed -n 's/.* cov: \([0-9]*\).*/\1/p')
+    executed=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -n 1)
+    if [ "$status" = 0 ] && [ -z "$edges" ]; then
+        echo "\`$program\` counts no edges: something else built it; remove it and start again" >&2
+        exit 1
+    fi
+    if [ "$status" = 0 ] && [ -n "$keep" ]; then
+        rm -rf "target/fuzz/$target/merged"
+        mkdir "target/fuzz/$target/merged"
+        fuzz -set_cover_merge=1 -use_counters=0 "target/fuzz/$target/merged" "$kept" "$found" >"$log.merge" 2>&1
+        rm -rf "$kept"
+        mv "target/fuzz/$target/merged" "$kept"
+    fi
+    printf '%-10s %12s %8s %8s %8s\n' "$target" "${executed:--}" "${edges:--}" "$(find "$kept" -type f | wc -l)" "$((status != 0))"
+    if [ "$status" != 0 ]; then
+        failed=1
+        grep -E -A 4 "panicked at|ERROR: libFuzzer" "$log" | head -n 12
+        input=$(sed -n 's/.*Test unit written to //p' "$log" | tail -n 1)
+        echo "again: FUZZ_TARGET=$target $program ${input:-$kept/*}"
+    fi
+done
+exit "$failed"
