@@ -8,8 +8,8 @@
 //! | a compilation, in processes of its own | a [`Charge`] while it runs; the kernel limits those processes to it |
 //!
 //! Code that is about to take much asks first ([`Account::room_for`]), and the guest gets an error
-//! that it can handle. The allocator finds what nobody asked for: `MARGIN` beyond the total it
-//! ends the process ([`Account::when_exhausted`]).
+//! that it can handle. The allocator finds what nobody asked for: 16 MiB beyond the total it ends
+//! the process ([`Account::when_exhausted`]).
 //!
 //! The loader's own code, its stacks, and what the kernel keeps of the descriptors are not counted.
 //! No guest can make them larger.
@@ -362,6 +362,21 @@ mod tests {
         assert_eq!(account.used(), 8 << 20, "nothing is given back without need");
         assert_eq!(account.room_for(9 << 20), Ok(()));
         assert_eq!((account.used(), account.peak()), (1 << 20, 8 << 20));
+    }
+
+    #[test]
+    fn what_nobody_asked_for_ends_the_process() {
+        static ENDS: AtomicUsize = AtomicUsize::new(0);
+        let account = Account::new();
+        account.when_exhausted(|| {
+            ENDS.fetch_add(1, Ordering::Relaxed);
+        });
+        account.limit(1 << 20);
+        account.heap_changed((1 << 20) + MARGIN.cast_signed());
+        assert_eq!(ENDS.load(Ordering::Relaxed), 0);
+        account.heap_changed(1);
+        account.heap_changed(1 << 30);
+        assert_eq!(ENDS.load(Ordering::Relaxed), 1, "the end may allocate");
     }
 
     #[test]

@@ -60,6 +60,43 @@ fn linear_memory() {
 }
 
 #[test]
+fn the_status_says_what_was_used() {
+    let dest = Dest::new();
+    let grow = |pages: u32| {
+        let grow = format!("(func (export \"_start\") (drop (memory.grow (i32.const {pages}))))");
+        let guest = dest.guest("grow", &module("", &grow));
+        let ended = run(&dest, &["--status-fd", "2", &guest]);
+        let memory = ended.err.split("\"memory\":").nth(1).and_then(|rest| rest.split(',').next()).unwrap();
+        (memory.parse::<u64>().unwrap() >> 20, ended.err.contains("\"reached\":[\"memory\"]"))
+    };
+    let (used, reached) = grow(32 * 16);
+    assert!((32..44).contains(&used) && !reached, "{used} {reached}");
+    let (used, reached) = grow(64 * 16);
+    assert!((1..16).contains(&used) && reached, "{used} {reached}");
+}
+
+/// Calls that keep nothing, again and again.
+#[test]
+fn what_is_not_kept_takes_nothing() {
+    let dest = Dest::new();
+    let long = "x".repeat(4000);
+    let data = format!(
+        r#"(data (i32.const 100) "program_twice") (data (i32.const 120) "iii>i") (data (i32.const 5000) "/{long}")"#
+    );
+    let body = r#"
+      (loop $next
+        (drop (call $dl_symbol (i32.const 0) (i32.const 100) (i32.const 13) (i32.const 24)))
+        (drop (call $dl_symbol (i32.const 0) (i32.const 100) (i32.const 12) (i32.const 24)))
+        (drop (call $dl_open (i32.const 5000) (i32.const 4001) (i32.const 2) (i32.const 24)))
+        (drop (call $fn_closure (i32.const 120) (i32.const 5) (i32.const 2) (i32.const 0) (i32.const 24)))
+        (drop (call $fn_release (i32.load (i32.const 24))))
+        (br_if $next (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 4000))))"#;
+    let ended = run(&dest, &["--status-fd", "2", &dest.guest("main", &program(&data, body))]);
+    let memory = ended.err.split("\"memory\":").nth(1).and_then(|rest| rest.split(',').next()).unwrap();
+    assert!(ended.status == 0 && memory.parse::<u64>().unwrap() < 16 << 20, "{ended:?}");
+}
+
+#[test]
 fn tables() {
     let dest = Dest::new();
     let mut body = String::new();
