@@ -1,18 +1,15 @@
 //! Helper processes: a test's own program, started anew to run one function instead of its tests.
 //!
-//! ```ignore
-//! testing::helpers!("collect" => collect);
+//! ```no_run
+//! testing::helpers!("greet" => greet);
 //!
-//! fn collect() {
-//!     let root = testing::helper::argument();
-//!     …
+//! fn greet() {
+//!     testing::helper::say(format!("hello {}", testing::helper::argument()));
 //! }
 //!
-//! #[test]
-//! fn a_test() {
-//!     let output = testing::helper::command("collect", "/root/of/a/store").output();
-//!     …
-//! }
+//! // In a test:
+//! let output = testing::helper::command("greet", "world").output().unwrap();
+//! assert_eq!(output.stdout, b"hello world\n");
 //! ```
 
 use std::ffi::OsString;

@@ -1,12 +1,12 @@
 //! The wall around the engine.
 
-use crate::common::{Dest, USERS};
+use crate::common::{Dest, users};
 
 #[test]
 fn what_a_guest_does_not_need_is_refused() {
     let dest = Dest::new();
     let program = dest.program("hello", false);
-    for user in USERS {
+    for user in users() {
         let ended = dest.run_as(user, [program.as_str(), "do:attack"]);
         let succeeded: Vec<_> = ended.lines().into_iter().filter(|line| line.ends_with("=0")).collect();
         assert_eq!((ended.status, succeeded), (0, vec![]), "{user:?}: {ended:?}");
@@ -19,7 +19,7 @@ fn what_a_guest_does_not_need_is_refused() {
 fn what_the_engine_needs_works() {
     let dest = Dest::new();
     let program = dest.program("hello", false);
-    for user in USERS {
+    for user in users() {
         let ended = dest.run_as(user, [program.as_str(), "do:needs", "do:pid", "do:host"]);
         let lines = ended.lines();
         let (works, rest) = lines.split_at(8);

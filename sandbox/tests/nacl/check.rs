@@ -5,12 +5,12 @@ mod filtered;
 
 use filtered::without;
 
-use crate::common::{Dest, USERS};
+use crate::common::{Dest, users};
 
 #[test]
 fn walls_stand_or_are_named_with_what_to_change() {
     let dest = Dest::with_engine(&[]);
-    for user in USERS {
+    for user in users() {
         let ended = dest.run_as(user, ["--check"]);
         assert_eq!((ended.status, ended.err.as_str()), (0, ""), "{user:?}: {ended:?}");
         for wall in ["engine", "namespaces", "view", "filter"] {

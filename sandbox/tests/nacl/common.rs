@@ -10,12 +10,13 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-/// Who the tests run as: themselves, and if that is root an ordinary user too.
-pub const USERS: [Option<u32>; 2] = [None, Some(65534)];
+/// The user and the group `nobody`.
+pub const NOBODY: u32 = 65_534;
 
-/// Whether the tests can run as this user.
-pub fn can_be(user: Option<u32>) -> bool {
-    user.is_none() || rustix::process::geteuid().is_root()
+/// The users as whom guests run: whoever started the tests, and if that is root an ordinary one too.
+/// `guests_run_as_an_ordinary_user_too` says in the count of tests whether that was so.
+pub fn users() -> Vec<Option<u32>> {
+    if rustix::process::geteuid().is_root() { vec![None, Some(NOBODY)] } else { vec![None] }
 }
 
 /// The folder of an SDK in pepper layout, if the tests are given one.
@@ -147,7 +148,7 @@ impl Dest {
         self.command(args).ended()
     }
 
-    /// As another user; as this one if that can't be.
+    /// As one of [`users`].
     pub fn run_as<A: AsRef<OsStr>>(&self, user: Option<u32>, args: impl IntoIterator<Item = A>) -> Ended {
         self.command_as(user, args).ended()
     }
@@ -159,7 +160,7 @@ impl Dest {
     pub fn command_as<A: AsRef<OsStr>>(&self, user: Option<u32>, args: impl IntoIterator<Item = A>) -> Run {
         let mut command = Command::new(self.path().join("bin/run"));
         command.env_clear().args(args).stdin(Stdio::null());
-        if let Some(user) = user.filter(|_| can_be(user)) {
+        if let Some(user) = user {
             command.uid(user).gid(user);
         }
         Run(command)

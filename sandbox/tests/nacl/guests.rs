@@ -4,12 +4,12 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Stdio;
 
-use crate::common::{Dest, GUEST, USERS, refused};
+use crate::common::{Dest, GUEST, refused, users};
 
 #[test]
 fn words_environment_streams_and_status() {
     let dest = Dest::for_guests();
-    for user in USERS {
+    for user in users() {
         let deeds =
             ["guest:cwd", "guest:variable,A", "guest:variable,B", "guest:variable,PATH", "guest:error", "guest:read,0"];
         let mut command =
@@ -27,7 +27,7 @@ fn words_environment_streams_and_status() {
 #[test]
 fn crashes_are_not_statuses() {
     let dest = Dest::for_guests();
-    for user in USERS {
+    for user in users() {
         for deed in ["guest:fault", "guest:abort"] {
             let ended = dest.run_as(user, [GUEST, "guest:error", deed]);
             ended.assert_error(134, "was ended: it did what no program may");
@@ -46,7 +46,7 @@ fn mounts_are_as_strong_as_their_options() {
         format!("{}:/a/read:ro", read.display()),
         format!("{}:/job:rw", write.display()),
     ];
-    for user in USERS {
+    for user in users() {
         let options = mounts.iter().flat_map(|mount| ["-m", mount]);
         let deeds = [
             GUEST,
@@ -131,7 +131,7 @@ fn nothing_leads_out() {
     symlink("/proc/self/root/etc/passwd", job.join("process")).unwrap();
     symlink("..", job.join("up")).unwrap();
     let mounts = [format!("{}:/:ro", dest.root().display()), format!("{}:/job:rw", job.display())];
-    for user in USERS {
+    for user in users() {
         let deeds = [
             "guest:cat,/job/absolute",
             "guest:cat,/job/relative",
@@ -196,7 +196,7 @@ fn a_link_that_the_host_left_leads_a_guest_nowhere() {
     ];
     for access in ["ro", "rw"] {
         let mounts = [format!("{}:/:ro", dest.root().display()), format!("{}:/job:{access}", job.display())];
-        for user in USERS {
+        for user in users() {
             let options = mounts.iter().flat_map(|mount| ["-m", mount]);
             let ended = dest.run_as(user, options.chain([GUEST]).chain(deeds));
             assert_eq!(ended.lines().len(), deeds.len(), "{user:?}: {ended:?}");
@@ -211,7 +211,7 @@ fn a_link_that_the_host_left_leads_a_guest_nowhere() {
 #[test]
 fn threads_time_and_memory() {
     let dest = Dest::for_guests();
-    for user in USERS {
+    for user in users() {
         let deeds = ["guest:threads", "guest:sleep", "guest:time"];
         let ended = dest.run_as(user, [GUEST].into_iter().chain(deeds));
         assert_eq!(ended.lines(), ["threads: 380", "sleep=0", "time is told"], "{user:?}: {ended:?}");

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use crate::common::{Dest, Ended, USERS};
+use crate::common::{Dest, Ended, users};
 
 /// A run with `--status-fd`, and the line that it wrote.
 fn reported(dest: &Dest, user: Option<u32>, words: &[&str]) -> (Ended, String) {
@@ -16,7 +16,7 @@ fn reported(dest: &Dest, user: Option<u32>, words: &[&str]) -> (Ended, String) {
         let mut shell = std::process::Command::new("sh");
         shell.args(["-c", &script, "sh"]).arg(dest.path().join("bin/run")).args(["--status-fd", "9"]).args(words);
         shell.env_clear().env("PATH", "/usr/bin:/bin").stdin(Stdio::null());
-        if let Some(user) = user.filter(|_| crate::common::can_be(Some(65534))) {
+        if let Some(user) = user {
             use std::os::unix::process::CommandExt as _;
             shell.uid(user).gid(user);
         }
@@ -39,7 +39,7 @@ fn number(line: &str, field: &str) -> f64 {
 fn a_run_that_a_limit_ends_says_which() {
     let dest = Dest::new();
     let program = dest.program("hello", false);
-    for user in USERS {
+    for user in users() {
         for (options, deed, status, word) in [
             (["--time", "0.3"], "do:wait", 124, "time"),
             (["--time", "0.3"], "do:spin,1", 124, "time"),
@@ -166,7 +166,7 @@ fn what_was_written_leaves_though_a_signal_ends_the_run() {
 fn threads_are_counted_whoever_makes_them() {
     let dest = Dest::new();
     let program = dest.program("hello", false);
-    for user in USERS {
+    for user in users() {
         let (ended, line) = reported(&dest, user, &["--threads", "5", &program, "do:threads,50"]);
         // The guest's first is one of them.
         assert_eq!(ended.lines(), [format!("threads 4={}", libc::EAGAIN)], "{user:?}: {ended:?}");
@@ -182,7 +182,7 @@ fn threads_are_counted_whoever_makes_them() {
 fn threads_that_are_made_at_once_are_no_more_and_what_ends_makes_room() {
     let dest = Dest::new();
     let program = dest.program("hello", false);
-    for user in USERS {
+    for user in users() {
         for threads in [20, 40] {
             let ended = dest.run_as(user, ["--threads", &threads.to_string(), &program, "do:storm"]);
             let lines = ended.lines();
@@ -216,7 +216,7 @@ fn children_of(process: &Path) -> Vec<PathBuf> {
 fn all_memory_of_a_run_stays_within_what_is_stated_and_64_mib() {
     let dest = Dest::new();
     let program = dest.program("hello", false);
-    for user in USERS {
+    for user in users() {
         for mib in [16u64, 64, 512] {
             let words = ["--max-memory", &mib.to_string(), &program, "do:hold,1"];
             let mut command = dest.command_as(user, words);
@@ -241,7 +241,7 @@ fn all_memory_of_a_run_stays_within_what_is_stated_and_64_mib() {
 fn memory_that_is_no_longer_written_counts() {
     let dest = Dest::new();
     let program = dest.program("hello", false);
-    for user in USERS {
+    for user in users() {
         for size in ["1", "16"] {
             let deed = format!("do:protect,{size}");
             let (ended, line) = reported(&dest, user, &["--max-memory", "64", &program, &deed]);
@@ -271,7 +271,7 @@ fn a_program_that_does_not_fit_is_not_begun() {
 fn descriptors_are_counted() {
     let dest = Dest::new();
     let program = dest.program("hello", false);
-    for user in USERS {
+    for user in users() {
         for (open, more) in [("3", 0), ("10", 7), ("256", 253)] {
             let ended = dest.run_as(user, ["--max-open", open, &program, "do:numbers"]);
             assert_eq!(ended.lines(), [format!("numbers {more}={}", libc::EMFILE)], "{user:?}: {ended:?}");
@@ -283,7 +283,7 @@ fn descriptors_are_counted() {
 fn files_are_bounded_in_length_bytes_and_number() {
     let dest = Dest::new();
     let program = dest.program("hello", false);
-    for user in USERS {
+    for user in users() {
         let job = dest.job(if user.is_none() { "job" } else { "other" });
         let mounts = ["-m", &format!("{}:/:ro", dest.root().display()), "-m", &format!("{}:/job:rw", job.display())];
         let run = |options: &[&str], deed: &str| {
@@ -320,7 +320,7 @@ fn a_folder_in_memory_has_a_size_and_is_gone_afterwards() {
     fs::write(dest.root().join("there/hidden"), "").unwrap();
     let inner = dest.job("inner");
     let mounts = [format!("{}:/:ro", dest.root().display()), format!("{}:/tmp/a/b:ro", inner.display())];
-    for user in USERS {
+    for user in users() {
         let words = [
             "-m",
             &mounts[0],
@@ -379,7 +379,7 @@ fn the_strict_profile_works_and_what_can_not_be_is_refused_by_name() {
     let program = dest.program("hello", false);
     let job = dest.job("job");
     let mounts = ["-m", &format!("{}:/:ro", dest.root().display()), "-m", &format!("{}:/job:rw", job.display())];
-    for user in USERS {
+    for user in users() {
         let deeds = ["guest:write,/tmp/new", "guest:write,/job/new", "guest:threads", "do:threads,99", "do:exit,7"];
         let words = [&["--profile", "strict", "--threads", "30"][..], &mounts, &[&program], &deeds].concat();
         let (ended, line) = reported(&dest, user, &words);

@@ -17,7 +17,7 @@ mod processes;
 mod real;
 mod sources;
 
-use common::{Dest, USERS};
+use common::{Dest, NOBODY, users};
 
 #[test]
 fn what_the_engine_is_told() {
@@ -81,7 +81,7 @@ fn usage_and_messages_are_those_of_the_other_loader() {
 fn an_engine_with_libraries_finds_them_and_no_more() {
     let dest = Dest::with_engine(&[]);
     let program = dest.program("hello", false);
-    for user in USERS {
+    for user in users() {
         let ended = dest.run_as(user, [program.as_str(), "do:needs", "do:list,/", "do:cat,/etc/passwd"]);
         assert!(ended.out.contains("thread=0\n") && ended.out.contains("cat /etc/passwd=2\n"), "{ended:?}");
         for missing in ["etc", "proc", "home", "tmp", "usr/bin"] {
@@ -91,10 +91,20 @@ fn an_engine_with_libraries_finds_them_and_no_more() {
 }
 
 #[test]
+#[ignore = "needs root: without it, guests of these tests run as no other user"]
+fn guests_run_as_an_ordinary_user_too() {
+    assert!(users().contains(&Some(NOBODY)));
+    let dest = Dest::new();
+    let program = dest.program("hello", false);
+    let ended = dest.run_as(Some(NOBODY), [program.as_str(), "do:needs"]);
+    assert!(ended.out.contains("thread=0\n"), "{ended:?}");
+}
+
+#[test]
 fn an_engine_that_was_linked_to_run_code_on_its_stacks_has_threads() {
     let dest = Dest::with_engine(&["-static", "-z", "execstack"]);
     let program = dest.program("hello", false);
-    for user in USERS {
+    for user in users() {
         let ended = dest.run_as(user, [program.as_str(), "do:needs"]);
         assert!(ended.lines().contains(&"thread=0"), "{user:?}: {ended:?}");
     }

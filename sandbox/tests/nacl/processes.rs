@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::common::{Dest, GUEST, USERS};
+use crate::common::{Dest, GUEST, users};
 
 #[test]
 fn statuses() {
@@ -43,7 +43,7 @@ fn what_the_engine_says_is_for_the_log() {
 #[test]
 fn signals_reach_the_guest_and_end_the_launcher_as_they_would_end_it() {
     let dest = Dest::for_guests();
-    for user in USERS {
+    for user in users() {
         for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
             let (mut run, engine) = waiting(&dest, user, GUEST);
             kill_process(pid(&run), signal).unwrap();
@@ -57,7 +57,7 @@ fn signals_reach_the_guest_and_end_the_launcher_as_they_would_end_it() {
 #[test]
 fn nothing_outlives_a_launcher_that_is_killed() {
     let dest = Dest::for_guests();
-    for user in USERS {
+    for user in users() {
         let (mut run, engine) = waiting(&dest, user, GUEST);
         kill_process(pid(&run), Signal::KILL).unwrap();
         run.wait().unwrap();
@@ -70,7 +70,7 @@ fn nothing_outlives_a_launcher_that_is_killed() {
 #[test]
 fn the_engine_is_confined_before_its_first_instruction() {
     let dest = Dest::for_guests();
-    for user in USERS {
+    for user in users() {
         let (mut run, engine) = waiting(&dest, user, GUEST);
         let status = std::fs::read_to_string(engine.join("status")).unwrap();
         let field = |name: &str| {

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::process::Command;
 
-use crate::common::{Dest, GUEST, Run, USERS, refused};
+use crate::common::{Dest, GUEST, Run, refused, users};
 
 #[test]
 #[ignore = "needs an SDK: PYNBOX_TEST_NACL_SDK"]
@@ -13,7 +13,7 @@ fn code_is_loaded_from_any_mount_and_never_run_where_a_guest_can_change_it() {
     let job = dest.job("job");
     fs::copy(dest.root().join("test/answer.so"), job.join("answer.so")).unwrap();
     let mounts = [format!("{}:/:ro", dest.root().display()), format!("{}:/job:rw", job.display())];
-    for user in USERS {
+    for user in users() {
         let options = mounts.iter().flat_map(|mount| ["-m", mount]);
         // Mapped, code would be what the file says after it was validated.
         let deeds = [
