@@ -3,10 +3,11 @@
 //! The line is JSON, written once, by the loader alone, as the last thing that it does. Its fields
 //! are described in `docs/reference/limits.md`.
 
+use std::ffi::c_int;
 use std::fmt::Write as _;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -74,6 +75,9 @@ pub struct Report {
 impl Report {
     /// A report on the run that began at `begun`, to this descriptor if there is one.
     pub fn new(begun: Instant, status: Option<OwnedFd>) -> Self {
+        if let Some(status) = &status {
+            say_if_it_aborts(status);
+        }
         Self { status, begun, usage: Arc::default(), ending: Mutex::new(()) }
     }
 
@@ -158,6 +162,39 @@ impl Claim<'_> {
             // Nobody is left who could be told that it can't be said.
             let _ = print::write_all(status.as_fd(), self.report.line(outcome).as_bytes());
         }
+    }
+}
+
+/// What is said of this process if it aborts: the number of the process, of the descriptor, and the line.
+static LAST_LINE: OnceLock<(u32, RawFd, String)> = OnceLock::new();
+
+/// Has it said on `status` if this process aborts, which is a fault of its own: the C library found its heap damaged, a stack of the
+/// host's was exhausted. What was used is not known then.
+fn say_if_it_aborts(status: &OwnedFd) {
+    let outcome = Outcome::new(How::Fault, "the loader aborted; this is a fault of its own");
+    let line = format!(
+        "{{\"version\":{VERSION},\"how\":{},\"status\":{},\"limit\":null,\"reached\":[],\"reason\":{},\
+         \"wall\":null,\"cpu\":null,\"memory\":null,\"output\":null,\"written\":null,\"files\":null}}\n",
+        quoted(outcome.how.word()),
+        How::Signal(ABORT).status(),
+        quoted(outcome.reason.as_deref().unwrap_or_default()),
+    );
+    if LAST_LINE.set((std::process::id(), status.as_raw_fd(), line)).is_ok() {
+        signals::handle_once(ABORT.into(), aborts);
+    }
+}
+
+/// The signal by which a process aborts.
+const ABORT: u8 = 6;
+
+/// Handles that signal, which ends the process then. It makes calls alone that a handler may make (signal-safety(7)).
+extern "C" fn aborts(_: c_int) {
+    if let Some((process, status, line)) = LAST_LINE.get()
+        // A process that was forked has other files.
+        && *process == std::process::id()
+    {
+        // SAFETY: the line is never freed.
+        unsafe { libc::write(*status, line.as_ptr().cast(), line.len()) };
     }
 }
 

@@ -104,6 +104,17 @@ pub(crate) fn ignore(signal: c_int) {
     set(signal, libc::SIG_IGN);
 }
 
+/// Has this signal handled by `handler` when it comes the first time, and by its default then.
+pub(crate) fn handle_once(signal: c_int, handler: extern "C" fn(c_int)) {
+    // SAFETY: zeros are a `sigaction` with an empty mask; the handler takes the one argument that it is given without SA_SIGINFO.
+    unsafe {
+        let mut new: libc::sigaction = std::mem::zeroed();
+        new.sa_sigaction = handler as libc::sighandler_t;
+        new.sa_flags = libc::SA_RESETHAND | libc::SA_ONSTACK;
+        libc::sigaction(signal, &raw const new, ptr::null_mut());
+    }
+}
+
 fn set(signal: c_int, disposition: libc::sighandler_t) {
     // SAFETY: zeros are a `sigaction` with no flags and an empty mask. Numbers that may not be changed are refused, which does no harm.
     unsafe {

@@ -8,10 +8,11 @@ mod common;
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{Dest, module};
 use pynbox_run::limits::TABLE;
+use pynbox_run::report::Report;
 use rustix::process::{Pid, Signal};
 
 /// A place with guests, where shell commands are tried: `$RUN` is the loader, `$DIR` a folder.
@@ -174,6 +175,29 @@ fn a_signal_is_said_and_ends_the_loader_itself() {
     place.wait_for_log("calling");
     rustix::process::kill_process(Pid::from_child(&child), Signal::HUP).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(124));
+}
+
+/// A process that aborts, as the loader would by a fault of its own.
+#[test]
+fn a_loader_that_aborts_says_so() {
+    const CHILD: &str = "PYNBOX_ABORTING_CHILD";
+    if let Some(path) = std::env::var_os(CHILD) {
+        let status = fs::File::create(path).unwrap();
+        let _report = Report::new(Instant::now(), Some(status.into()));
+        std::process::abort();
+    }
+    let place = Place::new();
+    let status = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_loader_that_aborts_says_so", "--test-threads=1"])
+        .env(CHILD, place.path("line"))
+        .stderr(Stdio::null())
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    let line = fs::read_to_string(place.path("line")).unwrap();
+    assert_eq!(status.signal(), Some(6), "{line}");
+    assert!(line.starts_with(r#"{"version":1,"how":"fault","status":134,"limit":null,"#), "{line}");
+    assert!(line.ends_with("\"files\":null}\n") && line.matches('\n').count() == 1, "{line}");
 }
 
 #[test]
