@@ -20,9 +20,15 @@ const NOMEM: &str = "48\n";
 /// Runs with the limit, and looks that it is kept.
 #[track_caller]
 fn run(dest: &Dest, arguments: &[&str]) -> Ended {
-    let limit = LIMIT.to_string();
-    let (ended, peak) = peak::of(&mut dest.command(["--max-memory", &limit].iter().chain(arguments)));
-    assert!(peak < (LIMIT + CONSTANT) << 10, "{peak} KiB: {ended:?}");
+    run_within(LIMIT, dest, arguments)
+}
+
+/// The same with a limit of so many MiB.
+#[track_caller]
+fn run_within(limit: u64, dest: &Dest, arguments: &[&str]) -> Ended {
+    let option = limit.to_string();
+    let (ended, peak) = peak::of(&mut dest.command(["--max-memory", &option].iter().chain(arguments)));
+    assert!(peak < (limit + CONSTANT) << 10, "{peak} KiB: {ended:?}");
     ended
 }
 
@@ -140,12 +146,12 @@ fn closures() {
 fn code_of_libraries() {
     let dest = Dest::new();
     // What is kept beside the instructions is part of the code, and compiled at once.
-    let data = format!("(data \"{}\")", "x".repeat(4 << 20));
-    for n in 0..20 {
-        dest.library_bytes(&format!("{n:02}"), &bare(&format!("(func (result i32) (i32.const {n})) {data}")));
+    let bytes = bare(&format!("(data \"{}\")", "x".repeat(4 << 20)));
+    for n in 0..8 {
+        dest.library_bytes(&format!("{n:02}"), &bytes);
     }
-    let guest = dest.guest("main", &program("", &load_numbered(20)));
-    let ended = run(&dest, &[&guest]);
+    let guest = dest.guest("main", &program("", &load_numbered(8)));
+    let ended = run_within(32, &dest, &[&guest]);
     assert!(ended.status == 0 && ended.out.contains(NOMEM) && ended.out.contains("--max-memory"), "{ended:?}");
     assert!(!ended.out.contains("/slib/00.so"), "the first ones fit: {ended:?}");
 }
@@ -233,7 +239,7 @@ fn listings() {
     let dest = Dest::new();
     let directory = dest.root().join("many");
     fs::create_dir(&directory).unwrap();
-    for n in 0..3000 {
+    for n in 0..1000 {
         File::create(directory.join(format!("{n:0>200}"))).unwrap();
     }
     // Opens the directory as often as it can, and lists it each time.
@@ -247,18 +253,19 @@ fn listings() {
       (call $exit (local.get $i))"#;
     let text = module(r#"(data (i32.const 100) "many")"#, &format!("(func (export \"_start\") (local $i i32) {body})"));
     let import = r#"(import "wasi_snapshot_preview1" "fd_readdir" (func $fd_readdir (param i32 i32 i32 i64 i32) (result i32))) (memory "#;
-    run(&dest, &[&dest.guest("list", &text.replacen("(memory ", import, 1))]).assert(48, "");
+    run_within(16, &dest, &[&dest.guest("list", &text.replacen("(memory ", import, 1))]).assert(48, "");
 }
 
 #[test]
 fn what_is_given_back_can_be_taken_again() {
     let dest = Dest::new();
     // Loading fails again and again, after the code was there.
-    dest.library_bytes("00", &bare(&format!(r#"(import "env" "nowhere" (func)) {}"#, "(func)".repeat(5_000))));
+    let data = "x".repeat(2 << 20);
+    dest.library_bytes("00", &bare(&format!(r#"(import "env" "nowhere" (func)) (data "{data}")"#)));
     let again = format!(
         "(loop $again {} (local.set $i (i32.const 0)) (br_if $again (i32.lt_u (local.tee $h (i32.add (local.get $h) (i32.const 1))) (i32.const 12))))",
         load_numbered(1)
     );
-    let ended = run(&dest, &[&dest.guest("main", &program("", &again))]);
+    let ended = run_within(24, &dest, &[&dest.guest("main", &program("", &again))]);
     assert!(ended.status == 0 && ended.out.matches("undefined symbol").count() == 12, "{ended:?}");
 }

@@ -26,6 +26,8 @@ const NEEDED_MAX: usize = 256;
 const DYLINK_MAX: u32 = 1 << 20;
 /// Bytes of memory that a byte of the section `dylink.0` may take: the shortest name has one.
 const DYLINK_COST: usize = 32;
+/// How often a name is held at once.
+const NAME_COPIES: usize = 3;
 /// Bytes of memory that a function, global, type or export takes while it is read, its name aside.
 const ITEM_COST: usize = 128;
 const NAME_MAX: u32 = 4096;
@@ -135,8 +137,6 @@ impl SideModule {
     ///
     /// [`SideError`].
     pub fn parse(bytes: &[u8]) -> Result<Self, SideError> {
-        // The names of exports are held three times.
-        ACCOUNT.room_for(bytes.len().saturating_mul(3))?;
         let mut reader = Reader::default();
         let mut payloads = Parser::new(0).parse_all(bytes);
         match payloads.next().transpose()? {
@@ -259,7 +259,7 @@ impl Reader {
         match payload {
             Payload::ImportSection(section) => {
                 limit("imports", section.count(), IMPORTS_MAX)?;
-                ACCOUNT.room_for(section.count() as usize * ITEM_COST)?;
+                ACCOUNT.room_for(section.count() as usize * ITEM_COST + section.range().len() * NAME_COPIES)?;
                 for import in section {
                     // What is written in one entry for many would be many times as long when it is read.
                     let Imports::Single(_, import) = import? else {
@@ -287,6 +287,7 @@ impl Reader {
             Payload::GlobalSection(section) => self.items("globals", section.count(), GLOBALS_MAX)?,
             Payload::ExportSection(section) => {
                 self.items("exports", section.count(), EXPORTS_MAX)?;
+                ACCOUNT.room_for(section.range().len() * NAME_COPIES)?;
                 for export in section {
                     let export = export?;
                     let function = export.kind == ExternalKind::Func;
