@@ -36,6 +36,7 @@ mod program;
 pub mod project;
 pub mod regular;
 pub mod remote;
+mod retry;
 pub mod source;
 pub mod store;
 

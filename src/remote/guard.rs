@@ -7,18 +7,16 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use build_graph::untrusted::printable;
 
 use super::settings::{RemoteSettings, Role};
 use super::trust::now;
 use super::{DigestFunction, RemoteError, Transport};
+use crate::retry::RetryPolicy;
 
 /// How often something is tried.
-const ATTEMPTS: u32 = 3;
-/// The pause after the first attempt; each one after is twice as long.
-const PAUSE: Duration = Duration::from_millis(100);
+const POLICY: RetryPolicy = RetryPolicy::of(3);
 /// For how many seconds a remote is left alone when it failed for the first time; each time after is twice as long.
 const ALONE: u64 = 30;
 const ALONE_AT_MOST: u64 = 600;
@@ -116,9 +114,8 @@ impl Guarded {
         if !self.is_up() {
             return None;
         }
-        let mut attempt = 0;
+        let mut retries = POLICY.begin();
         loop {
-            attempt += 1;
             match call(self.transport.as_ref()) {
                 Ok(done) => {
                     if self.circuit.exists() {
@@ -127,11 +124,11 @@ impl Guarded {
                     return Some(done);
                 }
                 Err(RemoteError::Unavailable(_) | RemoteError::Busy(_)) if got_on() => {
-                    attempt = 0;
-                    std::thread::sleep(pause(1));
+                    retries.begin_anew();
+                    std::thread::sleep(POLICY.pause_after(1));
                 }
-                Err(RemoteError::Unavailable(_) | RemoteError::Busy(_)) if attempt < ATTEMPTS => {
-                    std::thread::sleep(pause(attempt));
+                Err(RemoteError::Unavailable(_) | RemoteError::Busy(_)) if let Some(pause) = retries.pause() => {
+                    std::thread::sleep(pause);
                 }
                 Err(error @ (RemoteError::Unavailable(_) | RemoteError::Busy(_))) => {
                     let seconds = self.trip();
@@ -205,12 +202,4 @@ fn read(circuit: &Path) -> Option<(u64, u64)> {
     let text = fs::read_to_string(circuit).ok()?;
     let (until, seconds) = text.trim_end().split_once(' ')?;
     Some((until.parse().ok()?, seconds.parse().ok()?))
-}
-
-/// Each attempt waits twice as long as the one before, give or take half, so that those who failed together don't come back together.
-pub(super) fn pause(attempt: u32) -> Duration {
-    let whole = PAUSE * 2u32.pow(attempt - 1);
-    let mut random = [0; 4];
-    let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
-    whole / 2 + whole.mul_f64(f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX))
 }

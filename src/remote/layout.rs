@@ -18,13 +18,13 @@ use build_graph::{BlobDigest, NodeKey};
 
 use super::budget::{Budget, MAX_ENVELOPE, MAX_ENVELOPES, Unread, check_length, read_within, unpacked};
 use super::envelope::SignedEnvelope;
-use super::guard::pause;
 use super::{DigestFunction, Receive, RemoteError, Transport, Upload, WireDigest};
+use crate::retry::RetryPolicy;
 
 /// Fast, and still a third of a compiled file.
 const LEVEL: i32 = 1;
 /// How often an object is asked for while the server answers for others.
-const SINGLE: u32 = 6;
+const SINGLE: RetryPolicy = RetryPolicy::of(6);
 /// So many objects that do not come keep nobody from asking for the others.
 const SKIPPED: usize = 8;
 /// What is compressed to more than this waits in a file, not in memory.
@@ -47,13 +47,12 @@ pub(super) trait Objects: Send + Sync {
         let skipped = Mutex::new(Vec::new());
         at_once(self.width(), &places, |place| {
             let (name, size) = &wanted[*place];
-            let mut attempt = 1;
+            let mut retries = SINGLE.begin();
             let object = loop {
                 match self.get(name, *size) {
                     // A server that answers others turns single requests away when there are many.
-                    Err(error @ RemoteError::Busy(_)) if attempt < SINGLE => {
-                        std::thread::sleep(pause(attempt));
-                        attempt += 1;
+                    Err(error @ RemoteError::Busy(_)) if let Some(pause) = retries.pause() => {
+                        std::thread::sleep(pause);
                         if !answers.load(Ordering::Relaxed) {
                             return Err(error);
                         }

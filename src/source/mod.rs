@@ -15,6 +15,7 @@ mod pypi;
 mod transfer;
 
 use crate::called::called;
+use crate::retry::RetryPolicy;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -214,9 +215,12 @@ impl Fetcher {
             return Err(FetchError::Offline { name: job.name.clone(), sha256: source.sha256, tried });
         }
         let mut tried: Vec<Tried> = Vec::new();
-        for round in 0..self.settings.rounds.max(1) {
+        let pause = self.settings.pause;
+        let rounds = self.settings.rounds.max(1);
+        let policy = RetryPolicy { attempts: rounds, first_pause: pause, longest_pause: pause * 64 };
+        for round in 0..rounds {
             if round > 0 {
-                std::thread::sleep(self.settings.pause * 2_u32.saturating_pow(round - 1).min(64));
+                std::thread::sleep(policy.pause_after(round));
             }
             let mut may_pass = false;
             tried.clear();

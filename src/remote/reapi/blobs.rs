@@ -17,7 +17,6 @@ use tonic::{Code, Status};
 use zstd::stream::write::{Decoder, Encoder};
 
 use super::client::Client;
-use super::retry::{may_pass, pause};
 use super::{ReapiError, digest};
 use crate::remote::budget::MAX_WINDOW_LOG;
 use crate::remote::takers::take_all;
@@ -150,7 +149,7 @@ impl Client {
 
     async fn upload_batch(&self, mut batch: Vec<Blob>) -> Result<(), ReapiError> {
         let function = digest::number(self.capabilities_known()?.function) as i32;
-        let mut attempt = 1;
+        let mut retries = self.retries();
         loop {
             let mut items = Vec::with_capacity(batch.len());
             for blob in &batch {
@@ -185,11 +184,7 @@ impl Client {
                 return Ok(());
             }
             let status = failed.unwrap_or_else(|| Status::internal("it does not say what became of a blob"));
-            if !may_pass(status.code()) || attempt >= self.endpoint().attempts {
-                return Err(self.failed("sending blobs", &status));
-            }
-            tokio::time::sleep(pause(attempt)).await;
-            attempt += 1;
+            self.wait_to_retry("sending blobs", &status, &mut retries).await?;
         }
     }
 
@@ -199,7 +194,7 @@ impl Client {
         let size = blob.digest.size;
         let path = self.resource(capabilities.function, &blob.digest, compressed);
         let blob = Arc::new(blob);
-        let mut attempt = 1;
+        let mut retries = self.retries();
         loop {
             let name = format!("{}uploads/{}/{path}", self.instance_prefix(), uuid());
             let (pieces, trouble) = pieces(Arc::clone(&blob), name, compressed);
@@ -223,11 +218,7 @@ impl Client {
                 Err(status) if status.code() == Code::AlreadyExists => return Ok(()),
                 Err(status) => status,
             };
-            if !may_pass(status.code()) || attempt >= self.endpoint().attempts {
-                return Err(self.failed("sending a blob", &status));
-            }
-            tokio::time::sleep(pause(attempt)).await;
-            attempt += 1;
+            self.wait_to_retry("sending a blob", &status, &mut retries).await?;
         }
     }
 
@@ -289,7 +280,7 @@ impl Client {
                 self.hand_on(came, (blob, Vec::new())).await?;
             }
         }
-        let mut attempt = 1;
+        let mut retries = self.retries();
         while !left.is_empty() {
             let digests: Vec<_> = left.iter().map(digest::to_proto).collect();
             let answer = self
@@ -330,18 +321,14 @@ impl Client {
             left.extend(waiting);
             if !left.is_empty() {
                 let status = failed.unwrap_or_else(|| Status::internal("it does not say what became of a blob"));
-                if !may_pass(status.code()) || attempt >= self.endpoint().attempts {
-                    return Err(self.failed("fetching blobs", &status));
-                }
-                tokio::time::sleep(pause(attempt)).await;
-                attempt += 1;
+                self.wait_to_retry("fetching blobs", &status, &mut retries).await?;
             }
         }
         Ok(())
     }
 
     async fn fetch_stream(&self, blob: WireDigest, came: &Sender<(WireDigest, File)>) -> Result<(), ReapiError> {
-        let mut attempt = 1;
+        let mut retries = self.retries();
         loop {
             let status = match self.try_fetch_stream(&blob).await? {
                 Ok(mut file) => {
@@ -351,11 +338,7 @@ impl Client {
                 Err(status) if status.code() == Code::NotFound => return Ok(()),
                 Err(status) => status,
             };
-            if !may_pass(status.code()) || attempt >= self.endpoint().attempts {
-                return Err(self.failed("fetching a blob", &status));
-            }
-            tokio::time::sleep(pause(attempt)).await;
-            attempt += 1;
+            self.wait_to_retry("fetching a blob", &status, &mut retries).await?;
         }
     }
 

@@ -16,10 +16,11 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};
 
 use super::client::Client;
-use super::retry::{may_pass, pause};
+use super::retry::may_pass;
 use super::{ReapiError, digest};
 use crate::ending::before_end;
 use crate::remote::WireDigest;
+use crate::retry::Retries;
 
 /// A connection that held so long was good: tries are counted anew after it. Servers and proxies end streams that are older than they like.
 const GOOD: Duration = Duration::from_secs(10);
@@ -155,7 +156,7 @@ impl Client {
         skip_cache: bool,
         operation: &mut Current,
     ) -> Result<proto::ExecuteResponse, ReapiError> {
-        let mut attempt = 1;
+        let mut retries = self.retries();
         // Operations that the server began. That it begins one more is no sign that the next will end well.
         let mut begun = 0;
         loop {
@@ -172,7 +173,7 @@ impl Client {
             let seen = match began {
                 Ok(stream) => {
                     since = Instant::now();
-                    self.watch(stream, operation, &mut attempt).await?
+                    self.watch(stream, operation, &mut retries).await?
                 }
                 Err(status) => Seen::Broken(status),
             };
@@ -196,7 +197,7 @@ impl Client {
                 }
                 Seen::Broken(status) if may_pass(status.code()) => {
                     if opened && since.elapsed() >= GOOD {
-                        attempt = 1;
+                        retries.begin_anew();
                     }
                     status
                 }
@@ -204,11 +205,11 @@ impl Client {
             };
             let again = may_pass(status.code()) || matches!(status.code(), Code::NotFound | Code::Unimplemented);
             let most = self.endpoint().attempts;
-            if !again || attempt >= most || (operation.name.is_none() && begun >= most) {
-                return Err(self.failed("executing", &status));
+            let is_given_up = !again || (operation.name.is_none() && begun >= most);
+            match retries.pause().filter(|_| !is_given_up) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(self.failed("executing", &status)),
             }
-            tokio::time::sleep(pause(attempt)).await;
-            attempt += 1;
         }
     }
 
@@ -235,7 +236,7 @@ impl Client {
         &self,
         mut stream: Streaming<Operation>,
         operation: &mut Current,
-        attempt: &mut u32,
+        retries: &mut Retries,
     ) -> Result<Seen, ReapiError> {
         let mut waits = false;
         loop {
@@ -248,7 +249,7 @@ impl Client {
             if operation.name.as_ref() != Some(&message.name) && !message.name.is_empty() {
                 // Another name for the same operation is no beginning.
                 if operation.name.is_none() {
-                    *attempt = 1;
+                    retries.begin_anew();
                 }
                 operation.set(Some(message.name.clone()));
             }

@@ -1,7 +1,6 @@
 //! Calls that are given time, and tried again when that may help.
 
 use std::future::Future;
-use std::time::Duration;
 
 use bazel_remote_apis::google::rpc;
 use prost::Message as _;
@@ -9,9 +8,7 @@ use tonic::{Code, Status};
 
 use super::ReapiError;
 use super::client::Client;
-
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+use crate::retry::{Retries, RetryPolicy};
 
 /// Whether the same call may work a moment later.
 pub(super) fn may_pass(code: Code) -> bool {
@@ -36,38 +33,43 @@ pub(super) fn may_pass(code: Code) -> bool {
     }
 }
 
-/// How long to wait before try number `attempt` (from 1): somewhere between nothing and a bound that doubles, so that many clients
-/// of a server that comes back don't come back together.
-pub(super) fn pause(attempt: u32) -> Duration {
-    let bound = FIRST_PAUSE.saturating_mul(1 << (attempt - 1).min(10)).min(LONGEST_PAUSE);
-    let mut bytes = [0; 4];
-    // Without randomness the whole bound is waited.
-    let share = match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
-        Ok(4) => f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX),
-        _ => 1.0,
-    };
-    bound.mul_f64(share)
-}
-
 impl Client {
     /// Makes a call until it succeeds, fails for good, or has been tried often enough.
     pub(super) async fn call<T, F>(&self, call: &'static str, mut make: impl FnMut() -> F) -> Result<T, ReapiError>
     where
         F: Future<Output = Result<T, Status>>,
     {
-        let mut attempt = 1;
+        let mut retries = self.retries();
         loop {
             let status = match tokio::time::timeout(self.endpoint().deadline, make()).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(status)) => status,
                 Err(_) => Status::deadline_exceeded("no answer in time"),
             };
-            if !may_pass(status.code()) || attempt >= self.endpoint().attempts {
-                return Err(self.failed(call, &status));
-            }
-            tokio::time::sleep(pause(attempt)).await;
-            attempt += 1;
+            self.wait_to_retry(call, &status, &mut retries).await?;
         }
+    }
+
+    /// The attempts at one call.
+    pub(super) fn retries(&self) -> Retries {
+        RetryPolicy::of(self.endpoint().attempts).begin()
+    }
+
+    /// Waits before the next attempt at a call that ended so.
+    ///
+    /// # Errors
+    /// That of the call, if another attempt won't help or there were enough.
+    pub(super) async fn wait_to_retry(
+        &self,
+        call: &'static str,
+        status: &Status,
+        retries: &mut Retries,
+    ) -> Result<(), ReapiError> {
+        match retries.pause().filter(|_| may_pass(status.code())) {
+            Some(pause) => tokio::time::sleep(pause).await,
+            None => return Err(self.failed(call, status)),
+        }
+        Ok(())
     }
 
     /// The error of a call.
@@ -123,14 +125,6 @@ fn lacks(details: &[u8]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn pauses_grow_up_to_a_bound() {
-        for attempt in 1..40 {
-            assert!(pause(attempt) <= LONGEST_PAUSE);
-        }
-        assert!(pause(1) <= FIRST_PAUSE);
-    }
 
     #[test]
     fn a_refusal_is_not_repeated() {
