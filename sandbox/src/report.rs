@@ -48,6 +48,11 @@ impl Usage {
         self.others.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
+    /// Notes what all other processes took of the processor for the guest, also what was noted before.
+    pub fn cpu_of_others_is(&self, time: Duration) {
+        self.others.fetch_max(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
     /// The processor's time that other processes took.
     pub fn cpu_of_others(&self) -> Duration {
         Duration::from_nanos(self.others.load(Ordering::Relaxed))

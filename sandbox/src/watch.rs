@@ -19,7 +19,7 @@ use crate::caller;
 use crate::limits::{Limit, Limits};
 use crate::log::Log;
 use crate::outcome::{How, Outcome};
-use crate::report::{Claim, Report};
+use crate::report::{Claim, Report, Usage};
 use crate::signals::{self, Signals};
 
 /// The signals that end a program that does nothing about them, and that a fault of its own does
@@ -132,6 +132,11 @@ impl Watch {
     /// Has this done before the process ends, by whichever way the watch ends it.
     pub fn before_the_end(&self, cleanup: impl Fn() + Send + Sync + 'static) {
         let _ = self.cleanup.set(Box::new(cleanup));
+    }
+
+    /// What the run has used.
+    pub fn usage(&self) -> &Arc<Usage> {
+        &self.report.usage
     }
 
     /// What is left of the processor's time, if it is limited.

@@ -20,7 +20,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{DumpableBehavior, Pid, Resource, Signal, WaitOptions};
+use rustix::process::{DumpableBehavior, Pid, Resource, Signal};
 
 use messages::{Answer, AnswerHead, CODE, NO_MEMORY, REFUSAL, Request, Used, refuse, send_tail};
 pub(crate) use messages::{exactly, number};
@@ -113,8 +113,8 @@ impl Compiler {
     /// The same, as a part of a run that is watched over: what it takes of the processor's time counts, and it ends with the run.
     #[must_use]
     pub fn watched(mut self, watch: &Arc<Watch>) -> Self {
-        let life = self.life.clone();
-        watch.before_the_end(move || life.end());
+        let (life, usage) = (self.life.clone(), watch.usage().clone());
+        watch.before_the_end(move || usage.cpu_of_others_is(life.end()));
         self.watch = Some(watch.clone());
         self
     }
@@ -173,12 +173,13 @@ impl Drop for Compiler {
 
 impl Life {
     /// Ends the compiler's process and what it has started, whatever they are doing, and waits until they have: no dead process is left to whoever
-    /// started this one.
-    fn end(&self) {
-        if let Some((alive, process)) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            drop(alive);
-            let _ = rustix::process::waitpid(Some(process), WaitOptions::empty());
-        }
+    /// started this one. Gives what they all took of the processor's time.
+    fn end(&self) -> Duration {
+        let Some((alive, process)) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            return Duration::ZERO;
+        };
+        drop(alive);
+        wait(process.as_raw_pid()).map_or(Duration::ZERO, |(_, used)| used.cpu)
     }
 }
 
