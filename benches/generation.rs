@@ -24,6 +24,7 @@ fn nodes(count: usize) -> Vec<Node> {
     let empty = |name: &NodeName| Node {
         name: name.clone(),
         recipe: "bench".into(),
+        declared_at: None,
         op: Op::Local { tree: build_graph::Tree::new() },
     };
     let mut nodes = vec![empty(&source), empty(&image)];
@@ -54,7 +55,7 @@ fn nodes(count: usize) -> Vec<Node> {
             pool: None,
         };
         objects.push(node.clone());
-        nodes.push(Node { name: node, recipe: "bench".into(), op: Op::Action(action) });
+        nodes.push(Node { name: node, recipe: "bench".into(), declared_at: None, op: Op::Action(action) });
     }
     nodes
 }

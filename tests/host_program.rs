@@ -141,7 +141,12 @@ testing::helpers!("build" => build);
 fn build() {
     let folder = PathBuf::from(helper::argument());
     let store = Store::open(&folder.join("above/store")).unwrap();
-    let node = Node { name: name(), recipe: "small".into(), op: Op::HostProgram(program("of another time")) };
+    let node = Node {
+        name: name(),
+        recipe: "small".into(),
+        declared_at: None,
+        op: Op::HostProgram(program("of another time")),
+    };
     let node = host_program::for_these_compilers(&store, &node);
     let Op::HostProgram(program) = &node.op else { unreachable!() };
     let offline = std::env::var_os("HOST_PROGRAM_ONLINE").is_none();

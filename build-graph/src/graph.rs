@@ -223,6 +223,7 @@ mod tests {
         Node {
             name: NodeName::new(name).unwrap(),
             recipe: format!("recipe-{name}"),
+            declared_at: None,
             op: Op::Merge {
                 parts: inputs.iter().map(selection).map(|selection| Part { selection, at: None }).collect(),
             },

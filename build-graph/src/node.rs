@@ -80,6 +80,9 @@ pub struct Node {
     pub name: NodeName,
     /// The recipe that declares it, for messages. Not part of the key.
     pub recipe: String,
+    /// Where the recipe declares it, `FILE:LINE`, for messages. Not part of the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared_at: Option<String>,
     /// What makes its tree.
     pub op: Op,
 }

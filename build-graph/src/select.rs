@@ -160,12 +160,39 @@ pub struct Projection {
 
 /// A pattern of a selection found nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{} `{}`", .role.problem(), printable(glob))]
+#[error("{} `{}`{}", .role.problem(), printable(glob), listed(near))]
 pub struct NothingSelected {
     /// The pattern, as written.
     pub glob: String,
     /// What it is there for.
     pub role: Role,
+    /// Paths that are like it.
+    pub near: Vec<String>,
+}
+
+impl NothingSelected {
+    fn new(glob: &str, role: Role, paths: &[&RelPath]) -> Self {
+        let similarity = |path: &RelPath| {
+            let whole = strsim::jaro_winkler(glob, path.as_str());
+            let file = strsim::jaro_winkler(glob.rsplit('/').next().unwrap_or(glob), path.file_name());
+            whole.max(file)
+        };
+        let mut near: Vec<_> = paths.iter().map(|path| (similarity(path), path.as_str())).collect();
+        near.retain(|(similarity, _)| *similarity >= LEAST_SIMILARITY);
+        near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+        near.truncate(MAX_NEAR);
+        Self { glob: glob.to_owned(), role, near: near.into_iter().map(|(_, path)| path.to_owned()).collect() }
+    }
+}
+
+/// Paths less like a pattern than this are not named beside it.
+const LEAST_SIMILARITY: f64 = 0.85;
+/// More paths than this are not named.
+const MAX_NEAR: usize = 3;
+
+fn listed(near: &[String]) -> String {
+    let near: Vec<_> = near.iter().map(|path| format!("`{}`", printable(path))).collect();
+    if near.is_empty() { String::new() } else { format!(" (near it: {})", near.join(", ")) }
 }
 
 /// What a part of a projection is there for.
@@ -229,7 +256,8 @@ impl Projection {
             let before = paths.len();
             glob.collect(tree, &mut paths);
             if paths.len() == before {
-                return Err(NothingSelected { glob: glob.text.clone(), role: Role::Include });
+                let all: Vec<_> = tree.iter().map(|(path, _)| path).collect();
+                return Err(NothingSelected::new(&glob.text, Role::Include, &all));
             }
         }
         if !self.exclude.is_empty() {
@@ -240,7 +268,7 @@ impl Projection {
                 glob.collect(tree, &mut excluded);
                 let takes = |path: &&RelPath| paths.binary_search(path).is_ok();
                 if all_exclude && !excluded[before..].iter().any(takes) {
-                    return Err(NothingSelected { glob: glob.text.clone(), role: Role::Exclude });
+                    return Err(NothingSelected::new(&glob.text, Role::Exclude, &paths));
                 }
             }
             excluded.sort_unstable();
@@ -248,9 +276,9 @@ impl Projection {
         }
         let any = !paths.is_empty();
         let mut result = Tree::new();
-        for path in paths {
+        for path in &paths {
             let seen_as = match &self.strip {
-                None => path.clone(),
+                None => (*path).clone(),
                 Some(prefix) => match path.strip_prefix(prefix) {
                     Some(rest) => rest,
                     None => continue,
@@ -264,7 +292,8 @@ impl Projection {
         }
         match &self.strip {
             Some(strip) if any && result.is_empty() => {
-                Err(NothingSelected { glob: strip.to_string(), role: Role::Strip })
+                let folders: Vec<_> = paths.iter().filter_map(|path| path.parent()).collect();
+                Err(NothingSelected::new(strip.as_str(), Role::Strip, &folders.iter().collect::<Vec<_>>()))
             }
             _ => Ok(result),
         }
@@ -306,7 +335,9 @@ mod tests {
     #[test]
     fn a_pattern_without_a_match_is_an_error() {
         let projection = Projection { include: vec![Glob::new("b.c").unwrap()], ..Projection::default() };
-        assert_eq!(projection.apply(&tree(&["a.c"])).unwrap_err().glob, "b.c");
+        let error = projection.apply(&tree(&["a.h", "sub/b.c", "b.cc", "other"])).unwrap_err();
+        assert_eq!(error.to_string(), "nothing matches `b.c` (near it: `sub/b.c`, `b.cc`)");
+        assert_eq!(projection.apply(&tree(&["other"])).unwrap_err().to_string(), "nothing matches `b.c`");
     }
 
     #[test]

@@ -173,7 +173,7 @@ pub fn run(
                 }
                 error => error.into(),
             }),
-        failed => Err(BuildError::Failed { status: describe(failed, &run.limits), kept: None }),
+        failed => Err(BuildError::Failed { status: describe(failed, &run.limits), kept: None, patched: Vec::new() }),
     };
     let tree = match out {
         Some(out) => keep_if_failed(outcome, &scratch, &out.failed(run.name)),
@@ -188,9 +188,9 @@ fn keep_if_failed(outcome: Result<Tree, BuildError>, scratch: &Scratch, place: &
     let kept = Some(place.to_path_buf());
     match outcome {
         Ok(tree) => Ok(tree),
-        Err(BuildError::Failed { status, .. }) => {
+        Err(BuildError::Failed { status, patched, .. }) => {
             keep(scratch, place)?;
-            Err(BuildError::Failed { status, kept })
+            Err(BuildError::Failed { status, kept, patched })
         }
         Err(BuildError::Outputs { problem, .. }) => {
             keep(scratch, place)?;

@@ -80,7 +80,7 @@ impl<'a> Current<'a> {
         for selection in node.op.selections() {
             let digest = match self.tree(&selection.node)? {
                 None => None,
-                Some(tree) => match self.selections.select(self.store, tree, &selection.part) {
+                Some(tree) => match self.selections.select(self.store, tree, &selection) {
                     Ok(selected) => Some(selected.digest),
                     // It is made again when somebody needs it.
                     Err(SelectionFault::Lost) => None,

@@ -8,6 +8,7 @@ use build_graph::node::{Node, NodeName, Op};
 use build_graph::{NodeKey, Tree, TreeDigest};
 
 use super::evaluate::{Means, evaluate, is_carried};
+use super::patched;
 use super::plan::Plan;
 use super::selections::{SelectionFault, Selections};
 use super::{BuildError, host_program};
@@ -84,7 +85,7 @@ impl<'a> Demand<'a> {
         let store = self.means.store;
         let mut selected = Vec::new();
         for selection in node.op.selections() {
-            selected.push(self.select(&selection)?);
+            selected.push(self.select(&selection).map_err(|error| error.declared(node))?);
         }
         let digests: Vec<_> = selected.iter().map(|selected| selected.digest).collect();
         let key = KeyInputs::new(&node.op, &digests).key();
@@ -111,7 +112,8 @@ impl<'a> Demand<'a> {
                 problem: format!("names files of the project in `{}` which the store has lost", node.name),
             });
         }
-        let (tree, origin) = evaluate(&self.means, node, inputs)?;
+        let evaluated = evaluate(&self.means, node, inputs);
+        let (tree, origin) = evaluated.map_err(|error| patched::blame(error, self.plan, store, node))?;
         let digest = record(&self.means, node, key, &digests, &tree, origin.clone())?;
         if self.means.caches.take_results() {
             let with_bytes = is_carried(&node.op);
@@ -135,7 +137,7 @@ impl<'a> Demand<'a> {
         let mut digests = Vec::new();
         for selection in node.op.selections() {
             let tree = self.claimed(&selection.node)?;
-            digests.push(self.selections.select(self.means.store, tree, &selection.part).ok()?.digest);
+            digests.push(self.selections.select(self.means.store, tree, &selection).ok()?.digest);
         }
         Some(KeyInputs::new(&node.op, &digests).key())
     }
@@ -152,12 +154,12 @@ impl<'a> Demand<'a> {
             Some(tree) => tree,
             None => self.obtain(&selection.node)?.tree,
         };
-        match self.selections.select(self.means.store, tree, &selection.part) {
+        match self.selections.select(self.means.store, tree, selection) {
             Ok(selected) => Ok(selected),
             Err(SelectionFault::Error(error)) => Err(error),
             Err(SelectionFault::Lost) => {
                 let tree = self.obtain(&selection.node)?.tree;
-                match self.selections.select(self.means.store, tree, &selection.part) {
+                match self.selections.select(self.means.store, tree, selection) {
                     Ok(selected) => Ok(selected),
                     Err(SelectionFault::Error(error)) => Err(error),
                     Err(SelectionFault::Lost) => Err(lost(&selection.node)),

@@ -13,6 +13,7 @@
 //! - [`action_runner`]: where actions run
 //! - [`selections`]: parts of trees
 //! - [`reachable`]: what the plan needs of the store
+//! - `patched`: which patches touched what an action failed at
 //! - [`cargo_places`]: where cargo builds host programs
 //! - `blobs`: the store as archives and patches see it
 
@@ -31,6 +32,7 @@ pub mod history;
 pub mod host_program;
 pub mod host_toolchain;
 pub mod out_lock;
+mod patched;
 pub mod plan;
 pub mod reachable;
 pub mod record;
@@ -41,7 +43,7 @@ pub mod why;
 use std::path::PathBuf;
 
 use build_graph::NothingSelected;
-use build_graph::node::NodeName;
+use build_graph::node::{Node, NodeName};
 use build_graph::untrusted::printable_path;
 use thiserror::Error;
 
@@ -74,8 +76,18 @@ pub enum BuildError {
     #[error(transparent)]
     Patch(#[from] crate::patch::PatchError),
     /// A recipe selects what is not there.
-    #[error("{0} in the tree that the recipe selects from; mend the pattern in the recipe")]
-    Selection(NothingSelected),
+    #[error(
+        "{nothing} in the tree of `{tree}`{}; mend the pattern in the recipe",
+        .declared_at.as_ref().map(|place| format!(", from which {place} selects")).unwrap_or_default()
+    )]
+    Selection {
+        /// The node that it selects from.
+        tree: NodeName,
+        /// Where the recipe does so.
+        declared_at: Option<String>,
+        /// The pattern.
+        nothing: NothingSelected,
+    },
     /// Two inputs don't fit together.
     #[error("its inputs don't fit together: {0}; let the recipe select less, or put one of them elsewhere")]
     Tree(#[from] build_graph::TreeError),
@@ -89,6 +101,8 @@ pub enum BuildError {
         status: String,
         /// Where its directory and its log were kept.
         kept: Option<PathBuf>,
+        /// The files that its log names and a patch of its recipe changes, each with the patch.
+        patched: Vec<(String, String)>,
     },
     /// An action left out outputs that it declares.
     #[error("its command succeeded, but {problem}")]
@@ -182,6 +196,17 @@ fn did_you_mean(similar: &[String]) -> String {
 }
 
 impl BuildError {
+    /// Says where the recipe declares the node that takes what is not there.
+    #[must_use]
+    pub fn declared(self, node: &Node) -> Self {
+        match self {
+            Self::Selection { tree, nothing, declared_at: None } => {
+                Self::Selection { tree, nothing, declared_at: node.declared_at.clone() }
+            }
+            other => other,
+        }
+    }
+
     /// Names the node in which it happened, unless one is named already.
     #[must_use]
     pub fn at(self, node: &NodeName) -> Self {

@@ -537,6 +537,7 @@ mod tests {
         let node = |name: &&str| Node {
             name: name.parse().unwrap(),
             recipe: "test".to_owned(),
+            declared_at: None,
             op: Op::Local { tree: build_graph::Tree::new() },
         };
         let aliases = BTreeMap::from([("all".to_owned(), names.iter().map(|name| name.parse().unwrap()).collect())]);

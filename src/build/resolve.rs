@@ -173,7 +173,7 @@ impl Resolver<'_> {
                 no_last_time = true;
                 continue;
             };
-            match self.selections.select(store, tree, &selection.part) {
+            match self.selections.select(store, tree, &selection) {
                 Ok(part) => {
                     digests.push(part.digest);
                     selected.push(part);
@@ -181,10 +181,12 @@ impl Resolver<'_> {
                 // What was selected last time may be gone, or be no match: then there is no last
                 // time. But what matches nothing of a tree that is known will not match later
                 // either.
-                Err(SelectionFault::Error(error)) if input.is_some_and(is_known) => return Err(error),
+                Err(SelectionFault::Error(error)) if input.is_some_and(is_known) => {
+                    return Err(error.declared(node));
+                }
                 Err(_) if waits => no_last_time = true,
                 Err(SelectionFault::Lost) => return Ok(Step::Done(self.run(node))),
-                Err(SelectionFault::Error(error)) => return Err(error),
+                Err(SelectionFault::Error(error)) => return Err(error.declared(node)),
             }
         }
         if no_last_time {

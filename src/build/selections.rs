@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use build_graph::node::Selection;
 use build_graph::{Projection, Tree, TreeDigest};
 
 use super::BuildError;
@@ -46,11 +47,12 @@ pub enum SelectionFault {
 }
 
 impl Selections {
-    /// The part of a tree.
+    /// The selected part of a node's tree.
     ///
     /// # Errors
     /// [`SelectionFault::Lost`] if the tree has to be made again; else the error.
-    pub fn select(&self, store: &Store, tree: TreeDigest, part: &Projection) -> Result<Selected, SelectionFault> {
+    pub fn select(&self, store: &Store, tree: TreeDigest, selection: &Selection) -> Result<Selected, SelectionFault> {
+        let part = &selection.part;
         if part.is_all() {
             return Ok(Selected { digest: tree, tree: None });
         }
@@ -61,7 +63,9 @@ impl Selections {
         }
         let whole = store.tree(tree).map_err(|error| SelectionFault::Error(error.into()))?;
         let whole = whole.ok_or(SelectionFault::Lost)?;
-        let selected = part.apply(&whole).map_err(|error| SelectionFault::Error(BuildError::Selection(error)))?;
+        let selected = part.apply(&whole).map_err(|nothing| {
+            SelectionFault::Error(BuildError::Selection { tree: selection.node.clone(), declared_at: None, nothing })
+        })?;
         let selected = Selected { digest: selected.digest(), tree: Some(Arc::new(selected)) };
         locked().insert(key, selected.clone());
         Ok(selected)

@@ -97,7 +97,7 @@ impl<'a> Why<'a> {
                 continue;
             }
             let part = |tree: TreeDigest| -> Result<Option<_>, BuildError> {
-                match self.current.selections.select(self.current.store, tree, &selection.part) {
+                match self.current.selections.select(self.current.store, tree, &selection) {
                     Ok(selected) => Ok(selected.tree(self.current.store)?),
                     // The earlier tree need not be there, nor fit.
                     Err(_) => Ok(None),

@@ -250,11 +250,20 @@ impl From<BuildError> for CommandError {
             BuildError::Failed { kept, .. } | BuildError::Outputs { kept, .. } => kept.clone(),
             _ => None,
         };
+        let patched = match inner {
+            BuildError::Failed { patched, .. } => patched.clone(),
+            _ => Vec::new(),
+        };
         let mut command = Self::of(kind, &error);
         if let (Some(kept), Some(node)) = (kept, node) {
             if let Ok(log) = std::fs::read(kept.join("log")) {
                 let said = extract(&printable(&log).lines().to_string());
                 command.message.push_str(&format!("\n{said}"));
+            }
+            for (file, patch) in patched {
+                let (file, patch) = (printable(&file), printable(&patch));
+                command =
+                    command.hint(format!("`{file}` is changed by the recipe's patch `{patch}`: look there first"));
             }
             command = command
                 .hint(format!(

@@ -39,7 +39,7 @@ pub(super) fn blame(
     };
     let option = printable(option);
     let what = match &**source {
-        BuildError::Selection(nothing) => {
+        BuildError::Selection { nothing, .. } => {
             format!("it has nothing that matches `{}`, which `{node}` takes of it", printable(&nothing.glob))
         }
         BuildError::Archive(problem) => problem.to_string(),

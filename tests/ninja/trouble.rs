@@ -177,6 +177,25 @@ fn a_failing_unit_says_where_and_why_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_unit_that_fails_since_it_is_patched_names_the_patch() {
+    on_every_ninja(|space| {
+        let folder = space.path("patches/greeting-1.0/x86_64-linux");
+        fs::create_dir_all(&folder).unwrap();
+        let line = |word: &str| format!("    {word} \"hello from a recipe of your own\";\n");
+        let patch = format!("--- a/words.c\n+++ b/words.c\n@@ -5 +5 @@\n-{}+{}", line("return"), line("retrun"));
+        fs::write(folder.join("0001-word.patch"), patch).unwrap();
+        space.generate();
+        let failure = space.failing_build();
+        assert!(failure.contains("`src/words.c` is changed by the recipe's patch `0001-word.patch`"), "{failure}");
+        fs::remove_dir_all(space.path("patches")).unwrap();
+        space.edit("main.c", "return", "retrun");
+        space.generate();
+        let failure = space.failing_build();
+        assert!(failure.contains("retrun") && !failure.contains("patch"), "{failure}");
+    });
+}
+
+#[test]
 fn what_was_built_before_a_failure_is_not_taken_for_new() {
     on_every_ninja(|space| {
         space.generate();

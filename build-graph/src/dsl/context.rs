@@ -6,7 +6,7 @@ use std::panic::Location;
 use super::near::near;
 use super::product::Draft;
 use super::recipe::Source;
-use super::{ActionBuilder, Assembly, Handle, Override, Recipe, Take, Toolchain, Words};
+use super::{ActionBuilder, Assembly, Handle, Override, Recipe, Take, Toolchain, Words, place};
 use crate::node::{HostProgram, Image, Node, NodeName, Op, Part, Selection, Target};
 use crate::{BlobDigest, Entry, Projection, RelPath, Tree};
 
@@ -377,7 +377,8 @@ impl<'a> Context<'a> {
                     );
                     return Handle::new(name);
                 }
-                self.assembly.add(Node { name, recipe: self.recipe.name.to_owned(), op })
+                let declared_at = Some(place(at));
+                self.assembly.add(Node { name, recipe: self.recipe.name.to_owned(), declared_at, op })
             }
             Err(error) => {
                 self.mistake_at(at, error.to_string());
@@ -390,7 +391,8 @@ impl<'a> Context<'a> {
     fn shared(&mut self, name: String, op: Op) -> Handle {
         match NodeName::new(name) {
             Ok(name) => {
-                let node = Node { name, recipe: self.recipe.name.to_owned(), op };
+                // Who asks first is by chance.
+                let node = Node { name, recipe: self.recipe.name.to_owned(), declared_at: None, op };
                 if let Some(other) = self.assembly.node(&node.name).filter(|other| other.op != node.op) {
                     self.mistake(format!(
                         "it asks for `{}` otherwise than recipe `{}` does: take it with the same `strip`, features and \

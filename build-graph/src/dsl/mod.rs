@@ -116,15 +116,16 @@ pub struct Blamed {
 
 impl std::fmt::Display for Blamed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Recipes of ours are named from the project's root, as the compiler names files of the
-        // crate that is built.
-        let ours = concat!(env!("CARGO_MANIFEST_DIR"), "/../");
-        let ours = ours.strip_suffix("build-graph/../").unwrap_or(ours);
-        let file = self.at.file();
-        let file = file.strip_prefix(ours).unwrap_or(file);
         let targets: Vec<_> = self.targets.iter().map(Target::as_str).collect();
-        write!(f, "{file}:{}: recipe `{}` for {}: ", self.at.line(), self.name, targets.join(", "))
+        write!(f, "{}: recipe `{}` for {}: ", place(self.at), self.name, targets.join(", "))
     }
+}
+
+/// A place in a recipe. Recipes of ours are named from the project's root, as the compiler names
+/// files of the crate that is built.
+fn place(at: &Location<'_>) -> String {
+    let ours = env!("CARGO_MANIFEST_DIR").trim_end_matches("build-graph");
+    format!("{}:{}", at.file().strip_prefix(ours).unwrap_or(at.file()), at.line())
 }
 
 /// Recipes don't make a graph.

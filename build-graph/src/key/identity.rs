@@ -108,7 +108,7 @@ mod tests {
         let include = include.iter().map(|glob| Glob::new(*glob).unwrap()).collect();
         let part = Projection { include, ..Projection::default() };
         let parts = vec![Part { selection: Selection { node: local.clone(), part }, at: None }];
-        let node = |name, op| Node { name, recipe: "r".into(), op };
+        let node = |name, op| Node { name, recipe: "r".into(), declared_at: None, op };
         Graph::new(vec![node(local, Op::Local { tree }), node(merge, Op::Merge { parts })], BTreeMap::new()).unwrap()
     }
 

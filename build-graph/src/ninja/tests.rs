@@ -9,6 +9,7 @@ fn merge(name: &str, inputs: &[&str]) -> Node {
     Node {
         name: NodeName::new(name).unwrap(),
         recipe: "test".into(),
+        declared_at: None,
         op: Op::Merge { parts: inputs.iter().map(selection).map(|selection| Part { selection, at: None }).collect() },
     }
 }
