@@ -7,7 +7,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use build_graph::dsl::{Bundle, ImagesLock, Locks, Materials, Override, ProjectFile, SourcesDigest, SourcesLock};
+use build_graph::dsl::{
+    Bundle, ImagesLock, Locks, Materials, Override, ProjectFile, SourcesDigest, SourcesLock, WantedSource,
+};
 use build_graph::files::{is_leaving, with_unix_line_ends};
 use build_graph::node::Target;
 use build_graph::untrusted::printable_path;
@@ -19,7 +21,7 @@ use walkdir::WalkDir;
 use crate::build::compilers::Compilers;
 use crate::called::called;
 use crate::executor::{Choice, LimitSettings};
-use crate::lock;
+use crate::lock::{self, Wanted};
 use crate::regular;
 use crate::remote::reapi::engine::EngineSection;
 use crate::remote::settings::{RemoteSettings, TrustSettings};
@@ -90,7 +92,7 @@ pub enum ProjectError {
     Newer(PathBuf),
     /// The lock files are not those of what is wanted.
     #[error(
-        "the lock files in `{}` are not those of `wanted.toml`; write them anew: `{} lock`{}",
+        "the lock files in `{}` are not those of what `wanted.toml` and the recipes want; write them anew: `{} lock`{}",
         printable_path(.folder),
         called(),
         .differences.iter().map(|difference| format!("\n{difference}")).collect::<String>()
@@ -281,12 +283,25 @@ impl Project {
         seen.push(Seen::now(locks.clone()));
         if locks.is_dir() {
             materials.locks = self.read_locks(&locks, bundle, own_recipes, &mut seen)?;
+        } else if let Some(name) = wanted_sources(bundle, own_recipes).keys().next() {
+            let differences = vec![format!("source `{name}`: it is not locked")];
+            return Err(ProjectError::Outdated { folder: locks, differences });
         }
         for option in overrides {
             let (name, value) = self.read_override(option, &materials.locks, store, &mut seen)?;
             materials.overrides.insert(name, value);
         }
         Ok(Loaded { materials, seen })
+    }
+
+    /// Returns the sources that the project's lock file has to pin: those of recipes that are not
+    /// compiled in, or of all where these come from the project.
+    ///
+    /// # Errors
+    /// [`ProjectError::Stale`] if the recipes were changed after the program was compiled.
+    pub fn wanted_sources(&self, bundle: &Bundle) -> Result<BTreeMap<&'static str, WantedSource>, ProjectError> {
+        let mut seen = Vec::new();
+        Ok(wanted_sources(bundle, self.check_sources(bundle, &mut seen)?))
     }
 
     /// Whether the project is the one that the recipes were compiled from; an error if they have changed since.
@@ -441,11 +456,11 @@ impl Project {
         }
         let sources: SourcesLock = if sources.is_file() { read_toml(&sources)? } else { SourcesLock::default() };
         let images_lock: Option<ImagesLock> = if images.is_file() { Some(read_toml(&images)?) } else { None };
-        if wanted.is_file() {
-            let differences = lock::outdated(&read_toml(&wanted)?, &sources, images_lock.as_ref());
-            if !differences.is_empty() {
-                return Err(ProjectError::Outdated { folder: folder.to_owned(), differences });
-            }
+        let wanted: Option<Wanted> = if wanted.is_file() { Some(read_toml(&wanted)?) } else { None };
+        let wanted_sources = wanted_sources(bundle, own);
+        let differences = lock::outdated(wanted.as_ref(), &wanted_sources, &sources, images_lock.as_ref());
+        if !differences.is_empty() {
+            return Err(ProjectError::Outdated { folder: folder.to_owned(), differences });
         }
         locks.project.sources = sources.sources.keys().cloned().collect();
         locks.add_sources(sources);
@@ -519,6 +534,15 @@ fn compiled_from(list: &str) -> impl Iterator<Item = PathBuf> {
         }
     }
     paths.into_iter().filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+fn wanted_sources(bundle: &Bundle, own_recipes: bool) -> BTreeMap<&'static str, WantedSource> {
+    let mut wanted = bundle.set.wanted_sources();
+    wanted.retain(|name, wanted| {
+        let locked = bundle.locks.version.get(*name).zip(bundle.locks.source.get(*name));
+        own_recipes || locked.is_none_or(|(version, source)| lock::differs(wanted, version, source).is_some())
+    });
+    wanted
 }
 
 fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ProjectError> {

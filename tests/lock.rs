@@ -1,11 +1,12 @@
 //! The lock files of the project, and locking against mirrors that are not Debian's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use build_graph::dsl::PinFrom;
 use build_graph::node::Origin;
-use pynbox_build::lock::{ImagesLock, LockError, Pin, SourcesLock, Wanted, lock};
+use pynbox_build::lock::{ImagesLock, LockError, SourcesLock, Wanted, lock};
 use pynbox_build::source::{FetchSettings, Fetcher, Quiet, sha256_of};
 
 fn locks() -> PathBuf {
@@ -44,18 +45,18 @@ fn the_locked_images_are_those_that_are_wanted() {
 
 #[test]
 fn the_locked_sources_are_those_that_are_wanted() {
-    let wanted: Wanted = read("wanted.toml");
+    let wanted = recipes::bundle().set.wanted_sources();
     let locked: SourcesLock = read("sources.toml");
-    assert_eq!(locked.sources.keys().collect::<Vec<_>>(), wanted.sources.keys().collect::<Vec<_>>());
+    assert_eq!(locked.sources.keys().collect::<Vec<_>>(), wanted.keys().collect::<Vec<_>>());
     for (name, locked) in &locked.sources {
-        let wanted = &wanted.sources[name];
+        let wanted = &wanted[name.as_str()];
         assert_eq!(locked.version, wanted.version);
-        let unseen = matches!(&wanted.pin, Pin::Fixed(fixed) if fixed.unseen);
+        let unseen = matches!(wanted.pin.from, PinFrom::Fixed { unseen: true, .. });
         assert!(locked.source.size.map_or(unseen, |size| size > 0), "{name}");
-        let pinned = match (&wanted.pin, &locked.source.origins[0]) {
-            (Pin::Debian(_), Origin::Debian { path }) => path.as_str().starts_with("pool/main/"),
-            (Pin::Pypi(project), Origin::Pypi { project: locked, .. }) => project == locked,
-            (Pin::Fixed(fixed), _) => fixed.sha256 == locked.source.sha256,
+        let pinned = match (wanted.pin.from, &locked.source.origins[0]) {
+            (PinFrom::Debian(_), Origin::Debian { path }) => path.as_str().starts_with("pool/main/"),
+            (PinFrom::Pypi(project), Origin::Pypi { project: locked, .. }) => project == locked,
+            (PinFrom::Fixed { sha256, .. }, _) => sha256 == locked.source.sha256.to_string(),
             _ => false,
         };
         assert!(pinned, "{name}");
@@ -99,7 +100,7 @@ fn an_unsigned_release_is_refused_or_said_to_be_unchecked() {
     let wanted =
         "[debian]\nsuite = \"bookworm\"\ncomponent = \"main\"\narchitecture = \"amd64\"\n[images.x]\nseeds = [\"a\"]\n";
     fs::write(dir.path().join("wanted.toml"), wanted).unwrap();
-    match lock(dir.path(), &dir.path().join("scratch"), &fetcher, &Quiet) {
+    match lock(dir.path(), &BTreeMap::new(), None, &dir.path().join("scratch"), &fetcher, &Quiet) {
         // Where Debian's keys are installed.
         Err(error @ LockError::Signature { .. }) => {
             assert!(error.to_string().contains("`bookworm` has no good signature"), "{error}");
@@ -121,9 +122,11 @@ fn what_cannot_be_locked_says_why() {
     let fetcher = unsigned_mirror(dir.path());
     let locked = |wanted: &str| {
         fs::write(dir.path().join("wanted.toml"), wanted).unwrap();
-        lock(dir.path(), &dir.path().join("scratch"), &fetcher, &Quiet).unwrap_err().to_string()
+        lock(dir.path(), &BTreeMap::new(), None, &dir.path().join("scratch"), &fetcher, &Quiet).unwrap_err().to_string()
     };
     assert!(locked("x = 1").contains("wanted.toml`: "));
+    // Recipes say which sources they build.
+    assert!(locked("[sources.x]\nversion = \"1\"").contains("unknown field `sources`"));
     let message = locked("[debian]\nsuite = \"sid\"\ncomponent = \"main\"\narchitecture = \"amd64\"\n");
     assert!(message.contains("`dists/sid/InRelease` can't be had") && message.contains("`debian-mirror`"), "{message}");
 }

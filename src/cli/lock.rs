@@ -17,8 +17,15 @@ pub(super) fn run(session: &Session, _options: &Options) -> Result<(), CommandEr
     let project = session.project()?;
     let store = session.store()?;
     let fetcher = session.fetcher(&project, &store);
-    let report =
-        lock::lock(&project.root.join(LOCKS), &store.root().join("locking"), &fetcher, &*source::for_stderr(0))?;
+    let bundle = &session.bundle;
+    let report = lock::lock(
+        &project.root.join(LOCKS),
+        &project.wanted_sources(bundle)?,
+        bundle.locks.release.as_ref(),
+        &store.root().join("locking"),
+        &fetcher,
+        &*source::for_stderr(0),
+    )?;
     if let Signature::NotChecked(why) = &report.signature {
         outln!("lock: the signature of the Debian release was not checked: {why}");
     }

@@ -1,71 +1,78 @@
 //! Whether the lock files are those of what is wanted: a build with pins of yesterday's
-//! `wanted.toml` would be another than the one that is asked for.
+//! `wanted.toml` or recipes would be another than the one that is asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use build_graph::dsl::{ImagesLock, LockedImage, LockedSource, SourcesLock};
-use build_graph::node::Origin;
+use build_graph::dsl::{ImagesLock, LockedImage, PinFrom, SourcesLock, WantedSource};
+use build_graph::node::{Origin, Source};
 
-use super::{DebianRelease, Pin, Wanted, WantedImage, WantedSource, sorted};
+use super::{DebianRelease, Wanted, WantedImage, sorted};
 
 /// Returns in what the lock files differ from what is wanted, a sentence for each thing; nothing if
-/// [`lock`](super::lock) would find the same again.
-pub fn outdated(wanted: &Wanted, sources: &SourcesLock, images: Option<&ImagesLock>) -> Vec<String> {
+/// [`lock`](super::lock) would find the same again. What is locked beside is for others to judge.
+pub fn outdated(
+    wanted: Option<&Wanted>,
+    wanted_sources: &BTreeMap<&str, WantedSource>,
+    sources: &SourcesLock,
+    images: Option<&ImagesLock>,
+) -> Vec<String> {
     let mut differences = Vec::new();
+    for (name, wanted) in wanted_sources {
+        let what = match sources.sources.get(*name) {
+            Some(locked) => differs(wanted, &locked.version, &locked.source),
+            None => Some("it is not locked".to_owned()),
+        };
+        differences.extend(what.map(|what| format!("source `{name}`: {what}")));
+    }
+    let Some(wanted) = wanted else { return differences };
     if let Some(images) = images {
         differences.extend(release(&wanted.debian, images).map(|what| format!("[debian]: {what}")));
     }
-    compare("source", &wanted.sources, &sources.sources, source, &mut differences);
-    let locked = images.map(|lock| &lock.images);
-    compare("image", &wanted.images, locked.unwrap_or(&BTreeMap::new()), image, &mut differences);
+    let none = BTreeMap::new();
+    let locked = images.map_or(&none, |lock| &lock.images);
+    for name in wanted.images.keys().chain(locked.keys()).collect::<BTreeSet<_>>() {
+        let what = match (wanted.images.get(name), locked.get(name)) {
+            (Some(_), None) => Some("it is not locked".to_owned()),
+            (None, Some(_)) => Some("it is locked, and not wanted any more".to_owned()),
+            (Some(wanted), Some(locked)) => image(wanted, locked),
+            (None, None) => None,
+        };
+        differences.extend(what.map(|what| format!("image `{name}`: {what}")));
+    }
     differences
 }
 
-fn compare<W, L>(
-    kind: &str,
-    wanted: &BTreeMap<String, W>,
-    locked: &BTreeMap<String, L>,
-    difference: impl Fn(&W, &L) -> Option<String>,
-    differences: &mut Vec<String>,
-) {
-    let names: BTreeSet<_> = wanted.keys().chain(locked.keys()).collect();
-    for name in names {
-        let what = match (wanted.get(name), locked.get(name)) {
-            (Some(_), None) => Some("it is not locked".to_owned()),
-            (None, Some(_)) => Some("it is locked, and not wanted any more".to_owned()),
-            (Some(wanted), Some(locked)) => difference(wanted, locked),
-            (None, None) => None,
-        };
-        differences.extend(what.map(|what| format!("{kind} `{name}`: {what}")));
+/// Returns in what a source is locked otherwise than it is wanted.
+pub fn differs(wanted: &WantedSource, locked_version: &str, locked: &Source) -> Option<String> {
+    let WantedSource { version, pin } = wanted;
+    if *version != locked_version {
+        return Some(format!("version `{version}` is wanted, and `{locked_version}` is locked"));
     }
-}
-
-fn source(wanted: &WantedSource, locked: &LockedSource) -> Option<String> {
-    if wanted.version != locked.version {
-        return Some(format!("version `{}` is wanted, and `{}` is locked", wanted.version, locked.version));
-    }
-    let version = wanted.package_version.as_ref().unwrap_or(&wanted.version);
-    let (file, origins) = (locked.source.file.as_str(), &locked.source.origins[..]);
-    let (same, rest) = match (&wanted.pin, origins) {
-        (Pin::Fixed(fixed), origins) => {
-            let own: Vec<_> = fixed.debian.iter().map(|path| Origin::Debian { path: path.clone() }).collect();
-            let same = fixed.file.as_str() == file && fixed.sha256 == locked.source.sha256;
-            (same && origins.starts_with(&own), origins.get(own.len()..))
+    let version = pin.package_version.unwrap_or(version);
+    let (file, origins) = (locked.file.as_str(), &locked.origins[..]);
+    let (same, rest) = match (pin.from, origins) {
+        (PinFrom::Fixed { file: wanted, sha256, debian, .. }, origins) => {
+            let in_pool = match (debian, origins) {
+                (Some(wanted), [Origin::Debian { path }, ..]) => wanted == path.as_str(),
+                (wanted, _) => wanted.is_none(),
+            };
+            let same = wanted == file && sha256 == locked.sha256.to_string();
+            (same && in_pool, origins.get(usize::from(debian.is_some())..))
         }
         // Upstream's part of the file's name is followed by what Debian says of it, such as
         // `+dfsg`.
-        (Pin::Debian(package), [Origin::Debian { path }, rest @ ..]) => {
+        (PinFrom::Debian(package), [Origin::Debian { path }, rest @ ..]) => {
             (path.file_name() == file && file.starts_with(&format!("{package}_{version}")), Some(rest))
         }
-        (Pin::Pypi(project), [Origin::Pypi { project: locked, file }, rest @ ..]) => {
+        (PinFrom::Pypi(project), [Origin::Pypi { project: locked, file }, rest @ ..]) => {
             (project == locked && *file == format!("{project}-{version}.tar.gz"), Some(rest))
         }
-        (Pin::Debian(_) | Pin::Pypi(_), _) => (false, None),
+        (PinFrom::Debian(_) | PinFrom::Pypi(_), _) => (false, None),
     };
     if !same {
         return Some(format!("it is locked as `{file}`, by another pin than the one that is wanted"));
     }
-    let urls: Vec<_> = wanted.urls.iter().map(|url| Origin::Url { url: url.clone() }).collect();
+    let urls: Vec<_> = pin.urls.iter().map(|url| Origin::Url { url: (*url).to_owned() }).collect();
     (rest != Some(&urls)).then(|| "other `urls` are wanted than are locked".to_owned())
 }
 
@@ -87,6 +94,8 @@ fn release(wanted: &DebianRelease, locked: &ImagesLock) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use build_graph::dsl::{debian, fixed, pypi};
+
     use super::*;
 
     const WANTED: &str = r#"
@@ -97,20 +106,6 @@ mod tests {
         [images.tools]
         seeds = ["make", "bash"]
         without = ["dpkg"]
-        [sources.libyaml]
-        version = "0.2.5"
-        debian = "libyaml"
-        [sources.pyyaml]
-        version = "5.4.1"
-        pypi = "PyYAML"
-        urls = ["https://example.org/PyYAML-5.4.1.tar.gz"]
-        [sources.sqlite]
-        version = "3.39.4"
-        package-version = "1.72"
-        debian = "libdbd-sqlite3-perl"
-        [sources.bc]
-        version = "1.07.1"
-        fixed = { file = "bc.tar.gz", sha256 = "0000000000000000000000000000000000000000000000000000000000000000" }
     "#;
     const SOURCES: &str = r#"
         [sources.libyaml]
@@ -148,33 +143,54 @@ mod tests {
         packages = []
     "#;
 
-    fn said(from: &str, to: &str) -> Vec<String> {
+    fn wanted_sources() -> BTreeMap<&'static str, WantedSource> {
+        let bc = fixed("bc.tar.gz", "0000000000000000000000000000000000000000000000000000000000000000");
+        let pyyaml = pypi("PyYAML").urls(&["https://example.org/PyYAML-5.4.1.tar.gz"]);
+        BTreeMap::from([
+            ("libyaml", WantedSource { version: "0.2.5", pin: debian("libyaml") }),
+            ("pyyaml", WantedSource { version: "5.4.1", pin: pyyaml }),
+            ("sqlite", WantedSource { version: "3.39.4", pin: debian("libdbd-sqlite3-perl").package_version("1.72") }),
+            ("bc", WantedSource { version: "1.07.1", pin: bc }),
+        ])
+    }
+
+    fn said(from: &str, to: &str, sources: &BTreeMap<&str, WantedSource>) -> Vec<String> {
         assert!(from.is_empty() || WANTED.contains(from), "{from}");
         let wanted = toml::from_str(&WANTED.replacen(from, to, 1)).unwrap();
-        outdated(&wanted, &toml::from_str(SOURCES).unwrap(), Some(&toml::from_str(IMAGES).unwrap()))
+        outdated(Some(&wanted), sources, &toml::from_str(SOURCES).unwrap(), Some(&toml::from_str(IMAGES).unwrap()))
     }
 
     #[test]
     fn lock_files_of_what_is_wanted() {
-        assert_eq!(said("", ""), [""; 0]);
-        assert_eq!(said("", "# a comment\n"), [""; 0]);
+        assert_eq!(said("", "", &wanted_sources()), [""; 0]);
+        assert_eq!(said("", "# a comment\n", &wanted_sources()), [""; 0]);
     }
 
     #[test]
     fn every_change_of_what_is_wanted_is_told() {
+        let other_url = pypi("PyYAML").urls(&["https://example.com/PyYAML-5.4.1.tar.gz"]);
+        let other_sum = fixed("bc.tar.gz", "0100000000000000000000000000000000000000000000000000000000000000");
+        let in_pool =
+            fixed("bc.tar.gz", "0000000000000000000000000000000000000000000000000000000000000000").in_pool("bc");
+        let sources = [
+            ("libyaml", "0.2.4", debian("libyaml"), "version `0.2.4` is wanted, and `0.2.5` is locked"),
+            ("libyaml", "0.2.5", debian("yaml"), "it is locked as `libyaml_0.2.5.orig.tar.gz`"),
+            ("libyaml", "0.2.5", pypi("libyaml"), "it is locked as"),
+            ("pyyaml", "5.4.1", pypi("ruamel"), "it is locked as `PyYAML-5.4.1.tar.gz`"),
+            ("pyyaml", "5.4.1", other_url, "other `urls` are"),
+            ("sqlite", "3.39.4", debian("libdbd-sqlite3-perl").package_version("1.73"), "it is locked as"),
+            ("bc", "1.07.1", other_sum, "it is locked as `bc.tar.gz`"),
+            ("bc", "1.07.1", in_pool, "it is locked as `bc.tar.gz`"),
+            ("dc", "1.07.1", debian("dc"), "it is not locked"),
+        ];
+        for (name, version, pin, expected) in sources {
+            let mut sources = wanted_sources();
+            sources.insert(name, WantedSource { version, pin });
+            let said = said("", "", &sources);
+            let expected = format!("source `{name}`: {expected}");
+            assert!(said.len() == 1 && said[0].starts_with(&expected), "{pin:?}: {said:?}");
+        }
         let changes = [
-            ("0.2.5", "0.2.4", "source `libyaml`: version `0.2.4` is wanted, and `0.2.5` is locked"),
-            (
-                r#"debian = "libyaml""#,
-                r#"debian = "yaml""#,
-                "source `libyaml`: it is locked as `libyaml_0.2.5.orig.tar.gz`",
-            ),
-            (r#"debian = "libyaml""#, r#"pypi = "libyaml""#, "source `libyaml`: it is locked as"),
-            (r#"pypi = "PyYAML""#, r#"pypi = "ruamel""#, "source `pyyaml`: it is locked as `PyYAML-5.4.1.tar.gz`"),
-            (r#"urls = ["https://example.org"#, r#"urls = ["https://example.com"#, "source `pyyaml`: other `urls` are"),
-            ("1.72", "1.73", "source `sqlite`: it is locked as"),
-            ("\"00", "\"01", "source `bc`: it is locked as `bc.tar.gz`"),
-            ("[sources.bc]", "[sources.dc]", "source `bc`: it is locked, and not wanted any more"),
             ("[images.tools]", "[images.tool]", "image `tool`: it is not locked"),
             (r#""make", "#, "", "image `tools`: other `seeds` are wanted"),
             ("dpkg", "debianutils", "image `tools`: another `without` is wanted"),
@@ -182,14 +198,15 @@ mod tests {
             ("amd64\"", "amd64\"\nforeign = [\"i386\"]", "[debian]: another release"),
         ];
         for (from, to, expected) in changes {
-            let said = said(from, to);
+            let said = said(from, to, &wanted_sources());
             assert!(said.first().is_some_and(|first| first.starts_with(expected)), "{from} {to}: {said:?}");
         }
     }
 
     #[test]
     fn what_was_never_locked_is_told() {
-        let said = outdated(&toml::from_str(WANTED).unwrap(), &SourcesLock::default(), None);
+        let wanted = toml::from_str(WANTED).unwrap();
+        let said = outdated(Some(&wanted), &wanted_sources(), &SourcesLock::default(), None);
         assert_eq!(said.len(), 5, "{said:?}");
         assert_eq!(said[0], "source `bc`: it is not locked");
     }

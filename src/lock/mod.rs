@@ -1,8 +1,8 @@
 //! Writing the lock files: from what is wanted to what exactly is used.
 //!
-//! `recipes/locks/wanted.toml` is written by hand and says which Debian packages an image starts from and which sources the recipes
-//! build. From it, [`lock`] writes `images.toml` ([`ImagesLock`]) and `sources.toml` ([`SourcesLock`]) beside it, with the SHA-256
-//! of every file. Builds read only those two; so a build never depends on what a mirror offers on that day.
+//! `recipes/locks/wanted.toml` is written by hand and says which Debian release everything comes from and which of its packages an
+//! image starts from; recipes say which sources they build ([`WantedSource`]). From both, [`lock`] writes `images.toml` ([`ImagesLock`])
+//! and `sources.toml` ([`SourcesLock`]) beside it, with the SHA-256 of every file. Builds read only those two; so a build never depends on what a mirror offers on that day.
 //!
 //! The trust runs from Debian's signing keys (if this machine has `gpgv` and the `debian-archive-keyring`) over the release file to
 //! the indices, and from them to every package and source.
@@ -20,15 +20,18 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-pub use build_graph::dsl::{ImagesLock, LockedImage, LockedPackage, LockedRelease, LockedSource, SourcesLock};
+use build_graph::dsl::PinFrom;
+pub use build_graph::dsl::{
+    ImagesLock, LockedImage, LockedPackage, LockedRelease, LockedSource, SourcesLock, WantedSource,
+};
 use build_graph::node::{Origin, Source};
 use build_graph::untrusted::printable;
 use build_graph::untrusted::printable_path;
-use build_graph::{PathError, RelPath, Sha256};
+use build_graph::{DigestParseError, PathError, RelPath};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use current::outdated;
+pub use current::{differs, outdated};
 
 use crate::regular;
 use crate::source::{Attempts, FetchError, Fetcher, Job, Progress, sha256_of};
@@ -43,9 +46,14 @@ pub struct Wanted {
     /// Images by name.
     #[serde(default)]
     pub images: BTreeMap<String, WantedImage>,
-    /// Sources by name.
-    #[serde(default)]
-    pub sources: BTreeMap<String, WantedSource>,
+}
+
+impl Wanted {
+    /// Nothing, of the release that another lock file is of.
+    fn of(release: &LockedRelease) -> Self {
+        let LockedRelease { suite, component, architecture, foreign, .. } = release.clone();
+        Self { debian: DebianRelease { suite, component, architecture, foreign }, images: BTreeMap::new() }
+    }
 }
 
 /// A Debian release.
@@ -72,86 +80,6 @@ pub struct WantedImage {
     /// Packages that are not followed as dependencies: what only maintainer scripts or unused programs need.
     #[serde(default)]
     pub without: Vec<String>,
-}
-
-/// A source that is wanted.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(try_from = "RawSource", rename_all = "kebab-case")]
-pub struct WantedSource {
-    /// Upstream's version, which a recipe that builds it has as well.
-    pub version: String,
-    /// The version of what holds it, where a package of another name and version does.
-    #[serde(default)]
-    pub package_version: Option<String>,
-    /// Where its checksum is looked up.
-    #[serde(flatten)]
-    pub pin: Pin,
-    /// Further URLs of the very same bytes.
-    #[serde(default)]
-    pub urls: Vec<String>,
-}
-
-/// A source as it is written: serde can't refuse unknown fields beside a flattened one.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct RawSource {
-    version: String,
-    package_version: Option<String>,
-    debian: Option<String>,
-    pypi: Option<String>,
-    fixed: Option<Fixed>,
-    #[serde(default)]
-    urls: Vec<String>,
-}
-
-impl TryFrom<RawSource> for WantedSource {
-    type Error = String;
-
-    fn try_from(raw: RawSource) -> Result<Self, String> {
-        let RawSource { version, package_version, debian, pypi, fixed, urls } = raw;
-        let pins = [debian.map(Pin::Debian), pypi.map(Pin::Pypi), fixed.map(Pin::Fixed)];
-        let mut pins = pins.into_iter().flatten();
-        match (pins.next(), pins.next()) {
-            (Some(Pin::Fixed(_)), None) if package_version.is_some() => {
-                Err("`package-version` is for `debian` and `pypi`: a `fixed` source is looked up by its checksum"
-                    .into())
-            }
-            (Some(pin), None) => Ok(Self { version, package_version, pin, urls }),
-            (pin, _) => Err(format!(
-                "a source has one of `debian`, `pypi` and `fixed`, which say where its checksum comes from; here {}",
-                if pin.is_none() { "is none" } else { "are several" }
-            )),
-        }
-    }
-}
-
-/// Where a source's checksum comes from. In `wanted.toml` this is one of the lines `debian = "PACKAGE"`, `pypi = "PROJECT"` or a
-/// table `fixed = { file, sha256, debian, unseen }`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Pin {
-    /// The original source archive of this source package of the release.
-    Debian(String),
-    /// The source distribution of this project.
-    Pypi(String),
-    /// A checksum that is known otherwise.
-    Fixed(Fixed),
-}
-
-/// A source whose checksum is known otherwise.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Fixed {
-    /// The file's name.
-    pub file: RelPath,
-    /// What its bytes must be.
-    pub sha256: Sha256,
-    /// A path below a Debian mirror's root that has it.
-    #[serde(default)]
-    pub debian: Option<RelPath>,
-    /// Locked unseen: a file so large or so hard to come by that locking does not wait for it.
-    #[serde(default)]
-    pub unseen: bool,
 }
 
 /// The lock files were not written.
@@ -224,7 +152,7 @@ pub enum LockError {
         relation: String,
     },
     /// A source is not offered in the version that is wanted.
-    #[error("source `{name}`: {}; correct `wanted.toml`", printable(reason))]
+    #[error("source `{name}`: {}; correct its recipe", printable(reason))]
     Source {
         /// Its name.
         name: String,
@@ -249,24 +177,38 @@ pub struct Report {
     pub changed: Vec<PathBuf>,
 }
 
-/// Reads `wanted.toml` of a directory and writes `images.toml` and `sources.toml` beside it. Every source is fetched to `scratch`
+/// Reads `wanted.toml` of a directory and writes `images.toml` and `sources.toml` beside it. Without that file no image is wanted, and
+/// the release is the one that `compiled_in` is of. Every source is fetched to `scratch`
 /// once, so that a lock file never names what can't be had (but for sources that are pinned `unseen`); packages are taken from the index
 /// as they are.
 ///
 /// # Errors
 /// [`LockError`]; the files are then as they were.
-pub fn lock(directory: &Path, scratch: &Path, fetcher: &Fetcher, progress: &dyn Progress) -> Result<Report, LockError> {
+pub fn lock(
+    directory: &Path,
+    wanted_sources: &BTreeMap<&str, WantedSource>,
+    compiled_in: Option<&LockedRelease>,
+    scratch: &Path,
+    fetcher: &Fetcher,
+    progress: &dyn Progress,
+) -> Result<Report, LockError> {
     let path = directory.join("wanted.toml");
-    let text = regular::read_to_string(&path).map_err(|error| LockError::File { path: path.clone(), error })?;
-    let wanted: Wanted =
-        toml::from_str(&text).map_err(|error| LockError::Wanted { path: path.clone(), error: Box::new(error) })?;
+    let wanted = match (regular::read_to_string(&path), compiled_in) {
+        (Ok(text), _) => {
+            toml::from_str(&text).map_err(|error| LockError::Wanted { path: path.clone(), error: Box::new(error) })?
+        }
+        (Err(error), Some(release)) if error.kind() == std::io::ErrorKind::NotFound => Wanted::of(release),
+        (Err(error), _) => return Err(LockError::File { path, error }),
+    };
+    fs::create_dir_all(directory).map_err(|error| LockError::File { path: directory.to_owned(), error })?;
     fs::create_dir_all(scratch).map_err(|error| LockError::File { path: scratch.to_owned(), error })?;
     let release = index::Release::fetch(&wanted.debian, scratch, fetcher, progress)?;
 
     let images = lock_images(&wanted, &release)?;
     let mut sources = SourcesLock::default();
-    for (name, source) in &wanted.sources {
-        sources.sources.insert(name.clone(), lock_source(name, source, &release, scratch, fetcher, progress)?);
+    for (name, source) in wanted_sources {
+        let locked = lock_source(name, source, &release, scratch, fetcher, progress)?;
+        sources.sources.insert((*name).to_owned(), locked);
     }
 
     let size = |image: &LockedImage| {
@@ -274,7 +216,9 @@ pub fn lock(directory: &Path, scratch: &Path, fetcher: &Fetcher, progress: &dyn 
         packages.map(|package| package.size).sum()
     };
     let mut changed = Vec::new();
-    changed.extend(write(&directory.join("images.toml"), &images)?);
+    if !images.images.is_empty() || directory.join("images.toml").exists() {
+        changed.extend(write(&directory.join("images.toml"), &images)?);
+    }
     changed.extend(write(&directory.join("sources.toml"), &sources)?);
     Ok(Report {
         signature: release.signature.clone(),
@@ -338,13 +282,15 @@ fn lock_source(
     progress: &dyn Progress,
 ) -> Result<LockedSource, LockError> {
     let wrong = |reason| LockError::Source { name: name.to_owned(), reason };
-    let version = wanted.package_version.as_ref().unwrap_or(&wanted.version);
-    let mut source = match &wanted.pin {
-        Pin::Fixed(fixed) => {
-            let origins = fixed.debian.iter().map(|path| Origin::Debian { path: path.clone() }).collect();
-            Source { file: fixed.file.clone(), sha256: fixed.sha256, size: None, origins }
+    let version = wanted.pin.package_version.unwrap_or(wanted.version);
+    let mut source = match wanted.pin.from {
+        PinFrom::Fixed { file, sha256, debian, .. } => {
+            let origins = debian.map(|path| Ok(Origin::Debian { path: RelPath::new(path)? }));
+            let origins = origins.into_iter().collect::<Result<_, PathError>>()?;
+            let sha256 = sha256.parse().map_err(|error: DigestParseError| wrong(error.to_string()))?;
+            Source { file: RelPath::new(file)?, sha256, size: None, origins }
         }
-        Pin::Debian(package) => {
+        PinFrom::Debian(package) => {
             let original = release.original(package, version).map_err(wrong)?;
             Source {
                 file: RelPath::new(original.file.as_str())?,
@@ -353,19 +299,19 @@ fn lock_source(
                 origins: vec![Origin::Debian { path: RelPath::new(original.path.as_str())? }],
             }
         }
-        Pin::Pypi(project) => {
+        PinFrom::Pypi(project) => {
             let file = format!("{project}-{version}.tar.gz");
             let (_, sha256) = fetcher
                 .pypi_file(project, &file)
                 .map_err(|tried| LockError::Unavailable { what: file.clone(), tried })?;
             let sha256 = sha256.ok_or_else(|| wrong(format!("the package index has no sha256 of `{file}`")))?;
-            let origins = vec![Origin::Pypi { project: project.clone(), file: file.clone() }];
+            let origins = vec![Origin::Pypi { project: project.to_owned(), file: file.clone() }];
             Source { file: RelPath::new(file)?, sha256, size: None, origins }
         }
     };
-    source.origins.extend(wanted.urls.iter().map(|url| Origin::Url { url: url.clone() }));
-    if matches!(&wanted.pin, Pin::Fixed(fixed) if fixed.unseen) {
-        return Ok(LockedSource { version: wanted.version.clone(), source });
+    source.origins.extend(wanted.pin.urls.iter().map(|url| Origin::Url { url: (*url).to_owned() }));
+    if matches!(wanted.pin.from, PinFrom::Fixed { unseen: true, .. }) {
+        return Ok(LockedSource { version: wanted.version.to_owned(), source });
     }
     let dest = scratch.join(source.sha256.to_string());
     let there = sha256_of(&dest).is_ok_and(|(sha256, _)| sha256 == source.sha256);
@@ -374,14 +320,14 @@ fn lock_source(
     }
     let metadata = fs::metadata(&dest).map_err(|error| LockError::File { path: dest, error })?;
     source.size = Some(metadata.len());
-    Ok(LockedSource { version: wanted.version.clone(), source })
+    Ok(LockedSource { version: wanted.version.to_owned(), source })
 }
 
 /// Writes a lock file if it would change; a reader never sees half of it.
 fn write(path: &Path, lock: &impl Serialize) -> Result<Option<PathBuf>, LockError> {
     let failed = |error| LockError::File { path: path.to_owned(), error };
     let body = toml::to_string(lock).map_err(|error| failed(std::io::Error::other(error)))?;
-    let text = format!("# Written by `lock` from wanted.toml: change that instead.\n\n{body}");
+    let text = format!("# Written by `lock` from wanted.toml and the recipes: change these instead.\n\n{body}");
     if regular::read_to_string(path).is_ok_and(|there| there == text) {
         return Ok(None);
     }

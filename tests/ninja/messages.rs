@@ -105,27 +105,25 @@ fn a_change_of_what_is_wanted_that_was_not_locked() {
     let space = Space::new(&ninjas()[0]);
     let locks = space.path("recipes/locks");
     fs::create_dir_all(&locks).unwrap();
-    let wanted = "[debian]\nsuite = \"bookworm\"\ncomponent = \"main\"\narchitecture = \"amd64\"\n";
-    let source = |version: &str| format!("{wanted}[sources.libyaml]\nversion = \"{version}\"\ndebian = \"libyaml\"\n");
-    fs::write(locks.join("wanted.toml"), source("0.2.5")).unwrap();
-    let said = "exit code 2\nerror: the lock files in `PROJECT/recipes/locks` are not those of `wanted.toml`; write them \
-                anew: `fixture lock`\nsource `libyaml`: ";
+    let wanted = |seeds: &str| {
+        let debian = "[debian]\nsuite = \"bookworm\"\ncomponent = \"main\"\narchitecture = \"amd64\"\n";
+        format!("{debian}[images.tools]\nseeds = [{seeds}]\n")
+    };
+    fs::write(locks.join("wanted.toml"), wanted("\"make\"")).unwrap();
+    let said = "exit code 2\nerror: the lock files in `PROJECT/recipes/locks` are not those of what `wanted.toml` and the \
+                recipes want; write them anew: `fixture lock`\nimage `tools`: ";
     assert_eq!(space.fail(&["gen"]), format!("{said}it is not locked\n"));
-    let origin = "pool/main/liby/libyaml/libyaml_0.2.5.orig.tar.gz";
-    let pin = format!(
-        "[sources.libyaml]\nversion = \"0.2.5\"\nfile = \"libyaml_0.2.5.orig.tar.gz\"\nsha256 = \"{}\"\n\
-         origins = [{{ from = \"debian\", path = \"{origin}\" }}]\n",
-        "0".repeat(64)
-    );
-    fs::write(locks.join("sources.toml"), pin).unwrap();
+    let lock = "package = []\n[release]\nsuite = \"bookworm\"\nversion = \"12.12\"\ncomponent = \"main\"\n\
+                architecture = \"amd64\"\n[images.tools]\nseeds = [\"make\"]\npackages = []\n";
+    fs::write(locks.join("images.toml"), lock).unwrap();
     // Now it is locked, and nobody asks for it.
     let unused = space.fail(&["gen"]);
-    assert!(unused.contains("no recipe takes the source `libyaml` of the project's lock files"), "{unused}");
-    fs::write(locks.join("wanted.toml"), source("0.2.4")).unwrap();
-    assert_eq!(space.fail(&["gen"]), format!("{said}version `0.2.4` is wanted, and `0.2.5` is locked\n"));
-    // A key that is none, or two places to look at.
-    for wrong in ["url = []", "pypi = \"libyaml\""] {
-        fs::write(locks.join("wanted.toml"), format!("{}{wrong}\n", source("0.2.5"))).unwrap();
+    assert!(unused.contains("no recipe takes the image `tools` of the project's lock files"), "{unused}");
+    fs::write(locks.join("wanted.toml"), wanted("\"bash\"")).unwrap();
+    assert_eq!(space.fail(&["gen"]), format!("{said}other `seeds` are wanted than are locked\n"));
+    // A key that is none, and sources, which recipes name.
+    for wrong in ["url = []", "[sources.libyaml]\nversion = \"0.2.5\"\ndebian = \"libyaml\""] {
+        fs::write(locks.join("wanted.toml"), format!("{}{wrong}\n", wanted("\"make\""))).unwrap();
         let said = space.fail(&["gen"]);
         assert!(said.starts_with("exit code 2\nerror: `PROJECT/recipes/locks/wanted.toml` is malformed"), "{said}");
     }

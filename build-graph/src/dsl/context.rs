@@ -338,7 +338,7 @@ impl<'a> Context<'a> {
         if !toolchain.image_sources.is_empty() {
             let mut layers = vec![(image.all(), "")];
             for source in &toolchain.image_sources {
-                let tree = self.laid_out(&source.name, source.strip);
+                let tree = self.laid_out(source.name, source.strip);
                 layers.push((tree.select(source.patterns), source.at));
             }
             let parts = self.parts(layers, at);

@@ -102,6 +102,8 @@ pub struct Locks {
     pub image: BTreeMap<String, Vec<LockedPackage>>,
     /// Upstream's versions of the sources, where they are known.
     pub version: BTreeMap<String, String>,
+    /// The release that images are of.
+    pub release: Option<LockedRelease>,
     /// The names of what the project's own lock files pin.
     pub project: ProjectPins,
 }
@@ -148,6 +150,7 @@ impl Locks {
             let packages = locked.packages.into_iter().map(find).collect::<Result<_, _>>()?;
             self.image.insert(image, packages);
         }
+        self.release = Some(lock.release);
         Ok(())
     }
 }

@@ -23,6 +23,7 @@ mod header_folders;
 mod locks;
 mod materials;
 mod near;
+mod pin;
 mod product;
 mod recipe;
 mod take;
@@ -47,6 +48,7 @@ pub use locks::{
     UnpinnedPackage,
 };
 pub use materials::{Materials, Override, ProjectFile, ProjectFiles};
+pub use pin::{Pin, PinFrom, WantedSource, debian, fixed, pypi};
 pub use recipe::{Recipe, recipe};
 pub use take::{Handle, Take};
 pub use toolchain::{ImageSource, Toolchain};

@@ -2,7 +2,7 @@
 
 use std::panic::Location;
 
-use super::{Context, Toolchain};
+use super::{Context, Pin, Toolchain};
 
 /// A package's description. Made by [`recipe`].
 #[derive(Debug, Clone, Copy)]
@@ -11,6 +11,7 @@ pub struct Recipe {
     pub(super) version: &'static str,
     pub(super) targets: Option<&'static [&'static str]>,
     pub(super) source: Source,
+    pub(super) pin: Option<Pin>,
     pub(super) provides: Option<&'static str>,
     pub(super) describe: fn(&mut Context<'_>),
     /// Where it is written.
@@ -36,6 +37,7 @@ pub const fn recipe(name: &'static str, version: &'static str) -> Recipe {
         version,
         targets: None,
         source: Source::Pinned(name),
+        pin: None,
         provides: None,
         describe: |_| (),
         at: Location::caller(),
@@ -50,9 +52,16 @@ impl Recipe {
         self
     }
 
-    /// Takes its source from the lock file under this name.
+    /// Says where its source comes from, which `lock` writes into the lock file under its name.
     #[must_use]
-    pub const fn source(mut self, name: &'static str) -> Self {
+    pub const fn source(mut self, pin: Pin) -> Self {
+        self.pin = Some(pin);
+        self
+    }
+
+    /// Takes its source from the lock file under another recipe's name.
+    #[must_use]
+    pub const fn source_of(mut self, name: &'static str) -> Self {
         self.source = Source::Pinned(name);
         self
     }

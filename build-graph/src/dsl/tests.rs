@@ -133,14 +133,14 @@ fn mistakes(set: &RecipeSet, materials: &Arc<Materials>) -> Vec<String> {
 
 /// The mistakes of one recipe beside the library, for the target `one`.
 fn mistakes_of(describe: fn(&mut Context<'_>)) -> Vec<String> {
-    let wrong = recipe("wrong", "1.0").targets(&["one"]).source("lib").describe(describe);
+    let wrong = recipe("wrong", "1.0").targets(&["one"]).source_of("lib").describe(describe);
     mistakes(&set().with(wrong), &materials())
 }
 
 #[test]
 fn recipes_of_one_name_are_named_and_replacing_is_said() {
     let other = |targets| {
-        recipe("lib", "2.0").targets(targets).source("none").describe(|context| {
+        recipe("lib", "2.0").targets(targets).source_of("none").describe(|context| {
             let text = context.text_file("text", "text", "", false);
             context.install_tree(&text, "");
         })
@@ -166,7 +166,7 @@ fn recipes_of_one_name_are_named_and_replacing_is_said() {
 fn names_and_targets_that_are_none() {
     let lost = recipe("lost", "1").targets(&["won"]).describe(library);
     let nowhere = recipe("no where", "1").targets(&[]).describe(library);
-    let two = recipe("two", "1.0").source("lib").targets(&["one"]).describe(library);
+    let two = recipe("two", "1.0").source_of("lib").targets(&["one"]).describe(library);
     assert_eq!(
         mistakes(&set().with(lost).with(nowhere).with(two), &materials()),
         [
@@ -188,7 +188,7 @@ fn a_version_is_that_of_its_source() {
     assert!(said[0].starts_with("recipe `lib` for one, two: its version is `1.0`, and the source `lib`"), "{said:?}");
     assert!(said[0].contains("is pinned in version `1.0.1`"), "{said:?}");
     let with = |name, version| {
-        let recipe = recipe(name, version).targets(BOTH).source("lib").describe(library);
+        let recipe = recipe(name, version).targets(BOTH).source_of("lib").describe(library);
         mistakes(&RecipeSet { recipes: vec![recipe], ..set() }, &materials)
     };
     assert_eq!(with("lib", "1.0.1-2"), [""; 0]);
@@ -240,7 +240,7 @@ fn dependencies_are_found_with_what_they_offer() {
         context.tree(&text, "");
     }
     let texts = recipe("texts", "1").targets(&["one"]).describe(text);
-    let user = recipe("user", "1").source("lib").targets(&["one"]).describe(|context| {
+    let user = recipe("user", "1").source_of("lib").targets(&["one"]).describe(|context| {
         context.program("w").sources("a").dep("texts").finish();
         let texts = context.dependency("texts");
         context.tree(&texts, "");
@@ -269,16 +269,16 @@ fn action<'g>(assembled: &'g Assembled, name: &str) -> &'g crate::node::Action {
 
 #[test]
 fn include_paths_links_and_requirements_follow_from_dependencies() {
-    let base = recipe("base", "1.0").targets(BOTH).source("lib").describe(|context| {
+    let base = recipe("base", "1.0").targets(BOTH).source_of("lib").describe(|context| {
         context.c_library("base").sources("a").public_headers("include/base.h").shared();
     });
-    let middle = recipe("middle", "1.0").targets(BOTH).source("lib").describe(|context| {
+    let middle = recipe("middle", "1.0").targets(BOTH).source_of("lib").describe(|context| {
         let config = context.configure("--fast").reads("configure").writes("config.h include/made.h").finish();
         let library = context.c_library("middle").sources_in("src", "b").headers("include/*.h").include("include");
         let library = library.configured_by(&config).public_dep("base").dep("lib:lib").quiet();
         library.public_headers("include/*.h !include/old.h").shared();
     });
-    let top = recipe("top", "1.0").targets(&["one"]).source("lib").describe(|context| {
+    let top = recipe("top", "1.0").targets(&["one"]).source_of("lib").describe(|context| {
         context.program("top").sources("c").dep("middle").defines("-DTOP").installed("root/bin");
     });
     let lib = recipe("lib", "1.0").targets(BOTH).describe(|context| {
@@ -347,8 +347,8 @@ fn objects_without_pic_are_none_for_a_shared_library() {
         let merged = context.merge("merged", [(lib.all(), ""), (text.all(), "")]);
         context.exports(&merged, libraries);
     }
-    let of = |describe| recipe("exported", "1").source("lib").targets(&["one"]).describe(describe);
-    let user = recipe("user", "1").source("lib").targets(&["one"]).describe(|context| {
+    let of = |describe| recipe("exported", "1").source_of("lib").targets(&["one"]).describe(describe);
+    let user = recipe("user", "1").source_of("lib").targets(&["one"]).describe(|context| {
         context.c_library("u").sources("a").dep("exported").without_headers().shared();
     });
     let good = of(|context| exported(context, "lib/liblib.a"));

@@ -1,6 +1,6 @@
 //! Toolchains: everything in which one target differs from another.
 
-use super::Words;
+use super::{WantedSource, Words};
 use crate::Glob;
 use crate::node::Target;
 
@@ -45,7 +45,9 @@ pub struct Toolchain {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageSource {
     /// The source.
-    pub name: String,
+    pub name: &'static str,
+    /// Its version, and where it comes from.
+    pub wanted: WantedSource,
     /// How many leading components are taken off the paths in its archive.
     pub strip: u32,
     /// The patterns of what is laid into the image; those that begin with `!` are left out of that.

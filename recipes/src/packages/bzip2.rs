@@ -1,8 +1,8 @@
 //! bzip2: a library of seven files without a configure script.
 
-use build_graph::dsl::{Recipe, recipe};
+use build_graph::dsl::{Recipe, debian, recipe};
 
-pub(crate) const RECIPE: Recipe = recipe("bzip2", "1.0.8").describe(|cx| {
+pub(crate) const RECIPE: Recipe = recipe("bzip2", "1.0.8").source(debian("bzip2")).describe(|cx| {
     cx.c_library("bz2")
         // The others in the tarball are programs.
         .sources("blocksort huffman crctable randtable compress decompress bzlib")

@@ -1,6 +1,6 @@
 //! gdbm: one database of keys and values in a file, and the older interface `ndbm` on top of it.
 
-use build_graph::dsl::{Code, Configured, Context, Handle, Recipe, kind, recipe};
+use build_graph::dsl::{Code, Configured, Context, Handle, Recipe, debian, kind, recipe};
 
 use crate::toolchains::{HOST, WASM};
 
@@ -13,7 +13,7 @@ const NDBM: &str = "dbmopen dbmdelete dbmerr dbmfetch dbmstore dbmseq dbmclose d
 const OPTIONS: &str = "--disable-nls --disable-memory-mapped-io --enable-libgdbm-compat --without-readline";
 
 // Not for NaCl: it has not been tried there.
-pub(crate) const RECIPE: Recipe = recipe("gdbm", "1.23").targets(&[WASM, HOST]).describe(|cx| {
+pub(crate) const RECIPE: Recipe = recipe("gdbm", "1.23").targets(&[WASM, HOST]).source(debian("gdbm")).describe(|cx| {
     let config = cx
         .configure(OPTIONS)
         // By the third it knows the folder of the sources.

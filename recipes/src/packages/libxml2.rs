@@ -1,6 +1,6 @@
 //! libxml2: one library of C files; its configure script only writes two headers.
 
-use build_graph::dsl::{Recipe, recipe};
+use build_graph::dsl::{Recipe, debian, recipe};
 
 use crate::toolchains::ALL;
 
@@ -13,7 +13,7 @@ const UNITS: &str = "SAX entities encoding error parserInternals parser tree has
 const OPTIONS: &str =
     "--without-http --without-ftp --without-threads --without-modules --without-python --without-lzma";
 
-pub(crate) const RECIPE: Recipe = recipe("libxml2", "2.9.14").targets(ALL).describe(|cx| {
+pub(crate) const RECIPE: Recipe = recipe("libxml2", "2.9.14").targets(ALL).source(debian("libxml2")).describe(|cx| {
     let config = cx
         .configure(OPTIONS)
         .dep("--with-zlib", "zlib")

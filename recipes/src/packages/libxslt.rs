@@ -1,6 +1,6 @@
 //! libxslt and libexslt: two libraries of C files, with one configure script that only writes three headers.
 
-use build_graph::dsl::{Recipe, recipe};
+use build_graph::dsl::{Recipe, debian, recipe};
 
 use crate::toolchains::ALL;
 
@@ -12,7 +12,7 @@ const EXSLT: &str = "exslt common crypto math sets functions strings date saxon 
 const HEADERS: &str = "libxslt/*.h libexslt/*.h";
 const OPTIONS: &str = "--without-python --without-crypto --without-plugins --without-debugger";
 
-pub(crate) const RECIPE: Recipe = recipe("libxslt", "1.1.35").targets(ALL).describe(|cx| {
+pub(crate) const RECIPE: Recipe = recipe("libxslt", "1.1.35").targets(ALL).source(debian("libxslt")).describe(|cx| {
     let config = cx
         .configure(OPTIONS)
         .dep_by_program("--with-libxml-prefix", "libxml2", "xml2-config")

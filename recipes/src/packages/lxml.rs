@@ -1,10 +1,10 @@
 //! lxml for the sandbox's Python: C modules that Cython wrote, and Python files; and for the native one, which it is compared with.
 
-use build_graph::dsl::{Recipe, recipe};
+use build_graph::dsl::{Recipe, pypi, recipe};
 
 use crate::toolchains::ALL;
 
-pub(crate) const RECIPE: Recipe = recipe("lxml", "4.9.4").targets(ALL).describe(|cx| {
+pub(crate) const RECIPE: Recipe = recipe("lxml", "4.9.4").targets(ALL).source(pypi("lxml")).describe(|cx| {
     let files = cx.files("recipes/files/lxml");
     let installs = cx.toolchain().installs();
     for name in ["etree", "objectify", "_elementpath", "builder", "sax"] {

@@ -1,13 +1,13 @@
 //! ncurses with wide characters: a shared library for `_curses`, `_curses_panel` and `readline`, which work on one terminal, and an archive of
 //! panels. The usual terminals are described in the library, as nobody brings a database.
 
-use build_graph::dsl::{Recipe, recipe};
+use build_graph::dsl::{Recipe, debian, recipe};
 
 const OPTIONS: &str = "--prefix=/python --without-ada --without-cxx --without-cxx-binding --without-manpages --without-progs --without-tests \
      --without-debug --enable-widec --disable-stripping --with-fallbacks=ansi,dumb,linux,screen,vt100,xterm,xterm-256color \
      --with-default-terminfo-dir=/python/share/terminfo --disable-home-terminfo --disable-db-install --disable-pc-files";
 
-pub(crate) const RECIPE: Recipe = recipe("ncurses", "6.4").describe(|cx| {
+pub(crate) const RECIPE: Recipe = recipe("ncurses", "6.4").source(debian("ncurses")).describe(|cx| {
     let toolchain = cx.toolchain();
     let script = format!(
         "mkdir -p work lib include && cd work\n\

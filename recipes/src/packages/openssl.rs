@@ -1,13 +1,18 @@
 //! OpenSSL, for `_hashlib` and `_ssl`: archives that each of them takes its part of, built by OpenSSL's own makefile.
 
-use build_graph::dsl::{Recipe, recipe};
+use build_graph::dsl::{Pin, Recipe, fixed, recipe};
 
 /// What makes no sense without processes, or in one file; and what nobody asks Python's modules for.
 const OPTIONS: &str = "--prefix=/python --openssldir=/python/ssl no-asm no-shared no-dso no-engine \
      no-async no-autoload-config no-afalgeng no-tests no-ui-console no-dgram no-dtls no-ssl3-method no-comp \
      no-idea no-mdc2 no-rc5 no-gost no-sm2 no-sm3 no-sm4 no-aria no-srp no-psk no-srtp no-cms no-ct no-ts";
 
-pub(crate) const RECIPE: Recipe = recipe("openssl", "1.1.1w").describe(|cx| {
+/// The last line that Python 2.7 knows; bookworm has the next.
+const PIN: Pin = fixed("openssl-1.1.1w.tar.gz", "cf3098950cb4d853ad95c0841f1f9c6d3dc102dccfcacd521d93925208b76ac8")
+    .in_pool("pool/main/o/openssl/openssl_1.1.1w.orig.tar.gz")
+    .urls(&["https://www.openssl.org/source/old/1.1.1/openssl-1.1.1w.tar.gz"]);
+
+pub(crate) const RECIPE: Recipe = recipe("openssl", "1.1.1w").source(PIN).describe(|cx| {
     let toolchain = cx.toolchain();
     // Where Python has threads, its own getentropy() is called if the program has it.
     let threads = match toolchain.has_threads() {

@@ -1,6 +1,6 @@
 //! readline: an archive that is part of Python's module of that name.
 
-use build_graph::dsl::{Recipe, recipe};
+use build_graph::dsl::{Recipe, debian, recipe};
 
 const SCRIPT: &str = "mkdir -p work lib include/readline && cd work\n\
      ../src/configure {configure} --disable-shared --disable-install-examples\n\
@@ -9,7 +9,7 @@ const SCRIPT: &str = "mkdir -p work lib include/readline && cd work\n\
      cd ../src && cp chardefs.h history.h keymaps.h readline.h rlconf.h rlstdc.h rltypedefs.h tilde.h ../include/readline\n\
      cp ../files/setjmp.h ../include";
 
-pub(crate) const RECIPE: Recipe = recipe("readline", "8.2").describe(|cx| {
+pub(crate) const RECIPE: Recipe = recipe("readline", "8.2").source(debian("readline")).describe(|cx| {
     let files = cx.files("recipes/files/readline");
     let compiler = cx.toolchain().cc_for_shared();
     let tree = cx

@@ -1,6 +1,6 @@
 //! zlib: a library of C files without a configure script to speak of.
 
-use build_graph::dsl::{Recipe, recipe};
+use build_graph::dsl::{Recipe, debian, recipe};
 
 use crate::toolchains::ALL;
 
@@ -8,7 +8,7 @@ use crate::toolchains::ALL;
 const UNITS: &str = "adler32 compress crc32 deflate gzclose gzlib gzread gzwrite infback inffast inflate inftrees trees \
                      uncompr zutil";
 
-pub(crate) const RECIPE: Recipe = recipe("zlib", "1.2.13").targets(ALL).describe(|cx| {
+pub(crate) const RECIPE: Recipe = recipe("zlib", "1.2.13").targets(ALL).source(debian("zlib")).describe(|cx| {
     cx.c_library("z")
         .sources(UNITS)
         .headers("*.h")

@@ -1,6 +1,6 @@
 //! `x86_64-nacl`: the glibc toolchain of the NaCl SDK, laid into an image of Debian packages with the libraries of its 32-bit tools.
 
-use build_graph::dsl::{ImageSource, Toolchain};
+use build_graph::dsl::{ImageSource, Pin, Toolchain, WantedSource, fixed};
 
 use super::{NACL, base};
 
@@ -8,6 +8,10 @@ use super::{NACL, base};
 pub(crate) const SDK: &str = "nacl-sdk";
 /// Its archive has everything below one folder, `pepper_49`.
 pub(crate) const SDK_STRIP: u32 = 1;
+/// Nobody mirrors it, and it is large: see README.md for how to bring it.
+const PIN: Pin = fixed("naclsdk_linux.tar.bz2", "c53c14e5eaf6858e5b4a4e964c84d7774f03490be7986ab07c6792e807e05f14")
+    .urls(&["https://storage.googleapis.com/nativeclient-mirror/nacl/nacl_sdk/49.0.2623.87/naclsdk_linux.tar.bz2"])
+    .unseen();
 /// Where the compiler lies in the image.
 const BIN: &str = "/opt/nacl-sdk/toolchain/linux_x86_glibc/bin/x86_64-nacl-";
 
@@ -22,7 +26,8 @@ pub fn nacl() -> Toolchain {
         .for_system("NaCl")
         .with_makefiles_image("nacl-makefiles")
         .with_image_sources(vec![ImageSource {
-            name: SDK.to_owned(),
+            name: SDK,
+            wanted: WantedSource { version: "49.0.2623.87", pin: PIN },
             strip: SDK_STRIP,
             patterns: "toolchain/linux_x86_glibc !toolchain/linux_x86_glibc/{share,info,man}/**",
             at: "opt/nacl-sdk",

@@ -3,7 +3,7 @@
 mod core;
 mod modules;
 
-use build_graph::dsl::{Code, Context, Handle, Python, Recipe, Take, kind, recipe};
+use build_graph::dsl::{Code, Context, Handle, Pin, Python, Recipe, Take, fixed, kind, recipe};
 use modules::MODULES;
 
 use super::python_tests::TESTS;
@@ -67,7 +67,11 @@ const HEADERS: &str = "Include/*.h Objects/**/*.h Parser/*.h Python/*.h Modules/
 /// systems, whose headers' constants would be taken for the library's.
 const NOT_THERE: &str = "!Lib/lib-tk/** !Lib/idlelib/** !Lib/msilib/** !Lib/plat-*/**";
 
-pub(crate) const RECIPE: Recipe = recipe("python", "2.7.18").describe(|cx| {
+const PIN: Pin = fixed("Python-2.7.18.tgz", "da3080e3b488f648a3d7a4560ddee895284c3380b11d6de75edb986526b9a814")
+    .in_pool("pool/main/p/python2.7/python2.7_2.7.18.orig.tar.gz")
+    .urls(&["https://www.python.org/ftp/python/2.7.18/Python-2.7.18.tgz"]);
+
+pub(crate) const RECIPE: Recipe = recipe("python", "2.7.18").source(PIN).describe(|cx| {
     let source = cx.source();
     let files = cx.files("recipes/files/python");
     let python_host = cx.host_tool("python-host");
