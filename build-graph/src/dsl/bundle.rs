@@ -1,7 +1,6 @@
 //! A set of recipes with all that it brings along.
 
-use super::{Locks, ProjectFile, ProjectFiles, Recipe, RecipeSet};
-use crate::RelPath;
+use super::{Locks, ProjectFiles, Recipe, RecipeSet};
 use crate::node::Target;
 
 /// Recipes, and the pins, patches and files that they need: what a program made of the library hands to it.
@@ -64,25 +63,6 @@ impl Bundle {
     #[must_use]
     pub fn replacing(mut self, recipe: Recipe) -> Self {
         self.set = self.set.replacing(recipe);
-        self
-    }
-
-    /// Adds a file of the project, such as a patch at `patches/RECIPE-VERSION/TARGET/NAME.patch`.
-    #[must_use]
-    pub fn with_file(mut self, path: &str, bytes: &[u8]) -> Self {
-        match RelPath::new(path) {
-            Ok(path) => self.files.insert(path, ProjectFile { bytes: bytes.into() }),
-            Err(error) => self.set.mistakes.push(format!("a file can't be added with `with_file`: {error}")),
-        }
-        self
-    }
-
-    /// Adds a pinned source, which must not be pinned already.
-    #[must_use]
-    pub fn with_source(mut self, name: &str, source: crate::node::Source) -> Self {
-        if self.locks.source.insert(name.to_owned(), source).is_some() {
-            self.set.mistakes.push(format!("the source `{name}` is pinned already: give yours another name"));
-        }
         self
     }
 }

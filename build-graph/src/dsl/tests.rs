@@ -446,23 +446,6 @@ fn pins_that_nobody_asks_for() {
     );
 }
 
-#[test]
-fn a_bundle_tells_what_it_could_not_take() {
-    let source = materials().locks.source["lib"].clone();
-    let bundle = Bundle {
-        set: set(),
-        locks: materials().locks.clone(),
-        files: ProjectFiles::default(),
-        default_target: Target("one".into()),
-        sources: None,
-        packages: Packages::default(),
-    };
-    let bundle = bundle.with_file("../patches/x.patch", b"").with_source("lib", source);
-    let said = mistakes(&bundle.set, &materials());
-    assert!(said[0].starts_with("a file can't be added with `with_file`: `../patches/x.patch`"), "{said:?}");
-    assert_eq!(said[1], "the source `lib` is pinned already: give yours another name");
-}
-
 /// Runs a script as an action would, with this machine's shells.
 fn run_script(script: &str) -> (Option<i32>, String) {
     static SCRIPT: std::sync::Mutex<String> = std::sync::Mutex::new(String::new());
