@@ -283,7 +283,7 @@ impl Project {
         seen.push(Seen::now(locks.clone()));
         if locks.is_dir() {
             materials.locks = self.read_locks(&locks, bundle, own_recipes, &mut seen)?;
-        } else if let Some(name) = wanted_sources(bundle, own_recipes).keys().next() {
+        } else if let Some(name) = wanted_sources(bundle, false).keys().next() {
             let differences = vec![format!("source `{name}`: it is not locked")];
             return Err(ProjectError::Outdated { folder: locks, differences });
         }

@@ -154,7 +154,7 @@ fn line_ends_that_git_changed_are_named_with_what_mends_them() {
         assert!(error.to_string().contains("git config core.autocrlf false"), "{error}");
         fs::write(&path, before).unwrap();
     };
-    expect("recipes/src/zlib.rs");
+    expect("recipes/src/packages/zlib.rs");
     expect("recipes/files/tests/bin/test_pynbox");
     let patch = fs::read_dir(space.at("project/patches"))
         .unwrap()
@@ -163,7 +163,7 @@ fn line_ends_that_git_changed_are_named_with_what_mends_them() {
         .unwrap();
     expect(patch.strip_prefix(space.at("project")).unwrap().to_str().unwrap());
     // A change is a change, whatever its line ends.
-    let zlib = space.at("project/recipes/src/zlib.rs");
+    let zlib = space.at("project/recipes/src/packages/zlib.rs");
     fs::write(&zlib, fs::read_to_string(&zlib).unwrap() + "// more\n").unwrap();
     to_windows(&zlib);
     assert!(matches!(space.load(&[]), Err(ProjectError::Stale(_))));

@@ -358,7 +358,7 @@ mod tests {
     fn something_lies_below_what_is_stripped() {
         let projection = Projection { strip: Some(RelPath::new("include").unwrap()), ..Projection::default() };
         let error = projection.apply(&tree(&["includes/a.h"])).unwrap_err();
-        assert_eq!(error.to_string(), "nothing of what is selected lies below `include`");
+        assert_eq!(error.to_string(), "nothing of what is selected lies below `include` (near it: `includes`)");
         assert!(projection.apply(&Tree::new()).unwrap().is_empty(), "of nothing, nothing is selected");
     }
 
