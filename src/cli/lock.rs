@@ -18,10 +18,13 @@ pub(super) fn run(session: &Session, _options: &Options) -> Result<(), CommandEr
     let store = session.store()?;
     let fetcher = session.fetcher(&project, &store);
     let bundle = &session.bundle;
+    let wanted = project.wanted_sources(bundle)?;
+    // Without anything to lock, it is `wanted.toml` that is missing.
+    let release = bundle.locks.release.as_ref().filter(|_| !wanted.is_empty());
     let report = lock::lock(
         &project.root.join(LOCKS),
-        &project.wanted_sources(bundle)?,
-        bundle.locks.release.as_ref(),
+        &wanted,
+        release,
         &store.root().join("locking"),
         &fetcher,
         &*source::for_stderr(0),

@@ -15,8 +15,9 @@ use crate::space::{Space, ended};
 
 /// Each verb with what it must be given; `DEST` is an installation, `FILE` a file, `NEW` nothing
 /// yet.
-const MINIMAL: [(&str, &str); 23] = [
+const MINIMAL: [(&str, &str); 24] = [
     ("gen", ""),
+    ("list", "--keys"),
     ("install", "NEW"),
     ("export", "NEW"),
     ("fetch", "zlib"),
