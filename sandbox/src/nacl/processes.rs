@@ -356,6 +356,10 @@ impl Waiting<'_> {
                 _ => Ended::Exited(status),
             },
             (None, Some(signal), _) => Ended::Asked(signal),
+            // It aborts with a status that the wall turns into this death.
+            (None, None, Told { lacks_memory: true, .. }) if libc::WTERMSIG(ended.status) == libc::SIGSYS => {
+                Ended::Limit(Limit::Memory)
+            }
             (None, None, _) => match libc::WTERMSIG(ended.status) {
                 // The kernel was first, by the caller's limit.
                 libc::SIGXCPU => Ended::Limit(Limit::Cpu),

@@ -47,7 +47,9 @@ fn a_run_that_a_limit_ends_says_which() {
             (["--cpu", "0.2"], "do:spin,4", 152, "cpu"),
             (["--max-output", "5000"], "do:print,5001", 153, "output"),
             (["--max-output", "5000"], "do:print,100000", 153, "output"),
+            // The engine aborts in one of two ways.
             (["--max-memory", "300"], "do:break", 137, "memory"),
+            (["--max-memory", "300"], "do:break,2", 137, "memory"),
         ] {
             let (ended, line) = reported(&dest, user, &[options[0], options[1], &program, deed]);
             assert_eq!(ended.status, status, "{user:?} {deed}: {ended:?} {line}");
