@@ -14,8 +14,8 @@ const DATA: u32 = 32 << 10;
 
 /// What the parameters of each call are, a letter each: `f` a descriptor, `d` a directory's, `P` and
 /// `N` a path and its length, `b` and `c` buffers and their count, `s`, `e` and `n` subscriptions,
-/// events and their count, `o` where an answer goes, `r` the room there, `l` flags of a path, `x`
-/// another number, `X` another one of 64 bits.
+/// events and their count, `o` where an answer goes, `r` the room there, `l` flags of a path, `m`
+/// flags of which there are few, `x` another number, `X` another one of 64 bits.
 pub(crate) const PARAMETERS: &[(&str, &str)] = &[
     ("args_get", "oo"),
     ("args_sizes_get", "oo"),
@@ -32,12 +32,12 @@ pub(crate) const PARAMETERS: &[(&str, &str)] = &[
     ("fd_dup", "fxo"),
     ("fd_dup2", "ff"),
     ("fd_fdstat_get", "fo"),
-    ("fd_fdstat_set_flags", "fx"),
+    ("fd_fdstat_set_flags", "fm"),
     ("fd_fdstat_set_rights", "fXX"),
     ("fd_filestat_get", "fo"),
     ("fd_filestat_set_size", "fX"),
-    ("fd_filestat_set_times", "fXXx"),
-    ("fd_flock", "fx"),
+    ("fd_filestat_set_times", "fXXm"),
+    ("fd_flock", "fm"),
     ("fd_mode", "fo"),
     ("fd_pair", "o"),
     ("fd_path", "foro"),
@@ -49,19 +49,19 @@ pub(crate) const PARAMETERS: &[(&str, &str)] = &[
     ("fd_read", "fbco"),
     ("fd_readdir", "forXo"),
     ("fd_renumber", "ff"),
-    ("fd_seek", "fXxo"),
+    ("fd_seek", "fXmo"),
     ("fd_stat", "fo"),
     ("fd_sync", "f"),
     ("fd_tell", "fo"),
     ("fd_write", "fbco"),
-    ("path_access", "dPNx"),
+    ("path_access", "dPNm"),
     ("path_chmod", "dlPNx"),
     ("path_create_directory", "dPN"),
     ("path_filestat_get", "dlPNo"),
-    ("path_filestat_set_times", "dlPNXXx"),
+    ("path_filestat_set_times", "dlPNXXm"),
     ("path_link", "dlPNdPN"),
     ("path_mode", "dlPNo"),
-    ("path_open", "dlPNxXXxo"),
+    ("path_open", "dlPNmXXmo"),
     ("path_readlink", "dPNoro"),
     ("path_remove_directory", "dPN"),
     ("path_rename", "dPNdPN"),
@@ -73,9 +73,43 @@ pub(crate) const PARAMETERS: &[(&str, &str)] = &[
     ("random_get", "or"),
     ("sched_yield", ""),
     ("sock_accept", "fxo"),
-    ("sock_recv", "fbcxoo"),
-    ("sock_send", "fbcxo"),
-    ("sock_shutdown", "fx"),
+    ("sock_recv", "fbcmoo"),
+    ("sock_send", "fbcmo"),
+    ("sock_shutdown", "fm"),
+];
+
+/// Paths at which something lies, or may be made.
+const PLACES: &[&[u8]] = &[
+    b"rw/a",
+    b"rw/new",
+    b"rw/d",
+    b"rw/d/b",
+    b"rw/d/new",
+    b"rw/in",
+    b"rw/up/secret",
+    b"rw/out",
+    b"rw/up",
+    b"rw/sub/a",
+    b"rw/proc/self/root",
+    b"rw/log",
+    b"rw/abs/b",
+    b"rw/fifo",
+    b"rw/other",
+    b"tmp/new",
+    b"tmp/other",
+    b"tmp",
+    b"rw",
+    b"a",
+    b"sub/b",
+    b"out",
+    b"up/outside/secret",
+    b"dev/null",
+    b"dev/zero",
+    b"/",
+    b".",
+    b"rw/sub",
+    b"rw/sub/new",
+    b"rw/moved/secret",
 ];
 
 /// The names that paths are made of.
@@ -181,6 +215,10 @@ pub(crate) fn arguments(input: &mut Input<'_>, letters: &str, vfs: &Vfs, memory:
             }
             'r' => input.number(),
             'l' => (input.byte() & 3).into(),
+            'm' => match input.byte() {
+                byte @ 0..=239 => (byte & 15).into(),
+                _ => input.number(),
+            },
             _ => input.number(),
         };
         all.push(argument);
@@ -209,7 +247,7 @@ fn length(input: &mut Input<'_>, usual: u32) -> u64 {
 fn descriptor(input: &mut Input<'_>, vfs: &Vfs, base: bool) -> u32 {
     match input.byte() {
         byte @ 0..=15 => byte.into(),
-        16..=63 if base => ROOT_BASE,
+        16..=199 if base => ROOT_BASE,
         250 => u32::MAX,
         251 => 1023,
         252 => ROOT_BASE,
@@ -222,6 +260,11 @@ fn descriptor(input: &mut Input<'_>, vfs: &Vfs, base: bool) -> u32 {
 
 fn path(input: &mut Input<'_>, room: &mut [u8]) -> u32 {
     let shape = input.byte();
+    if shape < 160 {
+        let place = PLACES[usize::from(shape) % PLACES.len()];
+        room[..place.len()].copy_from_slice(place);
+        return u32::try_from(place.len()).unwrap();
+    }
     let mut text: Vec<u8> = Vec::new();
     if shape & 1 != 0 {
         text.push(b'/');

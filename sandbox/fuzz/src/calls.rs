@@ -94,20 +94,23 @@ fn play(world: &World, input: &mut Input<'_>) {
         setrlimit(Resource::Fsize, Rlimit { current: Some(FILE_MAX), ..usual }).unwrap();
     }
     let mut disturbed = false;
+    let opening = CALLS.iter().position(|call| call.name == "path_open").unwrap();
     for _ in 0..CALLS_MAX {
         if input.is_empty() {
             break;
         }
-        match usize::from(input.byte()) {
-            number if number < CALLS.len() => {
-                if !call(&CALLS[number], input, &mut host, &mut memory, &limits) {
-                    break;
-                }
-            }
-            number => {
+        let number = match input.byte() {
+            byte @ 248..=255 => {
                 disturbed = true;
-                world.disturb(u8::try_from(number).unwrap_or(0));
+                world.disturb(byte);
+                continue;
             }
+            // What nearly all others need.
+            200..=247 => opening,
+            byte => usize::from(byte) % CALLS.len(),
+        };
+        if !call(&CALLS[number], input, &mut host, &mut memory, &limits) {
+            break;
         }
     }
     setrlimit(Resource::Fsize, usual).unwrap();

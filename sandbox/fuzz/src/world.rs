@@ -7,8 +7,9 @@
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs;
+use std::io::Read;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use memchr::memmem;
@@ -33,7 +34,9 @@ struct Sight {
     inode: u64,
     links: u64,
     owner: (u32, u32),
-    times: [i64; 4],
+    /// Of the content, of the status, and of the last reading; reading a link is nothing that can be
+    /// left out.
+    times: [i64; 6],
     content: Vec<u8>,
 }
 
@@ -85,7 +88,7 @@ impl World {
         enter_namespaces();
         let base = tempfile::Builder::new().prefix("loader-fuzz-").tempdir().unwrap();
         let at = |name: &str| base.path().join(name);
-        mount("tmpfs", base.path(), "tmpfs", MountFlags::empty(), c"size=4m").unwrap();
+        mount("tmpfs", base.path(), "tmpfs", MountFlags::STRICTATIME, c"size=4m").unwrap();
         for folder in ["outside/folder", "root/sub", "root/rw", "nested", "rw", "streams"] {
             fs::create_dir_all(at(folder)).unwrap();
         }
@@ -107,7 +110,9 @@ impl World {
         mount("tmpfs", at("rw").join(OTHER), "tmpfs", MountFlags::empty(), c"size=64k,nr_inodes=16").unwrap();
         let scratch = scratch::make(64 << 10).unwrap();
         let mut world = Self { base, scratch, canaries: Vec::new() };
-        world.canaries = world.look();
+        for folder in ["outside", "root", "nested"] {
+            look(&world.at(folder), &mut world.canaries);
+        }
         world
     }
 
@@ -144,8 +149,12 @@ impl World {
     /// The mounts of a guest.
     pub(crate) fn mounts(&self, view: View) -> Mounts {
         let at = |text: &str| GuestPath::parse_absolute(text.as_bytes()).unwrap();
-        let open =
-            |name: &str, guest: &str, access| Mount::open(&self.at(name), at(guest), access, view.crossing).unwrap();
+        let open = |name: &str, guest: &str, access| {
+            let (source, flags) = (self.at(name), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC);
+            // As the command line opens it.
+            let root = rustix::fs::open(&source, flags | OFlags::NOATIME, Mode::empty()).unwrap();
+            Mount::of(root, &source, at(guest), access, view.crossing).unwrap()
+        };
         let mut mounts = vec![open("rw", "/rw", Access::ReadWrite)];
         if view.root {
             mounts.push(open("root", "/", Access::ReadOnly));
@@ -214,12 +223,10 @@ impl World {
 
     /// Whether everything that a guest must not change is as it was.
     pub(crate) fn check(&self) {
-        let now = self.look();
-        if now != self.canaries {
-            for (then, now) in self.canaries.iter().zip(&now).filter(|(then, now)| then != now) {
-                eprintln!("it was {then:?}\nit is  {now:?}");
-            }
-            panic!("a guest has changed what lies outside, or what is mounted read-only");
+        // A name that comes or goes changes its directory.
+        for then in &self.canaries {
+            let now = Sight::of(&then.path);
+            assert_eq!(now, *then, "a guest has changed what lies outside, or what is mounted read-only");
         }
     }
 
@@ -238,43 +245,42 @@ impl World {
             assert!(allowed || pipe, "a guest has `{}` open", target.display());
         }
     }
+}
 
-    fn look(&self) -> Vec<Sight> {
-        let mut all = Vec::new();
-        for folder in ["outside", "root", "nested"] {
-            look(&self.at(folder), &mut all);
+impl Sight {
+    fn of(path: &Path) -> Self {
+        let stat = fs::symlink_metadata(path).unwrap();
+        let kind = stat.file_type();
+        let content = if kind.is_symlink() {
+            fs::read_link(path).unwrap().into_os_string().into_encoded_bytes()
+        } else if kind.is_file() {
+            let mut content = Vec::new();
+            let unseen = fs::File::options().read(true).custom_flags(libc::O_NOATIME).open(path);
+            unseen.unwrap().read_to_end(&mut content).unwrap();
+            content
+        } else {
+            Vec::new()
+        };
+        let read = if kind.is_symlink() { (0, 0) } else { (stat.atime(), stat.atime_nsec()) };
+        Self {
+            path: path.to_owned(),
+            mode: stat.mode(),
+            inode: stat.ino(),
+            links: stat.nlink(),
+            owner: (stat.uid(), stat.gid()),
+            times: [stat.mtime(), stat.mtime_nsec(), stat.ctime(), stat.ctime_nsec(), read.0, read.1],
+            content,
         }
-        all
     }
 }
 
 fn look(path: &Path, all: &mut Vec<Sight>) {
-    let stat = fs::symlink_metadata(path).unwrap();
-    let kind = stat.file_type();
-    let mut below = Vec::new();
-    let content = if kind.is_dir() {
-        below = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
-        below.sort();
-        Vec::new()
-    } else if kind.is_symlink() {
-        fs::read_link(path).unwrap().into_os_string().into_encoded_bytes()
-    } else if kind.is_file() {
-        fs::read(path).unwrap()
-    } else {
-        Vec::new()
-    };
-    all.push(Sight {
-        path: path.to_owned(),
-        mode: stat.mode(),
-        inode: stat.ino(),
-        links: stat.nlink(),
-        owner: (stat.uid(), stat.gid()),
-        times: [stat.mtime(), stat.mtime_nsec(), stat.ctime(), stat.ctime_nsec()],
-        content,
-    });
-    for path in below {
-        look(&path, all);
+    if fs::symlink_metadata(path).unwrap().is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            look(&entry.unwrap().path(), all);
+        }
     }
+    all.push(Sight::of(path));
 }
 
 /// Counts what lies in a folder but these names, and each file once.
