@@ -23,7 +23,6 @@ pub mod build;
 mod called;
 pub mod check;
 pub mod cli;
-mod ending;
 mod environment;
 pub mod executor;
 #[cfg(feature = "fuzzing")]
@@ -37,6 +36,7 @@ pub mod project;
 pub mod regular;
 pub mod remote;
 mod retry;
+mod signals;
 pub mod source;
 pub mod store;
 

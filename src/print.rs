@@ -17,7 +17,7 @@ use build_graph::untrusted::printable;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-use crate::ending;
+use crate::signals;
 
 /// What a shell reports of a program that SIGPIPE ended.
 pub(crate) const CLOSED_PIPE: u8 = 128 + 13;
@@ -59,7 +59,7 @@ pub(crate) fn out(bytes: &[u8]) {
         && FAILED.set(error).is_ok()
     {
         if error == Errno::PIPE {
-            ending::end_with(CLOSED_PIPE);
+            signals::end_with(CLOSED_PIPE);
         }
         errln!("error: standard output can't be written: {error}");
     }

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 use pynbox_build::build::action::{self, ActionRun};
-use pynbox_build::build::demand::{Demand, Stamps};
-use pynbox_build::build::evaluate::Means;
+use pynbox_build::build::builder::{Builder, Stamps};
+use pynbox_build::build::evaluate::BuildContext;
 use pynbox_build::build::plan::{OutDir, Plan};
 use pynbox_build::build_graph::node::{NodeName, Op};
 use pynbox_build::executor::{ActionLimits, Ahead, DockerExecutor, NamespaceExecutor};
@@ -36,7 +36,7 @@ fn zlib_comes_out_the_same_in_docker() {
     let fetch = Fetcher::new(FetchSettings::new(store.root().join("partial")));
     let namespaces = NamespaceExecutor::new();
     let caches = Caches::default();
-    let means = Means {
+    let context = BuildContext {
         store: &store,
         fetch: &fetch,
         runner: &namespaces,
@@ -45,15 +45,15 @@ fn zlib_comes_out_the_same_in_docker() {
         out: None,
         caches: &caches,
     };
-    let demand = Demand::new(means, &plan, Stamps::Old);
+    let builder = Builder::new(context, &plan, Stamps::Old);
     let mut compared = 0;
     let names: Vec<NodeName> =
         plan.names().filter(|name| name.starts_with("wasm32-wasi/zlib")).map(|name| name.parse().unwrap()).collect();
     for name in names {
         let node = plan.node(&name).unwrap();
         let Op::Action(description) = &node.op else { continue };
-        let embedded = demand.obtain(&name).unwrap().tree;
-        let mut inputs = demand.inputs(&node).unwrap().into_iter();
+        let embedded = builder.obtain(&name).unwrap().tree;
+        let mut inputs = builder.inputs(&node).unwrap().into_iter();
         let image = inputs.next().unwrap();
         let run = ActionRun {
             name: &name,

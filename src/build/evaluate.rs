@@ -17,8 +17,8 @@ use crate::source::{Fetcher, Job, Quiet};
 use crate::store::{Origin, Store};
 use crate::{archive, image, patch};
 
-/// What operations need of the world.
-pub struct Means<'a> {
+/// What the evaluation of a node needs from outside of the graph.
+pub struct BuildContext<'a> {
     /// Where trees are.
     pub store: &'a Store,
     /// How sources are had.
@@ -40,15 +40,15 @@ pub struct Means<'a> {
 ///
 /// # Errors
 /// [`BuildError`], whatever the operation is.
-pub fn evaluate(means: &Means<'_>, node: &Node, inputs: Vec<Arc<Tree>>) -> Result<(Tree, Origin), BuildError> {
-    let store = means.store;
+pub fn evaluate(context: &BuildContext<'_>, node: &Node, inputs: Vec<Arc<Tree>>) -> Result<(Tree, Origin), BuildError> {
+    let store = context.store;
     let tree = match &node.op {
-        Op::Action(description) => return act(means, node, description, inputs),
+        Op::Action(description) => return act(context, node, description, inputs),
         Op::Source(pin) => {
             let scratch = store.scratch()?;
             let path = scratch.path().join("file");
             let job = Job { name: source_name(&node.name).to_owned(), source: pin, dest: path.clone() };
-            means.fetch.fetch(&job, &Quiet)?;
+            context.fetch.fetch(&job, &Quiet)?;
             let entry = store.put_file(&path, false)?;
             single(pin.file.clone(), entry)
         }
@@ -89,13 +89,13 @@ pub fn evaluate(means: &Means<'_>, node: &Node, inputs: Vec<Arc<Tree>>) -> Resul
             single(name, entry)
         }
         Op::HostProgram(program) => {
-            if let Some(engine) = means.engine {
+            if let Some(engine) = context.engine {
                 outln!(
                     "`{}` is built here, not on the engine `{engine}`: it needs this machine's compilers",
                     node.name
                 );
             }
-            host_program::build(store, &node.name, program, &inputs[0], means.fetch.is_offline())?
+            host_program::build(store, &node.name, program, &inputs[0], context.fetch.is_offline())?
         }
     };
     Ok((tree, Origin::Here))
@@ -103,7 +103,7 @@ pub fn evaluate(means: &Means<'_>, node: &Node, inputs: Vec<Arc<Tree>>) -> Resul
 
 /// One action, where actions run.
 fn act(
-    means: &Means<'_>,
+    context: &BuildContext<'_>,
     node: &Node,
     description: &Action,
     inputs: Vec<Arc<Tree>>,
@@ -111,8 +111,8 @@ fn act(
     let mut inputs = inputs.into_iter();
     let image = inputs.next().ok_or_else(|| BuildError::Input("the action has no image".to_owned()))?;
     let inputs = inputs.collect();
-    let run = ActionRun { name: &node.name, action: description, image, inputs, limits: means.limits };
-    action::run(means.store, means.runner, means.out, &run)
+    let run = ActionRun { name: &node.name, action: description, image, inputs, limits: context.limits };
+    action::run(context.store, context.runner, context.out, &run)
 }
 
 /// The tree of one file.

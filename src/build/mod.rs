@@ -7,7 +7,7 @@
 //! - [`current`]: what a plan's nodes are now
 //! - [`why`]: what has changed since a node was known last
 //! - [`resolve`]: what is known without running anything
-//! - [`demand`]: one node, with whatever is missing for it
+//! - [`builder`]: one node, with whatever is missing for it
 //! - [`evaluate`](mod@evaluate): one operation on trees that are there
 //! - [`action`]: one action
 //! - [`action_runner`]: where actions run
@@ -20,12 +20,12 @@
 pub mod action;
 pub mod action_runner;
 mod blobs;
+pub mod builder;
 mod cargo_home;
 pub mod cargo_places;
 mod cargo_start;
 pub mod compilers;
 pub mod current;
-pub mod demand;
 pub mod evaluate;
 pub mod headers;
 pub mod history;

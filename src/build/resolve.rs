@@ -22,8 +22,8 @@ use build_graph::node::{Node, NodeName, Op};
 use build_graph::{BlobDigest, NodeKey, TreeDigest};
 
 use super::BuildError;
-use super::demand::{recall, record};
-use super::evaluate::{Means, evaluate, is_carried};
+use super::builder::{recall, record};
+use super::evaluate::{BuildContext, evaluate, is_carried};
 use super::headers::wrong_folder;
 use super::selections::{Selected, SelectionFault, Selections};
 use crate::remote::caches::Outgoing;
@@ -72,14 +72,14 @@ pub struct Resolution {
 pub fn resolve(
     graph: &Graph,
     contents: &HashMap<BlobDigest, Arc<[u8]>>,
-    means: &Means<'_>,
+    context: &BuildContext<'_>,
     last: &dyn Fn(&NodeName) -> Option<TreeDigest>,
 ) -> Result<Resolution, BuildError> {
     let count = graph.nodes().len();
     let mut resolver = Resolver {
         graph,
         contents,
-        means,
+        context,
         last,
         selections: Selections::default(),
         found: Found::default(),
@@ -115,7 +115,7 @@ pub fn resolve(
 struct Resolver<'a> {
     graph: &'a Graph,
     contents: &'a HashMap<BlobDigest, Arc<[u8]>>,
-    means: &'a Means<'a>,
+    context: &'a BuildContext<'a>,
     last: &'a dyn Fn(&NodeName) -> Option<TreeDigest>,
     selections: Selections,
     found: Found,
@@ -148,7 +148,7 @@ impl Resolver<'_> {
 
     fn node(&mut self, at: NodeIndex) -> Result<Step, BuildError> {
         let node = &self.graph.nodes()[at];
-        let store = self.means.store;
+        let store = self.context.store;
         if let Op::Local { tree } = &node.op {
             let digest = store.put_tree(tree)?;
             for missing in store.missing_beside(tree, &mut self.found)? {
@@ -202,7 +202,7 @@ impl Resolver<'_> {
             return Ok(Step::Done(State::Known(digest)));
         }
         let question = Question { key, digests, selected };
-        if self.means.caches.is_empty() {
+        if self.context.caches.is_empty() {
             return Ok(Step::Done(self.evaluate(node, &question)?));
         }
         Ok(Step::Ask(question))
@@ -214,12 +214,12 @@ impl Resolver<'_> {
             return Ok(());
         }
         let keys: Vec<_> = asked.iter().map(|(_, question)| question.key).collect();
-        let hits = self.means.caches.look_up(&keys);
+        let hits = self.context.caches.look_up(&keys);
         for (at, question) in asked {
             let node = &self.graph.nodes()[at];
             let state = match hits.get(&question.key) {
                 Some(hit) => {
-                    recall(self.means, &node.op, question.key, &question.digests, hit)?;
+                    recall(self.context, &node.op, question.key, &question.digests, hit)?;
                     self.remote.insert(at, (question.key, hit.digest));
                     State::Known(hit.digest)
                 }
@@ -232,7 +232,7 @@ impl Resolver<'_> {
 
     /// Evaluates what is done in a moment, if the bytes are there.
     fn evaluate(&mut self, node: &Node, question: &Question) -> Result<State, BuildError> {
-        let store = self.means.store;
+        let store = self.context.store;
         if let Op::Action(action) = &node.op
             && !header_folders(&action.command).is_empty()
         {
@@ -254,8 +254,8 @@ impl Resolver<'_> {
                 _ => return Ok(self.run(node)),
             }
         }
-        let (tree, origin) = evaluate(self.means, node, inputs)?;
-        let digest = record(self.means, node, question.key, &question.digests, &tree, origin.clone())?;
+        let (tree, origin) = evaluate(self.context, node, inputs)?;
+        let digest = record(self.context, node, question.key, &question.digests, &tree, origin.clone())?;
         let with_bytes = is_carried(&node.op);
         self.made.push(Outgoing { key: question.key, tree: Arc::new(tree), origin, with_bytes });
         Ok(State::Known(digest))
@@ -275,7 +275,7 @@ impl Resolver<'_> {
         while !needed.is_empty() {
             let (at, results): (Vec<_>, Vec<_>) =
                 needed.iter().filter_map(|at| Some((*at, *self.remote.get(at)?))).unzip();
-            let whole = self.means.caches.whole(self.means.store, &results)?;
+            let whole = self.context.caches.whole(self.context.store, &results)?;
             needed.clear();
             for (at, (key, _)) in at.into_iter().zip(results) {
                 if !whole.contains(&key) {
@@ -290,8 +290,8 @@ impl Resolver<'_> {
 
     /// Puts on remotes what was evaluated now.
     fn push(&self) -> Result<(), BuildError> {
-        if self.means.caches.take_results() {
-            self.means.caches.push(self.means.store, &self.made)?;
+        if self.context.caches.take_results() {
+            self.context.caches.push(self.context.store, &self.made)?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use build_graph::{NodeKey, Tree};
 use clap::Args;
 
 use super::{CommandError, Session, Workplace};
-use crate::build::demand::Stamps;
+use crate::build::builder::Stamps;
 use crate::build::evaluate::is_carried;
 use crate::build::plan::Plan;
 use crate::build::reachable::Reachable;
@@ -190,7 +190,7 @@ pub(super) fn verify(session: &Session, options: &VerifyOptions) -> Result<(), C
 /// Executes a share of the actions again.
 pub(super) fn check(session: &Session, options: &CheckOptions) -> Result<(), CommandError> {
     let workplace = session.workplace()?;
-    let demand = workplace.demand(Stamps::Old);
+    let builder = workplace.builder(Stamps::Old);
     let store = &workplace.store;
     let seed = options.seed.unwrap_or_else(seed);
     let reachable = options.nodes.reachable(&workplace)?;
@@ -206,7 +206,7 @@ pub(super) fn check(session: &Session, options: &CheckOptions) -> Result<(), Com
     let chosen = options.share.choose(&actions, |(_, key, _)| *key, seed);
     let mut wrong = 0;
     for (name, key, before) in &chosen {
-        let again = demand.again(name)?;
+        let again = builder.again(name)?;
         if again.digest() == *before {
             continue;
         }

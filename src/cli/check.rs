@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::{CommandError, Kind, Session, install};
 use crate::build::BuildError;
-use crate::build::demand::Stamps;
+use crate::build::builder::Stamps;
 use crate::called::called;
 use crate::check::places::{self, Place};
 use crate::check::runner::Runner;
@@ -247,10 +247,10 @@ fn sandbox(suite: &Suite, dest: &Path, work: &Path) -> Result<Place, CommandErro
 fn native(session: &Session, suite: &Suite, dest: &Path, work: &Path) -> Result<Place, CommandError> {
     let workplace = session.workplace()?;
     let store = &workplace.store;
-    let demand = workplace.demand(Stamps::Old);
+    let builder = workplace.builder(Stamps::Old);
     let prefix = work.join("native-python");
     for (number, node) in suite.native.iter().enumerate() {
-        let digest = demand.obtain(node)?.tree;
+        let digest = builder.obtain(node)?.tree;
         let tree = store.tree(digest)?.ok_or_else(|| BuildError::Input(format!("the store has lost `{node}`")))?;
         let part = work.join(format!("native-{number}"));
         store.materialise(&tree, &part, Materialise::Copy)?;

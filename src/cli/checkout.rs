@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::{CommandError, Session};
 use crate::build::BuildError;
-use crate::build::demand::Stamps;
+use crate::build::builder::Stamps;
 use crate::print;
 use crate::store::{Materialise, StoreError};
 
@@ -31,7 +31,7 @@ pub(super) struct Options {
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
     let workplace = session.workplace()?;
     let store = &workplace.store;
-    let digest = workplace.demand(Stamps::Old).obtain(&options.node)?.tree;
+    let digest = workplace.builder(Stamps::Old).obtain(&options.node)?.tree;
     if options.digest {
         outln!("{digest}");
         return Ok(());

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::{CommandError, Session};
 use crate::build::BuildError;
-use crate::build::demand::Stamps;
+use crate::build::builder::Stamps;
 use crate::build::evaluate::open_single;
 use crate::install::package;
 
@@ -25,10 +25,10 @@ pub(super) struct Options {
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
     let workplace = session.workplace()?;
     let target = session.target(&workplace.project, options.target.as_deref())?;
-    let (store, demand) = (&workplace.store, workplace.demand(Stamps::Old));
+    let (store, builder) = (&workplace.store, workplace.builder(Stamps::Old));
     fs::create_dir_all(&options.dir).map_err(CommandError::named("create", &options.dir))?;
     for (node, description) in super::install::local_packages(&workplace.plan, &target)? {
-        let digest = demand.obtain(&node)?.tree;
+        let digest = builder.obtain(&node)?.tree;
         let tree = store.tree(digest)?.ok_or_else(|| BuildError::Input(format!("the store has lost `{node}`")))?;
         let path = options.dir.join(package::file_name(&description));
         let mut from = open_single(store, &tree)?;

@@ -13,7 +13,7 @@ use build_graph::node::{NodeName, Target};
 use build_graph::untrusted::{printable, printable_path};
 use clap::Args;
 
-use super::{CommandError, Session, by, means, overrides, waiting_for};
+use super::{CommandError, Session, build_context, by, overrides, waiting_for};
 use crate::build::BuildError;
 use crate::build::compilers;
 use crate::build::history;
@@ -218,8 +218,8 @@ impl<'a> Generation<'a> {
         let fetch = self.session.fetcher(&self.project, &self.store);
         let executor = self.session.find_executor(&self.project, &self.store, Ahead::Own)?;
         let limits = self.project.settings.build.limits.limits();
-        let means = means(&self.store, &fetch, &executor, limits, &self.out, caches);
-        resolve(&assembled.graph, &assembled.contents, &means, &plan::last_trees(&self.out))
+        let context = build_context(&self.store, &fetch, &executor, limits, &self.out, caches);
+        resolve(&assembled.graph, &assembled.contents, &context, &plan::last_trees(&self.out))
             .map_err(|error| overrides::blame(error, &self.overrides, |node| inputs_of(&assembled.graph, node)))
     }
 

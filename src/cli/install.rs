@@ -12,7 +12,7 @@ use clap::Args;
 
 use super::{CommandError, Session};
 use crate::build::BuildError;
-use crate::build::demand::{Demand, Stamps};
+use crate::build::builder::{Builder, Stamps};
 use crate::build::evaluate::open_single;
 use crate::install::repository::{self, Archive, Folder};
 use crate::install::{Destination, InstallError, Outcome, code_cache, prepare};
@@ -96,13 +96,13 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
         None => {
             let workplace = session.workplace()?;
             let target = session.target(&workplace.project, options.target.as_deref())?;
-            let demand = workplace.demand(Stamps::Old);
+            let builder = workplace.builder(Stamps::Old);
             let mut packages = BTreeMap::new();
             for (name, package) in local_packages(&workplace.plan, &target)? {
                 packages.insert(package.name.clone(), (name, package));
             }
             let cache = code_cache::folder(&workplace.store);
-            let build = LocalBuild { store: &workplace.store, demand: &demand, packages };
+            let build = LocalBuild { store: &workplace.store, builder: &builder, packages };
             install(&build, &session.bundle.packages, options, Some(&cache))
         }
     }
@@ -211,7 +211,7 @@ fn choose(repository: &dyn Repository, unasked: &Packages, asked: &[String]) -> 
 
 struct LocalBuild<'a> {
     store: &'a crate::store::Store,
-    demand: &'a Demand<'a>,
+    builder: &'a Builder<'a>,
     packages: BTreeMap<String, (build_graph::node::NodeName, Package)>,
 }
 
@@ -229,7 +229,7 @@ impl Repository for LocalBuild<'_> {
         let Some((node, _)) = self.packages.get(&found.name) else {
             return Err(CommandError::input(format!("there is no package `{}`", found.name)));
         };
-        let digest = self.demand.obtain(node)?.tree;
+        let digest = self.builder.obtain(node)?.tree;
         let tree = self.store.tree(digest)?.ok_or_else(|| BuildError::Input(format!("the store has lost `{node}`")))?;
         Ok(open_single(self.store, &tree)?)
     }

@@ -40,8 +40,8 @@ pub use error::{CommandError, Kind};
 use crate::build::BuildError;
 use crate::build::action::ActionRun;
 use crate::build::action_runner::{ActionRunner, Fallback, Lazy, Ran};
-use crate::build::demand::{Demand, Stamps};
-use crate::build::evaluate::Means;
+use crate::build::builder::{Builder, Stamps};
+use crate::build::evaluate::BuildContext;
 use crate::build::out_lock::OutLock;
 use crate::build::plan::{self, OutDir, Plan, PlanId};
 use crate::build::record::{Record, Stale};
@@ -218,10 +218,10 @@ enum Reader {
 
 impl Workplace {
     /// Builds nodes of the plan.
-    fn demand(&self, stamps: Stamps) -> Demand<'_> {
+    fn builder(&self, stamps: Stamps) -> Builder<'_> {
         let limits = self.project.settings.build.limits.limits();
-        let means = means(&self.store, &self.fetcher, &self.executor, limits, self.plan.out(), &self.caches);
-        Demand::new(means, &self.plan, stamps)
+        let context = build_context(&self.store, &self.fetcher, &self.executor, limits, self.plan.out(), &self.caches);
+        Builder::new(context, &self.plan, stamps)
     }
 }
 
@@ -478,15 +478,15 @@ fn find_engine(section: &EngineSection, root: &Path) -> Result<Option<Arc<Engine
     }
 }
 
-/// The means of a build in a project.
-fn means<'a>(
+/// Returns what the evaluation of nodes needs in this project.
+fn build_context<'a>(
     store: &'a Store,
     fetch: &'a Fetcher,
     executor: &'a FindExecutor,
     limits: ActionLimits,
     out: &'a OutDir,
     caches: &'a Caches,
-) -> Means<'a> {
+) -> BuildContext<'a> {
     let engine = executor.engine_name.as_deref();
-    Means { store, fetch, runner: executor, engine, limits, out: Some(out), caches }
+    BuildContext { store, fetch, runner: executor, engine, limits, out: Some(out), caches }
 }

@@ -12,7 +12,7 @@ use indicatif::HumanBytes;
 use super::cache_remote::demand_known;
 use super::{CommandError, Session};
 use crate::build::BuildError;
-use crate::build::demand::Stamps;
+use crate::build::builder::Stamps;
 use crate::build::reachable::Reachable;
 use crate::called::called;
 use crate::regular;
@@ -57,10 +57,10 @@ pub(super) fn export(session: &Session, options: &Export) -> Result<(), CommandE
             .hint(format!("build first: `{} gen && ninja`", called())));
     }
     // Of what a remote had when `gen` asked, the store has the trees alone; of what was lost, not even all of these.
-    let demand = workplace.demand(Stamps::Old);
+    let builder = workplace.builder(Stamps::Old);
     for (name, key) in &reachable.nodes {
         if store.whole_result(*key)?.is_none() {
-            demand.obtain(name)?;
+            builder.obtain(name)?;
         }
     }
     let keys: BTreeSet<NodeKey> = reachable.keys.into_iter().collect();

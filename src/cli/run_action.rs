@@ -4,7 +4,7 @@ use build_graph::node::NodeName;
 use clap::Args;
 
 use super::{CommandError, Reader, Session, overrides};
-use crate::build::demand::Stamps;
+use crate::build::builder::Stamps;
 use crate::build::plan::PlanId;
 
 /// Options of `run-action`.
@@ -23,7 +23,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
         let node = workplace.plan.node(node).map(|node| node.op.selections().iter().map(|s| s.node.clone()).collect());
         node.unwrap_or_default()
     };
-    let obtained = workplace.demand(Stamps::Current).obtain(&options.node);
+    let obtained = workplace.builder(Stamps::Current).obtain(&options.node);
     let obtained = obtained.map_err(|error| overrides::blame(error, &workplace.overrides, inputs))?;
     workplace.plan.out().write_stamp(&options.node, obtained.tree)?;
     if !obtained.built {

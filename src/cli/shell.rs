@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::{CommandError, Reader, Session};
 use crate::build::action::{ActionRun, View};
-use crate::build::demand::Stamps;
+use crate::build::builder::Stamps;
 use crate::called::quoted;
 use crate::executor::{Status, describe_reached};
 
@@ -36,7 +36,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<ExitCode, Comm
         return Err(CommandError::input(format!("`{}` has not failed", node.name))
             .hint(format!("build it first: `ninja {}`", printable_path(&plan.out().stamp(&node.name)))));
     }
-    let mut inputs = workplace.demand(Stamps::Old).inputs(&node)?.into_iter();
+    let mut inputs = workplace.builder(Stamps::Old).inputs(&node)?.into_iter();
     let image = inputs.next().ok_or_else(|| CommandError::input(format!("`{}` has no image", node.name)))?;
     let limits = workplace.project.settings.build.limits.limits();
     let run = ActionRun { name: &node.name, action, image, inputs: inputs.collect(), limits };

@@ -34,7 +34,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
 use super::{Executor, ExecutorError, Run, Status, runner_program};
-use crate::ending::before_end;
+use crate::signals::before_end;
 use client::Daemon;
 use image::Images;
 

@@ -68,7 +68,7 @@ impl<'a> Transaction<'a> {
         let interrupted = Arc::clone(&staging);
         // An interrupt waits until what is being moved is at its place, and stops what is being
         // unpacked.
-        crate::ending::before_end(move || {
+        crate::signals::before_end(move || {
             let mut staging = lock(&interrupted);
             discard(&mut staging);
             std::mem::forget(staging);

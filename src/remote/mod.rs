@@ -26,8 +26,8 @@ pub mod pack;
 pub mod reapi;
 mod s3;
 pub mod settings;
-mod takers;
 pub mod trust;
+mod worker_pool;
 
 use std::collections::HashSet;
 use std::fmt;

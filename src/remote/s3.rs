@@ -23,7 +23,7 @@ use super::RemoteError;
 use super::access::Access;
 use super::layout::{Objects, Take, at_once};
 use super::settings::RemoteSettings;
-use super::takers::take_all;
+use super::worker_pool::take_all;
 use crate::environment;
 use crate::source::take_login;
 

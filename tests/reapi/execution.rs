@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pynbox_build::build::action::{self, ActionRun};
-use pynbox_build::build::demand::{Demand, Stamps};
-use pynbox_build::build::evaluate::Means;
+use pynbox_build::build::builder::{Builder, Stamps};
+use pynbox_build::build::evaluate::BuildContext;
 use pynbox_build::build::plan::{OutDir, Plan};
 use pynbox_build::build_graph::node::{Action, ActionInput, NodeName, Op, Selection, Target};
 use pynbox_build::build_graph::{Projection, RelPath, SandboxPath, Tree};
@@ -55,9 +55,9 @@ impl Workplace {
         Self { store, plan, fetcher, caches: Caches::default(), out, here: NamespaceExecutor::new(), _folder: folder }
     }
 
-    fn means(&self) -> Means<'_> {
+    fn build_context(&self) -> BuildContext<'_> {
         let (store, fetch) = (&self.store, &self.fetcher);
-        Means {
+        BuildContext {
             store,
             fetch,
             runner: &self.here,
@@ -75,14 +75,14 @@ fn zlib_comes_out_the_same_from_an_engine() {
     let server = engines::casd();
     let engine = engine(&server);
     let workplace = Workplace::new();
-    let demand = Demand::new(workplace.means(), &workplace.plan, Stamps::Old);
+    let builder = Builder::new(workplace.build_context(), &workplace.plan, Stamps::Old);
     let mut compared = 0;
     for name in workplace.plan.names().filter(|name| name.starts_with("wasm32-wasi/zlib/")) {
         let name: NodeName = name.parse().unwrap();
         let node = workplace.plan.node(&name).unwrap();
         let Op::Action(description) = &node.op else { continue };
-        let local = demand.obtain(&name).unwrap();
-        let mut inputs = demand.inputs(&node).unwrap().into_iter();
+        let local = builder.obtain(&name).unwrap();
+        let mut inputs = builder.inputs(&node).unwrap().into_iter();
         let run = ActionRun {
             name: &name,
             action: description,
@@ -115,11 +115,11 @@ fn small_action(command: &[&str], outputs: &[&str]) -> Action {
 
 /// The image that zlib's actions run in, for its shell.
 fn image(workplace: &Workplace) -> Arc<Tree> {
-    let demand = Demand::new(workplace.means(), &workplace.plan, Stamps::Old);
+    let builder = Builder::new(workplace.build_context(), &workplace.plan, Stamps::Old);
     for name in workplace.plan.names().filter(|name| name.starts_with("wasm32-wasi/zlib/")) {
         let node = workplace.plan.node(&name.parse().unwrap()).unwrap();
         if let Op::Action(_) = &node.op {
-            return demand.inputs(&node).unwrap().remove(0);
+            return builder.inputs(&node).unwrap().remove(0);
         }
     }
     panic!("no action of zlib is in the plan");

@@ -25,8 +25,8 @@ use tokio::sync::mpsc;
 use super::client::Daemon;
 use super::container::{self, Attached, Purpose, USER};
 use super::{Inner, host, job};
-use crate::ending;
 use crate::executor::{ExecutorError, Run, Status};
+use crate::signals;
 
 pub(super) async fn run(inner: &Arc<Inner>, run: &Run<'_>) -> Result<Status, ExecutorError> {
     let daemon = &inner.daemon;
@@ -177,7 +177,7 @@ impl Raw {
         tcsetattr(io::stdin(), OptionalActions::Now, &raw).ok()?;
         // A signal from elsewhere ends this process without dropping anything.
         let restored = before.clone();
-        ending::before_end(move || {
+        signals::before_end(move || {
             let _ = tcsetattr(io::stdin(), OptionalActions::Now, &restored);
         });
         Some(Self(before))

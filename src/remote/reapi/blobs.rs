@@ -19,7 +19,7 @@ use zstd::stream::write::{Decoder, Encoder};
 use super::client::Client;
 use super::{ReapiError, digest};
 use crate::remote::budget::MAX_WINDOW_LOG;
-use crate::remote::takers::take_all;
+use crate::remote::worker_pool::take_all;
 use crate::remote::{DigestFunction, WireDigest};
 
 /// What one message of a stream carries.

@@ -18,9 +18,9 @@ use tonic::{Code, Request, Status, Streaming};
 use super::client::Client;
 use super::retry::may_pass;
 use super::{ReapiError, digest};
-use crate::ending::before_end;
 use crate::remote::WireDigest;
 use crate::retry::Retries;
+use crate::signals::before_end;
 
 /// A connection that held so long was good: tries are counted anew after it. Servers and proxies end streams that are older than they like.
 const GOOD: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! One node on demand: from the store if its result is there, else built, with every input that has been lost.
+//! Builds one node: takes it from the store if its result is there, else built, with every input that has been lost.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +7,7 @@ use build_graph::key::KeyInputs;
 use build_graph::node::{Node, NodeName, Op};
 use build_graph::{NodeKey, Tree, TreeDigest};
 
-use super::evaluate::{Means, evaluate, is_carried};
+use super::evaluate::{BuildContext, evaluate, is_carried};
 use super::patched;
 use super::plan::Plan;
 use super::selections::{SelectionFault, Selections};
@@ -16,9 +16,9 @@ use crate::called::called;
 use crate::remote::caches::{Hit, Outgoing};
 use crate::store::{MissingBlob, Origin};
 
-/// Builds nodes of a plan.
-pub struct Demand<'a> {
-    means: Means<'a>,
+/// Builds nodes of a plan, each with every input that the store has lost.
+pub struct Builder<'a> {
+    context: BuildContext<'a>,
     plan: &'a Plan,
     selections: Selections,
     stamps: Stamps,
@@ -45,10 +45,10 @@ pub struct Obtained {
     pub built: bool,
 }
 
-impl<'a> Demand<'a> {
-    /// Builds nodes of this plan by these means.
-    pub fn new(means: Means<'a>, plan: &'a Plan, stamps: Stamps) -> Self {
-        Self { means, plan, selections: Selections::default(), stamps, obtained: Mutex::default() }
+impl<'a> Builder<'a> {
+    /// Makes a builder of the nodes of this plan.
+    pub fn new(context: BuildContext<'a>, plan: &'a Plan, stamps: Stamps) -> Self {
+        Self { context, plan, selections: Selections::default(), stamps, obtained: Mutex::default() }
     }
 
     /// The tree of a node, whole in the store; built if it is not there. The digests of its inputs are what the plan and the stamps
@@ -59,14 +59,14 @@ impl<'a> Demand<'a> {
     pub fn obtain(&self, name: &NodeName) -> Result<Obtained, BuildError> {
         let locked = || self.obtained.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(obtained) = locked().get(name)
-            && let Some(tree) = self.means.store.tree(obtained.tree)?
-            && self.means.store.missing(&tree)?.is_empty()
+            && let Some(tree) = self.context.store.tree(obtained.tree)?
+            && self.context.store.missing(&tree)?.is_empty()
         {
             return Ok(*obtained);
         }
         let mut node = self.plan.node(name)?;
         if matches!(node.op, Op::HostProgram(_)) {
-            node = host_program::for_these_compilers(self.means.store, &node);
+            node = host_program::for_these_compilers(self.context.store, &node);
         }
         let obtained = self.obtain_described(&node).map_err(|error| error.at(name))?;
         locked().insert(name.clone(), obtained);
@@ -76,13 +76,13 @@ impl<'a> Demand<'a> {
     /// The selected trees of a node, in their order, with all their bytes in the store.
     ///
     /// # Errors
-    /// As [`Demand::obtain`].
+    /// As [`Builder::obtain`].
     pub fn inputs(&self, node: &Node) -> Result<Vec<Arc<Tree>>, BuildError> {
         node.op.selections().iter().map(|selection| self.whole(&selection.node, &self.select(selection)?)).collect()
     }
 
     fn obtain_described(&self, node: &Node) -> Result<Obtained, BuildError> {
-        let store = self.means.store;
+        let store = self.context.store;
         let mut selected = Vec::new();
         for selection in node.op.selections() {
             selected.push(self.select(&selection).map_err(|error| error.declared(node))?);
@@ -97,7 +97,7 @@ impl<'a> Demand<'a> {
         if let Some((tree, _)) = store.whole_result(key)? {
             return Ok(Obtained { tree, key, built: false });
         }
-        if let Some(tree) = take(&self.means, &node.op, key, &digests)? {
+        if let Some(tree) = take(&self.context, &node.op, key, &digests)? {
             return Ok(Obtained { tree, key, built: false });
         }
         let mut inputs = Vec::with_capacity(selected.len());
@@ -112,12 +112,12 @@ impl<'a> Demand<'a> {
                 problem: format!("names files of the project in `{}` which the store has lost", node.name),
             });
         }
-        let evaluated = evaluate(&self.means, node, inputs);
+        let evaluated = evaluate(&self.context, node, inputs);
         let (tree, origin) = evaluated.map_err(|error| patched::blame(error, self.plan, store, node))?;
-        let digest = record(&self.means, node, key, &digests, &tree, origin.clone())?;
-        if self.means.caches.take_results() {
+        let digest = record(&self.context, node, key, &digests, &tree, origin.clone())?;
+        if self.context.caches.take_results() {
             let with_bytes = is_carried(&node.op);
-            self.means.caches.push(store, &[Outgoing { key, tree: Arc::new(tree), origin, with_bytes }])?;
+            self.context.caches.push(store, &[Outgoing { key, tree: Arc::new(tree), origin, with_bytes }])?;
         }
         Ok(Obtained { tree: digest, key, built: true })
     }
@@ -125,11 +125,11 @@ impl<'a> Demand<'a> {
     /// Makes the node's operation once more, with nothing of it recorded, and gives its tree.
     ///
     /// # Errors
-    /// As [`Demand::obtain`].
+    /// As [`Builder::obtain`].
     pub fn again(&self, name: &NodeName) -> Result<Tree, BuildError> {
         let node = self.plan.node(name)?;
         let inputs = self.inputs(&node).map_err(|error| error.at(name))?;
-        Ok(evaluate(&self.means, &node, inputs).map_err(|error| error.at(name))?.0)
+        Ok(evaluate(&self.context, &node, inputs).map_err(|error| error.at(name))?.0)
     }
 
     /// The key of a node, as far as it follows from what `gen` and the stamps say, and from what the store has.
@@ -137,7 +137,7 @@ impl<'a> Demand<'a> {
         let mut digests = Vec::new();
         for selection in node.op.selections() {
             let tree = self.claimed(&selection.node)?;
-            digests.push(self.selections.select(self.means.store, tree, &selection).ok()?.digest);
+            digests.push(self.selections.select(self.context.store, tree, &selection).ok()?.digest);
         }
         Some(KeyInputs::new(&node.op, &digests).key())
     }
@@ -154,12 +154,12 @@ impl<'a> Demand<'a> {
             Some(tree) => tree,
             None => self.obtain(&selection.node)?.tree,
         };
-        match self.selections.select(self.means.store, tree, selection) {
+        match self.selections.select(self.context.store, tree, selection) {
             Ok(selected) => Ok(selected),
             Err(SelectionFault::Error(error)) => Err(error),
             Err(SelectionFault::Lost) => {
                 let tree = self.obtain(&selection.node)?.tree;
-                match self.selections.select(self.means.store, tree, selection) {
+                match self.selections.select(self.context.store, tree, selection) {
                     Ok(selected) => Ok(selected),
                     Err(SelectionFault::Error(error)) => Err(error),
                     Err(SelectionFault::Lost) => Err(lost(&selection.node)),
@@ -170,7 +170,7 @@ impl<'a> Demand<'a> {
 
     /// The selected tree, with all its bytes in the store.
     fn whole(&self, node: &NodeName, selected: &super::selections::Selected) -> Result<Arc<Tree>, BuildError> {
-        let store = self.means.store;
+        let store = self.context.store;
         let whole = || -> Result<_, BuildError> {
             let Some(tree) = selected.tree(store)? else { return Ok(None) };
             let missing = store.missing(&tree)?;
@@ -199,12 +199,12 @@ impl<'a> Demand<'a> {
 
     /// Fetches files of a node's tree from remotes, if they have them.
     fn fetch(&self, name: &NodeName, missing: &[MissingBlob]) -> Result<(), BuildError> {
-        if self.means.caches.is_empty() {
+        if self.context.caches.is_empty() {
             return Ok(());
         }
         let node = self.plan.node(name)?;
         if let (Some(key), Some(tree)) = (self.claimed_key(&node), self.claimed(name)) {
-            self.means.caches.fetch(self.means.store, key, tree, missing)?;
+            self.context.caches.fetch(self.context.store, key, tree, missing)?;
         }
         Ok(())
     }
@@ -219,21 +219,32 @@ fn lost(node: &NodeName) -> BuildError {
 }
 
 /// The tree of a key if a remote has it with all its bytes, which are in the store then.
-fn take(means: &Means<'_>, op: &Op, key: NodeKey, digests: &[TreeDigest]) -> Result<Option<TreeDigest>, BuildError> {
-    let Some(hit) = means.caches.look_up_one(key) else { return Ok(None) };
-    recall(means, op, key, digests, &hit)?;
-    let missing = means.store.missing(&hit.tree)?;
-    means.caches.fetch(means.store, key, hit.digest, &missing)?;
-    Ok(means.store.missing(&hit.tree)?.is_empty().then_some(hit.digest))
+fn take(
+    context: &BuildContext<'_>,
+    op: &Op,
+    key: NodeKey,
+    digests: &[TreeDigest],
+) -> Result<Option<TreeDigest>, BuildError> {
+    let Some(hit) = context.caches.look_up_one(key) else { return Ok(None) };
+    recall(context, op, key, digests, &hit)?;
+    let missing = context.store.missing(&hit.tree)?;
+    context.caches.fetch(context.store, key, hit.digest, &missing)?;
+    Ok(context.store.missing(&hit.tree)?.is_empty().then_some(hit.digest))
 }
 
 /// Records what a remote says a key gave. The bytes stay there until they are needed.
 ///
 /// # Errors
 /// [`BuildError::Store`].
-pub fn recall(means: &Means<'_>, op: &Op, key: NodeKey, digests: &[TreeDigest], hit: &Hit) -> Result<(), BuildError> {
-    let tree = means.store.put_tree(&hit.tree)?;
-    means.store.record_from(key, tree, &KeyInputs::new(op, digests).explain(), hit.origin.clone())?;
+pub fn recall(
+    context: &BuildContext<'_>,
+    op: &Op,
+    key: NodeKey,
+    digests: &[TreeDigest],
+    hit: &Hit,
+) -> Result<(), BuildError> {
+    let tree = context.store.put_tree(&hit.tree)?;
+    context.store.record_from(key, tree, &KeyInputs::new(op, digests).explain(), hit.origin.clone())?;
     Ok(())
 }
 
@@ -242,14 +253,14 @@ pub fn recall(means: &Means<'_>, op: &Op, key: NodeKey, digests: &[TreeDigest], 
 /// # Errors
 /// [`BuildError::Store`].
 pub fn record(
-    means: &Means<'_>,
+    context: &BuildContext<'_>,
     node: &Node,
     key: NodeKey,
     digests: &[TreeDigest],
     tree: &Tree,
     origin: Origin,
 ) -> Result<TreeDigest, BuildError> {
-    let digest = means.store.put_tree(tree)?;
-    means.store.record_from(key, digest, &KeyInputs::new(&node.op, digests).explain(), origin)?;
+    let digest = context.store.put_tree(tree)?;
+    context.store.record_from(key, digest, &KeyInputs::new(&node.op, digests).explain(), origin)?;
     Ok(digest)
 }

@@ -1,16 +1,19 @@
-//! What arrives asynchronously is taken by threads, so that hashing and writing it keeps nobody who receives from receiving.
+//! A pool of threads that takes what arrives asynchronously, so that hashing and writing never block the
+//! receiver.
 
 use std::panic::resume_unwind;
 
 use async_channel::{Receiver, Sender, bounded};
 use tokio::sync::Notify;
 
-/// Runs `receive`, which sends what arrives, and calls `take` with each of these on as many threads as there are processors. So many things
-/// may wait to be taken. The first error of `take` ends all: sending fails from then on, and `receive` is notified, so that it need not wait for
-/// anything to send.
+/// Runs `receive`, which sends what arrives, and calls `take` with each item, on one thread a processor.
+/// At most `waiting` items wait to be taken.
+///
+/// The first error of `take` ends the pool: sending fails from then on, and `receive` is notified, so it
+/// need not wait until it has something to send.
 ///
 /// # Errors
-/// That of `take` before that of `receive`: whoever did not take what came knows better why it went no further.
+/// The first error of `take`; otherwise that of `receive`.
 pub(super) fn take_all<T: Send, E: Send>(
     waiting: usize,
     receive: impl FnOnce(Sender<T>, &Notify) -> Result<(), E>,
@@ -28,9 +31,9 @@ pub(super) fn take_all<T: Send, E: Send>(
     };
     std::thread::scope(|scope| {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let takers: Vec<_> = (0..threads).map(|_| scope.spawn(taking)).collect();
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(taking)).collect();
         let received = receive(sender, &stopped);
-        let taken = takers.into_iter().map(|taker| taker.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        let taken = workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
         taken.collect::<Result<Vec<()>, E>>().and(received)
     })
 }
