@@ -14,9 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use build_graph::{BlobDigest, Entry, NodeKey, Tree, TreeDigest};
 use sha2::{Digest as _, Sha256};
 
+use super::circuit_breaker::{Guarded, Left, Request};
 use super::envelope::{Envelope, SignedEnvelope, WireBlob};
-use super::guard::{Guarded, Left, Request};
-use super::layout::{at_once, is_on_the_way};
+use super::object_layout::{at_once, is_on_the_way};
 use super::settings::{KEY_VARIABLE, RemoteSettings, SettingsError};
 use super::trust::{Distrust, Trust, now};
 use super::{DigestFunction, RemoteError, Upload, WireDigest, transport};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use build_graph::untrusted::printable_path;
 
 use super::RemoteError;
-use super::layout::Objects;
+use super::object_layout::Objects;
 
 /// A folder with objects, `NAME/XX/DIGEST`, where `XX` begins the digest.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use ureq::{Agent, RequestBuilder, SendBody};
 use url::Url;
 
 use super::access::Access;
-use super::layout::Objects;
+use super::object_layout::Objects;
 use super::{RemoteError, settings};
 use crate::environment;
 use crate::source::{Netrc, take_login, without_password};

@@ -4,12 +4,12 @@
 //! - [`envelope`]: what a remote says of a result, as bytes that a writer signs
 //! - [`settings`]: which remotes there are; [`access`]: certificates and tokens; [`trust`]: whom to believe
 //! - [`belief`]: which results that the store has are used
-//! - [`caches`]: all of them together, as a build sees them; `guard`: one of them, with attempts that end
+//! - [`caches`]: all of them together, as a build sees them; `circuit_breaker`: one of them, with attempts that end and a circuit that opens
 //! - `budget`: what answers may take of memory
-//! - `layout`, over `directory`, `http` and `s3`: remotes that keep objects under names
+//! - `object_layout`, over `directory`, `http` and `s3`: remotes that keep objects under names
 //! - [`pack`]: results and bytes as one file
 //!
-//! A [`Transport`] speaks one protocol and is believed nothing. What stands above it checks the signature of every envelope, the key in it,
+//! A [`Transport`] speaks one protocol, and nothing of what it says is trusted. What stands above it checks the signature of every envelope, the key in it,
 //! and every byte against its digest; retries, deadlines and the circuit that opens are above it as well. So a transport makes one attempt,
 //! gives up after a time of its own, and says how it failed.
 
@@ -17,11 +17,11 @@ pub mod access;
 pub mod belief;
 mod budget;
 pub mod caches;
+mod circuit_breaker;
 mod directory;
 pub mod envelope;
-mod guard;
 mod http;
-mod layout;
+mod object_layout;
 pub mod pack;
 pub mod reapi;
 mod s3;
@@ -39,7 +39,7 @@ use build_graph::NodeKey;
 use thiserror::Error;
 
 use envelope::SignedEnvelope;
-use layout::Layout;
+use object_layout::ObjectLayout;
 use settings::{Place, RemoteSettings, SettingsError};
 
 /// How a remote names bytes.
@@ -147,10 +147,10 @@ fn transport(settings: &RemoteSettings, root: &Path) -> Result<Box<dyn Transport
     let failed = |problem| SettingsError::Transport { name: settings.name.clone(), problem };
     let access = settings.access(root).map_err(|error| failed(error.to_string()))?;
     Ok(match settings.place(root)? {
-        Place::Folder(path) => Box::new(Layout(directory::Directory::new(path))),
-        Place::Http(url) => Box::new(Layout(http::Http::new(url, settings, access).map_err(failed)?)),
+        Place::Folder(path) => Box::new(ObjectLayout(directory::Directory::new(path))),
+        Place::Http(url) => Box::new(ObjectLayout(http::Http::new(url, settings, access).map_err(failed)?)),
         Place::S3 { bucket, endpoint } => {
-            Box::new(Layout(s3::S3::new(&bucket, endpoint.as_deref(), settings, access).map_err(failed)?))
+            Box::new(ObjectLayout(s3::S3::new(&bucket, endpoint.as_deref(), settings, access).map_err(failed)?))
         }
         Place::Grpc(url) => {
             let endpoint = reapi::Endpoint::of_remote(&url, settings, access);

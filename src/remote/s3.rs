@@ -21,7 +21,7 @@ use url::Url;
 
 use super::RemoteError;
 use super::access::Access;
-use super::layout::{Objects, Take, at_once};
+use super::object_layout::{Objects, Take, at_once};
 use super::settings::RemoteSettings;
 use super::worker_pool::take_all;
 use crate::environment;

@@ -85,9 +85,9 @@ pub(super) trait Objects: Send + Sync {
 pub(super) type Take<'a> = dyn Fn(usize, Option<Box<dyn Read + '_>>) -> Result<(), RemoteError> + Sync + 'a;
 
 /// A transport to such a place.
-pub(super) struct Layout<O>(pub(super) O);
+pub(super) struct ObjectLayout<O>(pub(super) O);
 
-impl<O: Objects> Transport for Layout<O> {
+impl<O: Objects> Transport for ObjectLayout<O> {
     fn place(&self) -> String {
         self.0.place()
     }
@@ -140,7 +140,7 @@ impl<O: Objects> Transport for Layout<O> {
     }
 }
 
-impl<O: Objects> Layout<O> {
+impl<O: Objects> ObjectLayout<O> {
     fn put_packed(&self, name: &str, bytes: impl Read) -> Result<(), RemoteError> {
         let mut packed = tempfile::spooled_tempfile(IN_MEMORY);
         zstd::stream::copy_encode(bytes, &mut packed, LEVEL)?;

@@ -1,7 +1,7 @@
-//! One remote, with patience that ends: attempts with growing pauses, and a circuit that opens when all of them fail.
+//! One remote behind a retry policy and a circuit breaker, which opens when all attempts fail.
 //!
-//! ninja starts a process a node, so the circuit is a file in the store: a remote that does not answer costs one process its deadline, not
-//! every one.
+//! ninja starts a process for each node, so the state of the breaker is a file in the store: a remote that
+//! does not answer costs one process its deadline, and the others nothing.
 
 use std::fmt;
 use std::fs;
