@@ -13,7 +13,7 @@ use rustix::process::{Resource, Rlimit};
 
 use crate::abi::Host;
 use crate::account::ACCOUNT;
-use crate::compiled::{Code, Identity, Modules, Part, Store, leads_to_cold};
+use crate::compiled::{Code, Identity, Modules, Part, Store, StoreError, leads_to_cold};
 use crate::compiler::{CompileError, Compiler};
 use crate::descriptors::Handed;
 use crate::engine::{Ending, Engine, EngineError, Layout, Module, Start, THREAD_STACK};
@@ -340,6 +340,8 @@ fn load(
                 let table = table.map(|table| (digest, table));
                 return Ok(Ready { engine, module, entry, store: Some(store.clone()), modules, table });
             }
+            // Compiling takes more.
+            Err(StoreError::Full(full)) => return Err(RunError::Module(program.name.clone(), full.into())),
             Err(why) => log.say(1, format_args!("no compiled code for `{}`: {why}", program.name)),
         }
     }
@@ -373,8 +375,8 @@ struct Loaded {
     table: Option<Code>,
 }
 
-fn load_compiled(engine: &Engine, store: &Store, digest: &str, host: &Host, log: &Log) -> Result<Loaded, String> {
-    let record = store.record(digest).map_err(|e| e.to_string())?;
+fn load_compiled(engine: &Engine, store: &Store, digest: &str, host: &Host, log: &Log) -> Result<Loaded, StoreError> {
+    let record = store.record(digest)?;
     if let Some(warm) = &record.warm {
         let usable = if leads_to_cold(&record.rules, &host.args[1..], &host.env) {
             Err("the arguments or the environment ask for a fresh start".to_owned())
@@ -392,10 +394,10 @@ fn load_compiled(engine: &Engine, store: &Store, digest: &str, host: &Host, log:
             Err(why) => log.say(1, format_args!("starting without the snapshot: {why}")),
         }
     }
-    let code = record.code.as_ref().ok_or("the record names none")?;
-    let file = store.open_part(digest, Part::Code, code).map_err(|e| e.to_string())?;
+    let code = record.code.as_ref().ok_or(StoreError::Absent)?;
+    let file = store.open_part(digest, Part::Code, code)?;
     // SAFETY: the store vouches for the bytes, and that only the user and root can change them.
-    let module = unsafe { engine.load(file) }.map_err(|e| e.to_string())?;
+    let module = unsafe { engine.load(file) }?;
     log.say(2, format_args!("compiled code is loaded"));
     Ok(Loaded { module, entry: "_start", table: record.table })
 }

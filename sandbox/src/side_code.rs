@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::account::ACCOUNT;
 use crate::compiled::{Code, Identity, Modules, Part, Record, Store, StoreError};
 use crate::compiler::Compiler;
-use crate::engine::{CodeSource, Coming, Engine, EngineError, Library, Module, NoCode};
+use crate::engine::{CodeSource, Coming, Engine, Library, Module, NoCode};
 use crate::jobs::{Jobs, Wanted};
 use crate::linking::{SideModule, TableIndex};
 use crate::log::Log;
@@ -165,8 +165,5 @@ fn load(engine: &Engine, store: &Store, record: &Record, digest: &str) -> Result
     let code = record.code.as_ref().ok_or(StoreError::Absent)?;
     let file = store.open_part(digest, Part::Code, code)?;
     // SAFETY: the store vouches for the bytes, and that only the user and root can change them.
-    unsafe { engine.load(file) }.map_err(|e| match e {
-        EngineError::Full(full) => StoreError::Full(full),
-        e => StoreError::Damaged(e.to_string()),
-    })
+    Ok(unsafe { engine.load(file) }?)
 }

@@ -197,6 +197,18 @@ fn compilations() {
 }
 
 #[test]
+fn a_program_whose_code_does_not_fit_is_not_compiled_again() {
+    let dest = Dest::new();
+    let data = format!("(data \"{}\") (func (export \"_start\"))", "x".repeat(5 << 20));
+    let name = dest.guest("main", &module("", &data));
+    dest.run(["--precompile", &name]).assert(0, "");
+    let ended = run_within(4, &dest, &[&name]);
+    ended.assert_error(137, "KiB of memory that are left");
+    assert!(!ended.err.contains("compil"), "{ended:?}");
+    run_within(8, &dest, &[&name]).assert(0, "");
+}
+
+#[test]
 fn files_with_holes() {
     let dest = Dest::new();
     let head = wat::parse_str("(module)").unwrap();

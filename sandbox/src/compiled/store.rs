@@ -10,9 +10,9 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use crate::account::Full;
-
 use super::record::{Code, Identity, Record, escaped};
+use crate::account::Full;
+use crate::engine::EngineError;
 use crate::open_how;
 use crate::vfs::{Crossing, FileStat, GuestPath, S_IFDIR, S_IFREG};
 
@@ -82,6 +82,15 @@ pub enum StoreError {
     /// It takes more memory than the guest has left.
     #[error(transparent)]
     Full(#[from] Full),
+}
+
+impl From<EngineError> for StoreError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Full(full) => Self::Full(full),
+            other => Self::Damaged(other.to_string()),
+        }
+    }
 }
 
 impl StoreError {
