@@ -270,7 +270,7 @@ fn use_a_store() {
             let store = Store::open(&root).unwrap();
             let error = store.put_bytes(&[1; 500_000], false).unwrap_err();
             assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
-            assert_eq!(store.verify().unwrap(), pynbox_build::store::Report::default());
+            assert_eq!(store.verify().unwrap(), pynbox_build::store::VerifyReport::default());
             store.put_bytes(&[1; 5_000], false).unwrap();
         }
         "read-only" => {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io::{Cursor, Read};
 
 use build_graph::{BlobDigest, Entry, NodeKey, RelPath, Tree};
-use pynbox_build::archive::{self, ArchiveError, BlobSink, BlobSource, Limits, MemoryBlobs, Options};
+use pynbox_build::archive::{self, ArchiveError, ArchiveLimits, BlobSink, BlobSource, MemoryBlobs, Options};
 use pynbox_build::install::package::{self, PackageError};
 use pynbox_build::patch;
 use pynbox_build::remote::envelope::{Envelope, SignedEnvelope, WireBlob};
@@ -13,7 +13,7 @@ use pynbox_build::store::{Origin, Store};
 use tempfile::TempDir;
 
 /// Small enough that a bomb is none here, and large enough for a decompressor's window.
-const LIMITS: Limits = Limits { bytes: 1 << 20, members: 1000, path: 4096, names: 1 << 16 };
+const LIMITS: ArchiveLimits = ArchiveLimits { bytes: 1 << 20, members: 1000, path: 4096, names: 1 << 16 };
 
 /// A tar archive, compressed or not, or a zip archive.
 pub(crate) fn archive(data: &[u8]) {
@@ -43,7 +43,7 @@ fn check(unpacked: Result<Tree, ArchiveError>, blobs: &MemoryBlobs) {
         return;
     }
     let again = packed(&tree, blobs);
-    let options = Options { strip: 0, limits: Limits { bytes: 8 << 20, ..LIMITS }, place: None };
+    let options = Options { strip: 0, limits: ArchiveLimits { bytes: 8 << 20, ..LIMITS }, place: None };
     let back = archive::unpack(Cursor::new(again), &options, &MemoryBlobs::new()).expect("what was unpacked is packed");
     assert_eq!(back, tree);
 }

@@ -44,7 +44,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    pub(super) fn limits(&self) -> &super::Limits {
+    pub(super) fn limits(&self) -> &super::ArchiveLimits {
         &self.options.limits
     }
 

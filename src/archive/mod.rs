@@ -28,7 +28,7 @@ pub(crate) use tape::{Bounds, Member, each_member};
 
 /// How much an archive may hold before it counts as an attack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct ArchiveLimits {
     /// Bytes, uncompressed, of everything together, headers included.
     pub bytes: u64,
     /// Members.
@@ -40,7 +40,7 @@ pub struct Limits {
     pub names: u64,
 }
 
-impl Default for Limits {
+impl Default for ArchiveLimits {
     /// 16 GiB, a million members, 4096 bytes a path and 64 MiB of paths: far above what any source
     /// archive or package holds.
     fn default() -> Self {
@@ -55,7 +55,7 @@ pub struct Options<'a> {
     /// nothing but directories may have no more than these.
     pub strip: u32,
     /// The limits.
-    pub limits: Limits,
+    pub limits: ArchiveLimits,
     /// Gives a member another path, or leaves it out (`None`) without storing its bytes.
     pub place: Option<&'a dyn Fn(RelPath) -> Option<RelPath>>,
 }

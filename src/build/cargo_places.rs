@@ -48,7 +48,7 @@ pub(super) fn hold(store: &Store, node: &NodeName) -> Result<Held, BuildError> {
 
 /// A place and what it costs.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct CargoPlace {
     path: PathBuf,
     /// Bytes of its files.
     pub bytes: u64,
@@ -60,7 +60,7 @@ pub struct Place {
 ///
 /// # Errors
 /// [`BuildError::Io`] if a folder can't be read.
-pub fn places(store: &Store) -> Result<Vec<Place>, BuildError> {
+pub fn places(store: &Store) -> Result<Vec<CargoPlace>, BuildError> {
     let mut found = Vec::new();
     let mut walk = WalkDir::new(root(store)).into_iter();
     while let Some(entry) = walk.next() {
@@ -75,7 +75,7 @@ pub fn places(store: &Store) -> Result<Vec<Place>, BuildError> {
         let Ok(lock) = fs::metadata(entry.path().join("lock")) else { continue };
         walk.skip_current_dir();
         let used = lock.modified().map_err(BuildError::io("look at", entry.path()))?;
-        found.push(Place {
+        found.push(CargoPlace {
             path: entry.path().to_path_buf(),
             bytes: bytes(entry.path()),
             unused: SystemTime::now().duration_since(used).unwrap_or_default(),
@@ -84,7 +84,7 @@ pub fn places(store: &Store) -> Result<Vec<Place>, BuildError> {
     Ok(found)
 }
 
-impl Place {
+impl CargoPlace {
     /// Removes the place, unless somebody builds there. Gives whether it is gone.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ pub mod runner;
 pub mod suites;
 
 pub use expected::{Difference, Expectation, Expected};
-pub use places::Place;
+pub use places::TestPlace;
 pub use reasons::Reasons;
 pub use results::{FileResult, Outcome};
 pub use suites::Suite;

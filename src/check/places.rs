@@ -24,7 +24,7 @@ const NOBODY: u32 = 65534;
 
 /// Where tests run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum TestPlace {
     /// In the sandbox.
     Sandbox {
         /// The loader.
@@ -52,7 +52,7 @@ pub struct Folders {
     pub results: PathBuf,
 }
 
-impl Place {
+impl TestPlace {
     /// Its library, on the host.
     pub fn library(&self) -> &Path {
         match self {

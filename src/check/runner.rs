@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::Suite;
-use super::places::{self, Folders, LINES, Place};
+use super::places::{self, Folders, LINES, TestPlace};
 use super::results::{End, FileResult};
 
 /// How often a running process is looked at.
@@ -24,7 +24,7 @@ pub struct Runner<'a> {
     /// The suite.
     pub suite: &'a Suite,
     /// Where its files run.
-    pub place: &'a Place,
+    pub place: &'a TestPlace,
     /// How many at once.
     pub jobs: usize,
     /// How long one may take.
@@ -138,7 +138,7 @@ mod tests {
             native_program: path("x"),
             native_library: path("x"),
         };
-        let place = Place::Native { program: "/bin/sh".into(), library: work.path().to_path_buf() };
+        let place = TestPlace::Native { program: "/bin/sh".into(), library: work.path().to_path_buf() };
         let runner = Runner { suite: &suite, place: &place, jobs: 2, timeout, work: work.path() };
         let files = ["test_a".to_owned(), "test_b".to_owned()];
         let mut results = runner.run(&files, &|_, _| {}).unwrap();

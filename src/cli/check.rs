@@ -15,7 +15,7 @@ use super::{CommandError, Kind, Session, install};
 use crate::build::BuildError;
 use crate::build::builder::Stamps;
 use crate::called::called;
-use crate::check::places::{self, Place};
+use crate::check::places::{self, TestPlace};
 use crate::check::runner::Runner;
 use crate::check::suites::{Suite, suites};
 use crate::check::{Expectation, Expected, FileResult, Reasons, report};
@@ -217,7 +217,7 @@ fn choose(suite: &Suite, options: &Options, dest: &Path) -> Result<Vec<String>, 
 
 fn run_in(
     suite: &Suite,
-    place: &Place,
+    place: &TestPlace,
     work: &Path,
     files: &[String],
     options: &Options,
@@ -232,7 +232,7 @@ fn run_in(
 }
 
 /// The sandbox with a library of its own.
-fn sandbox(suite: &Suite, dest: &Path, work: &Path) -> Result<Place, CommandError> {
+fn sandbox(suite: &Suite, dest: &Path, work: &Path) -> Result<TestPlace, CommandError> {
     let library = work.join("library");
     let copy = || {
         places::copy(&dest.join(&suite.library), &library)?;
@@ -240,11 +240,11 @@ fn sandbox(suite: &Suite, dest: &Path, work: &Path) -> Result<Place, CommandErro
         places::set_writable(&library, false)
     };
     copy().map_err(BuildError::io("copy the library to", &library))?;
-    Ok(Place::Sandbox { run: dest.join("bin/run"), root: dest.join("root"), library })
+    Ok(TestPlace::Sandbox { run: dest.join("bin/run"), root: dest.join("root"), library })
 }
 
 /// The native interpreter, with the tests that are installed laid into its library.
-fn native(session: &Session, suite: &Suite, dest: &Path, work: &Path) -> Result<Place, CommandError> {
+fn native(session: &Session, suite: &Suite, dest: &Path, work: &Path) -> Result<TestPlace, CommandError> {
     let workplace = session.workplace()?;
     let store = &workplace.store;
     let builder = workplace.builder(Stamps::Old);
@@ -272,5 +272,5 @@ fn native(session: &Session, suite: &Suite, dest: &Path, work: &Path) -> Result<
     }
     places::write_driver(&library).map_err(BuildError::io("write the driver to", &library))?;
     places::set_writable(&prefix, false).map_err(BuildError::io("close", &prefix))?;
-    Ok(Place::Native { program: prefix.join(&suite.native_program), library })
+    Ok(TestPlace::Native { program: prefix.join(&suite.native_program), library })
 }

@@ -55,7 +55,7 @@ use crate::remote::belief::{Belief, unsigned};
 use crate::remote::caches::Caches;
 use crate::remote::reapi::ReapiError;
 use crate::remote::reapi::engine::{Engine, EngineSection};
-use crate::remote::settings::{self, Place, RemoteSettings, Role};
+use crate::remote::settings::{self, RemotePlace, RemoteSettings, Role};
 use crate::remote::trust::Trust;
 use crate::source::{FetchSettings, Fetcher};
 use crate::store::{Origin, Store};
@@ -390,7 +390,7 @@ impl Session {
         if self.common.offline || project.settings.source.offline {
             let mut folders = Vec::new();
             for remote in remotes {
-                if let Place::Folder(_) = remote.place(&project.root)? {
+                if let RemotePlace::Folder(_) = remote.place(&project.root)? {
                     folders.push(remote);
                 }
             }

@@ -132,7 +132,7 @@ impl<'a> Transaction<'a> {
         if self.packages.iter().all(|package| package.outcome == Outcome::Present) {
             return Ok(());
         }
-        let plan = Plan::new(self.destination, &self.packages)?;
+        let plan = InstallPlan::new(self.destination, &self.packages)?;
         let root = &self.destination.path;
         if let Err(error) = plan.journal.write(root).and_then(|()| plan.apply(self.destination, prepare)) {
             return Err(match recover(root) {
@@ -302,7 +302,7 @@ fn folders(content: &Tree) -> BTreeSet<RelPath> {
 
 /// How DEST becomes what it is to be.
 #[derive(Default)]
-struct Plan {
+struct InstallPlan {
     journal: Journal,
     /// Of what is set aside, that which nothing replaces at once.
     removed: Vec<RelPath>,
@@ -312,7 +312,7 @@ struct Plan {
     whole: Tree,
 }
 
-impl Plan {
+impl InstallPlan {
     fn new(destination: &Destination, packages: &[Staged]) -> Result<Self, InstallError> {
         let root = &destination.path;
         let before: BTreeMap<_, _> =

@@ -166,7 +166,7 @@ pub enum LockError {
 
 /// What locking did.
 #[derive(Debug, Clone)]
-pub struct Report {
+pub struct LockReport {
     /// Whether Debian's signature was checked.
     pub signature: Signature,
     /// Each image's name, number of packages and their size in bytes, compressed.
@@ -191,7 +191,7 @@ pub fn lock(
     scratch: &Path,
     fetcher: &Fetcher,
     progress: &dyn Progress,
-) -> Result<Report, LockError> {
+) -> Result<LockReport, LockError> {
     let path = directory.join("wanted.toml");
     let wanted = match (regular::read_to_string(&path), compiled_in) {
         (Ok(text), _) => {
@@ -220,7 +220,7 @@ pub fn lock(
         changed.extend(write(&directory.join("images.toml"), &images)?);
     }
     changed.extend(write(&directory.join("sources.toml"), &sources)?);
-    Ok(Report {
+    Ok(LockReport {
         signature: release.signature.clone(),
         images: images.images.iter().map(|(name, image)| (name.clone(), image.packages.len(), size(image))).collect(),
         sources: sources.sources.into_keys().collect(),

@@ -40,7 +40,7 @@ use thiserror::Error;
 
 use envelope::SignedEnvelope;
 use object_layout::ObjectLayout;
-use settings::{Place, RemoteSettings, SettingsError};
+use settings::{RemotePlace, RemoteSettings, SettingsError};
 
 /// How a remote names bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -147,12 +147,12 @@ fn transport(settings: &RemoteSettings, root: &Path) -> Result<Box<dyn Transport
     let failed = |problem| SettingsError::Transport { name: settings.name.clone(), problem };
     let access = settings.access(root).map_err(|error| failed(error.to_string()))?;
     Ok(match settings.place(root)? {
-        Place::Folder(path) => Box::new(ObjectLayout(directory::Directory::new(path))),
-        Place::Http(url) => Box::new(ObjectLayout(http::Http::new(url, settings, access).map_err(failed)?)),
-        Place::S3 { bucket, endpoint } => {
+        RemotePlace::Folder(path) => Box::new(ObjectLayout(directory::Directory::new(path))),
+        RemotePlace::Http(url) => Box::new(ObjectLayout(http::Http::new(url, settings, access).map_err(failed)?)),
+        RemotePlace::S3 { bucket, endpoint } => {
             Box::new(ObjectLayout(s3::S3::new(&bucket, endpoint.as_deref(), settings, access).map_err(failed)?))
         }
-        Place::Grpc(url) => {
+        RemotePlace::Grpc(url) => {
             let endpoint = reapi::Endpoint::of_remote(&url, settings, access);
             Box::new(reapi::transport::ReapiTransport::new(endpoint).map_err(|error| failed(error.to_string()))?)
         }

@@ -176,9 +176,11 @@ impl RemoteSettings {
     /// As [`place`](Self::place).
     pub fn identity(&self, root: &Path) -> Result<String, SettingsError> {
         Ok(match self.place(root)? {
-            Place::Folder(path) => path.canonicalize().unwrap_or(path).to_string_lossy().into_owned(),
-            Place::Http(url) | Place::Grpc(url) => without_password(url.as_str()).trim_end_matches('/').to_owned(),
-            Place::S3 { bucket, endpoint } => {
+            RemotePlace::Folder(path) => path.canonicalize().unwrap_or(path).to_string_lossy().into_owned(),
+            RemotePlace::Http(url) | RemotePlace::Grpc(url) => {
+                without_password(url.as_str()).trim_end_matches('/').to_owned()
+            }
+            RemotePlace::S3 { bucket, endpoint } => {
                 let bucket = without_password(bucket.as_str());
                 endpoint.map_or(bucket.clone(), |endpoint| format!("{bucket}?endpoint={}", without_password(&endpoint)))
             }
@@ -189,19 +191,19 @@ impl RemoteSettings {
     ///
     /// # Errors
     /// [`SettingsError::Url`] if it is neither.
-    pub fn place(&self, root: &Path) -> Result<Place, SettingsError> {
+    pub fn place(&self, root: &Path) -> Result<RemotePlace, SettingsError> {
         let error = |problem: &str| SettingsError::Url {
             name: self.name.clone(),
             url: without_password(&self.url),
             problem: problem.to_owned(),
         };
         if !self.url.contains("://") {
-            return Ok(Place::Folder(root.join(&self.url)));
+            return Ok(RemotePlace::Folder(root.join(&self.url)));
         }
         let url = Url::parse(&self.url).map_err(|cause| error(&format!("is no URL ({cause})")))?;
         match url.scheme() {
-            "file" => url.to_file_path().map(Place::Folder).map_err(|()| error("has no local path")),
-            "http" | "https" => Ok(Place::Http(url)),
+            "file" => url.to_file_path().map(RemotePlace::Folder).map_err(|()| error("has no local path")),
+            "http" | "https" => Ok(RemotePlace::Http(url)),
             "s3" => {
                 let mut bucket = url.clone();
                 bucket.set_query(None);
@@ -213,9 +215,9 @@ impl RemoteSettings {
                         _ => return Err(error(&format!("has a parameter `{name}`: there is only `endpoint`"))),
                     }
                 }
-                Ok(Place::S3 { bucket, endpoint })
+                Ok(RemotePlace::S3 { bucket, endpoint })
             }
-            "grpc" | "grpcs" => Ok(Place::Grpc(url)),
+            "grpc" | "grpcs" => Ok(RemotePlace::Grpc(url)),
             _ => Err(error("has no scheme of a remote: there are file, http, https, s3, grpc, grpcs")),
         }
     }
@@ -233,7 +235,7 @@ fn without_login(text: &str) -> String {
 
 /// Where a remote is, by protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum RemotePlace {
     /// A folder, perhaps on a network file system.
     Folder(PathBuf),
     /// A web server that takes PUT.
@@ -334,15 +336,15 @@ mod tests {
     #[test]
     fn the_scheme_says_the_protocol() {
         let place = |url: &str| RemoteSettings::parse(&format!("a={url}")).unwrap().place(Path::new("/root"));
-        assert_eq!(place("x").unwrap(), Place::Folder("/root/x".into()));
-        assert_eq!(place("file:///x").unwrap(), Place::Folder("/x".into()));
-        assert!(matches!(place("https://host/x").unwrap(), Place::Http(_)));
-        let Place::S3 { bucket, endpoint } = place("s3://bucket/x?endpoint=http://host:9000").unwrap() else {
+        assert_eq!(place("x").unwrap(), RemotePlace::Folder("/root/x".into()));
+        assert_eq!(place("file:///x").unwrap(), RemotePlace::Folder("/x".into()));
+        assert!(matches!(place("https://host/x").unwrap(), RemotePlace::Http(_)));
+        let RemotePlace::S3 { bucket, endpoint } = place("s3://bucket/x?endpoint=http://host:9000").unwrap() else {
             panic!()
         };
         assert_eq!((bucket.as_str(), endpoint.as_deref()), ("s3://bucket/x", Some("http://host:9000")));
         assert!(place("s3://bucket/x?region=y").unwrap_err().to_string().contains("`region`"));
-        assert!(matches!(place("grpc://host:1").unwrap(), Place::Grpc(_)));
+        assert!(matches!(place("grpc://host:1").unwrap(), RemotePlace::Grpc(_)));
         for text in ["s3://KEY:SECRET@bucket/p?endpoint=https://host", "team:wr=s3://KEY:SECRET@bucket"] {
             let error = RemoteSettings::parse(text).map_or_else(|error| error.to_string(), |_| String::new());
             assert!(!error.contains("SECRET"), "{error}");

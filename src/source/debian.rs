@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use build_graph::RelPath;
 use url::Url;
 
-use super::http::Place;
+use super::http::Location;
 use super::netrc::Netrc;
 use super::transfer::Failure;
 
@@ -34,7 +34,7 @@ impl Apt {
     }
 
     /// Where a path below a mirror's root can be had.
-    pub(super) fn places(&self, path: &RelPath) -> Result<Vec<Place>, Failure> {
+    pub(super) fn places(&self, path: &RelPath) -> Result<Vec<Location>, Failure> {
         let settings = self.answer.get_or_init(|| {
             let mut settings = Settings::of_apt();
             if let Some(given) = &self.given {
@@ -68,8 +68,8 @@ impl Settings {
         Self { mirrors: mirrors(&targets), netrc: Netrc::of_files(&files), proxies: settings }
     }
 
-    fn place(&self, url: &str) -> Place {
-        let mut place = Place::plain(url);
+    fn place(&self, url: &str) -> Location {
+        let mut place = Location::plain(url);
         let Ok(parsed) = Url::parse(url) else { return place };
         let scheme = parsed.scheme();
         let host = parsed.host_str().unwrap_or_default();

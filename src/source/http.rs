@@ -20,14 +20,14 @@ const REDIRECTS: u32 = 8;
 
 /// A place to get a file from, and how to go there.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub(super) struct Location {
     pub(super) url: String,
     /// `None`: as the environment says (`https_proxy` and so on). `Some(None)`: none.
     pub(super) proxy: Option<Option<String>>,
     pub(super) login: Option<Login>,
 }
 
-impl Place {
+impl Location {
     /// A place that is reached as the environment says.
     pub(super) fn plain(url: &str) -> Self {
         Self { url: url.to_owned(), proxy: None, login: None }
@@ -83,16 +83,16 @@ impl Client {
     }
 
     /// Asks for a file from byte `start` on.
-    pub(super) fn get(&self, place: &Place, start: u64) -> Result<Answer, Failure> {
+    pub(super) fn get(&self, place: &Location, start: u64) -> Result<Answer, Failure> {
         self.request(place, start, "*/*")
     }
 
     /// Asks for a document of one of these types.
-    pub(super) fn get_document(&self, place: &Place, accept: &str) -> Result<Answer, Failure> {
+    pub(super) fn get_document(&self, place: &Location, accept: &str) -> Result<Answer, Failure> {
         self.request(place, 0, accept)
     }
 
-    fn request(&self, place: &Place, start: u64, accept: &str) -> Result<Answer, Failure> {
+    fn request(&self, place: &Location, start: u64, accept: &str) -> Result<Answer, Failure> {
         environment::check_proxies().map_err(|error| Failure::NoPlace(error.to_string()))?;
         let mut url = Url::parse(&place.url).map_err(|error| Failure::NoPlace(format!("this is no URL: {error}")))?;
         let login = netrc::take_login(&mut url).or_else(|| place.login.clone()).or_else(|| self.netrc.find(&url));

@@ -239,7 +239,7 @@ impl Fetcher {
                 };
                 for place in places {
                     let shown = without_password(&place.url);
-                    let limits = transfer::Limits {
+                    let limits = transfer::TransferLimits {
                         size: source.size,
                         max_size: self.settings.max_size,
                         stall: self.settings.stall_timeout,
@@ -333,13 +333,13 @@ impl Fetcher {
         Err(Attempts(tried))
     }
 
-    fn places(&self, origin: &Origin) -> Result<Vec<http::Place>, transfer::Failure> {
+    fn places(&self, origin: &Origin) -> Result<Vec<http::Location>, transfer::Failure> {
         match origin {
-            Origin::Url { url } => Ok(vec![http::Place::plain(url)]),
+            Origin::Url { url } => Ok(vec![http::Location::plain(url)]),
             Origin::Debian { path } => self.apt.places(path),
             Origin::Pypi { project, file } => {
                 let (url, _) = self.pip.find(&self.client, project, file)?;
-                Ok(vec![http::Place::plain(&url)])
+                Ok(vec![http::Location::plain(&url)])
             }
         }
     }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::debian::output;
-use super::http::{Client, Place};
+use super::http::{Client, Location};
 use super::transfer::{Failure, read_bounded};
 use crate::environment::{self, NotText};
 
@@ -60,7 +60,7 @@ impl Pip {
     pub(super) fn find(&self, client: &Client, project: &str, file: &str) -> Result<(String, Option<Sha256>), Failure> {
         let index = self.index()?;
         let url = format!("{}/{}/", index.trim_end_matches('/'), normalised(project));
-        let answer = client.get_document(&Place::plain(&url), ACCEPT)?;
+        let answer = client.get_document(&Location::plain(&url), ACCEPT)?;
         if answer.status != 200 {
             return Err(Failure::Status(answer.status));
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use build_graph::untrusted::printable_path;
 use thiserror::Error;
 
-use super::http::{self, Client, Place};
+use super::http::{self, Client, Location};
 use super::partial::{LocalError, Partial};
 use crate::regular;
 
@@ -63,7 +63,7 @@ impl From<LocalError> for Failure {
 }
 
 /// What a transfer may take.
-pub(super) struct Limits {
+pub(super) struct TransferLimits {
     /// The size that is pinned.
     pub(super) size: Option<u64>,
     /// The most, where none is pinned.
@@ -72,7 +72,7 @@ pub(super) struct Limits {
     pub(super) stall: Duration,
 }
 
-impl Limits {
+impl TransferLimits {
     fn most(&self) -> u64 {
         self.size.unwrap_or(self.max_size)
     }
@@ -82,9 +82,9 @@ impl Limits {
 /// once. A partial file that is left behind is worth resuming.
 pub(super) fn transfer(
     client: &Client,
-    place: &Place,
+    place: &Location,
     partial: &mut Partial,
-    limits: &Limits,
+    limits: &TransferLimits,
     on_bytes: &dyn Fn(u64, Option<u64>),
 ) -> Result<(), Failure> {
     if partial.length() >= limits.most() {
@@ -102,9 +102,9 @@ pub(super) fn transfer(
 
 fn once(
     client: &Client,
-    place: &Place,
+    place: &Location,
     partial: &mut Partial,
-    limits: &Limits,
+    limits: &TransferLimits,
     on_bytes: &dyn Fn(u64, Option<u64>),
 ) -> Result<(), Failure> {
     let (mut body, end) = open(client, place, partial, limits)?;
@@ -151,9 +151,9 @@ fn once(
 /// The bytes after those that are there, and the length of the whole file where the place tells it.
 fn open(
     client: &Client,
-    place: &Place,
+    place: &Location,
     partial: &mut Partial,
-    limits: &Limits,
+    limits: &TransferLimits,
 ) -> Result<(Box<dyn Read>, Option<u64>), Failure> {
     let size_is_wrong = |found: u64| match limits.size {
         Some(expected) if expected != found => Err(Failure::Size { expected, found }),
@@ -189,7 +189,7 @@ fn open(
 }
 
 /// The whole of a small file that nothing pins.
-pub(super) fn small(client: &Client, place: &Place, max_size: u64) -> Result<Vec<u8>, Failure> {
+pub(super) fn small(client: &Client, place: &Location, max_size: u64) -> Result<Vec<u8>, Failure> {
     let body: Box<dyn Read> = match place.file_path()? {
         Some(path) => Box::new(regular::open(&path).map_err(|error| Failure::NoPlace(error.to_string()))?),
         None => {

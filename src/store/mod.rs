@@ -59,7 +59,7 @@ pub use lock::KeyLock;
 pub use materialise::Materialise;
 pub use record::Origin;
 pub use session::Scratch;
-pub use verify::{Damage, Report, Stats};
+pub use verify::{Damage, Stats, VerifyReport};
 
 use files::{open_dir, write_all};
 use lock::Gate;

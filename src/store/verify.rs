@@ -40,7 +40,7 @@ impl fmt::Display for Damage {
 
 /// What [`Store::verify`] looked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct VerifyReport {
     /// Blobs that are right.
     pub blobs: u64,
     /// Their bytes.
@@ -78,8 +78,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] if something can't be read.
-    pub fn verify(&self) -> Result<Report> {
-        let mut report = Report::default();
+    pub fn verify(&self) -> Result<VerifyReport> {
+        let mut report = VerifyReport::default();
         let blobs = files(&self.blobs).map_err(self.inside("reading", "blobs"))?;
         let verified: Vec<_> = blobs.par_iter().map(|(name, _)| self.verify_blob(name)).collect::<Result<_>>()?;
         for outcome in verified {

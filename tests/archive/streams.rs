@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use pynbox_build::archive::{ArchiveError, Limits, Options};
+use pynbox_build::archive::{ArchiveError, ArchiveLimits, Options};
 use tar::EntryType;
 
 use super::{file, message, paths, raw, sample, tar, unpack, unpack_with};
@@ -194,16 +194,16 @@ fn bombs_are_stopped() {
     for (name, compress) in ALL {
         let small =
             |limits| unpack_with(&compress(&bomb), Options { limits, ..Options::default() }).unwrap_err().to_string();
-        let message = small(Limits { bytes: 1 << 19, ..Limits::default() });
+        let message = small(ArchiveLimits { bytes: 1 << 19, ..ArchiveLimits::default() });
         assert!(message.contains("`big`") && message.contains("524288 bytes"), "{name}: {message}");
-        let message = small(Limits { members: 1, ..Limits::default() });
+        let message = small(ArchiveLimits { members: 1, ..ArchiveLimits::default() });
         assert!(message.contains("`more`") && message.contains("1 members"), "{name}: {message}");
-        let message = small(Limits { names: 6, ..Limits::default() });
+        let message = small(ArchiveLimits { names: 6, ..ArchiveLimits::default() });
         assert!(message.contains("`more`") && message.contains("6 bytes of paths"), "{name}: {message}");
     }
     // What links lead to is held in memory, too.
     let links = tar(&[raw(b"l", EntryType::Symlink, &[b'x'; 99], b"")]);
-    let limits = Limits { names: 99, ..Limits::default() };
+    let limits = ArchiveLimits { names: 99, ..ArchiveLimits::default() };
     let error = unpack_with(&links, Options { limits, ..Options::default() }).unwrap_err();
     assert!(matches!(error, ArchiveError::TooLarge { limit: 99, .. }), "{error}");
 }

@@ -3,7 +3,7 @@
 use std::io::{Cursor, Write};
 
 use build_graph::Entry;
-use pynbox_build::archive::{ArchiveError, Limits, Options};
+use pynbox_build::archive::{ArchiveError, ArchiveLimits, Options};
 
 use super::{message, paths, unpack, unpack_with};
 
@@ -44,7 +44,7 @@ fn attacks() {
     let twice = zip_of(&[("aaaa", 0o644, b"1"), ("bbbb", 0o644, b"2")]);
     assert!(message(&replace(&twice, b"bbbb", b"aaaa")).contains("twice"));
 
-    let options = Options { limits: Limits { bytes: 1000, ..Limits::default() }, ..Options::default() };
+    let options = Options { limits: ArchiveLimits { bytes: 1000, ..ArchiveLimits::default() }, ..Options::default() };
     let bomb = zip_of(&[("big", 0o644, &[0; 1 << 20])]);
     let error = unpack_with(&bomb, options).unwrap_err();
     assert!(matches!(error, ArchiveError::TooLarge { limit: 1000, .. }), "{error}");

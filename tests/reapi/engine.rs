@@ -12,7 +12,7 @@ use futures_util::{Stream, stream};
 use prost::Message as _;
 use proto::execution_server::{Execution, ExecutionServer};
 use pynbox_build::remote::DigestFunction;
-use pynbox_build::remote::reapi::{Client, Limits, ReapiError, digest};
+use pynbox_build::remote::reapi::{Client, ExecutionLimits, ReapiError, digest};
 use tonic::{Code, Request, Response, Status};
 
 use crate::own;
@@ -112,7 +112,7 @@ fn execute(executions: &[End], waits: &[End]) -> (Result<i32, ReapiError>, u32, 
     (result, scripted.asked.load(Ordering::SeqCst), scripted.waited.load(Ordering::SeqCst))
 }
 
-const LIMITS: Limits = Limits { queue: Duration::from_secs(60), all: Duration::from_secs(60) };
+const LIMITS: ExecutionLimits = ExecutionLimits { queue: Duration::from_secs(60), all: Duration::from_secs(60) };
 const NEVER: &[End] = &[End::Refused(Code::NotFound)];
 
 #[test]

@@ -4,7 +4,7 @@ use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
 use proto::capabilities_server::CapabilitiesServer;
 use pynbox_build::remote::reapi::engine::EngineSection;
 use pynbox_build::remote::reapi::{Client, Endpoint, ReapiError};
-use pynbox_build::remote::settings::{Place, RemoteSettings};
+use pynbox_build::remote::settings::{RemotePlace, RemoteSettings};
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Code, Request, Status};
 
@@ -50,7 +50,7 @@ impl Room {
         let engine: EngineSection = toml::from_str(&text).unwrap();
         let by_engine = engine.settings(self.folder.path()).and_then(|engine| ask(engine.endpoint));
         let remote: RemoteSettings = toml::from_str(&text).unwrap();
-        let Place::Grpc(place) = remote.place(self.folder.path()).unwrap() else { panic!() };
+        let RemotePlace::Grpc(place) = remote.place(self.folder.path()).unwrap() else { panic!() };
         let access = remote.access(self.folder.path()).map_err(|error| ReapiError::Settings(error.to_string()));
         let by_remote = access.and_then(|access| ask(Endpoint::of_remote(&place, &remote, access)));
         assert_eq!(by_engine.is_ok(), by_remote.is_ok(), "{by_engine:?}, {by_remote:?}");

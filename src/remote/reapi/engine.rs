@@ -18,7 +18,7 @@ use tonic::Code;
 
 use super::blobs::{Blob, Source};
 use super::client::Client;
-use super::execute::Limits;
+use super::execute::ExecutionLimits;
 use super::memo::{self, WireTree};
 use super::merkle::{Node, Received};
 use super::{Endpoint, ReapiError, digest};
@@ -165,7 +165,7 @@ impl Engine {
         let prepared = self.prepare(store, function, action)?;
         self.upload(store, &prepared, false)?;
         let time = action.limits.time.unwrap_or(LONGEST);
-        let limits = Limits { queue: self.patience, all: time.saturating_add(self.patience) };
+        let limits = ExecutionLimits { queue: self.patience, all: time.saturating_add(self.patience) };
         let response = match self.client.execute(&prepared.action, false, limits) {
             Err(ReapiError::Call { code: Code::FailedPrecondition, .. }) => {
                 // It has lost what it had.

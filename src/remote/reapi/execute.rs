@@ -53,7 +53,7 @@ impl Running {
 
 /// How long an action on an engine may take.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct ExecutionLimits {
     /// Until a worker begins with it, where the engine says when that is.
     pub queue: Duration,
     /// In all.
@@ -112,7 +112,7 @@ impl Client {
         &self,
         action: &WireDigest,
         skip_cache: bool,
-        limits: Limits,
+        limits: ExecutionLimits,
     ) -> Result<proto::ExecuteResponse, ReapiError> {
         let function = self.function()?;
         let queue = Instant::now() + limits.queue;
