@@ -16,6 +16,14 @@ fn what_a_guest_does_not_need_is_refused() {
 }
 
 #[test]
+fn of_all_calls_only_those_of_the_engine_are_made() {
+    let dest = Dest::new();
+    let program = dest.program("hello", false);
+    let ended = dest.run([&program as &str, "do:calls", "do:calls,x32"]);
+    assert_eq!(ended.lines(), ["calls 59", "calls 0"], "{ended:?}");
+}
+
+#[test]
 fn what_the_engine_needs_works() {
     let dest = Dest::new();
     let program = dest.program("hello", false);
