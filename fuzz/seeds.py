@@ -121,8 +121,15 @@ def guest_paths():
 
 def guests():
     """Guests of the target `calls`: settings, then calls with arguments; any bytes are some."""
-    for bit in range(16):
-        yield f"guest-{bit}", (1 << bit).to_bytes(2, "little") + bytes(range(bit, 247, 3))
+    # path_open from "/", to make a file if it is not there, and to read and write it.
+    opened = lambda place: bytes([200, 16, 0, place, 0, 0, 1, 66, 0, 0, 0])
+    # fd_write of two buffers of 4095 bytes to the descriptor.
+    written = lambda fd: bytes([26, fd, 2, 0, 128, 0, 128, 0, 0, 0])
+    for bit in range(17):
+        settings = (1 << bit).to_bytes(3, "little")
+        yield f"any-{bit}", settings + bytes(range(bit, 247, 3))
+        yield f"files-{bit}", settings + b"".join(opened(place) for place in range(10))
+        yield f"writes-{bit}", settings + opened(0) + b"".join(written(fd) for fd in (4, 4, 1, 8, 9))
 
 
 def tar(kind, names):

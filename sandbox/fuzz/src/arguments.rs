@@ -260,6 +260,12 @@ fn descriptor(input: &mut Input<'_>, vfs: &Vfs, base: bool) -> u32 {
 
 fn path(input: &mut Input<'_>, room: &mut [u8]) -> u32 {
     let shape = input.byte();
+    if shape < 32 {
+        // One of many in a directory.
+        let name = [b'r', b'w', b'/', b'A' + shape];
+        room[..name.len()].copy_from_slice(&name);
+        return 4;
+    }
     if shape < 160 {
         let place = PLACES[usize::from(shape) % PLACES.len()];
         room[..place.len()].copy_from_slice(place);

@@ -64,8 +64,8 @@ fn play(world: &World, input: &mut Input<'_>) {
     world.reset();
     let own = world.own();
     let before = open_descriptors();
-    let settings = u16::from_le_bytes([input.byte(), input.byte()]);
-    let is = |bit: u16| settings & 1 << bit != 0;
+    let settings = u32::from_le_bytes([input.byte(), input.byte(), input.byte(), 0]);
+    let is = |bit: u8| settings & 1 << bit != 0;
     let crossing = if is(0) { Crossing::Allowed } else { Crossing::Refused };
     let view = View { root: is(1), nested: is(2), scratch: is(6), crossing };
     let limits = Limits {
@@ -100,13 +100,13 @@ fn play(world: &World, input: &mut Input<'_>) {
             break;
         }
         let number = match input.byte() {
-            byte @ 248..=255 => {
+            byte @ 248..=255 if is(16) => {
                 disturbed = true;
                 world.disturb(byte);
                 continue;
             }
             // What nearly all others need.
-            200..=247 => opening,
+            200..=255 => opening,
             byte => usize::from(byte) % CALLS.len(),
         };
         if !call(&CALLS[number], input, &mut host, &mut memory, &limits) {
