@@ -36,7 +36,7 @@ fn a_library_is_compiled_apart_and_within_limits() {
 
     let compiler = Compiler::start(Limits { memory: 256 << 20, ..Limits::default() });
     let why = refused(&compiler, &large(1, 80_000));
-    assert!(why.contains("256 MiB"), "{why}");
+    assert!(why.contains("262144 KiB"), "{why}");
     assert!(compiler.compile(small.clone(), Layout::USUAL).unwrap() == here, "the next library is another matter");
 
     let compiler = Compiler::start(Limits { seconds: 1, ..Limits::default() });

@@ -196,6 +196,22 @@ fn compilations() {
     run(&dest, &[&name]).assert_error(137, "`--max-memory` gives more, and `run --precompile`");
 }
 
+/// However little is left, it is memory that is said to be lacking.
+#[test]
+fn compilations_with_next_to_nothing() {
+    let dest = Dest::new();
+    dest.library_bytes("00", &bare("(func)"));
+    let guest = dest.guest("main", &program("", &load_numbered(1)));
+    for limit in 1..8 {
+        let ended = run_within(limit, &dest, &[&guest]);
+        match ended.status {
+            0 => assert!(ended.out.is_empty() || ended.out.starts_with(NOMEM), "{limit}: {ended:?}"),
+            _ => ended.assert_error(137, "--max-memory"),
+        }
+    }
+    run_within(8, &dest, &[&guest]).assert(0, "");
+}
+
 #[test]
 fn a_program_whose_code_does_not_fit_is_not_compiled_again() {
     let dest = Dest::new();

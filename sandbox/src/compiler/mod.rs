@@ -60,7 +60,7 @@ pub enum CompileError {
     #[error(transparent)]
     Full(#[from] Full),
     /// It would have taken more bytes than it could have.
-    #[error("its compilation takes more than the {} MiB of memory that are left for it; `--max-memory` gives more, and {NO_LIMITS}", .0 >> 20)]
+    #[error("its compilation takes more than the {} KiB of memory that are left for it; `--max-memory` gives more, and {NO_LIMITS}", .0 >> 10)]
     Memory(usize),
     /// The compiler's own words.
     #[error("{0}")]
@@ -393,6 +393,7 @@ const OUT_OF_MEMORY: i32 = 3;
 fn work(wasm: &[u8], mut result: File, share: Share) -> ! {
     ACCOUNT.when_exhausted(|| end(OUT_OF_MEMORY));
     ACCOUNT.end_if_refused();
+    grow_stack();
     let compiled = std::panic::catch_unwind(|| {
         confine(share)?;
         let engine = Engine::for_untrusted(share.layout).map_err(|e| e.to_string())?;
@@ -407,6 +408,16 @@ fn work(wasm: &[u8], mut result: File, share: Share) -> ! {
     let head = AnswerHead { kind, length: bytes.len() as u64 };
     let sent = head.send(&mut result).and_then(|()| result.write_all(bytes));
     end(i32::from(sent.is_err()))
+}
+
+/// Bytes of stack that a compilation needs.
+const STACK: usize = 256 << 10;
+
+/// Takes the stack before the address space is limited: a stack that can't grow any more ends a process by a signal, which says nothing of memory.
+#[inline(never)]
+fn grow_stack() {
+    let stack = [1u8; STACK];
+    std::hint::black_box(&stack);
 }
 
 /// Bytes by which the heap of a compilation grows.
