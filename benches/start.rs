@@ -69,19 +69,9 @@ fn main() -> ExitCode {
         ("run", sandboxed(&["-c", "pass"]), Vec::new()),
         ("run -B (no snapshot)", sandboxed(&["-B", "-c", "pass"]), Vec::new()),
     ];
-    let mut behind: Vec<(&str, Command, Vec<Duration>)> = walls::CASES
-        .iter()
-        .map(|(name, answers)| {
-            let mut command = sandboxed(&["-c", "pass"]);
-            walls::start_with_answers(&mut command, answers);
-            (*name, command, Vec::new())
-        })
-        .collect();
-    for cases in [&mut cases, &mut behind] {
-        if let Err(name) = measure(cases) {
-            println!("start: `{name}` fails");
-            return ExitCode::FAILURE;
-        }
+    if let Err(name) = measure(&mut cases) {
+        println!("start: `{name}` fails");
+        return ExitCode::FAILURE;
     }
     println!("{:<26} {:>10} {:>10} {:>8}", "python -c pass", "best", "middle", "ratio");
     let mut reference = None;
@@ -91,13 +81,9 @@ fn main() -> ExitCode {
         let ratio = middle.as_secs_f64() / reference.as_secs_f64();
         println!("{name:<26} {:>10} {:>10} {ratio:>7.2}x", format!("{:.1?}", times[0]), format!("{middle:.1?}"));
     }
-    println!("{:<26} {:>10} {:>10} {:>10}", "walls", "best", "middle", "costs");
-    let all = behind[0].2[ROUNDS / 2];
-    for (name, _, times) in &behind {
-        // In microseconds: how much sooner the middle one is there without the wall.
-        let costs = all.as_secs_f64() * 1e6 - times[ROUNDS / 2].as_secs_f64() * 1e6;
-        let (best, middle) = (format!("{:.1?}", times[0]), format!("{:.1?}", times[ROUNDS / 2]));
-        println!("{name:<26} {best:>10} {middle:>10} {costs:>7.0} µs");
+    if walls::measure(&run, ROUNDS).is_none() {
+        println!("start: a start without one of the walls fails");
+        return ExitCode::FAILURE;
     }
     let Some(pystone) = variable("PYNBOX_BENCH_PYSTONE") else { return ExitCode::SUCCESS };
     let code = "import sys; sys.path.insert(0, sys.argv[1]); import pystone; print max(pystone.pystones(200000)[1] for _ in range(3))";

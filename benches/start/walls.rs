@@ -1,12 +1,14 @@
-//! Starting a program whose calls for one wall are answered by a filter.
+//! What each wall takes of a start: starts of a program whose calls for one wall are answered by a filter.
 
 use std::io::Error;
 use std::os::unix::process::CommandExt as _;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// One call, and what the filter answers it with: a number of an error, or 0 as if it had been done.
 #[derive(Clone, Copy)]
-pub(crate) struct Answer {
+struct Answer {
     call: libc::c_long,
     /// An argument that has to have this value, its lower half alone.
     only: Option<(u32, u32)>,
@@ -39,7 +41,7 @@ const NONE: [Answer; 5] = [
 const OTHERS: [Answer; 4] = [NONE[0], NONE[1], NONE[2], NONE[3]];
 
 /// Without which walls a start is measured. All cases have as many answers.
-pub(crate) const CASES: [(&str, &[Answer]); 7] = [
+const CASES: [(&str, &[Answer]); 7] = [
     ("all walls", &NONE),
     ("no Landlock", &with(LANDLOCK)),
     ("capabilities kept", &with(CAPABILITIES)),
@@ -53,8 +55,51 @@ const fn with(answer: Answer) -> [Answer; 5] {
     [answer, OTHERS[0], OTHERS[1], OTHERS[2], NONE[4]]
 }
 
+/// Starts each case so often, one after another in turn, and prints the best and the middle of two times: of the whole start, and of what the loader's log says
+/// from its code being loaded to its being confined. `None` if a start fails.
+pub(crate) fn measure(loader: &Path, rounds: usize) -> Option<()> {
+    let mut cases: Vec<_> = CASES.iter().map(|&(name, answers)| (name, answers, Vec::new(), Vec::new())).collect();
+    for round in 0..=rounds {
+        for (_, answers, starts, walls) in &mut cases {
+            let mut command = Command::new(loader);
+            command.args(["-vv", "python", "-c", "pass"]).stdin(Stdio::null());
+            start_with_answers(&mut command, answers);
+            let begun = Instant::now();
+            let output = command.output().ok().filter(|output| output.status.success())?;
+            let start = begun.elapsed();
+            let confining = confining(&String::from_utf8_lossy(&output.stderr))?;
+            // The first fills caches.
+            if round > 0 {
+                starts.push(start);
+                walls.push(confining);
+            }
+        }
+    }
+    println!("{:<26} {:>10} {:>10} {:>12} {:>10}", "python -c pass", "best", "middle", "confining:", "middle");
+    for (name, _, starts, walls) in &mut cases {
+        let mut figures = Vec::new();
+        for times in [starts, walls] {
+            times.sort();
+            figures.extend([times[0], times[times.len() / 2]].map(|time| format!("{time:.1?}")));
+        }
+        println!("{name:<26} {:>10} {:>10} {:>12} {:>10}", figures[0], figures[1], figures[2], figures[3]);
+    }
+    Some(())
+}
+
+/// From a log: how long after the line before it the line is that says that the loader is confined.
+fn confining(log: &str) -> Option<Duration> {
+    let line = |line: &str| {
+        let (time, what) = line.strip_prefix("run: ")?.split_once(" ms: ")?;
+        Some((time.trim().parse::<f64>().ok()?, what.to_owned()))
+    };
+    let lines: Vec<_> = log.lines().filter_map(line).collect();
+    let at = lines.iter().position(|(_, what)| what == "confined")?;
+    Some(Duration::from_secs_f64((lines[at].0 - lines[at.checked_sub(1)?].0).max(0.0) / 1e3))
+}
+
 /// Has a command start behind a filter with these answers.
-pub(crate) fn start_with_answers(command: &mut Command, answers: &[Answer]) {
+fn start_with_answers(command: &mut Command, answers: &[Answer]) {
     let mut program = filter(answers);
     // SAFETY: between fork and exec, two system calls are made, with memory that the closure owns.
     unsafe {
