@@ -14,6 +14,7 @@ use proto::batch_update_blobs_request::Request as BatchItem;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 use tonic::{Code, Status};
+use uuid::Uuid;
 use zstd::stream::write::{Decoder, Encoder};
 
 use super::client::Client;
@@ -196,7 +197,7 @@ impl Client {
         let blob = Arc::new(blob);
         let mut retries = self.retries();
         loop {
-            let name = format!("{}uploads/{}/{path}", self.instance_prefix(), uuid());
+            let name = format!("{}uploads/{}/{path}", self.instance_prefix(), Uuid::new_v4());
             let (pieces, trouble) = pieces(Arc::clone(&blob), name, compressed);
             let mut client = self.streams();
             let sent = match timeout_at(self.until(size), client.write(self.long_request(pieces))).await {
@@ -563,17 +564,6 @@ fn batches<T>(items: Vec<T>, bound: u64, size: impl Fn(&T) -> u64) -> Vec<Vec<T>
     batches
 }
 
-/// A name for an upload that nobody else has.
-fn uuid() -> String {
-    let mut bytes = [0; 16];
-    // If there is no randomness, uploads of one moment could meet; the server checks what comes of it.
-    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
-    bytes[6] = (bytes[6] & 0x0f) | 0x40;
-    bytes[8] = (bytes[8] & 0x3f) | 0x80;
-    let dash = |index| if matches!(index, 4 | 6 | 8 | 10) { "-" } else { "" };
-    bytes.iter().enumerate().map(|(index, byte)| format!("{}{byte:02x}", dash(index))).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -583,12 +573,5 @@ mod tests {
         let made = batches(vec![100, 300, 700, 50, 1000], 1000 + ITEM, |size| *size);
         assert_eq!(made, [vec![100, 300], vec![700, 50], vec![1000]]);
         assert_eq!(made.iter().map(Vec::len).sum::<usize>(), 5);
-    }
-
-    #[test]
-    fn names_of_uploads_are_uuids() {
-        let name = uuid();
-        assert_eq!(name.split('-').map(str::len).collect::<Vec<_>>(), [8, 4, 4, 4, 12]);
-        assert_ne!(name, uuid());
     }
 }

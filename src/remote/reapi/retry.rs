@@ -5,6 +5,7 @@ use std::future::Future;
 use bazel_remote_apis::google::rpc;
 use prost::Message as _;
 use tonic::{Code, Status};
+use tonic_types::pb::PreconditionFailure;
 
 use super::ReapiError;
 use super::client::Client;
@@ -99,25 +100,12 @@ impl Client {
 
 /// The digests in the violations `MISSING` of a failed precondition, as `HASH/SIZE`.
 fn lacks(details: &[u8]) -> Vec<String> {
-    /// `google.rpc.PreconditionFailure`, which the crate of the protocol does not hold.
-    #[derive(Clone, PartialEq, prost::Message)]
-    struct PreconditionFailure {
-        #[prost(message, repeated, tag = "1")]
-        violations: Vec<Violation>,
-    }
-    #[derive(Clone, PartialEq, prost::Message)]
-    struct Violation {
-        #[prost(string, tag = "1")]
-        kind: String,
-        #[prost(string, tag = "2")]
-        subject: String,
-    }
     let Ok(status) = rpc::Status::decode(details) else { return Vec::new() };
     let failures = status.details.iter().filter(|any| any.type_url.ends_with("google.rpc.PreconditionFailure"));
     failures
         .filter_map(|any| PreconditionFailure::decode(&*any.value).ok())
         .flat_map(|failure| failure.violations)
-        .filter(|violation| violation.kind == "MISSING")
+        .filter(|violation| violation.r#type == "MISSING")
         .filter_map(|violation| Some(violation.subject.rsplit_once("blobs/")?.1.to_owned()))
         .collect()
 }
