@@ -125,11 +125,17 @@ def guests():
     opened = lambda place: bytes([200, 16, 0, place, 0, 0, 1, 66, 0, 0, 0])
     # fd_write of two buffers of 4095 bytes to the descriptor.
     written = lambda fd: bytes([26, fd, 2, 0, 128, 0, 128, 0, 0, 0])
+    # fd_write of 40 bytes; path_open to read, and fd_read from the descriptor.
+    told = lambda fd: bytes([26, fd, 1, 0, 40, 0, 0, 0])
+    read = lambda place, fd: bytes([200, 16, 0, place, 0, 0, 0, 2, 0, 0, 0, 20, fd, 1, 0, 100, 0, 0, 0])
     for bit in range(17):
         settings = (1 << bit).to_bytes(3, "little")
         yield f"any-{bit}", settings + bytes(range(bit, 247, 3))
         yield f"files-{bit}", settings + b"".join(opened(place) for place in range(10))
         yield f"writes-{bit}", settings + opened(0) + b"".join(written(fd) for fd in (4, 4, 1, 8, 9))
+        yield f"tells-{bit}", settings + told(1) * 3 + told(9) * 2
+        # What is mounted read-only, the loader's own log, a link that leads out, another file system.
+        yield f"reads-{bit}", settings + read(49, 4) + opened(49) + opened(41) + told(4) + told(10) + read(36, 10) + read(40, 10)
 
 
 def tar(kind, names):
