@@ -283,9 +283,12 @@ impl Project {
         seen.push(Seen::now(locks.clone()));
         if locks.is_dir() {
             materials.locks = self.read_locks(&locks, bundle, own_recipes, &mut seen)?;
-        } else if let Some(name) = wanted_sources(bundle, false).keys().next() {
-            let differences = vec![format!("source `{name}`: it is not locked")];
-            return Err(ProjectError::Outdated { folder: locks, differences });
+        } else {
+            let wanted = wanted_sources(bundle, false);
+            let differences = lock::outdated(None, &wanted, &SourcesLock::default(), None);
+            if !differences.is_empty() {
+                return Err(ProjectError::Outdated { folder: locks, differences });
+            }
         }
         for option in overrides {
             let (name, value) = self.read_override(option, &materials.locks, store, &mut seen)?;

@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use build_graph::dsl::{Materials, Override};
+use build_graph::dsl::{Materials, Override, debian, recipe};
 use build_graph::{Entry, Tree};
 use pynbox_build::project::{Project, ProjectError};
 use pynbox_build::recipes;
@@ -176,6 +176,37 @@ fn walk(folder: &Path) -> Vec<PathBuf> {
         if path.is_dir() { found.extend(walk(&path)) } else { found.push(path) }
     }
     found
+}
+
+#[test]
+fn sources_of_recipes_that_were_not_locked_are_named() {
+    let space = Space::new();
+    let load = || {
+        let pinned = |name| recipe(name, "1.0").source(debian("made-up"));
+        let bundle = recipes::bundle().with(pinned("one")).with(pinned("two")).replacing(pinned("zlib"));
+        Project::find(&space.at("project")).unwrap().load(&bundle, &[], &space.store)
+    };
+    let differences = |version: &str| match load().map(drop) {
+        Err(ProjectError::Outdated { differences, .. }) => differences.join("; "),
+        other => panic!("{version}: {other:?}"),
+    };
+    let neither = "source `one`: it is not locked; source `two`: it is not locked; source `zlib`: ";
+    assert_eq!(differences("no lock file"), format!("{neither}it is not locked"));
+    let lock = |version: &str| {
+        let pin = |name: &str| {
+            let file = format!("made-up_{version}.orig.tar.gz");
+            format!(
+                "[sources.{name}]\nversion = \"{version}\"\nfile = \"{file}\"\nsha256 = \"{}\"\n\
+                 origins = [{{ from = \"debian\", path = \"pool/{file}\" }}]\n",
+                "0".repeat(64)
+            )
+        };
+        write(&space.at("project/recipes/locks/sources.toml"), ["one", "two", "zlib"].map(pin).concat().as_bytes());
+    };
+    lock("0.9");
+    assert!(differences("0.9").starts_with("source `one`: version `1.0` is wanted, and `0.9` is locked; source `two`"));
+    lock("1.0");
+    assert!(load().is_ok());
 }
 
 #[test]
