@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use super::record::{Code, Identity, Record, escaped};
 use crate::account::Full;
+#[cfg(feature = "wasm")]
 use crate::engine::EngineError;
 use crate::open_how;
 use crate::vfs::{Crossing, FileStat, GuestPath, S_IFDIR, S_IFREG};
@@ -84,6 +85,7 @@ pub enum StoreError {
     Full(#[from] Full),
 }
 
+#[cfg(feature = "wasm")]
 impl From<EngineError> for StoreError {
     fn from(error: EngineError) -> Self {
         match error {
