@@ -1,6 +1,7 @@
 //! Indices, settings, lock files, and the tool's own files in `out/`.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs;
 
 use pynbox_build::build::plan::{OutDir, Plan};
@@ -51,7 +52,7 @@ pub(crate) fn toml(data: &[u8]) {
         let written = toml::to_string(&wanted).expect("what is wanted can be written");
         let back = toml::from_str::<Wanted>(&written).expect("it was written just now");
         assert_eq!(to_string(&back).ok(), to_string(&wanted).ok());
-        let _ = outdated(&wanted, &sources.unwrap_or_default(), images.as_ref());
+        let _ = outdated(Some(&wanted), &BTreeMap::new(), &sources.unwrap_or_default(), images.as_ref());
     }
 }
 
