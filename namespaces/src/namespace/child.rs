@@ -145,40 +145,56 @@ struct Supervisor<'a> {
     niceness: Option<Niceness>,
 }
 
+/// Whose ends were taken.
+#[derive(Clone, Copy)]
+enum Reaped {
+    /// The action's, which ended so.
+    Action(Report),
+    /// Those of all that have ended.
+    All,
+    /// Those of some.
+    Some,
+}
+
 impl Supervisor<'_> {
     /// Waits for process 2, and for whatever loses its parent meanwhile; ends with the action, or when it reaches a limit.
     fn supervise(mut self, inherited: &Inherited) -> Result<Infallible> {
         loop {
-            let report = match self.reap()? {
-                Some(report) => Some(self.watch.last_look().at(Step::Look)?.map_or(report, Report::Reached)),
-                None => self.watch.look().at(Step::Look)?.map(Report::Reached),
+            let reaped = self.reap()?;
+            let report = match reaped {
+                Reaped::Action(report) => Some(self.watch.last_look().at(Step::Look)?.map_or(report, Report::Reached)),
+                Reaped::All | Reaped::Some => self.watch.look().at(Step::Look)?.map(Report::Reached),
             };
             if let Some(report) = report {
                 report.send(inherited.report.as_fd());
                 sys::exit(0);
             }
-            self.wait()?;
+            if let Reaped::All = reaped {
+                self.wait()?;
+            }
         }
     }
 
-    /// Takes the ends of children; gives the action's.
-    fn reap(&self) -> Result<Option<Report>> {
+    /// Takes the ends of children.
+    fn reap(&self) -> Result<Reaped> {
         const ACTION: i32 = 2;
-        loop {
+        // A fork bomb can end as many as are taken, for ever.
+        for _ in 0..64 {
             match process::wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) if pid.as_raw_nonzero().get() == ACTION => {
                     match (status.exit_status(), status.terminating_signal()) {
-                        (Some(status), _) => return Ok(Some(Report::Exited(status))),
-                        (_, Some(signal)) => return Ok(Some(Report::Signalled(signal))),
+                        (Some(status), _) => return Ok(Reaped::Action(Report::Exited(status))),
+                        (_, Some(signal)) => return Ok(Reaped::Action(Report::Signalled(signal))),
                         _ => {}
                     }
                 }
                 // Nobody has ended.
-                Ok(None) => return Ok(None),
+                Ok(None) => return Ok(Reaped::All),
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno).at(Step::Wait),
             }
         }
+        Ok(Reaped::Some)
     }
 
     /// Waits for an end, a call, or the next look.

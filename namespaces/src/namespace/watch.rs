@@ -91,6 +91,10 @@ impl<'a> Watch<'a> {
         let mut taken = Taken::default();
         let mut memory = tmp.bytes + shm.bytes;
         if let Some(proc) = &self.proc {
+            // A fork bomb leaves little of the processor for more than that.
+            if has_more_processes(proc.as_fd(), limits.processes)? {
+                return Ok(Some(ActionLimit::Processes));
+            }
             let mut files = MemoryFiles::new(self.memory_device);
             taken = processes(proc.as_fd(), Count::Fast, &mut files)?;
             let objects = memory + files.bytes + shared_segments(proc.as_fd())?;
@@ -157,7 +161,27 @@ enum Count {
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// All processes but this one.
+/// Whether there are more processes beside this one. Looks at no more names than that takes.
+fn has_more_processes(proc: BorrowedFd<'_>, most: u64) -> Result<bool> {
+    let list = fs::openat(proc, c".", DIRECTORY, Mode::empty())?;
+    let mut buffer = [MaybeUninit::uninit(); 8192];
+    let mut entries = RawDir::new(&list, &mut buffer);
+    let mut count = 0;
+    while let Some(entry) = entries.next() {
+        count += u64::from(is_other_process(entry?.file_name()));
+        if count > most {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether a name in `/proc` is a process, and not this one.
+fn is_other_process(name: &CStr) -> bool {
+    name != c"1" && name.to_bytes().iter().all(u8::is_ascii_digit)
+}
+
+/// What all processes but this one take.
 fn processes(proc: BorrowedFd<'_>, count: Count, files: &mut MemoryFiles) -> Result<Taken> {
     let mut taken = Taken::default();
     let list = fs::openat(proc, c".", DIRECTORY, Mode::empty())?;
@@ -166,7 +190,7 @@ fn processes(proc: BorrowedFd<'_>, count: Count, files: &mut MemoryFiles) -> Res
     while let Some(entry) = entries.next() {
         let entry = entry?;
         let name = entry.file_name();
-        if name == c"1" || !name.to_bytes().iter().all(u8::is_ascii_digit) {
+        if !is_other_process(name) {
             continue;
         }
         // One that has ended meanwhile takes nothing.
