@@ -1,7 +1,10 @@
 //! Packages of C code: what they are made of, from which follows how they are built.
 //!
 //! A library, a program and an extension of Python are described alike, by the methods of [`Code`];
-//! they differ in how the description ends.
+//! they differ in how the description ends: [`library`], [`python`], and programs below.
+
+mod library;
+mod python;
 
 use std::marker::PhantomData;
 use std::panic::Location;
@@ -10,9 +13,6 @@ use super::compile::{Compilation, ProgramLink, SharedLink};
 use super::configure::Configured;
 use super::dependency::{Dependency, Library, LinkInput, Python};
 use super::{Context, Handle, Take, Words};
-
-/// Where shared libraries are installed; programs see it as `/slib`.
-const SLIB: &str = "root/slib";
 
 /// What a description of C code is of.
 pub mod kind {
@@ -383,139 +383,6 @@ impl Code<'_, '_, kind::Module> {
     }
 }
 
-/// The paths of a library's forms in its tree.
-#[derive(Default)]
-struct Forms {
-    archive: Option<String>,
-    pic_archive: Option<String>,
-    shared: Option<String>,
-}
-
-impl Code<'_, '_, kind::Library> {
-    /// The headers for those that use it: patterns. What lies in `include` keeps its path; everything
-    /// else is laid into `include`. Generated headers that match are among them, and a path without
-    /// a wildcard that the configure script writes is taken from there alone.
-    pub fn public_headers(mut self, patterns: impl Words) -> Self {
-        let patterns = patterns.words();
-        for (at, inside) in [("", true), ("include", false)] {
-            let is_inside = |pattern: &str| pattern == "include" || pattern.starts_with("include/");
-            let here = patterns.iter().filter(|pattern| is_inside(pattern.trim_start_matches('!')) == inside);
-            let (mut own, mut generated) = (Vec::new(), Vec::new());
-            for pattern in here {
-                let is_written = self.configured.as_ref().is_some_and(|configured| configured.writes(pattern));
-                if is_written {
-                    generated.push(pattern.clone());
-                }
-                if !is_written || pattern.contains(['*', '?', '[', '{']) {
-                    own.push(pattern.clone());
-                }
-            }
-            if let Some(configured) = self.configured.as_ref().filter(|_| !generated.is_empty()) {
-                self.public_headers.push((configured.tree.select(generated), at.to_owned()));
-            }
-            if !own.is_empty() {
-                let source = self.source_tree();
-                self.public_headers.push((source.select(own), at.to_owned()));
-            }
-        }
-        self
-    }
-
-    /// Headers for those that use it, from a directory of the source, which are laid into another
-    /// directory of the tree.
-    pub fn public_headers_from(mut self, directory: &str, patterns: impl Words, at: &str) -> Self {
-        let patterns: Vec<_> = patterns.words().iter().map(|pattern| format!("{directory}/{pattern}")).collect();
-        let take = self.source_tree().select(patterns).strip(directory);
-        self.public_headers.push((take, at.to_owned()));
-        self
-    }
-
-    /// Its functions are declared elsewhere.
-    pub fn without_headers(mut self) -> Self {
-        self.no_headers = true;
-        self
-    }
-
-    /// Builds the shared library `lib/libNAME.so`. Where packages are installed, programs find it.
-    pub fn shared(mut self) -> Library {
-        let objects = self.compiled(true, "", false);
-        let path = format!("lib/lib{}.so", self.name);
-        let shared = self.shared_at(&path, objects);
-        self.context.tree(&shared, "");
-        self.install(&shared);
-        self.offered(&shared, Forms { shared: Some(path), ..Forms::default() })
-    }
-
-    /// Builds the archive `lib/libNAME.a` for programs.
-    pub fn archive(mut self) -> Library {
-        let objects = self.compiled(false, "", false);
-        let (tree, archive) = self.archived("", &objects);
-        self.offered(&tree, Forms { archive, ..Forms::default() })
-    }
-
-    /// Builds the archive `lib/libNAME.a` for programs and for shared libraries that are to have it
-    /// in them.
-    pub fn pic_archive(mut self) -> Library {
-        let objects = self.compiled(true, "", false);
-        let (tree, archive) = self.archived("", &objects);
-        self.offered(&tree, Forms { pic_archive: archive.clone(), archive, ..Forms::default() })
-    }
-
-    /// Builds archives for what is built here, which takes in what it needs of the library:
-    /// `lib/libNAME.a` for programs and `lib/libNAME-pic.a` for shared libraries. Where packages are
-    /// installed, a shared library is installed, too, under the file name that others ask for.
-    pub fn archives_and_shared(mut self, file: &str) -> Library {
-        let objects = self.compiled(false, "", false);
-        let (tree, archive) = self.archived("", &objects);
-        let objects = self.compiled(true, "pic/", false);
-        let (_, pic_archive) = self.archived("-pic", &objects);
-        if self.context.toolchain.installs() {
-            let shared = self.shared_at(&format!("lib/{file}"), objects);
-            self.install(&shared);
-        }
-        self.offered(&tree, Forms { archive, pic_archive, ..Forms::default() })
-    }
-
-    fn archived(&mut self, ending: &str, objects: &[Handle]) -> (Handle, Option<String>) {
-        self.check_objects("library", objects);
-        let file = format!("lib{}{ending}.a", self.name);
-        let archive = self.context.archive_of(&file, objects, self.at);
-        self.context.tree(&archive, "");
-        (archive, Some(format!("lib/{file}")))
-    }
-
-    fn install(&mut self, shared: &Handle) {
-        if self.context.toolchain.installs() {
-            self.context.install_tree(shared.below("lib"), SLIB);
-            self.context.draft.is_code = true;
-        }
-    }
-
-    /// Lays out the headers, and offers the library to other recipes.
-    fn offered(self, tree: &Handle, forms: Forms) -> Library {
-        let Self { context, at, name, public, public_headers, no_headers, .. } = self;
-        if public_headers.is_empty() && !no_headers {
-            let message = format!(
-                "the library `{name}` exports nothing, because nobody finds a header of it: name some with \
-                 `public_headers`, or say `without_headers`"
-            );
-            context.mistake_at(at, message);
-        }
-        let offers_headers = !public_headers.is_empty();
-        for (take, at) in public_headers {
-            context.tree(take, &at);
-        }
-        if offers_headers {
-            context.offer_headers(None, "include");
-        }
-        let Forms { archive, pic_archive, shared } = forms;
-        let library = Library { name, tree: tree.clone(), archive, pic_archive, shared, package: None };
-        context.draft.offer.public.extend(public);
-        context.draft.offer.libraries.push(library.clone());
-        library
-    }
-}
-
 impl Code<'_, '_, kind::Program> {
     /// Loads libraries that use what it holds: the program offers all of it.
     pub fn loads_libraries(mut self) -> Self {
@@ -555,59 +422,5 @@ impl Code<'_, '_, kind::Program> {
         self.context.install_tree(&program, at);
         self.context.draft.is_code = true;
         program
-    }
-}
-
-impl Code<'_, '_, kind::Extension> {
-    /// Makes the node, and installs the module where Python finds it. Where nothing is installed, the
-    /// recipe's tree has it there, with the libraries that it needs beside it.
-    pub fn installed(mut self) -> Handle {
-        let objects = self.compiled(true, "", true);
-        let path = format!("{}.so", self.name.replace('.', "/"));
-        let python = self.python();
-        let module = self.shared_at(&path, objects);
-        // A mistake is noted already.
-        let Some(python) = python else { return module };
-        let package = path.rsplit_once('/').map(|(package, _)| package);
-        let site = package.map_or(python.site.to_owned(), |package| format!("{}/{package}", python.site));
-        let take = package.map_or(module.all(), |package| module.below(package));
-        match self.context.toolchain.installs() {
-            true => {
-                self.context.install_tree(take, &site);
-                self.context.requires("python");
-            }
-            false => {
-                self.context.tree(take, &site);
-                for library in &self.links {
-                    if let Some(shared) = &library.shared {
-                        self.context.tree(library.tree.select([&shared[..]]).strip("lib"), &site);
-                    }
-                }
-            }
-        }
-        module
-    }
-}
-
-impl Context<'_> {
-    /// Installs Python files as this package of Python (empty: modules at the top), compiled to
-    /// bytecode.
-    #[track_caller]
-    pub fn python_files(&mut self, take: impl Into<Take>, package: &str) {
-        let at = Location::caller();
-        let found = self.depend("python", at);
-        let Some(python) = found.iter().find_map(|dependency| dependency.offer.python.clone()) else { return };
-        let below = |site: &str| [site, package].join("/").trim_end_matches('/').to_owned();
-        let site = below(python.site);
-        let library = self.merge_at(at, "library", [(take.into(), "")]);
-        if !self.toolchain.installs() {
-            return self.tree(&library, &site);
-        }
-        self.install_tree(&library, &site);
-        if let Some(compile) = python.bytecode {
-            let bytecode = compile(self, &library, &below(python.site_at));
-            self.install_tree(bytecode, &site);
-        }
-        self.requires("python");
     }
 }
