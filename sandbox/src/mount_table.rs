@@ -26,6 +26,7 @@ impl Place {
 pub(crate) struct MountLine {
     pub(crate) id: u64,
     /// The mount that it lies on.
+    #[cfg_attr(not(feature = "nacl"), allow(dead_code, reason = "the front of `sel_ldr` alone asks for it"))]
     pub(crate) parent: u64,
     device: String,
     /// What of its file system it shows.
@@ -80,6 +81,7 @@ impl MountTable {
     }
 
     /// All mounts.
+    #[cfg(feature = "nacl")]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &MountLine> {
         self.0.iter()
     }
