@@ -1,5 +1,5 @@
-//! One empty hermetic action, on both executors, beside the same program in the same root under bubblewrap. Prints milliseconds, the best and the middle of
-//! a hundred, taken in turns.
+//! One empty hermetic action, on both executors, beside the same program in the same root under
+//! bubblewrap. Prints milliseconds, the best and the middle of a hundred, taken in turns.
 //!
 //!     cargo bench --bench empty_action
 

@@ -1,5 +1,6 @@
-//! How long it takes to put a graph together and to write it out as ninja, for 1,000, 10,000 and 100,000 nodes; beside it cmake's
-//! Ninja generator for the same number of custom commands, and ninja reading our file.
+//! How long it takes to put a graph together and to write it out as ninja, for 1,000, 10,000 and
+//! 100,000 nodes; beside it cmake's Ninja generator for the same number of custom commands, and
+//! ninja reading our file.
 //!
 //!     cargo bench --bench generation
 
@@ -15,7 +16,8 @@ use build_graph::ninja::{NinjaSettings, ninja_text};
 use build_graph::node::{Action, ActionInput, Node, NodeName, Op, Selection, Target};
 use build_graph::{Glob, Projection, RelPath, SandboxPath};
 
-/// A graph as real ones are: compile actions that take one file and one header set, and a link for every hundred of them.
+/// A graph as real ones are: compile actions that take one file and one header set, and a link for
+/// every hundred of them.
 fn nodes(count: usize) -> Vec<Node> {
     let name = |text: String| NodeName::new(text).expect("a valid name");
     let whole = |node: &NodeName| Selection { node: node.clone(), part: Projection::all() };

@@ -1,5 +1,6 @@
-//! lxml in the sandbox beside a native lxml of the same versions, which the same recipes build: what it does with a document of 10 MB, in
-//! milliseconds, the best of five; and what its import costs at the start of a program, the best and the middle of a hundred.
+//! lxml in the sandbox beside a native lxml of the same versions, which the same recipes build:
+//! what it does with a document of 10 MB, in milliseconds, the best of five; and what its import
+//! costs at the start of a program, the best and the middle of a hundred.
 //!
 //!     pynbox-build install DEST && pynbox-build install DEST lxml
 //!     pynbox-build checkout x86_64-linux/python-host/build HOST && pynbox-build checkout x86_64-linux/lxml/tree HOST-LXML

@@ -1,13 +1,15 @@
-//! Restoring 600 files of 100 KB into a clean checkout from every kind of remote on loopback, beside `cp -a` and, where it is installed
-//! (`apt-get install nix-bin`), beside Nix from a `file://` cache with and without compression. Each starts with an empty store. Prints
+//! Restoring 600 files of 100 KB into a clean checkout from every kind of remote on loopback,
+//! beside `cp -a` and, where it is installed (`apt-get install nix-bin`), beside Nix from a
+//! `file://` cache with and without compression. Each starts with an empty store. Prints
 //! milliseconds, the best and the middle of seven, which are taken in turns.
 //!
-//! The files are a third noise, which does not compress, as programs are. nginx and s3s-fs have to be there; buildbox-casd is taken from
-//! `PYNBOX_TEST_BUILDBOX`.
+//! The files are a third noise, which does not compress, as programs are. nginx and s3s-fs have to
+//! be there; buildbox-casd is taken from `PYNBOX_TEST_BUILDBOX`.
 //!
 //!     cargo bench --bench remote_restore [-- NAME]
 //!
-//! With a NAME, only the cases whose names hold it are measured. `PYNBOX_BENCH_DIR` says where the files lie; in memory (`/dev/shm`), the disk has no say.
+//! With a NAME, only the cases whose names hold it are measured. `PYNBOX_BENCH_DIR` says where the
+//! files lie; in memory (`/dev/shm`), the disk has no say.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -137,7 +139,8 @@ impl Bench {
         Case { out, run: Box::new(move || run(Command::new("cp").arg("-a").arg(&from).arg(&to))) }
     }
 
-    /// Puts the files on a remote; a machine then gets them from it: opens all, asks for the key, fetches, checks out.
+    /// Puts the files on a remote; a machine then gets them from it: opens all, asks for the key,
+    /// fetches, checks out.
     fn restore(&self, (pem, trusted): &(PathBuf, TrustedKey), url: &str, endpoint: Option<String>) -> Case<'_> {
         let remote = RemoteSettings::parse(&format!("bench={url}")).expect("a remote");
         let remote = RemoteSettings { endpoint, timeout: 60, ..remote };
@@ -168,10 +171,11 @@ impl Bench {
         Case { out: self.at("out"), run: Box::new(get) }
     }
 
-    /// The same by Nix: copies a store path from a binary cache into an empty store. The cache is a folder, or a folder and the web server
-    /// that has it.
+    /// The same by Nix: copies a store path from a binary cache into an empty store. The cache is a
+    /// folder, or a folder and the web server that has it.
     fn nix(&self, compression: &str, served: Option<(&Path, &str)>) -> Case<'_> {
-        // A chroot store keeps /nix/store as the name of what it holds, so that one cache serves all.
+        // A chroot store keeps /nix/store as the name of what it holds, so that one cache serves
+        // all.
         let [first, second, home] =
             ["nix-first", "nix-second", "nix-home"].map(|name| self.at(name).display().to_string());
         let nix = move |arguments: &[&str]| {

@@ -1,7 +1,8 @@
 //! What limits remote execution at 10, 100 and 1,000 workers: a simulation of the real graph.
 //!
-//! `benches/scaling/graph.txt` holds the nodes of a cold build with the times that they took. The simulation runs them on a number of workers
-//! with the costs below; the reference in the same run is one machine with two cores and no network. `docs/guide/farm.md` says what follows.
+//! `benches/scaling/graph.txt` holds the nodes of a cold build with the times that they took. The
+//! simulation runs them on a number of workers with the costs below; the reference in the same run
+//! is one machine with two cores and no network. `docs/guide/farm.md` says what follows.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -15,7 +16,8 @@ const GRAPH: &str = include_str!("scaling/graph.txt");
 struct Costs {
     /// From the client's request to the worker, and back, without any queue.
     dispatch: u64,
-    /// The client's own work for an action: hashing, asking what is missing, taking outputs; it has two cores.
+    /// The client's own work for an action: hashing, asking what is missing, taking outputs; it has
+    /// two cores.
     client: u64,
     /// The worker's: laying out the input root.
     stage: u64,
@@ -80,7 +82,8 @@ impl Pool {
     }
 }
 
-/// How long `builds` builds at once take on so many workers, each with a client of its own, and how busy the workers are.
+/// How long `builds` builds at once take on so many workers, each with a client of its own, and how
+/// busy the workers are.
 fn simulate(nodes: &[Node], costs: Costs, workers: usize, builds: usize) -> (u64, f64) {
     let tails = tails(nodes);
     let mut pool = Pool::new(workers);

@@ -1,8 +1,11 @@
-//! How long `DEST/bin/run python -c pass` takes, and with `-B`, without the snapshot where there is one, beside the native Python that the same recipes build; what
-//! of that each wall around the guest takes; and how many pystones each makes a second.
+//! How long `DEST/bin/run python -c pass` takes, and with `-B`, without the snapshot where there is
+//! one, beside the native Python that the same recipes build; what of that each wall around the
+//! guest takes; and how many pystones each makes a second.
 //!
-//! No option and no variable takes a wall down. Here the loader starts behind a filter of the benchmark's (seccomp(2)), which answers the calls that
-//! raise one wall as if the kernel had done them, or as a kernel would that has none. The filter looks at as many calls in the case with all walls.
+//! No option and no variable takes a wall down. Here the loader starts behind a filter of the
+//! benchmark's (seccomp(2)), which answers the calls that raise one wall as if the kernel had done
+//! them, or as a kernel would that has none. The filter looks at as many calls in the case with all
+//! walls.
 //!
 //!     pynbox-build install DEST && pynbox-build checkout x86_64-linux/python-host/build HOST
 //!     PYNBOX_BENCH_DEST=DEST PYNBOX_BENCH_PYTHON=HOST/python PYNBOX_BENCH_PYSTONE=FOLDER-OF-PYSTONE cargo bench --bench start

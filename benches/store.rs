@@ -1,5 +1,5 @@
-//! The store beside its references, in one run: 600 files of 100 KB by link (`cp -al`), by copy (`cp -a`), and hashing (`b3sum`, where
-//! it is in `PATH`). Prints milliseconds, the best of nine.
+//! The store beside its references, in one run: 600 files of 100 KB by link (`cp -al`), by copy
+//! (`cp -a`), and hashing (`b3sum`, where it is in `PATH`). Prints milliseconds, the best of nine.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 

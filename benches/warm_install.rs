@@ -1,7 +1,9 @@
-//! From a clean clone to an installed sandbox when everything was built before: `gen && ninja && install` of the real packages, beside a copy of
-//! what is installed (`cp -a`). Prints milliseconds, the best and the middle of nine.
+//! From a clean clone to an installed sandbox when everything was built before: `gen && ninja &&
+//! install` of the real packages, beside a copy of what is installed (`cp -a`). Prints
+//! milliseconds, the best and the middle of nine.
 //!
-//! Needs a built tool and a warm store (`./quickstart.sh DEST`) and runs git, to clone this repository as it was committed last.
+//! Needs a built tool and a warm store (`./quickstart.sh DEST`) and runs git, to clone this
+//! repository as it was committed last.
 //!
 //!     cargo bench --bench warm_install
 

@@ -1,5 +1,6 @@
-//! Compiles the project's files into the crate: patches, files of recipes, lock files, and the loader's sources, so that a program with
-//! recipes of its own has them wherever it runs. Also notes the digest of the recipes' own sources.
+//! Compiles the project's files into the crate: patches, files of recipes, lock files, and the
+//! loader's sources, so that a program with recipes of its own has them wherever it runs. Also
+//! notes the digest of the recipes' own sources.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -44,7 +45,8 @@ fn main() {
     fs::write(out.join("packages.rs"), packages(&root)).expect("cargo's folder can be written");
 }
 
-/// The recipes: a module for each file of their folder, or for the `mod.rs` of a folder in it, and a list of all.
+/// The recipes: a module for each file of their folder, or for the `mod.rs` of a folder in it, and
+/// a list of all.
 fn packages(root: &Path) -> String {
     let (mut modules, mut list) =
         (String::new(), String::from("pub(crate) static RECIPES: &[build_graph::dsl::Recipe] = &["));
@@ -60,7 +62,8 @@ fn packages(root: &Path) -> String {
     format!("{modules}{list}];\n")
 }
 
-/// The files below a folder, sorted, by their paths from the root; cargo is told to look at all of it.
+/// The files below a folder, sorted, by their paths from the root; cargo is told to look at all of
+/// it.
 fn files(root: &Path, folder: &str) -> Vec<String> {
     let top = root.join(folder);
     println!("cargo::rerun-if-changed={}", top.display());

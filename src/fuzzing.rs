@@ -1,5 +1,5 @@
-//! What fuzz targets call of rooms that show no parser: each function reads bytes of a stranger, and
-//! panics if what it accepts is not what it must be.
+//! What fuzz targets call of rooms that show no parser: each function reads bytes of a stranger,
+//! and panics if what it accepts is not what it must be.
 
 use crate::lock::fuzzing as lock;
 use crate::source::fuzzing as source;

@@ -1,11 +1,13 @@
 //! `pynbox-build`: a reproducible build system for sandboxed Python.
 //!
-//! Recipes (crate `recipes`, or a stranger's own) are put together to a graph (crate `build-graph`), which is written out as a ninja
-//! file. Every edge runs this program again for one node; what it makes is kept in a content-addressed store.
+//! Recipes (crate `recipes`, or a stranger's own) are put together to a graph (crate
+//! `build-graph`), which is written out as a ninja file. Every edge runs this program again for one
+//! node; what it makes is kept in a content-addressed store.
 //!
-//! The rooms: [`cli`] one file a verb; [`project`] settings and files of the project; [`build`] nodes to trees; [`store`] trees and
-//! results; [`executor`] containers; [`source`] pinned files; [`archive`], [`image`], [`patch`] operations in process; [`lock`] pins;
-//! [`install`] packages and receipts; [`remote`] caches and engines on other machines; [`check`] tests that others wrote.
+//! The rooms: [`cli`] one file a verb; [`project`] settings and files of the project; [`build`]
+//! nodes to trees; [`store`] trees and results; [`executor`] containers; [`source`] pinned files;
+//! [`archive`], [`image`], [`patch`] operations in process; [`lock`] pins; [`install`] packages and
+//! receipts; [`remote`] caches and engines on other machines; [`check`] tests that others wrote.
 //!
 //! A program with recipes of its own:
 //!

@@ -168,11 +168,13 @@ pub struct Project {
     pub settings: Settings,
 }
 
-/// A file or folder as it was looked at: if nothing of this has changed, its content has not either.
+/// A file or folder as it was looked at: if nothing of this has changed, its content has not
+/// either.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
     path: PathBuf,
-    /// Device, inode, size, and the times of change in nanoseconds (content, then status). `None`: it was not there.
+    /// Device, inode, size, and the times of change in nanoseconds (content, then status). `None`:
+    /// it was not there.
     identity: Option<(u64, u64, u64, i128, i128)>,
 }
 
@@ -243,10 +245,12 @@ impl Project {
         self.settings.build.target.clone().map_or_else(|| bundle.default_target.clone(), Target)
     }
 
-    /// Loads what the recipes need: the project's files, and where it has none the ones that were compiled in.
+    /// Loads what the recipes need: the project's files, and where it has none the ones that were
+    /// compiled in.
     ///
     /// # Errors
-    /// [`ProjectError::Stale`] if the recipes were changed after the program was compiled; malformed files and overrides.
+    /// [`ProjectError::Stale`] if the recipes were changed after the program was compiled;
+    /// malformed files and overrides.
     pub fn load(&self, bundle: &Bundle, overrides: &[String], store: &Store) -> Result<Loaded, ProjectError> {
         let mut seen = vec![Seen::now(self.root.join(SETTINGS_FILE))];
         let own_recipes = self.check_sources(bundle, &mut seen)?;
@@ -307,7 +311,8 @@ impl Project {
         Ok(wanted_sources(bundle, self.check_sources(bundle, &mut seen)?))
     }
 
-    /// Whether the project is the one that the recipes were compiled from; an error if they have changed since.
+    /// Whether the project is the one that the recipes were compiled from; an error if they have
+    /// changed since.
     fn check_sources(&self, bundle: &Bundle, seen: &mut Vec<Seen>) -> Result<bool, ProjectError> {
         let Some(sources) = bundle.sources else { return Ok(false) };
         let mut files = Vec::new();

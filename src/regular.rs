@@ -1,6 +1,8 @@
-//! Reading files that a user named, or that lie where others may put something: regular files alone.
+//! Reading files that a user named, or that lie where others may put something: regular files
+//! alone.
 //!
-//! Whoever opens a pipe waits for somebody to write to its other end, which nobody may ever do; a device may never end.
+//! Whoever opens a pipe waits for somebody to write to its other end, which nobody may ever do; a
+//! device may never end.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};

@@ -16,13 +16,14 @@ pub(crate) struct RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// So many attempts, with the pauses that are usual between them: from a tenth of a second to five.
+    /// So many attempts, with the pauses that are usual between them: from a tenth of a second to
+    /// five.
     pub(crate) const fn of(attempts: u32) -> Self {
         Self { attempts, first_pause: Duration::from_millis(200), longest_pause: Duration::from_secs(5) }
     }
 
-    /// The pause after so many attempts that failed: between half of what it may be and the whole, so that those who failed together don't
-    /// come back together.
+    /// The pause after so many attempts that failed: between half of what it may be and the whole,
+    /// so that those who failed together don't come back together.
     pub(crate) fn pause_after(&self, failures: u32) -> Duration {
         let doubled = self.first_pause.saturating_mul(1 << failures.saturating_sub(1).min(16));
         let whole = doubled.min(self.longest_pause);

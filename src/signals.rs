@@ -1,5 +1,5 @@
-//! Clean-up before the process ends by a signal, or because the reader of its standard output has gone:
-//! containers are removed, remote operations are cancelled.
+//! Clean-up before the process ends by a signal, or because the reader of its standard output has
+//! gone: containers are removed, remote operations are cancelled.
 
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -12,9 +12,9 @@ type CleanUp = Box<dyn FnOnce() + Send>;
 /// What is to be done; `None` until the first is registered.
 static CLEAN_UPS: Mutex<Option<Vec<CleanUp>>> = Mutex::new(None);
 
-/// Registers a clean-up for SIGINT and SIGTERM. After all that are registered, the process ends with
-/// status 128 and the signal's number. A clean-up must end by itself, soon. If the signals can't be
-/// handled, nothing is registered, and they end the process as usual.
+/// Registers a clean-up for SIGINT and SIGTERM. After all that are registered, the process ends
+/// with status 128 and the signal's number. A clean-up must end by itself, soon. If the signals
+/// can't be handled, nothing is registered, and they end the process as usual.
 pub(crate) fn before_end(clean_up: impl FnOnce() + Send + 'static) {
     let mut clean_ups = CLEAN_UPS.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(others) = clean_ups.as_mut() {

@@ -1,6 +1,8 @@
-//! Both executors give the same bytes: the actions of a real recipe, run again in Docker, against what the store has of them.
+//! Both executors give the same bytes: the actions of a real recipe, run again in Docker, against
+//! what the store has of them.
 //!
-//! The store is the user's own, so that what the main job built is not built again; what is missing is built by the embedded executor.
+//! The store is the user's own, so that what the main job built is not built again; what is missing
+//! is built by the embedded executor.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;

@@ -268,7 +268,8 @@ fn what_a_build_finds_while_garbage_is_collected_stays() {
     let mut found = Vec::new();
     std::thread::scope(|scope| {
         let collecting = scope.spawn(|| collector.gc(&GcPolicy::default()).unwrap());
-        // As for a result that a remote knows: its tree is written down, and then what the store has of it is not fetched.
+        // As for a result that a remote knows: its tree is written down, and then what the store
+        // has of it is not fetched.
         for entry in &entries {
             let mut tree = Tree::new();
             tree.insert(path("file"), entry.clone()).unwrap();

@@ -36,7 +36,8 @@ fn tree(number: u64) -> Tree {
     tree
 }
 
-/// Builds a key as the tool does: look up, lock, look up again, work in a scratch folder, take the outputs, record.
+/// Builds a key as the tool does: look up, lock, look up again, work in a scratch folder, take the
+/// outputs, record.
 fn build(store: &Store, number: u64) -> bool {
     if store.whole_result(key(number)).unwrap().is_some() {
         return false;
@@ -170,8 +171,8 @@ fn processes_may_be_killed_at_any_moment() {
         let report = store.verify().unwrap();
         assert_eq!(report.damaged, [], "round {round}");
         assert_eq!(report.incomplete, 0, "round {round}: a result without its files");
-        // A folder without a lock is one whose process was killed before it made that; it is swept when it is old enough not to be
-        // another's that is just about to.
+        // A folder without a lock is one whose process was killed before it made that; it is swept
+        // when it is old enough not to be another's that is just about to.
         let sessions = fs::read_dir(root.join("tmp")).unwrap().filter_map(Result::ok);
         let locked = sessions.filter(|session| session.path().join("lock").exists()).count();
         assert_eq!(locked, 1, "round {round}: the dead are swept");

@@ -1,4 +1,5 @@
-//! What each wall takes of a start: starts of a program whose calls for one wall are answered by a filter.
+//! What each wall takes of a start: starts of a program whose calls for one wall are answered by a
+//! filter.
 
 use std::io::Error;
 use std::os::unix::process::CommandExt as _;
@@ -6,7 +7,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// One call, and what the filter answers it with: a number of an error, or 0 as if it had been done.
+/// One call, and what the filter answers it with: a number of an error, or 0 as if it had been
+/// done.
 #[derive(Clone, Copy)]
 struct Answer {
     call: libc::c_long,
@@ -55,8 +57,9 @@ const fn with(answer: Answer) -> [Answer; 5] {
     [answer, OTHERS[0], OTHERS[1], OTHERS[2], NONE[4]]
 }
 
-/// Starts each case so often, one after another in turn, and prints the best and the middle of two times: of the whole start, and of what the loader's log says
-/// from its code being loaded to its being confined. `None` if a start fails.
+/// Starts each case so often, one after another in turn, and prints the best and the middle of two
+/// times: of the whole start, and of what the loader's log says from its code being loaded to its
+/// being confined. `None` if a start fails.
 pub(crate) fn measure(loader: &Path, rounds: usize) -> Option<()> {
     let mut cases: Vec<_> = CASES.iter().map(|&(name, answers)| (name, answers, Vec::new(), Vec::new())).collect();
     for round in 0..=rounds {

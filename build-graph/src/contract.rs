@@ -13,7 +13,8 @@ use crate::SOURCE_DATE_EPOCH;
 /// The number of the contract that this crate describes.
 pub const VERSION: u64 = 1;
 
-/// Where an action starts, and below which its outputs lie. Fresh and writable; a directory on disk.
+/// Where an action starts, and below which its outputs lie. Fresh and writable; a directory on
+/// disk.
 pub const BUILD_DIR: &str = "/build";
 
 /// The host name an action sees.

@@ -1,7 +1,7 @@
 //! Digests and their types.
 //!
-//! Every digest is BLAKE3 with 32 bytes of output. What a digest is *of* is part of its type, so that a tree's digest can't be
-//! taken for a blob's or for a key.
+//! Every digest is BLAKE3 with 32 bytes of output. What a digest is *of* is part of its type, so
+//! that a tree's digest can't be taken for a blob's or for a key.
 
 use std::fmt;
 use std::str::FromStr;
@@ -111,7 +111,8 @@ digest_type! {
 }
 
 digest_type! {
-    /// The key of a node: everything that can change its output, and nothing else (see [`crate::key`]).
+    /// The key of a node: everything that can change its output, and nothing else (see
+    /// [`crate::key`]).
     NodeKey
 }
 

@@ -1,8 +1,8 @@
 //! The canonical encoding, from which every key and every tree's digest is made.
 //!
-//! A value is described once, as a sequence of calls on an [`Encoder`]; what becomes of the sequence is the encoder's affair. The
-//! hashing encoder turns it into a digest, the explaining one into labelled lines, so that an explanation of a key can't drift
-//! from the key.
+//! A value is described once, as a sequence of calls on an [`Encoder`]; what becomes of the
+//! sequence is the encoder's affair. The hashing encoder turns it into a digest, the explaining one
+//! into labelled lines, so that an explanation of a key can't drift from the key.
 //!
 //! # Bytes
 //!
@@ -14,8 +14,8 @@
 //! | `digest` | `03`, 32 bytes |
 //! | `list` | `04`, number of items as u64 little-endian; then each item's own bytes |
 //!
-//! Labels are for people and are not hashed. Every item carries its kind and its length, so no two different sequences give the
-//! same bytes.
+//! Labels are for people and are not hashed. Every item carries its kind and its length, so no two
+//! different sequences give the same bytes.
 
 /// Takes the parts of a value in canonical order.
 pub trait Encoder {

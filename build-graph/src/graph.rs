@@ -37,7 +37,8 @@ pub enum GraphError {
     /// Nodes need each other.
     #[error("these need each other: {}", describe_cycle(.cycle))]
     Cycle {
-        /// The nodes of the circle with their recipes; each takes the next one's tree, the last the first's.
+        /// The nodes of the circle with their recipes; each takes the next one's tree, the last the
+        /// first's.
         cycle: Vec<(NodeName, String)>,
     },
 }
@@ -58,12 +59,14 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Orders the nodes. Among those that are ready, the order of the argument is kept, so the same nodes give the same graph.
+    /// Orders the nodes. Among those that are ready, the order of the argument is kept, so the same
+    /// nodes give the same graph.
     ///
     /// `aliases` are further names, each for a set of nodes.
     ///
     /// # Errors
-    /// [`GraphError`] for a name that comes twice, an input that is not there, and nodes that need each other.
+    /// [`GraphError`] for a name that comes twice, an input that is not there, and nodes that need
+    /// each other.
     pub fn new(nodes: Vec<Node>, aliases: BTreeMap<String, Vec<NodeName>>) -> Result<Self, GraphError> {
         let mut position = HashMap::with_capacity(nodes.len());
         for (index, node) in nodes.iter().enumerate() {

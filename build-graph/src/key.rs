@@ -35,8 +35,8 @@ use crate::encode::{Encode, Encoder, explain, hash};
 use crate::node::{Op, Part};
 use crate::{NodeKey, Projection, TreeDigest, contract};
 
-/// The compressor of packages with its version: another one could write other bytes. A test of the tool holds it against the library that
-/// is linked in.
+/// The compressor of packages with its version: another one could write other bytes. A test of the
+/// tool holds it against the library that is linked in.
 pub const PACKAGE_COMPRESSOR: &str = "zstd 1.5.7";
 
 /// The level at which it compresses.
@@ -67,7 +67,8 @@ impl<'a> KeyInputs<'a> {
         NodeKey::from_bytes(hash(self))
     }
 
-    /// The key's parts as lines, in the order in which they are hashed; made by the code that makes the key.
+    /// The key's parts as lines, in the order in which they are hashed; made by the code that makes
+    /// the key.
     pub fn explain(&self) -> Vec<String> {
         explain(self)
     }

@@ -1,6 +1,7 @@
 //! Nodes: what can stand in the graph.
 //!
-//! Every node gives one tree. A node names its inputs by [`Selection`]s of other nodes' trees, never by paths of the host.
+//! Every node gives one tree. A node names its inputs by [`Selection`]s of other nodes' trees,
+//! never by paths of the host.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -19,7 +20,8 @@ pub struct NodeNameError {
     name: String,
 }
 
-/// The name of a node, such as `wasm32-wasi/zlib/adler32.o`: also the path of its stamp, and what a user gives to `why`.
+/// The name of a node, such as `wasm32-wasi/zlib/adler32.o`: also the path of its stamp, and what a
+/// user gives to `why`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct NodeName(String);
@@ -28,7 +30,8 @@ impl NodeName {
     /// Checks and takes a name.
     ///
     /// # Errors
-    /// [`NodeNameError`] if it holds anything but letters, digits and `+-._/`, or an empty component or one that begins with `.`.
+    /// [`NodeNameError`] if it holds anything but letters, digits and `+-._/`, or an empty
+    /// component or one that begins with `.`.
     pub fn new(name: impl Into<String>) -> Result<Self, NodeNameError> {
         let name = name.into();
         let fine = name.split('/').all(|part| {
@@ -103,16 +106,19 @@ pub struct Selection {
 pub enum Op {
     /// A pinned file from outside; the tree holds it alone.
     Source(Source),
-    /// Files of the project (patches, our C sources, an overriding folder): their bytes are known when the graph is made.
+    /// Files of the project (patches, our C sources, an overriding folder): their bytes are known
+    /// when the graph is made.
     Local {
         /// What they are.
         tree: Tree,
     },
     /// What an archive holds.
     Unpack {
-        /// A node whose tree is one archive file: tar, plain or compressed with gzip, bzip2, xz or zstd, or zip; told by its bytes.
+        /// A node whose tree is one archive file: tar, plain or compressed with gzip, bzip2, xz or
+        /// zstd, or zip; told by its bytes.
         archive: NodeName,
-        /// How many leading components are taken off each path; a member with no more than these is left out.
+        /// How many leading components are taken off each path; a member with no more than these is
+        /// left out.
         strip: u32,
     },
     /// A tree with unified diffs applied, without fuzz, in the order of their paths.
@@ -205,7 +211,8 @@ pub enum Origin {
         /// The URL.
         url: String,
     },
-    /// A path below a Debian mirror's root, such as `pool/main/z/zlib/zlib_1.2.13.dfsg.orig.tar.bz2`; the mirror is apt's.
+    /// A path below a Debian mirror's root, such as
+    /// `pool/main/z/zlib/zlib_1.2.13.dfsg.orig.tar.bz2`; the mirror is apt's.
     Debian {
         /// The path.
         path: RelPath,
@@ -292,7 +299,8 @@ impl fmt::Display for Target {
     }
 }
 
-/// An installable archive: a tar file, compressed with zstd, of what it installs and a description of itself.
+/// An installable archive: a tar file, compressed with zstd, of what it installs and a description
+/// of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Package {
     /// Its name, as `install` takes it.
@@ -315,7 +323,8 @@ pub struct HostProgram {
     pub sources: Selection,
     /// The binary's name.
     pub binary: String,
-    /// The features of the crate that it is built with, and no other: none of the default ones unless it is named.
+    /// The features of the crate that it is built with, and no other: none of the default ones
+    /// unless it is named.
     pub features: Vec<String>,
     /// The versions of the host's compilers and C library, so that others are another key.
     pub toolchain: String,

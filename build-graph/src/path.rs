@@ -35,7 +35,8 @@ fn check(path: &str, relative: &str) -> Result<(), PathError> {
     Ok(())
 }
 
-/// A path inside a tree: UTF-8, relative, components separated by `/`, none of them empty, `.` or `..`.
+/// A path inside a tree: UTF-8, relative, components separated by `/`, none of them empty, `.` or
+/// `..`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RelPath(String);
 
@@ -43,7 +44,8 @@ impl RelPath {
     /// Checks and takes a path.
     ///
     /// # Errors
-    /// [`PathError`] if it is absolute, empty, or has an empty, `.` or `..` component, a NUL or a line feed.
+    /// [`PathError`] if it is absolute, empty, or has an empty, `.` or `..` component, a NUL or a
+    /// line feed.
     pub fn new(path: impl Into<String>) -> Result<Self, PathError> {
         let path = path.into();
         check(&path, &path)?;
@@ -91,7 +93,8 @@ impl SandboxPath {
     /// Checks and takes a path.
     ///
     /// # Errors
-    /// [`PathError`] if it is relative, `/`, or has an empty, `.` or `..` component, a NUL or a line feed.
+    /// [`PathError`] if it is relative, `/`, or has an empty, `.` or `..` component, a NUL or a
+    /// line feed.
     pub fn new(path: impl Into<String>) -> Result<Self, PathError> {
         let path = path.into();
         let Some(relative) = path.strip_prefix('/') else {

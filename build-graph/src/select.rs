@@ -18,10 +18,12 @@ pub struct GlobError {
     reason: String,
 }
 
-/// A pattern over the paths of a tree: `*` and `?` within a component, `**` over components, `[a-z]`, `{a,b}`.
+/// A pattern over the paths of a tree: `*` and `?` within a component, `**` over components,
+/// `[a-z]`, `{a,b}`.
 ///
-/// A pattern without any of these is a path, and selects it or everything below it. A selection that must find something and finds
-/// nothing is an error of the recipe, so a literal path that is not there is found out at once.
+/// A pattern without any of these is a path, and selects it or everything below it. A selection
+/// that must find something and finds nothing is an error of the recipe, so a literal path that is
+/// not there is found out at once.
 #[derive(Debug, Clone)]
 pub struct Glob {
     text: String,
@@ -31,7 +33,8 @@ pub struct Glob {
     pattern: Option<Arc<Pattern>>,
 }
 
-/// A parsed pattern, which becomes a matcher when it is first used: most copies never are, and to make one costs more than to use it.
+/// A parsed pattern, which becomes a matcher when it is first used: most copies never are, and to
+/// make one costs more than to use it.
 #[derive(Debug)]
 struct Pattern {
     glob: globset::Glob,
@@ -48,7 +51,8 @@ impl Glob {
     /// Parses a pattern.
     ///
     /// # Errors
-    /// [`GlobError`] if the pattern is malformed or could only match outside a tree (`..`, a leading `/`).
+    /// [`GlobError`] if the pattern is malformed or could only match outside a tree (`..`, a
+    /// leading `/`).
     pub fn new(text: impl Into<String>) -> Result<Self, GlobError> {
         let text = text.into();
         let error = |reason: String| GlobError { glob: text.clone(), reason };
@@ -144,7 +148,8 @@ impl<'de> Deserialize<'de> for Glob {
     }
 }
 
-/// A projection of a tree: the paths that match, less those that don't, seen from a directory of it.
+/// A projection of a tree: the paths that match, less those that don't, seen from a directory of
+/// it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Projection {
     /// What is taken; empty: everything.

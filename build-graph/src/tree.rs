@@ -27,7 +27,8 @@ pub enum Entry {
         /// What it points to, as written in the link.
         target: String,
     },
-    /// A directory with nothing in it. A directory that holds something follows from the paths in it and has no entry.
+    /// A directory with nothing in it. A directory that holds something follows from the paths in
+    /// it and has no entry.
     EmptyDirectory,
 }
 
@@ -63,11 +64,12 @@ impl Tree {
         Self::default()
     }
 
-    /// Puts an entry at a path. The same entry at the same path again is no error; an empty directory gives way to whatever
-    /// makes it a non-empty one.
+    /// Puts an entry at a path. The same entry at the same path again is no error; an empty
+    /// directory gives way to whatever makes it a non-empty one.
     ///
     /// # Errors
-    /// [`TreeError`] if the path is taken by another entry, or if a path above it is a file or a symbolic link.
+    /// [`TreeError`] if the path is taken by another entry, or if a path above it is a file or a
+    /// symbolic link.
     pub fn insert(&mut self, path: RelPath, entry: Entry) -> Result<(), TreeError> {
         let mut rest = path.as_str();
         while let Some((above, _)) = rest.rsplit_once('/') {
@@ -100,8 +102,9 @@ impl Tree {
         }
     }
 
-    /// The tree of entries in the order of their paths' bytes; `None` unless each path comes once, after all lower ones, and lies below
-    /// no other. Quicker than to [`insert`](Self::insert) them.
+    /// The tree of entries in the order of their paths' bytes; `None` unless each path comes once,
+    /// after all lower ones, and lies below no other. Quicker than to [`insert`](Self::insert)
+    /// them.
     pub fn from_sorted(entries: Vec<(RelPath, Entry)>) -> Option<Self> {
         if entries.windows(2).any(|pair| pair[0].0 >= pair[1].0) {
             return None;
@@ -182,9 +185,10 @@ impl Tree {
         self.entries.is_empty()
     }
 
-    /// The digest of the manifest: domain `pynbox-tree-v1`, a list of the entries in the order of their paths' bytes, each of
-    /// them the path (text), then 0, the blob's digest and its size for a plain file, 1 and the same for an executable one, 2
-    /// and the target (text) for a symbolic link, 3 for an empty directory (see [`crate::encode`]).
+    /// The digest of the manifest: domain `pynbox-tree-v1`, a list of the entries in the order of
+    /// their paths' bytes, each of them the path (text), then 0, the blob's digest and its size for
+    /// a plain file, 1 and the same for an executable one, 2 and the target (text) for a symbolic
+    /// link, 3 for an empty directory (see [`crate::encode`]).
     pub fn digest(&self) -> TreeDigest {
         TreeDigest::from_bytes(hash(self))
     }

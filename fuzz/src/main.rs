@@ -1,5 +1,5 @@
-//! Fuzz targets of the build tool: what it reads that somebody else has written. `docs/guide/fuzzing.md`
-//! says how to run them.
+//! Fuzz targets of the build tool: what it reads that somebody else has written.
+//! `docs/guide/fuzzing.md` says how to run them.
 
 #![no_main]
 

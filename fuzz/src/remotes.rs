@@ -12,8 +12,8 @@ use pynbox_build::remote::reapi::merkle::{Node, Received};
 
 use crate::archives::sample;
 
-/// An envelope; after the byte `M`, the manifest that one holds; after the byte `E`, changes of one: of
-/// three bytes each, two that say where, and one that is there then.
+/// An envelope; after the byte `M`, the manifest that one holds; after the byte `E`, changes of
+/// one: of three bytes each, two that say where, and one that is there then.
 pub(crate) fn envelope(data: &[u8]) {
     match data.split_first() {
         Some((b'M', manifest)) => pynbox_build::fuzzing::manifest(manifest),
@@ -43,8 +43,8 @@ fn read(bytes: &[u8]) {
 
 /// A tree as a server of the Remote Execution API sends it.
 ///
-/// Directories name others by the digest of their bytes, which no fuzzer guesses: a digest whose size
-/// is that of no directory, and whose hash is the number of a later one, becomes that one's.
+/// Directories name others by the digest of their bytes, which no fuzzer guesses: a digest whose
+/// size is that of no directory, and whose hash is the number of a later one, becomes that one's.
 pub(crate) fn reapi(data: &[u8]) {
     if let Ok(result) = proto::ActionResult::decode(data) {
         for file in &result.output_files {

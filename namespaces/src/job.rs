@@ -1,6 +1,8 @@
-//! One action as the tool gives it to its runner, in a container or on a worker, and what the runner says of its end.
+//! One action as the tool gives it to its runner, in a container or on a worker, and what the
+//! runner says of its end.
 //!
-//! Both are sent as JSON. How they travel, and the trees with them, is the matter of [`crate::serve`] and [`crate::runner`].
+//! Both are sent as JSON. How they travel, and the trees with them, is the matter of
+//! [`crate::serve`] and [`crate::runner`].
 
 use std::io;
 
@@ -14,7 +16,8 @@ use crate::{ActionLimit, ActionLimits, ExecutorError, Status};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Job {
-    /// The number of the executor contract that the action was described for ([`contract::VERSION`]).
+    /// The number of the executor contract that the action was described for
+    /// ([`contract::VERSION`]).
     pub contract: u64,
     /// Program and arguments.
     pub command: Vec<String>,
@@ -129,8 +132,8 @@ impl Report {
         })
     }
 
-    /// The runner's exit status: 0 if the command succeeded, so that only then an engine keeps the result, 1 if it failed and 3 if it
-    /// could not be run.
+    /// The runner's exit status: 0 if the command succeeded, so that only then an engine keeps the
+    /// result, 1 if it failed and 3 if it could not be run.
     pub fn exit_code(&self) -> u8 {
         match self.ending {
             Ending::Exited(0) => 0,

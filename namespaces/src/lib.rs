@@ -1,9 +1,10 @@
 //! Executors: what runs the command of an action in a container of its own; and the embedded one.
 //!
-//! What an action can see is fixed by [`build_graph::contract`]; an executor may add nothing to it and leave nothing out.
+//! What an action can see is fixed by [`build_graph::contract`]; an executor may add nothing to it
+//! and leave nothing out.
 //!
-//! A crate apart from the tool's others, and small, because the runner that remote workers get (`pynbox-runner`) is linked statically
-//! and does the same there: see [`runner`].
+//! A crate apart from the tool's others, and small, because the runner that remote workers get
+//! (`pynbox-runner`) is linked statically and does the same there: see [`runner`].
 
 pub mod job;
 mod limits;
@@ -24,8 +25,9 @@ pub use namespace::{DENIED_SYSCALLS, DeniedSyscall, NamespaceExecutor, probe, wa
 /// A directory of the host that an action sees, read-only.
 #[derive(Debug, Clone, Copy)]
 pub struct InputMount<'a> {
-    /// Where the action sees it. Below `/build` the mount point is made when it is missing; elsewhere it must be a directory of the
-    /// image, or have a first component that the image lacks. No component of it may be a symbolic link.
+    /// Where the action sees it. Below `/build` the mount point is made when it is missing;
+    /// elsewhere it must be a directory of the image, or have a first component that the image
+    /// lacks. No component of it may be a symbolic link.
     pub at: &'a SandboxPath,
     /// The directory.
     pub host: &'a Path,
@@ -34,20 +36,25 @@ pub struct InputMount<'a> {
 /// One action, ready to run: every path of the host that it needs is there.
 #[derive(Debug, Clone, Copy)]
 pub struct Run<'a> {
-    /// The materialised image, which the action sees as `/`, read-only. What it holds below `build`, `dev`, `proc` and `tmp` is hidden.
+    /// The materialised image, which the action sees as `/`, read-only. What it holds below
+    /// `build`, `dev`, `proc` and `tmp` is hidden.
     pub root: &'a Path,
-    /// The digest of that tree, where it is known: an executor that copies images elsewhere copies each once.
+    /// The digest of that tree, where it is known: an executor that copies images elsewhere copies
+    /// each once.
     pub image: Option<TreeDigest>,
     /// What the action sees beside the image, in any order.
     pub inputs: &'a [InputMount<'a>],
     /// Program and arguments; a program without `/` is looked up in the `PATH` of `environment`.
     pub command: &'a [String],
-    /// The whole environment: nothing is added, so the caller puts the values of the contract into it.
+    /// The whole environment: nothing is added, so the caller puts the values of the contract into
+    /// it.
     pub environment: &'a [(String, String)],
-    /// A directory of the host, empty for [`Executor::run`], that the action sees as its writable `/build`. It stays when the action
-    /// is over, whatever its end; beside what the action wrote it holds the mount points of the inputs, as empty directories.
+    /// A directory of the host, empty for [`Executor::run`], that the action sees as its writable
+    /// `/build`. It stays when the action is over, whatever its end; beside what the action wrote
+    /// it holds the mount points of the inputs, as empty directories.
     pub build_dir: &'a Path,
-    /// The file that gets what the action prints, both streams in the order of writing. It is made, or truncated.
+    /// The file that gets what the action prints, both streams in the order of writing. It is made,
+    /// or truncated.
     pub log: &'a Path,
     /// What the action may take.
     pub limits: ActionLimits,
@@ -76,15 +83,17 @@ pub trait Executor: Send + Sync {
     /// The name that a user chooses it by.
     fn name(&self) -> &'static str;
 
-    /// Runs one action to its end. When it returns, no process and no mount of the action is left; the same holds soon after this
-    /// process or the calling thread is killed in any way.
+    /// Runs one action to its end. When it returns, no process and no mount of the action is left;
+    /// the same holds soon after this process or the calling thread is killed in any way.
     ///
     /// # Errors
-    /// [`ExecutorError`] if the command could not be run. A command that runs and fails is a [`Status`].
+    /// [`ExecutorError`] if the command could not be run. A command that runs and fails is a
+    /// [`Status`].
     fn run(&self, run: &Run<'_>) -> Result<Status, ExecutorError>;
 
-    /// Runs a command, such as a shell, in the same view on the caller's own terminal: for a look at the directory that a failed
-    /// action left. `log` is not touched, and `build_dir` need not be empty.
+    /// Runs a command, such as a shell, in the same view on the caller's own terminal: for a look
+    /// at the directory that a failed action left. `log` is not touched, and `build_dir` need not
+    /// be empty.
     ///
     /// # Errors
     /// As [`Executor::run`].

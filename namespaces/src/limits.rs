@@ -1,7 +1,8 @@
 //! What one action may take of the machine that runs it.
 //!
-//! A limit is part of no key: an action never learns of it. It is told no error that it could go around; it is ended, and fails. So
-//! an output can't depend on a limit, and the same action gives the same bytes wherever it comes to its end.
+//! A limit is part of no key: an action never learns of it. It is told no error that it could go
+//! around; it is ended, and fails. So an output can't depend on a limit, and the same action gives
+//! the same bytes wherever it comes to its end.
 
 use std::time::Duration;
 
@@ -21,14 +22,14 @@ pub struct ActionLimits {
     pub shm: u64,
     /// Processes and threads at once.
     pub processes: u32,
-    /// Bytes of memory that its processes may take together, what lies in `/tmp` and `/dev/shm` included. `None`: three quarters of
-    /// the memory of the machine that runs it.
+    /// Bytes of memory that its processes may take together, what lies in `/tmp` and `/dev/shm`
+    /// included. `None`: three quarters of the memory of the machine that runs it.
     pub memory: Option<u64>,
 }
 
 impl ActionLimits {
-    /// Most that [`ActionLimits::processes`] can be: somewhat less than the number at which the kernel refuses one more, so that an
-    /// action is ended before it is refused.
+    /// Most that [`ActionLimits::processes`] can be: somewhat less than the number at which the
+    /// kernel refuses one more, so that an action is ended before it is refused.
     pub const MAX_PROCESSES: u32 = 4000;
 
     /// Limits that only an action reaches which has gone wrong.

@@ -1,21 +1,25 @@
 //! The embedded executor: Linux namespaces, made by our own calls.
 //!
-//! Why our own code and not bubblewrap or a library. An action of a small C file takes 20 ms, so the container must cost next to
-//! nothing: here it is one copy of this process and some hundred system calls, with no program started but the action itself, and no
-//! tool that must be installed first. bubblewrap (4.4 ms an empty action) can't give what the contract asks for: a system-call filter
-//! must be handed to it ready-made, limits, key ring, times and the bounding set are not its business, and an error of its is text.
-//! Crates that start processes in namespaces stop at namespaces and use the old mount calls, with which a read-only view of a tree that
-//! holds mounts can't be had at once. rustix gives the new ones (`open_tree`, `move_mount`, `fsopen`) in safe form; what it lacks is in
-//! `sys.rs`, the one module with unsafe code. No helper program is executed: the copy of this process does the work, and therefore
-//! allocates nothing (another thread may hold the allocator's lock), and everything it needs is in a `Plan` before it is made.
+//! Why our own code and not bubblewrap or a library. An action of a small C file takes 20 ms, so
+//! the container must cost next to nothing: here it is one copy of this process and some hundred
+//! system calls, with no program started but the action itself, and no tool that must be installed
+//! first. bubblewrap (4.4 ms an empty action) can't give what the contract asks for: a system-call
+//! filter must be handed to it ready-made, limits, key ring, times and the bounding set are not its
+//! business, and an error of its is text. Crates that start processes in namespaces stop at
+//! namespaces and use the old mount calls, with which a read-only view of a tree that holds mounts
+//! can't be had at once. rustix gives the new ones (`open_tree`, `move_mount`, `fsopen`) in safe
+//! form; what it lacks is in `sys.rs`, the one module with unsafe code. No helper program is
+//! executed: the copy of this process does the work, and therefore allocates nothing (another
+//! thread may hold the allocator's lock), and everything it needs is in a `Plan` before it is made.
 //!
-//! What an action could tell of the host in spite of all this: its kernel, processors, memory and clock, and in
-//! `/proc/self/mountinfo` where on the host its directories are. That is the kernel's and can't be hidden file by file; well-behaved
-//! builds do not read it.
+//! What an action could tell of the host in spite of all this: its kernel, processors, memory and
+//! clock, and in `/proc/self/mountinfo` where on the host its directories are. That is the kernel's
+//! and can't be hidden file by file; well-behaved builds do not read it.
 //!
-//! What an action may take ([`ActionLimits`]) is watched by process 1 of its container ([`watch`]), and what it prints by the caller.
-//! Behind that, its processes are bounded by `RLIMIT_NPROC`, which counts each user namespace apart (since Linux 5.14) but does not bind
-//! the host's root, and since Linux 6.14 by `kernel.pid_max` of the process namespace, which binds everybody.
+//! What an action may take ([`ActionLimits`]) is watched by process 1 of its container ([`watch`]),
+//! and what it prints by the caller. Behind that, its processes are bounded by `RLIMIT_NPROC`,
+//! which counts each user namespace apart (since Linux 5.14) but does not bind the host's root, and
+//! since Linux 6.14 by `kernel.pid_max` of the process namespace, which binds everybody.
 
 mod caller;
 mod child;
@@ -89,14 +93,16 @@ impl NamespaceExecutor {
         Self::default()
     }
 
-    /// The same, showing the caller's own `/proc` (read-only, masked as always) in place of a new one, for containers whose kernel
-    /// lets nobody inside mount one. An action can tell: `/proc` numbers processes as the caller's container does.
+    /// The same, showing the caller's own `/proc` (read-only, masked as always) in place of a new
+    /// one, for containers whose kernel lets nobody inside mount one. An action can tell: `/proc`
+    /// numbers processes as the caller's container does.
     #[must_use]
     pub fn with_callers_proc(self) -> Self {
         Self { callers_proc: true }
     }
 
-    /// Makes a container once, to learn whether this machine lets us; `folder` must be empty and stays so.
+    /// Makes a container once, to learn whether this machine lets us; `folder` must be empty and
+    /// stays so.
     ///
     /// # Errors
     /// As [`probe`].
@@ -168,7 +174,8 @@ impl Executor for NamespaceExecutor {
         }
         let plan = Plan::new(run, self.callers_proc, false)?;
         let mut log = File::create(run.log).map_err(|source| host("write", run.log, source))?;
-        // A pipe, not the file: a descriptor of the file would tell its path, and could be read and cut.
+        // A pipe, not the file: a descriptor of the file would tell its path, and could be read and
+        // cut.
         let pipe_error = |errno: Errno| host("make a pipe for", run.log, errno.into());
         let (output, output_in) = pipe_with(PipeFlags::CLOEXEC).map_err(pipe_error)?;
         rustix::io::ioctl_fionbio(&output, true).map_err(pipe_error)?;
@@ -239,7 +246,8 @@ enum CopyError {
 }
 
 impl Container {
-    /// Copies what the action prints until the container has ended, `most` bytes of it; tells which limit was reached.
+    /// Copies what the action prints until the container has ended, `most` bytes of it; tells which
+    /// limit was reached.
     fn copy_output(&mut self, output: &OwnedFd, log: &mut File, most: u64) -> Result<Option<ActionLimit>, CopyError> {
         let mut buffer = [0; 64 << 10];
         let mut left = most;
@@ -281,7 +289,8 @@ impl Container {
         }
     }
 
-    /// Waits until the container has ended or one of the others is ready. When its time is up, ends it and says so.
+    /// Waits until the container has ended or one of the others is ready. When its time is up, ends
+    /// it and says so.
     fn wait(&mut self, others: &mut [PollFd<'_>]) -> Result<bool, Errno> {
         loop {
             let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -307,7 +316,8 @@ impl Container {
         }
     }
 
-    /// Ends everything in the container. When this returns it is gone: the kernel lets go of process 1 after all others.
+    /// Ends everything in the container. When this returns it is gone: the kernel lets go of
+    /// process 1 after all others.
     fn kill(&mut self) {
         // It fails only if the process has ended already.
         let _ = pidfd_send_signal(&self.init, Signal::KILL);
@@ -447,7 +457,8 @@ fn explain(Failure { place: Place { step, index }, errno }: Failure, run: &Run<'
     ExecutorError::Environment { doing, source, hint: diagnose::hint(Some(step), errno) }
 }
 
-/// While a shell has the terminal, its signals are not for us; afterwards the terminal is ours again.
+/// While a shell has the terminal, its signals are not for us; afterwards the terminal is ours
+/// again.
 struct ForegroundKept {
     _ignored: [sys::SignalIgnored; 3],
 }
@@ -460,7 +471,8 @@ impl ForegroundKept {
 
 impl Drop for ForegroundKept {
     fn drop(&mut self) {
-        // Fails where standard input is no terminal, or not ours: then there is nothing to take back.
+        // Fails where standard input is no terminal, or not ours: then there is nothing to take
+        // back.
         let _ = rustix::termios::tcsetpgrp(rustix::stdio::stdin(), rustix::process::getpgrp());
     }
 }

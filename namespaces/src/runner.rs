@@ -1,10 +1,12 @@
 //! The runner on a remote worker, and how it gets its job there.
 //!
-//! The input root of a remote action holds the runner itself ([`PROGRAM`]), a [`Job`] as JSON ([`JOB`]), the image ([`IMAGE`]) and the
-//! inputs ([`INPUTS`]`/0`, `/1`, … in the order of the job). The worker starts the runner in the input root. The runner makes a view
-//! with the times and modes that the contract wants, copying what the worker shares with others, runs the command under the
-//! [`NamespaceExecutor`], and moves the wanted outputs below [`OUTPUTS`]. What the command printed goes to standard output, a [`Report`]
-//! as the last line to standard error; its [`Report::exit_code`] is the status.
+//! The input root of a remote action holds the runner itself ([`PROGRAM`]), a [`Job`] as JSON
+//! ([`JOB`]), the image ([`IMAGE`]) and the inputs ([`INPUTS`]`/0`, `/1`, … in the order of the
+//! job). The worker starts the runner in the input root. The runner makes a view with the times and
+//! modes that the contract wants, copying what the worker shares with others, runs the command
+//! under the [`NamespaceExecutor`], and moves the wanted outputs below [`OUTPUTS`]. What the
+//! command printed goes to standard output, a [`Report`] as the last line to standard error; its
+//! [`Report::exit_code`] is the status.
 
 mod lay;
 
@@ -28,7 +30,8 @@ pub const OUTPUTS: &str = "outputs";
 /// The runner's own folder: no name in it is any of the above.
 const WORK: &str = "pynbox-work";
 
-/// The runner: does the job in the input root. What the command printed is in its [`log`], if it was run.
+/// The runner: does the job in the input root. What the command printed is in its [`log`], if it
+/// was run.
 pub fn run(input_root: &Path) -> Report {
     let mut callers_proc = false;
     let result = try_run(input_root, &mut callers_proc);
@@ -88,8 +91,8 @@ fn read_job(path: &Path) -> Result<Job, ExecutorError> {
     Ok(job)
 }
 
-/// The executor, and whether it must show the worker's own `/proc`: inside of containers that cover parts of it the kernel lets nobody
-/// mount another.
+/// The executor, and whether it must show the worker's own `/proc`: inside of containers that cover
+/// parts of it the kernel lets nobody mount another.
 fn executor(work: &Path) -> Result<(NamespaceExecutor, bool), ExecutorError> {
     let own = NamespaceExecutor::new();
     let Err(error) = own.probe(work) else { return Ok((own, false)) };

@@ -1,16 +1,20 @@
-//! Process 1 of a Docker container: what the tool and the runner in the container tell each other, and the runner's side of it.
+//! Process 1 of a Docker container: what the tool and the runner in the container tell each other,
+//! and the runner's side of it.
 //!
-//! The container's image holds the runner ([`PROGRAM`]) and the action's image ([`IMAGE`]); [`WORK`] is a volume. The runner waits on its
-//! standard input, at most [`IDLE`] if nothing comes: containers are started ahead, and none may stay for ever. Then it gets
+//! The container's image holds the runner ([`PROGRAM`]) and the action's image ([`IMAGE`]);
+//! [`WORK`] is a volume. The runner waits on its standard input, at most [`IDLE`] if nothing comes:
+//! containers are started ahead, and none may stay for ever. Then it gets
 //!
 //! 1. a [`Job`] as JSON, after its length (four bytes, the highest first),
-//! 2. a tar stream of the inputs, in the folders `0`, `1`, … in the order of the job, cut into pieces with their length before them; an
-//!    empty piece is the end.
+//! 2. a tar stream of the inputs, in the folders `0`, `1`, … in the order of the job, cut into
+//!    pieces with their length before them; an empty piece is the end.
 //!
-//! It runs the command under the [`NamespaceExecutor`], so that the action sees what it sees anywhere, and answers on standard output with
-//! frames: a letter, a length, the content. [`LOG`]: what the action prints, as it prints it. [`REPORT`]: how it ended, as JSON
-//! ([`Report`]). [`OUTPUT`]: pieces of a tar stream of what it left in `/build`. [`END`]: that was all. When standard input ends, nobody waits
-//! for the action any more: the runner ends, and the whole container with it.
+//! It runs the command under the [`NamespaceExecutor`], so that the action sees what it sees
+//! anywhere, and answers on standard output with frames: a letter, a length, the content. [`LOG`]:
+//! what the action prints, as it prints it. [`REPORT`]: how it ended, as JSON ([`Report`]).
+//! [`OUTPUT`]: pieces of a tar stream of what it left in `/build`. [`END`]: that was all. When
+//! standard input ends, nobody waits for the action any more: the runner ends, and the whole
+//! container with it.
 
 pub mod trees;
 
@@ -32,7 +36,8 @@ pub const PROGRAM: &str = "/pynbox-runner";
 pub const IMAGE: &str = "/image";
 /// The container's writable folder, on a disk.
 pub const WORK: &str = "/work";
-/// How long a container that was started ahead waits for an action, unless the environment says something else.
+/// How long a container that was started ahead waits for an action, unless the environment says
+/// something else.
 pub const IDLE: Duration = Duration::from_secs(10);
 /// The variable of the runner's environment that says how many seconds it waits.
 pub const IDLE_VARIABLE: &str = "PYNBOX_IDLE";
@@ -57,7 +62,8 @@ pub const SHELL_REPORT: &str = "report.json";
 /// The folder of inputs, and that of `/build`, in [`WORK`].
 pub const FOLDERS: (&str, &str) = ("inputs", "build");
 
-/// The runner's main function; gives its exit status. What goes wrong between tool and runner is said on standard error.
+/// The runner's main function; gives its exit status. What goes wrong between tool and runner is
+/// said on standard error.
 pub fn main() -> u8 {
     let work = Path::new(WORK);
     let served = if work.join(SHELL_JOB).exists() { shell(work) } else { serve(work) };
@@ -194,7 +200,8 @@ impl Write for Output<'_> {
     }
 }
 
-/// A stream that comes in pieces with their lengths; reads what is left of it when it is dropped half-read.
+/// A stream that comes in pieces with their lengths; reads what is left of it when it is dropped
+/// half-read.
 struct Pieces<'a, R: Read> {
     from: &'a mut R,
     left: usize,

@@ -1,4 +1,5 @@
-//! The recipes of pynbox-build: `packages/` with a file a package, `toolchains/` with a file a target, and in `recipes/locks` the pins.
+//! The recipes of pynbox-build: `packages/` with a file a package, `toolchains/` with a file a
+//! target, and in `recipes/locks` the pins.
 
 mod packages {
     //! A file a package: whatever lies in the folder is part of the build, and is a module with a
@@ -68,7 +69,8 @@ mod tests {
         }
     }
 
-    /// Every node of the target, with what makes it, its command and its inputs: no byte of the SDK is needed to see these change.
+    /// Every node of the target, with what makes it, its command and its inputs: no byte of the SDK
+    /// is needed to see these change.
     #[test]
     fn the_graph_of_nacl() {
         let bundle = bundle();

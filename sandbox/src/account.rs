@@ -134,7 +134,8 @@ impl Account {
         total.saturating_sub(self.used())
     }
 
-    /// Whether there is room for so many bytes. The caller allocates them next, or something like it.
+    /// Whether there is room for so many bytes. The caller allocates them next, or something like
+    /// it.
     ///
     /// # Errors
     ///

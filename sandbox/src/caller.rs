@@ -17,7 +17,8 @@ pub(crate) fn outlive_limits() {
     signals::ignore(libc::SIGXFSZ);
 }
 
-/// The seconds that the caller lets each process have of the processor (`ulimit -t`), if they are limited.
+/// The seconds that the caller lets each process have of the processor (`ulimit -t`), if they are
+/// limited.
 pub(crate) fn cpu_seconds() -> Option<u64> {
     getrlimit(Resource::Cpu).current
 }
@@ -49,7 +50,8 @@ pub(crate) fn signal_before_the_kernel(seconds: u64) {
     }
 }
 
-/// What is left of the address space that the caller lets the process have (`ulimit -v`), if that is limited.
+/// What is left of the address space that the caller lets the process have (`ulimit -v`), if that
+/// is limited.
 #[cfg(feature = "wasm")]
 pub(crate) fn address_space() -> Option<u64> {
     /// Where the kernel does not tell what is used: more than it is at the start.

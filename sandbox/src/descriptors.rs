@@ -43,8 +43,9 @@ pub(crate) struct Taken {
     pub(crate) status: Result<Option<OwnedFd>, DescriptorError>,
 }
 
-/// Takes the standard streams, the descriptors in `hands`, and the one that takes the status, which is nobody else's then. Closes every other one that
-/// this process was started with. To be called before it opens anything that it needs.
+/// Takes the standard streams, the descriptors in `hands`, and the one that takes the status, which
+/// is nobody else's then. Closes every other one that this process was started with. To be called
+/// before it opens anything that it needs.
 pub(crate) fn take(hands: &[HandOption], status: Option<i32>) -> Taken {
     // Before anything gets a number that one of them names.
     let open = hands.iter().try_for_each(|hand| is_open(hand.host));
@@ -64,7 +65,8 @@ pub(crate) fn take(hands: &[HandOption], status: Option<i32>) -> Taken {
 }
 
 fn is_open(number: i32) -> Result<(), DescriptorError> {
-    // SAFETY: the descriptor is borrowed for this question alone, whose answer says so if it is not open.
+    // SAFETY: the descriptor is borrowed for this question alone, whose answer says so if it is not
+    // open.
     let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
     rustix::io::fcntl_getfd(borrowed).map(drop).map_err(|error| DescriptorError::Closed(number, error))
 }
@@ -93,7 +95,8 @@ fn take_handed(hands: &[HandOption], status: Option<i32>) -> Result<Handed, Desc
         |number: i32| HandOption { host: number, guest: number.cast_unsigned(), read: number == 0, write: number != 0 };
     let mut all = Vec::new();
     for number in (0..3).filter(|number| status != Some(*number)) {
-        // SAFETY: the descriptor is borrowed for the duplication alone, which says so if it is not open.
+        // SAFETY: the descriptor is borrowed for the duplication alone, which says so if it is not
+        // open.
         let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
         if let Ok(fd) = rustix::io::fcntl_dupfd_cloexec(borrowed, 3) {
             all.push((standard(number), fd));
@@ -114,14 +117,16 @@ fn take_handed(hands: &[HandOption], status: Option<i32>) -> Result<Handed, Desc
     Ok(Handed { all, streams })
 }
 
-/// Whether what is written to one can be found in the other. Terminals and other devices keep nothing.
+/// Whether what is written to one can be found in the other. Terminals and other devices keep
+/// nothing.
 pub(crate) fn is_same_file(one: &OwnedFd, other: &OwnedFd) -> bool {
     let (Ok(one), Ok(other)) = (rustix::fs::fstat(one), rustix::fs::fstat(other)) else { return false };
     let keeps = !matches!(FileType::from_raw_mode(one.st_mode), FileType::CharacterDevice | FileType::BlockDevice);
     keeps && (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 }
 
-/// Closes everything from 3 on that is not in `kept`: what the parent process left open by mistake is not there for a guest that breaks out.
+/// Closes everything from 3 on that is not in `kept`: what the parent process left open by mistake
+/// is not there for a guest that breaks out.
 fn close_all_but(kept: &[&OwnedFd]) {
     let mut keep: Vec<u32> = kept.iter().filter_map(|fd| u32::try_from(fd.as_raw_fd()).ok()).collect();
     keep.sort_unstable();
@@ -129,8 +134,9 @@ fn close_all_but(kept: &[&OwnedFd]) {
     let mut first = 3u32;
     for number in keep {
         if first < number {
-            // SAFETY: nothing in this process owns a descriptor yet but the streams (0 to 2) and those in `kept`. A kernel without the call
-            // (before 5.9) leaves them open, where no call of a guest reaches them either.
+            // SAFETY: nothing in this process owns a descriptor yet but the streams (0 to 2) and
+            // those in `kept`. A kernel without the call (before 5.9) leaves them open, where no
+            // call of a guest reaches them either.
             unsafe { libc::syscall(libc::SYS_close_range, first, number - 1, 0) };
         }
         first = number.saturating_add(1);
@@ -155,8 +161,9 @@ impl Handed {
         Ok(())
     }
 
-    /// Standard error and those that were asked for, in that order, with what they are to be. (The other standard streams an engine that is a
-    /// program of its own has anyway; its standard error is not the guest's.)
+    /// Standard error and those that were asked for, in that order, with what they are to be. (The
+    /// other standard streams an engine that is a program of its own has anyway; its standard error
+    /// is not the guest's.)
     ///
     /// # Errors
     ///

@@ -1,4 +1,5 @@
-//! What comes before any guest, whatever it is compiled for: the command line, the descriptors, the log, the mounts.
+//! What comes before any guest, whatever it is compiled for: the command line, the descriptors, the
+//! log, the mounts.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -79,8 +80,9 @@ pub(crate) struct Begun {
     pub(crate) report: Report,
 }
 
-/// Reads the command line (without the program's own name), takes the descriptors, and opens the log. Ends the process if it can't, or if help is
-/// all that was asked for. To be called before this process opens anything that it needs.
+/// Reads the command line (without the program's own name), takes the descriptors, and opens the
+/// log. Ends the process if it can't, or if help is all that was asked for. To be called before
+/// this process opens anything that it needs.
 pub(crate) fn begin(args: impl Iterator<Item = OsString>) -> Begun {
     let begun = Instant::now();
     caller::outlive_limits();

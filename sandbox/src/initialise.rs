@@ -1,13 +1,15 @@
-//! The initialisation of a program, for its snapshot: in a process of its own, behind the wall, and with limits.
+//! The initialisation of a program, for its snapshot: in a process of its own, behind the wall, and
+//! with limits.
 //!
-//! An initialisation is code that a package brought, and it runs whenever the package is installed. So it gets what a guest gets: no
-//! file but those of the mounts, no process, no network ([`crate::wall`]); and in the end the process says what came of it, or is
-//! ended.
+//! An initialisation is code that a package brought, and it runs whenever the package is installed.
+//! So it gets what a guest gets: no file but those of the mounts, no process, no network
+//! ([`crate::wall`]); and in the end the process says what came of it, or is ended.
 //!
-//! The process is this program again, with [`ARGUMENT`] alone. It gets messages, each after its length in eight bytes, on its standard
-//! input: the limits, the program, and the code of what [`Engine::instrument`] makes of that. On its standard output it gives a byte
-//! (`DONE`), then the text of a [`Record`] with what was seen, and the frozen module; or `REFUSED`, and why. The initialisation itself
-//! has neither: its descriptors are the loader's own `/dev/null` and sinks.
+//! The process is this program again, with [`ARGUMENT`] alone. It gets messages, each after its
+//! length in eight bytes, on its standard input: the limits, the program, and the code of what
+//! [`Engine::instrument`] makes of that. On its standard output it gives a byte (`DONE`), then the
+//! text of a [`Record`] with what was seen, and the frozen module; or `REFUSED`, and why. The
+//! initialisation itself has neither: its descriptors are the loader's own `/dev/null` and sinks.
 
 use std::io::{self, Read, Write as _};
 use std::os::fd::AsFd;
@@ -87,8 +89,8 @@ pub enum InitialiseError {
     Refused(#[from] EngineError),
 }
 
-/// Initialises a program in a process of its own, and gives the module that begins where that ended, and what it saw. `code` is the code
-/// of what [`Engine::instrument`] makes of `wasm`.
+/// Initialises a program in a process of its own, and gives the module that begins where that
+/// ended, and what it saw. `code` is the code of what [`Engine::instrument`] makes of `wasm`.
 ///
 /// # Errors
 ///
@@ -212,7 +214,8 @@ pub fn main() -> ! {
     std::process::exit(101)
 }
 
-/// Does what the standard input says; gives the text of a record with what was seen, and the frozen module.
+/// Does what the standard input says; gives the text of a record with what was seen, and the frozen
+/// module.
 fn answer(jobs: &Jobs) -> Result<(String, Vec<u8>), String> {
     let mut input = io::stdin().lock();
     let mut message = || receive(&mut input).map_err(|error| error.to_string());
@@ -247,7 +250,8 @@ fn freeze(
     let io = |e: Errno| EngineError::Snapshot(e.to_string());
     vfs.give_null(0).map_err(io)?;
     let written = [vfs.give_sink(1).map_err(io)?, vfs.give_sink(2).map_err(io)?];
-    // A file that was changed in the same tick of the file system's clock as it is looked at could change again unseen.
+    // A file that was changed in the same tick of the file system's clock as it is looked at could
+    // change again unseen.
     std::thread::sleep(Duration::from_millis(20));
     vfs.start_trace();
     let reach = Reach::of(vfs.mounts().iter().map(|mount| (mount.root.as_fd(), mount.access)));

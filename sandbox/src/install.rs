@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 pub struct Installation(PathBuf);
 
 impl Installation {
-    /// The installation that the running program belongs to: the parent of the directory that holds it, links resolved.
+    /// The installation that the running program belongs to: the parent of the directory that holds
+    /// it, links resolved.
     ///
     /// # Errors
     ///

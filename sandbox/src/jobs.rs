@@ -1,6 +1,7 @@
 //! Work for the process's first thread, which may make memory executable while the guest's may not.
 //!
-//! The second wall ([`crate::wall`]) is stricter for the thread that runs the guest than for the first one, which otherwise only waits.
+//! The second wall ([`crate::wall`]) is stricter for the thread that runs the guest than for the
+//! first one, which otherwise only waits.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! The command line of `run`, read but not yet acted on. A front for another target reads the same options.
+//! The command line of `run`, read but not yet acted on. A front for another target reads the same
+//! options.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

@@ -1,10 +1,12 @@
 //! Whether a mount reaches directories that no guest may write.
 //!
-//! A `rw` mount must not hold a protected directory (`DEST/bin`, `DEST/lib`, `DEST/compiled`, `DEST/packages`), and must not lie in one: what a guest wrote there would be run,
-//! or believed, by the host. Reading harms nobody, so `ro` mounts are not looked at.
+//! A `rw` mount must not hold a protected directory (`DEST/bin`, `DEST/lib`, `DEST/compiled`,
+//! `DEST/packages`), and must not lie in one: what a guest wrote there would be run, or believed,
+//! by the host. Reading harms nobody, so `ro` mounts are not looked at.
 //!
-//! Directories are compared by device and inode while going up from each to the root of its mount, which sees through links and other names; and by
-//! their place in the file system that holds them, as `/proc/self/mountinfo` tells it, which sees bind mounts on the way down.
+//! Directories are compared by device and inode while going up from each to the root of its mount,
+//! which sees through links and other names; and by their place in the file system that holds them,
+//! as `/proc/self/mountinfo` tells it, which sees bind mounts on the way down.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! `run --precompile`: compiling programs and libraries ahead of time, and making programs' snapshots.
+//! `run --precompile`: compiling programs and libraries ahead of time, and making programs'
+//! snapshots.
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -50,8 +51,9 @@ impl From<RunError> for PrecompileError {
     }
 }
 
-/// Compiles the modules at these guest paths, seen through the default mounts, into the installation's store: programs, with their snapshots, and
-/// libraries. Those before one that fails are kept. What `cache`, a folder, has compiled before is not compiled again. An initialisation
+/// Compiles the modules at these guest paths, seen through the default mounts, into the
+/// installation's store: programs, with their snapshots, and libraries. Those before one that fails
+/// are kept. What `cache`, a folder, has compiled before is not compiled again. An initialisation
 /// may take `init_time`.
 ///
 /// # Errors
@@ -151,7 +153,8 @@ fn one(installation: &Installation, compiler: &Compiler, path: &[u8], log: &Log)
     store.write_record(&digest, &program.path, program.identity, &record).map_err(kept)
 }
 
-/// Makes the snapshot: the module that begins where the program's initialisation ended, and what that saw.
+/// Makes the snapshot: the module that begins where the program's initialisation ended, and what
+/// that saw.
 fn freeze(compiler: &Compiler, wasm: &[u8], mounts: &Mounts) -> Result<(Vec<u8>, Sights), InitialiseError> {
     let code = compiler.code(&Engine::instrument(wasm, snapshot::INIT)?)?;
     let (module, mut seen) = initialise::initialise(wasm, &code, compiler.limits)?;

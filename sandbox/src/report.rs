@@ -48,7 +48,8 @@ impl Usage {
         self.others.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// Notes what all other processes took of the processor for the guest, also what was noted before.
+    /// Notes what all other processes took of the processor for the guest, also what was noted
+    /// before.
     pub fn cpu_of_others_is(&self, time: Duration) {
         self.others.fetch_max(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
@@ -170,11 +171,12 @@ impl Claim<'_> {
     }
 }
 
-/// What is said of this process if it aborts: the number of the process, of the descriptor, and the line.
+/// What is said of this process if it aborts: the number of the process, of the descriptor, and the
+/// line.
 static LAST_LINE: OnceLock<(u32, RawFd, String)> = OnceLock::new();
 
-/// Has it said on `status` if this process aborts, which is a fault of its own: the C library found its heap damaged, a stack of the
-/// host's was exhausted. What was used is not known then.
+/// Has it said on `status` if this process aborts, which is a fault of its own: the C library found
+/// its heap damaged, a stack of the host's was exhausted. What was used is not known then.
 fn say_if_it_aborts(status: &OwnedFd) {
     let outcome = Outcome::new(How::Fault, "the loader aborted; this is a fault of its own");
     let line = format!(
@@ -192,7 +194,8 @@ fn say_if_it_aborts(status: &OwnedFd) {
 /// The signal by which a process aborts.
 const ABORT: u8 = 6;
 
-/// Handles that signal, which ends the process then. It makes calls alone that a handler may make (signal-safety(7)).
+/// Handles that signal, which ends the process then. It makes calls alone that a handler may make
+/// (signal-safety(7)).
 extern "C" fn aborts(_: c_int) {
     if let Some((process, status, line)) = LAST_LINE.get()
         // A process that was forked has other files.

@@ -35,8 +35,8 @@ use crate::{caller, check, compiler, precompile, print, scratch, snapshot, wall}
 /// The short name, and the program that it means.
 const SHORT_NAME: (&[u8], &[u8]) = (b"python", b"/python/bin/python.wasm");
 
-/// Bytes that the C library takes at once for the heap of a thread; memory is only used as it is written. By default the guest's thread would ask the kernel
-/// for each page.
+/// Bytes that the C library takes at once for the heap of a thread; memory is only used as it is
+/// written. By default the guest's thread would ask the kernel for each page.
 #[cfg(target_env = "gnu")]
 const HEAP_STEP: i32 = 8 << 20;
 
@@ -112,8 +112,9 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ! {
             libc::mallopt(libc::M_ARENA_MAX, 1);
         }
     }
-    // The guest has a stack of its own, whatever the limit for the first thread is. The engine's settings are made there too: the first
-    // thread waits, and brings code of libraries to memory if the guest asks for them.
+    // The guest has a stack of its own, whatever the limit for the first thread is. The engine's
+    // settings are made there too: the first thread waits, and brings code of libraries to memory
+    // if the guest asks for them.
     let name = "guest".to_owned();
     let (jobs, server) = jobs::pair();
     let refused = |error: RunError| -> ! {
@@ -308,7 +309,8 @@ struct Ready {
     table: Option<(String, Code)>,
 }
 
-/// Loads the program's code, in order of preference: its snapshot, its compiled code, compiled now as a guest's library is.
+/// Loads the program's code, in order of preference: its snapshot, its compiled code, compiled now
+/// as a guest's library is.
 fn load(
     program: &Program,
     host: &Host,
@@ -417,7 +419,8 @@ pub(crate) fn default_mounts(installation: &Installation, log: &Log) -> Result<M
     Ok(Mounts::new(front::mounts(&sources, &Options::default(), installation, log)?))
 }
 
-/// Lets a guest have as many descriptors as it may, besides the loader's own, if the machine allows.
+/// Lets a guest have as many descriptors as it may, besides the loader's own, if the machine
+/// allows.
 fn raise_descriptor_limit() {
     let limit = rustix::process::getrlimit(Resource::Nofile);
     let wanted = 2048.min(limit.maximum.unwrap_or(u64::MAX));

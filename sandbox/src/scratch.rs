@@ -15,11 +15,12 @@ use rustix::net::{
 };
 use rustix::process::{Pid, WaitOptions};
 
-/// What an inode costs the kernel beside its bytes; so many of this fit as many inodes as there may be.
+/// What an inode costs the kernel beside its bytes; so many of this fit as many inodes as there may
+/// be.
 const INODE: u64 = 1024;
 
-/// Makes a folder in memory whose files hold at most `size` bytes, in pages, and which has an inode for each KiB of that. To be called
-/// while this process has one thread.
+/// Makes a folder in memory whose files hold at most `size` bytes, in pages, and which has an inode
+/// for each KiB of that. To be called while this process has one thread.
 ///
 /// # Errors
 ///
@@ -54,7 +55,8 @@ fn mount_as_user(size: u64) -> Result<OwnedFd, Errno> {
         0 => {
             let made = enter_namespaces().and_then(|()| mount(size));
             let _ = send(&its, &made);
-            // SAFETY: it takes no pointer. What this process registered for its own end must not run here.
+            // SAFETY: it takes no pointer. What this process registered for its own end must not
+            // run here.
             unsafe { libc::_exit(0) }
         }
         child => {

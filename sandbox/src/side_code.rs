@@ -1,9 +1,11 @@
 //! The code of side modules: what was compiled ahead, or what is compiled now.
 //!
-//! The key is the digest of the bytes. A file that `--precompile` has hashed is known again by its [`Identity`], which holds the time of its last change
-//! of any kind: no guest can set that, so it can't give its own file the looks of another. All other files are read and hashed. Compiled
-//! files come from the same store as a program's ([`crate::compiled`]) with the same checks, and a guest's own files are never taken for any. What is
-//! compiled now is kept for nobody: a guest would learn what others had loaded by the time that it takes, and could fill the place.
+//! The key is the digest of the bytes. A file that `--precompile` has hashed is known again by its
+//! [`Identity`], which holds the time of its last change of any kind: no guest can set that, so it
+//! can't give its own file the looks of another. All other files are read and hashed. Compiled
+//! files come from the same store as a program's ([`crate::compiled`]) with the same checks, and a
+//! guest's own files are never taken for any. What is compiled now is kept for nobody: a guest
+//! would learn what others had loaded by the time that it takes, and could fill the place.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -84,7 +86,8 @@ impl CodeSource for SideCode {
 }
 
 impl SideCode {
-    /// How to have code brought on the thread that may make it executable, while the guest's does other things.
+    /// How to have code brought on the thread that may make it executable, while the guest's does
+    /// other things.
     fn bring(
         &self,
         job: impl FnOnce(&Bring) -> Result<Module, NoCode> + Send + 'static,
@@ -151,7 +154,8 @@ fn read(store: &Store, digest: &str, part: Part, code: &Code) -> Result<Vec<u8>,
     read.map(|_| bytes).map_err(|error| StoreError::Io(digest.to_owned(), error))
 }
 
-/// The bytes of a library of which everything but the code is known already: they must still be those.
+/// The bytes of a library of which everything but the code is known already: they must still be
+/// those.
 fn read_again(file: &OwnedFd, size: u64, digest: &str) -> Result<Vec<u8>, io::Error> {
     let mut bytes = Vec::new();
     File::from(file.try_clone()?).take(size).read_to_end(&mut bytes)?;

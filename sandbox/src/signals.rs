@@ -13,7 +13,8 @@ pub(crate) struct Signals(libc::sigset_t);
 impl Signals {
     /// These signals.
     pub(crate) fn of(signals: &[c_int]) -> Self {
-        // SAFETY: zeros are a `sigset_t`, and the pointer is to a live one; a number that is no signal is refused.
+        // SAFETY: zeros are a `sigset_t`, and the pointer is to a live one; a number that is no
+        // signal is refused.
         unsafe {
             let mut set = std::mem::zeroed();
             libc::sigemptyset(&raw mut set);
@@ -46,7 +47,8 @@ impl Signals {
     }
 
     fn mask(&self, how: c_int) -> Self {
-        // SAFETY: both pointers are to live sets. (Of a process with one thread this is sigprocmask.)
+        // SAFETY: both pointers are to live sets. (Of a process with one thread this is
+        // sigprocmask.)
         unsafe {
             let mut before = std::mem::zeroed();
             libc::pthread_sigmask(how, &raw const self.0, &raw mut before);
@@ -56,14 +58,16 @@ impl Signals {
 
     /// A descriptor at which these, which are blocked, arrive; it can be polled.
     pub(crate) fn arriving(&self) -> Result<OwnedFd, Errno> {
-        // SAFETY: the pointer is to a live set; what comes back is a new descriptor that nothing else owns.
+        // SAFETY: the pointer is to a live set; what comes back is a new descriptor that nothing
+        // else owns.
         unsafe {
             let number = check(libc::signalfd(-1, &raw const self.0, libc::SFD_CLOEXEC) as isize)?;
             Ok(OwnedFd::from_raw_fd(number as c_int))
         }
     }
 
-    /// Waits until one of these, which are blocked, arrives: its number, and whether the kernel sent it (as it does for keys).
+    /// Waits until one of these, which are blocked, arrives: its number, and whether the kernel
+    /// sent it (as it does for keys).
     #[cfg(feature = "nacl")]
     pub(crate) fn wait(&self) -> (c_int, bool) {
         loop {
@@ -79,9 +83,11 @@ impl Signals {
     }
 }
 
-/// The next of the signals that arrive here, see [`Signals::arriving`]: its number, and whether the kernel sent it (as it does for keys).
+/// The next of the signals that arrive here, see [`Signals::arriving`]: its number, and whether the
+/// kernel sent it (as it does for keys).
 pub(crate) fn next_signal(arriving: &OwnedFd) -> Result<(c_int, bool), Errno> {
-    // SAFETY: zeros are a `signalfd_siginfo`, and the bytes are the whole of it; the kernel writes one or an error.
+    // SAFETY: zeros are a `signalfd_siginfo`, and the bytes are the whole of it; the kernel writes
+    // one or an error.
     unsafe {
         let mut info: libc::signalfd_siginfo = std::mem::zeroed();
         let size = size_of_val(&info);
@@ -106,7 +112,8 @@ pub(crate) fn ignore(signal: c_int) {
 
 /// Has this signal handled by `handler` when it comes the first time, and by its default then.
 pub(crate) fn handle_once(signal: c_int, handler: extern "C" fn(c_int)) {
-    // SAFETY: zeros are a `sigaction` with an empty mask; the handler takes the one argument that it is given without SA_SIGINFO.
+    // SAFETY: zeros are a `sigaction` with an empty mask; the handler takes the one argument that
+    // it is given without SA_SIGINFO.
     unsafe {
         let mut new: libc::sigaction = std::mem::zeroed();
         new.sa_sigaction = handler as libc::sighandler_t;
@@ -116,7 +123,8 @@ pub(crate) fn handle_once(signal: c_int, handler: extern "C" fn(c_int)) {
 }
 
 fn set(signal: c_int, disposition: libc::sighandler_t) {
-    // SAFETY: zeros are a `sigaction` with no flags and an empty mask. Numbers that may not be changed are refused, which does no harm.
+    // SAFETY: zeros are a `sigaction` with no flags and an empty mask. Numbers that may not be
+    // changed are refused, which does no harm.
     unsafe {
         let mut new: libc::sigaction = std::mem::zeroed();
         new.sa_sigaction = disposition;
@@ -124,7 +132,8 @@ fn set(signal: c_int, disposition: libc::sighandler_t) {
     }
 }
 
-/// Gives signals their default disposition, but for SIGPIPE: a guest gets an error for a pipe that nobody reads.
+/// Gives signals their default disposition, but for SIGPIPE: a guest gets an error for a pipe that
+/// nobody reads.
 #[cfg(feature = "nacl")]
 pub(crate) fn default_signals() {
     for signal in (1..=64).filter(|&signal| signal != libc::SIGPIPE) {

@@ -1,35 +1,47 @@
-//! Snapshots: starting a module where its initialisation ended, and knowing when that would not be the same.
+//! Snapshots: starting a module where its initialisation ended, and knowing when that would not be
+//! the same.
 //!
 //! # Contract with the module
 //!
 //! A module takes part by exporting two functions without parameters and results, beside `_start`:
 //!
-//! - `pynbox_snapshot_init` is called once, by `run --precompile`, on a fresh instance and before anything else: it calls the constructors
-//!   (`__wasm_call_ctors`) and initialises. It sees "/" (`DEST/root`, read-only) with the loader's own `/dev`, no arguments, no
-//!   environment; all clocks stand still, and of inodes and directories it is told nothing that is this machine's alone, so that the same files
-//!   give the same snapshot; descriptors 0, 1 and 2 are not a terminal, reading gives end of file. It must return (no exit, no trap), must leave
-//!   no descriptor open but 0 to 3, and must write nothing. Its memory and globals are kept; tables are not, so the module must not change them.
-//! - `pynbox_snapshot_resume` is then called instead of `_start`: in a new process, with the kept memory and globals. It must not run constructors;
-//!   it reads arguments, environment, clocks and random bytes anew, and does all else that `_start` would do after initialisation, then exits by
-//!   `proc_exit` or returns (status 0). What libraries cached of the environment (such as wasi-libc's `environ`) it has to refresh.
+//! - `pynbox_snapshot_init` is called once, by `run --precompile`, on a fresh instance and before
+//!   anything else: it calls the constructors (`__wasm_call_ctors`) and initialises. It sees "/"
+//!   (`DEST/root`, read-only) with the loader's own `/dev`, no arguments, no environment; all
+//!   clocks stand still, and of inodes and directories it is told nothing that is this machine's
+//!   alone, so that the same files give the same snapshot; descriptors 0, 1 and 2 are not a
+//!   terminal, reading gives end of file. It must return (no exit, no trap), must leave no
+//!   descriptor open but 0 to 3, and must write nothing. Its memory and globals are kept; tables
+//!   are not, so the module must not change them.
+//! - `pynbox_snapshot_resume` is then called instead of `_start`: in a new process, with the kept
+//!   memory and globals. It must not run constructors; it reads arguments, environment, clocks and
+//!   random bytes anew, and does all else that `_start` would do after initialisation, then exits
+//!   by `proc_exit` or returns (status 0). What libraries cached of the environment (such as
+//!   wasi-libc's `environ`) it has to refresh.
 //!
-//! A linker's habit to know: wasm-ld wraps each export of a command with calls of the constructors and destructors, but only while nothing in the module
-//! refers to `__wasm_call_ctors`. So a module that takes part refers to it, and its `main` calls it first if the initialisation has not run.
+//! A linker's habit to know: wasm-ld wraps each export of a command with calls of the constructors
+//! and destructors, but only while nothing in the module refers to `__wasm_call_ctors`. So a module
+//! that takes part refers to it, and its `main` calls it first if the initialisation has not run.
 //!
-//! The custom section `pynbox.snapshot` (text, one rule a line, empty lines and lines with `#` are skipped) says when the snapshot must not be used;
-//! then `_start` of the plain module is called:
+//! The custom section `pynbox.snapshot` (text, one rule a line, empty lines and lines with `#` are
+//! skipped) says when the snapshot must not be used; then `_start` of the plain module is called:
 //!
 //! - `cold-env PREFIX`: a variable of the guest's environment begins with PREFIX;
-//! - `cold-arg -X`: one of the leading options (arguments that begin with `-`, up to the first that does not, or `--`) has the letter X,
-//!   alone or among others (`-uX`); a longer text means an argument that begins with it;
-//! - `end-arg -X`: option letter X takes the rest (as `-c` of Python does): what follows it is not looked at.
+//! - `cold-arg -X`: one of the leading options (arguments that begin with `-`, up to the first that
+//!   does not, or `--`) has the letter X, alone or among others (`-uX`); a longer text means an
+//!   argument that begins with it;
+//! - `end-arg -X`: option letter X takes the rest (as `-c` of Python does): what follows it is not
+//!   looked at.
 //!
 //! # When a snapshot is used
 //!
-//! Everything that the initialisation saw of the host is recorded, and compared before each use: each file that it opened or asked about by inode, mode, size
-//! and times; each directory whose names it read the same way; directories that it passed through or asked about by inode and mode (their times
-//! change with every file in them; a module that remembers them is wrong to do so); and each name that was not there must be absent still.
-//! "/" must be the same directory, read-only, and no other mount may touch a recorded path. Any difference means a start without the snapshot.
+//! Everything that the initialisation saw of the host is recorded, and compared before each use:
+//! each file that it opened or asked about by inode, mode, size and times; each directory whose
+//! names it read the same way; directories that it passed through or asked about by inode and mode
+//! (their times change with every file in them; a module that remembers them is wrong to do so);
+//! and each name that was not there must be absent still. "/" must be the same directory,
+//! read-only, and no other mount may touch a recorded path. Any difference means a start without
+//! the snapshot.
 
 use std::collections::BTreeMap;
 
@@ -59,7 +71,8 @@ pub fn takes_part(wasm: &[u8]) -> bool {
     found == 2
 }
 
-/// Reads the rules in the module's custom section. A section that can't be read gives the line that is wrong.
+/// Reads the rules in the module's custom section. A section that can't be read gives the line that
+/// is wrong.
 ///
 /// # Errors
 ///
@@ -79,7 +92,8 @@ pub fn rules(wasm: &[u8]) -> Result<Vec<Rule>, String> {
     Ok(rules)
 }
 
-/// Whether the files are as they were when the snapshot was made; if not, the path that differs and how.
+/// Whether the files are as they were when the snapshot was made; if not, the path that differs and
+/// how.
 ///
 /// # Errors
 ///
@@ -114,7 +128,8 @@ pub fn check(seen: &BTreeMap<GuestPath, Seen>, mounts: &Mounts) -> Result<(), St
     Ok(())
 }
 
-/// Adds the directories that the paths go through, so that none of them can have become a link meanwhile.
+/// Adds the directories that the paths go through, so that none of them can have become a link
+/// meanwhile.
 ///
 /// # Errors
 ///

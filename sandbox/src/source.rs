@@ -8,8 +8,8 @@
 //! - because the directory that holds it holds this installation, too, and can't be mounted for
 //!   writing ([`crate::overlap`]);
 //! - or because only root may write that directory, and this user is somebody else;
-//! - or because the kernel made it, as in `/proc`, or it leads to this process's own descriptors, as
-//!   `/dev/stdout` does;
+//! - or because the kernel made it, as in `/proc`, or it leads to this process's own descriptors,
+//!   as `/dev/stdout` does;
 //!
 //! and if no other user of this machine can have made it. All other links are refused by name;
 //! `--follow-links` follows them. Paths are walked name by name, so nothing of this changes between

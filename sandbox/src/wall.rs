@@ -1,16 +1,18 @@
-//! The second wall: before a guest's code runs, the process gives up what it does not need, so that a fault in the engine or in the
-//! calls' implementation is not at once a fault in the machine.
+//! The second wall: before a guest's code runs, the process gives up what it does not need, so that
+//! a fault in the engine or in the calls' implementation is not at once a fault in the machine.
 //!
 //! - no new privileges: no set-user program gives any;
 //! - no capabilities, whoever starts it;
 //! - no file outside the mounts, no TCP port, no signal to another process ([`crate::reach`]);
 //! - resource limits: no core dump, no further process;
-//! - a seccomp filter for all threads: the calls that the file system, the clocks and the engine's memory need, and no other. In
-//!   particular no exec, no new process or thread, no socket, no signal to another process, no memory that becomes executable,
-//!   no open but `openat2`, and that only below a directory that is open (`open_how`).
+//! - a seccomp filter for all threads: the calls that the file system, the clocks and the engine's
+//!   memory need, and no other. In particular no exec, no new process or thread, no socket, no
+//!   signal to another process, no memory that becomes executable, no open but `openat2`, and that
+//!   only below a directory that is open (`open_how`).
 //!
-//! A guest that loads libraries needs memory that becomes executable. That is left to the process's other threads, which run no code of the guest
-//! ([`crate::jobs`]): the thread that raises the wall, and runs the guest, may not even then.
+//! A guest that loads libraries needs memory that becomes executable. That is left to the process's
+//! other threads, which run no code of the guest ([`crate::jobs`]): the thread that raises the
+//! wall, and runs the guest, may not even then.
 
 use std::collections::BTreeMap;
 
@@ -122,8 +124,9 @@ const COMPILING: &[i64] = &[
     libc::SYS_exit_group,
 ];
 
-/// Builds a wall around a process that compiles what a guest brought ([`crate::compiler`]): it keeps its memory and the descriptors that it has open,
-/// and gets nothing new, no executable memory either.
+/// Builds a wall around a process that compiles what a guest brought ([`crate::compiler`]): it
+/// keeps its memory and the descriptors that it has open, and gets nothing new, no executable
+/// memory either.
 ///
 /// # Errors
 ///

@@ -123,7 +123,8 @@ impl Watch {
                 let _ = begun.send(speaking.map(drop));
                 watching.watch(&arriving, &speaker);
             })?;
-            // Behind the wall, which the guest's thread raises for all, no thread could confine itself.
+            // Behind the wall, which the guest's thread raises for all, no thread could confine
+            // itself.
             beginning.recv().map_err(io::Error::other)??;
         }
         Ok(watch)

@@ -1,4 +1,5 @@
-//! Every call with arguments that a hostile guest might give: the host answers with an errno, and never panics, hangs or writes elsewhere.
+//! Every call with arguments that a hostile guest might give: the host answers with an errno, and
+//! never panics, hangs or writes elsewhere.
 
 #![cfg(feature = "wasm")]
 

@@ -1,4 +1,5 @@
-//! The command `run` with whole guests: exit statuses, messages, descriptors, mounts, and guests that misbehave.
+//! The command `run` with whole guests: exit statuses, messages, descriptors, mounts, and guests
+//! that misbehave.
 
 #![cfg(feature = "wasm")]
 

@@ -100,7 +100,8 @@ fn a_changed_file_is_refused() {
     assert!(log(&dest).contains(COMPILED), "a broken index costs a hash alone");
 }
 
-/// A file with the right name that someone else made: code of another guest, under the digest that is expected.
+/// A file with the right name that someone else made: code of another guest, under the digest that
+/// is expected.
 #[test]
 fn planted_code_is_refused() {
     let dest = compiled();
@@ -162,7 +163,8 @@ fn files_that_others_could_change_are_refused() {
     }
 }
 
-/// Counts how often it was initialised, remembers a byte of `/data/seen`, and says both at its end. `ready` is also said by a `_start` that was not prepared.
+/// Counts how often it was initialised, remembers a byte of `/data/seen`, and says both at its end.
+/// `ready` is also said by a `_start` that was not prepared.
 fn snapshot_guest(rules: &str, init: &str) -> String {
     module(
         &format!(
@@ -320,7 +322,8 @@ fn installations_share_what_was_compiled() {
     let (folder, cache) = code_cache(&dest);
     dest.run(["--precompile", "--code-cache", &cache, "/test/snap.wasm"]).assert(0, "");
     let first: Vec<_> = cached(&folder).iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect();
-    // The module that makes the snapshot, and the snapshot; the module itself was compiled by this installation before.
+    // The module that makes the snapshot, and the snapshot; the module itself was compiled by this
+    // installation before.
     assert_eq!(first.len(), 2);
     // Nothing new is compiled for another installation of the same but the module itself.
     let other = Dest::new();

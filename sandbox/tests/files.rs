@@ -367,7 +367,8 @@ fn descriptors_end() {
     assert_eq!(vfs.close(u32::MAX), Err(Errno::BADF));
 }
 
-/// A directory of the path is swapped for a link that leads out, again and again, while the guest opens what lies below.
+/// A directory of the path is swapped for a link that leads out, again and again, while the guest
+/// opens what lies below.
 #[test]
 fn a_link_swapped_in_during_an_open_leads_nowhere() {
     let (keep, inside) = prison();

@@ -49,7 +49,8 @@ const SAY_RESULT: &str = "(call $say (i32.wrap_i64 (i64.load (i32.const 80))))";
 fn functions_are_called_by_their_signature() {
     let arguments = "(i64.store (i32.const 40) (i64.const 0xffffffff00000015)) (i64.store (i32.const 48) (i64.const 1)) (f64.store (i32.const 56) (f64.const 2.5))";
     let say_float = "(call $say (i32.trunc_f64_s (f64.mul (f64.load (i32.const 80)) (f64.const 10))))";
-    // 21 twice, with whatever is in the upper half of the slot; 21 - 1 + 2.5; and nothing at all, which needs no memory.
+    // 21 twice, with whatever is in the upper half of the slot; 21 - 1 + 2.5; and nothing at all,
+    // which needs no memory.
     let nothing =
         "(call $say (call $fn_call (i32.const 4) (i32.const 120) (i32.const 1) (i32.const 0) (i32.const -1)))";
     let body = format!(

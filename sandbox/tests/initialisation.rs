@@ -1,4 +1,5 @@
-//! Initialisations, which `--precompile` runs, that mean harm: each is ended, and says why; nothing of it is kept.
+//! Initialisations, which `--precompile` runs, that mean harm: each is ended, and says why; nothing
+//! of it is kept.
 
 #![cfg(feature = "wasm")]
 

@@ -22,7 +22,8 @@ fn run(libraries: &[(&str, &str)], body: &str) -> common::Ended {
     }
     dest.guest("main", &program(DATA, body));
     let ended = dest.run(["/test/main.wasm"]);
-    // Compiled ahead, it is known where the program has its functions, which must make no difference.
+    // Compiled ahead, it is known where the program has its functions, which must make no
+    // difference.
     dest.run(["--precompile", "/test/main.wasm"]).assert(0, "");
     let again = dest.run(["/test/main.wasm"]);
     assert_eq!((ended.status, &ended.out), (again.status, &again.out), "{again:?}");
@@ -69,7 +70,8 @@ fn a_library_shares_memory_table_and_stack_with_the_program() {
     run(&[("a", &side)], &body).assert(0, "112057\n9\n1\n");
 }
 
-/// A library that has a function in the second entry of its part of the table and exports it by two names.
+/// A library that has a function in the second entry of its part of the table and exports it by two
+/// names.
 fn twice_named() -> String {
     library(
         "(mem-info (memory 0 0) (table 3 2))",
@@ -230,7 +232,8 @@ fn weak_symbols_may_be_missing() {
     run(&[("a", &side)], &format!("{LOAD_A} {call}")).assert_error(134, "`nothing`, a weak symbol");
 }
 
-/// The text of each failure, without side effects: the heap is where it was, and the same name loads once it is mended.
+/// The text of each failure, without side effects: the heap is where it was, and the same name
+/// loads once it is mended.
 #[test]
 fn what_does_not_fit_is_refused_and_leaves_nothing() {
     let answer = r#"(func (export "answer") (param i32) (result i32) (local.get 0))"#;
@@ -345,7 +348,8 @@ fn paths_resolve_as_for_open() {
     std::os::unix::fs::symlink(outside.path().join("b.so"), dest.root().join("slib/b.so")).unwrap();
     std::fs::create_dir(dest.root().join("slib/c.so")).unwrap();
     let load = |at: u32| format!("(drop (call $load (i32.const {at}) (i32.const 4) (i32.const 2)))");
-    // A link out of the mount leads nowhere; a directory is none. The guest's own "/" need not be open.
+    // A link out of the mount leads nowhere; a directory is none. The guest's own "/" need not be
+    // open.
     let body = format!("(drop (call $fd_close (i32.const 3))) {} {} {LOAD_A} {SAY_ANSWER}", load(110), load(120));
     let text = program(DATA, &body).replace(
         "(module",
@@ -486,7 +490,8 @@ fn code_that_was_compiled_while_a_guest_ran_is_kept_for_nobody() {
     assert_eq!(names(), before);
 }
 
-/// A guest knows which name its library's code will have: it puts native code there, in every directory that it can write.
+/// A guest knows which name its library's code will have: it puts native code there, in every
+/// directory that it can write.
 #[test]
 fn planted_code_is_not_run() {
     let dest = installation();
@@ -526,7 +531,8 @@ fn planted_code_is_not_run() {
 #[test]
 fn a_snapshot_loads_libraries_when_it_is_resumed() {
     let dest = installation();
-    // What the initialisation did to memory, globals and the stack is there; tables are the program's.
+    // What the initialisation did to memory, globals and the stack is there; tables are the
+    // program's.
     let text = program(DATA, &format!("{LOAD_A} {SAY_ANSWER}")).replacen(
         "(func $program_twice",
         &format!(
@@ -570,7 +576,8 @@ fn a_library_that_was_compiled_ahead_is_known_by_its_file_and_by_nothing_that_a_
     let ended = log();
     assert!(ended.out == "23\n" && !ended.err.contains(KNOWN), "{ended:?}");
 
-    // A copied installation: the first `--precompile` finds the code by the bytes, and the file is known again.
+    // A copied installation: the first `--precompile` finds the code by the bytes, and the file is
+    // known again.
     dest.run(["--precompile", "/slib/a.so"]).assert(0, "");
     assert!(log().err.contains(KNOWN));
     let (kept, copy) = (dest.compiled_file(".side"), dest.path().join("copy"));
@@ -600,7 +607,8 @@ fn damaged_parts_cost_time_alone() {
     }
 }
 
-/// Who is not root is one whose files are another user's for nobody: the code of libraries is found by him too.
+/// Who is not root is one whose files are another user's for nobody: the code of libraries is found
+/// by him too.
 #[test]
 #[ignore = "needs root"]
 fn an_ordinary_user_has_libraries_that_were_compiled_ahead() {

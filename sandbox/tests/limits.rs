@@ -391,7 +391,8 @@ fn clocks_and_numbers_need_not_be_the_machines() {
       (import "wasi_snapshot_preview1" "clock_time_get" (func $time (param i32 i64 i32) (result i32)))
       (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
       (import "pynbox" "path_stat" (func $stat (param i32 i32 i32 i32 i32) (result i32)))"#;
-    // Writes the clocks, after waiting until a moment of the clock that is past, and what stat says of a file.
+    // Writes the clocks, after waiting until a moment of the clock that is past, and what stat says
+    // of a file.
     let body = r#"(func (export "_start")
         (i64.store (i32.const 1024) (i64.const 1)) (i32.store (i32.const 1040) (i32.const 1))
         (drop (call $poll (i32.const 1000) (i32.const 2000) (i32.const 1) (i32.const 3000)))

@@ -1,5 +1,5 @@
-//! What of the host the command line names: directories to mount and the log, where an earlier guest
-//! may have left links; and what of a mounted directory is not the guest's.
+//! What of the host the command line names: directories to mount and the log, where an earlier
+//! guest may have left links; and what of a mounted directory is not the guest's.
 
 #![cfg(feature = "wasm")]
 

@@ -166,7 +166,8 @@ fn end(right: bool) -> ! {
     unsafe { libc::_exit(if right { 42 } else { 1 }) }
 }
 
-/// Whether all is refused that reaches out of the process or brings code into it, and what an engine needs goes on.
+/// Whether all is refused that reaches out of the process or brings code into it, and what an
+/// engine needs goes on.
 fn outside() -> bool {
     let page = page();
     let results = [
@@ -224,7 +225,8 @@ fn fork() -> i32 {
 }
 
 fn ptrace() -> i32 {
-    // SAFETY: attaches to nobody if it is refused, and to the parent, which fails the test then, if not.
+    // SAFETY: attaches to nobody if it is refused, and to the parent, which fails the test then, if
+    // not.
     let result = unsafe { libc::ptrace(libc::PTRACE_SEIZE, libc::getppid(), 0, 0) };
     if result == -1 { -1 } else { 0 }
 }

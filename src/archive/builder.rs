@@ -16,7 +16,8 @@ pub(super) struct Builder<'a> {
     options: &'a Options<'a>,
     sink: &'a dyn BlobSink,
     tree: Tree,
-    /// What was there before paths were stripped and placed: hard links name it so. `None`: left out.
+    /// What was there before paths were stripped and placed: hard links name it so. `None`: left
+    /// out.
     seen: HashMap<String, Option<Entry>>,
     members: u64,
     /// Bytes of all their paths.
@@ -76,7 +77,8 @@ impl<'a> Builder<'a> {
         ArchiveError::TooLarge { limit, of, member: self.member.clone() }
     }
 
-    /// A regular file. Errors of the reader come back as they are, for the format to tell apart from the sink's.
+    /// A regular file. Errors of the reader come back as they are, for the format to tell apart
+    /// from the sink's.
     pub(super) fn file(&mut self, name: &[u8], executable: bool, content: &mut dyn Read) -> Result<(), ArchiveError> {
         let full = self.path(name)?.ok_or_else(|| self.refuse("it is a file without a name"))?;
         let Some(place) = self.place(&full, false)? else {

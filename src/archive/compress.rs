@@ -52,7 +52,8 @@ impl Unreadable {
 }
 
 impl Compression {
-    /// Tells by the first 512 bytes; `None` if they begin neither a known compression nor a tar archive.
+    /// Tells by the first 512 bytes; `None` if they begin neither a known compression nor a tar
+    /// archive.
     pub(crate) fn of(head: &[u8]) -> Option<Self> {
         [Self::Gzip, Self::Bzip2, Self::Xz, Self::Zstd]
             .into_iter()

@@ -1,4 +1,5 @@
-//! Debian binary packages: an `ar` archive of `debian-binary`, `control.tar.*` and `data.tar.*` (deb(5)).
+//! Debian binary packages: an `ar` archive of `debian-binary`, `control.tar.*` and `data.tar.*`
+//! (deb(5)).
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -12,11 +13,12 @@ use super::{ArchiveError, BlobSink, Options, damage, head, unpack_tar};
 /// What an `ar` archive begins with.
 const MAGIC: &[u8; 8] = b"!<arch>\n";
 
-/// What a Debian package would put on the system. Its control part (scripts, checksums) is not looked at.
+/// What a Debian package would put on the system. Its control part (scripts, checksums) is not
+/// looked at.
 ///
 /// # Errors
-/// [`ArchiveError::NoPackage`] if the parts are missing, of another version or twice there; otherwise as
-/// [`unpack`](super::unpack).
+/// [`ArchiveError::NoPackage`] if the parts are missing, of another version or twice there;
+/// otherwise as [`unpack`](super::unpack).
 pub fn unpack_deb(
     mut package: impl Read + Seek,
     options: &Options<'_>,

@@ -1,9 +1,11 @@
-//! Unpacking archives that nobody vouches for: tar (plain or compressed with gzip, bzip2, xz or zstd), zip, and Debian packages.
+//! Unpacking archives that nobody vouches for: tar (plain or compressed with gzip, bzip2, xz or
+//! zstd), zip, and Debian packages.
 //!
-//! Nothing is written to a file system by name. Each file's bytes go to a [`BlobSink`], each member's path becomes a path of a
-//! [`Tree`], and a path of a tree can neither leave it nor run through a symbolic link. So what other unpackers must defend
-//! against while they write is refused here before anything has a place: `..`, absolute paths, files through links, devices,
-//! members that disagree about one path. Every refusal names the member.
+//! Nothing is written to a file system by name. Each file's bytes go to a [`BlobSink`], each
+//! member's path becomes a path of a [`Tree`], and a path of a tree can neither leave it nor run
+//! through a symbolic link. So what other unpackers must defend against while they write is refused
+//! here before anything has a place: `..`, absolute paths, files through links, devices, members
+//! that disagree about one path. Every refusal names the member.
 
 mod blob;
 mod builder;
@@ -130,8 +132,9 @@ pub enum ArchiveError {
 
 /// What an archive holds. The format is told by the first bytes.
 ///
-/// Symbolic links are kept as they are written: in a tree they are data. Modes become "executable" (the owner's bit) or not;
-/// times, owners, set-uid bits and extended attributes are dropped. A path that comes twice must come with the same content.
+/// Symbolic links are kept as they are written: in a tree they are data. Modes become "executable"
+/// (the owner's bit) or not; times, owners, set-uid bits and extended attributes are dropped. A
+/// path that comes twice must come with the same content.
 ///
 /// # Errors
 /// [`ArchiveError`]; see its variants.

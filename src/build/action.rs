@@ -18,9 +18,11 @@ use super::plan::OutDir;
 use crate::executor::{ActionLimits, Executor, InputMount, Run, Status, describe_reached};
 use crate::store::{Materialise, MaterialisedTree, Origin, Scratch, Store, StoreError, Taking};
 
-/// A tree of so many entries is laid out once and kept for other actions, if few selections make it up: header sets are such.
+/// A tree of so many entries is laid out once and kept for other actions, if few selections make it
+/// up: header sets are such.
 const SHARED_FROM: usize = 12;
-/// A tree of more selections than this is one action's own (a link's objects), and is laid out for it alone.
+/// A tree of more selections than this is one action's own (a link's objects), and is laid out for
+/// it alone.
 const SHARED_SELECTIONS: usize = 6;
 /// What a user can be given as a shell, the most comfortable first. `/bin` is a link to `/usr/bin`
 /// in every image.
@@ -52,7 +54,8 @@ pub struct View {
 }
 
 impl View {
-    /// Lays out the image and the inputs. Inputs at one directory, or one below another, become one tree.
+    /// Lays out the image and the inputs. Inputs at one directory, or one below another, become one
+    /// tree.
     ///
     /// # Errors
     /// [`BuildError::Tree`] if inputs claim one path with different contents; errors of the store.
@@ -152,11 +155,12 @@ pub(super) fn group(run: &ActionRun<'_>) -> Result<BTreeMap<SandboxPath, Group>,
     Ok(groups)
 }
 
-/// Runs the action and takes its outputs into the store; says where it ran. What a failed one left is kept in `out`, with its log.
+/// Runs the action and takes its outputs into the store; says where it ran. What a failed one left
+/// is kept in `out`, with its log.
 ///
 /// # Errors
-/// [`BuildError::Failed`] if the command fails, [`BuildError::Outputs`] if a declared output is missing, and errors of the store and
-/// of the runner.
+/// [`BuildError::Failed`] if the command fails, [`BuildError::Outputs`] if a declared output is
+/// missing, and errors of the store and of the runner.
 pub fn run(
     store: &Store,
     runner: &dyn ActionRunner,
@@ -212,7 +216,8 @@ fn keep(scratch: &Scratch, place: &Path) -> Result<(), BuildError> {
     strip_set_ids(scratch.path());
     match scratch.keep(place) {
         Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::CrossesDevices => {
-            // The store is on another file system; only what the action left is worth a copy, not its inputs.
+            // The store is on another file system; only what the action left is worth a copy, not
+            // its inputs.
             DirBuilder::new().mode(0o700).create(place).map_err(BuildError::io("create", place))?;
             let status = Command::new("cp")
                 .arg("-a")

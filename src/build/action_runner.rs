@@ -16,8 +16,8 @@ pub trait ActionRunner: Send + Sync {
     /// Runs one action to its end.
     ///
     /// # Errors
-    /// [`BuildError::Executor`] or [`BuildError::Engine`] if it could not be run, and errors of the store. A command that runs and fails
-    /// is a [`Status`].
+    /// [`BuildError::Executor`] or [`BuildError::Engine`] if it could not be run, and errors of the
+    /// store. A command that runs and fails is a [`Status`].
     fn run(&self, store: &Store, run: &ActionRun<'_>) -> Result<Ran, BuildError>;
 }
 
@@ -81,7 +81,8 @@ impl<F: Fn() -> Result<Arc<dyn Executor>, BuildError> + Send + Sync> ActionRunne
     }
 }
 
-/// An engine, and who runs what can't be run there; the output says which actions these are, and why.
+/// An engine, and who runs what can't be run there; the output says which actions these are, and
+/// why.
 pub struct Fallback<'a> {
     /// Who is asked first.
     pub engine: &'a Engine,

@@ -1,4 +1,5 @@
-//! Builds one node: takes it from the store if its result is there, else built, with every input that has been lost.
+//! Builds one node: takes it from the store if its result is there, else built, with every input
+//! that has been lost.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,8 +52,8 @@ impl<'a> Builder<'a> {
         Self { context, plan, selections: Selections::default(), stamps, obtained: Mutex::default() }
     }
 
-    /// The tree of a node, whole in the store; built if it is not there. The digests of its inputs are what the plan and the stamps
-    /// claim; an input whose bytes are gone is built first.
+    /// The tree of a node, whole in the store; built if it is not there. The digests of its inputs
+    /// are what the plan and the stamps claim; an input whose bytes are gone is built first.
     ///
     /// # Errors
     /// [`BuildError::Node`], which names the node that failed: this one or one that it needs.
@@ -132,7 +133,8 @@ impl<'a> Builder<'a> {
         Ok(evaluate(&self.context, &node, inputs).map_err(|error| error.at(name))?.0)
     }
 
-    /// The key of a node, as far as it follows from what `gen` and the stamps say, and from what the store has.
+    /// The key of a node, as far as it follows from what `gen` and the stamps say, and from what
+    /// the store has.
     fn claimed_key(&self, node: &Node) -> Option<NodeKey> {
         let mut digests = Vec::new();
         for selection in node.op.selections() {
@@ -187,7 +189,8 @@ impl<'a> Builder<'a> {
             }
             None => {}
         }
-        // Builds it, and what it needs, from their descriptions; the same inputs give the same bytes.
+        // Builds it, and what it needs, from their descriptions; the same inputs give the same
+        // bytes.
         self.obtain(node)?;
         if let Some((tree, missing)) = whole()?
             && missing.is_empty()

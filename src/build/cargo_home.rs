@@ -45,7 +45,8 @@ pub(super) const CRATES: &str = "crates";
 /// Makes the folder `home` in a place, or makes it anew, and gives its path.
 ///
 /// # Errors
-/// [`BuildError::HostProgram`] if the caller's settings are malformed or no home is known, [`BuildError::Io`].
+/// [`BuildError::HostProgram`] if the caller's settings are malformed or no home is known,
+/// [`BuildError::Io`].
 pub(super) fn prepare(place: &Path) -> Result<PathBuf, BuildError> {
     let theirs = std::env::var_os("CARGO_HOME")
         .filter(|home| !home.is_empty())

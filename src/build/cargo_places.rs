@@ -1,4 +1,5 @@
-//! Where cargo builds host programs: `cargo/NODE/` below the store, one place a node, so that cargo finds its earlier work.
+//! Where cargo builds host programs: `cargo/NODE/` below the store, one place a node, so that cargo
+//! finds its earlier work.
 //!
 //! | path below the place | what it is |
 //! |---|---|

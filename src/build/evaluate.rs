@@ -35,8 +35,9 @@ pub struct BuildContext<'a> {
     pub caches: &'a Caches,
 }
 
-/// Makes a node's tree of its selected inputs, which are in the order of [`Op::selections`] and whose bytes are all in the store. The
-/// bytes of the result are in the store afterwards; nothing is recorded. Says where it was computed, too.
+/// Makes a node's tree of its selected inputs, which are in the order of [`Op::selections`] and
+/// whose bytes are all in the store. The bytes of the result are in the store afterwards; nothing
+/// is recorded. Says where it was computed, too.
 ///
 /// # Errors
 /// [`BuildError`], whatever the operation is.
@@ -152,8 +153,8 @@ pub fn source_name(node: &NodeName) -> &str {
     name.strip_prefix("source/").and_then(|name| name.strip_suffix("/archive")).unwrap_or(name)
 }
 
-/// Whether a node's bytes are worth a place on a remote. What is made in process of the bytes of other nodes is not: there, only the tree is
-/// kept, from which keys follow.
+/// Whether a node's bytes are worth a place on a remote. What is made in process of the bytes of
+/// other nodes is not: there, only the tree is kept, from which keys follow.
 pub fn is_carried(op: &Op) -> bool {
     matches!(op, Op::Source(_) | Op::Action(_) | Op::Package(_) | Op::HostProgram(_))
 }

@@ -57,7 +57,8 @@ pub fn build(
             called()
         )));
     }
-    // One place for all builds of this program, so that cargo finds its earlier work; the path stays out of the output.
+    // One place for all builds of this program, so that cargo finds its earlier work; the path
+    // stays out of the output.
     let place = cargo_places::hold(store, node)?;
     let (workspace, target) = (place.path.join("workspace"), place.path.join("target"));
     if workspace.exists() {
@@ -155,7 +156,8 @@ fn remapped_crates(metadata: &[u8], workspace: &Path) -> Result<Vec<OsString>, S
     Ok(folders.into_iter().chain(crates).collect())
 }
 
-/// Gives every file the present time: cargo takes a file that is older than its last build for unchanged.
+/// Gives every file the present time: cargo takes a file that is older than its last build for
+/// unchanged.
 fn touch(tree: &Tree, workspace: &Path) -> Result<(), BuildError> {
     let now = fs::FileTimes::new().set_modified(std::time::SystemTime::now());
     for (path, _) in tree.iter() {

@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-/// What tells one toolchain from another: the programs that take part in building a program for the host, and what each says.
+/// What tells one toolchain from another: the programs that take part in building a program for the
+/// host, and what each says.
 const PROGRAMS: [(&str, &[&str]); 4] = [
     ("rustc", &["--version", "--verbose"]),
     ("cargo", &["--version"]),

@@ -11,8 +11,8 @@ use crate::store::Store;
 /// Where an action that compiles sees its unit and its headers, as its log names them.
 const PLACES: [&str; 2] = ["src", "headers"];
 
-/// Adds to the failure of an action which of the files that its log names are changed by a patch of its
-/// recipe: the first thing to look at.
+/// Adds to the failure of an action which of the files that its log names are changed by a patch of
+/// its recipe: the first thing to look at.
 pub(super) fn blame(error: BuildError, plan: &Plan, store: &Store, node: &Node) -> BuildError {
     match error {
         BuildError::Failed { status, kept, .. } => {

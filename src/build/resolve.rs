@@ -1,16 +1,20 @@
 //! What is known without running anything: `gen` looks every node up before ninja starts.
 //!
-//! In topological order, a node all of whose inputs have known trees gets its key. If the store has the result for the key, whole, the
-//! node is *known*: it needs no edge. If it has not, but the operation is one that is evaluated in process in a moment, it is evaluated
-//! now. Everything else is *left* for ninja, and so is everything that needs it.
+//! In topological order, a node all of whose inputs have known trees gets its key. If the store has
+//! the result for the key, whole, the node is *known*: it needs no edge. If it has not, but the
+//! operation is one that is evaluated in process in a moment, it is evaluated now. Everything else
+//! is *left* for ninja, and so is everything that needs it.
 //!
-//! A node that is only left because an input of it is left may still stay as it is, if that input comes out the same as before (early
-//! cutoff). Its key is computed with the trees that its inputs had last time; if the store has that result, the node keeps a stamp, and
-//! ninja starts nothing for it when its inputs' stamps don't change.
+//! A node that is only left because an input of it is left may still stay as it is, if that input
+//! comes out the same as before (early cutoff). Its key is computed with the trees that its inputs
+//! had last time; if the store has that result, the node keeps a stamp, and ninja starts nothing
+//! for it when its inputs' stamps don't change.
 //!
-//! Where there are remotes, they are asked in waves: for all nodes at once whose inputs are known and whose results the store has not got.
-//! What a remote has is known without its bytes, so that keys follow from it; those of what is in between are never fetched. Only where a
-//! node that is left needs them, or somebody asks for the node itself, the remote must still have them all, or the node is left, too.
+//! Where there are remotes, they are asked in waves: for all nodes at once whose inputs are known
+//! and whose results the store has not got. What a remote has is known without its bytes, so that
+//! keys follow from it; those of what is in between are never fetched. Only where a node that is
+//! left needs them, or somebody asks for the node itself, the remote must still have them all, or
+//! the node is left, too.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -34,9 +38,11 @@ use crate::store::Found;
 pub enum State {
     /// Its tree is in the store, whole, or on a remote.
     Known(TreeDigest),
-    /// It has to run: its inputs are known and nobody has its result. This is the tree that it had last time, if any.
+    /// It has to run: its inputs are known and nobody has its result. This is the tree that it had
+    /// last time, if any.
     Run(Option<TreeDigest>),
-    /// An input of it is left. With the trees that its inputs had last time, it had this one, if any.
+    /// An input of it is left. With the trees that its inputs had last time, it had this one, if
+    /// any.
     Wait(Option<TreeDigest>),
 }
 
@@ -65,10 +71,12 @@ pub struct Resolution {
 
 /// Resolves every node of a graph.
 ///
-/// `contents` are the bytes of the project's files in it, `last` gives the tree that a node had last time.
+/// `contents` are the bytes of the project's files in it, `last` gives the tree that a node had
+/// last time.
 ///
 /// # Errors
-/// [`BuildError`] if the store fails or an in-process operation can't be done (a patch that does not apply).
+/// [`BuildError`] if the store fails or an in-process operation can't be done (a patch that does
+/// not apply).
 pub fn resolve(
     graph: &Graph,
     contents: &HashMap<BlobDigest, Arc<[u8]>>,
@@ -263,8 +271,8 @@ impl Resolver<'_> {
 
     /// Leaves nodes to ninja whose bytes are needed and of which no remote has them all.
     fn leave_what_nobody_has(&mut self) -> Result<(), BuildError> {
-        // What somebody asks for, and what nodes need that have to run. A node that waits may never run, because another target's source
-        // can't be had; if it does, it gets its inputs itself.
+        // What somebody asks for, and what nodes need that have to run. A node that waits may never
+        // run, because another target's source can't be had; if it does, it gets its inputs itself.
         let carried = |at: &NodeIndex| is_carried(&self.graph.nodes()[*at].op);
         let mut needed: BTreeSet<NodeIndex> =
             self.graph.aliases().values().flatten().copied().filter(carried).collect();

@@ -14,7 +14,8 @@ use crate::store::Store;
 pub struct Selected {
     /// The digest of the tree.
     pub digest: TreeDigest,
-    /// The tree; `None` where all of a node's tree is taken, which nobody has to read for its digest.
+    /// The tree; `None` where all of a node's tree is taken, which nobody has to read for its
+    /// digest.
     tree: Option<Arc<Tree>>,
 }
 

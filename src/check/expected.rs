@@ -1,4 +1,5 @@
-//! What is expected of each file of a suite: how many methods pass, and every one that does not, by reason.
+//! What is expected of each file of a suite: how many methods pass, and every one that does not, by
+//! reason.
 //!
 //! The file is TOML, for people to read and to compare:
 //!
@@ -146,7 +147,8 @@ impl Expectation {
             };
             fails.entry(reason.to_owned()).or_default().insert(name.to_owned());
         }
-        // A file or class that did not start says so itself; what else is missing needs a reason of its own.
+        // A file or class that did not start says so itself; what else is missing needs a reason of
+        // its own.
         let whole = sandbox.methods.keys().any(|name| name == FILE || name.contains("setUpModule"));
         for (name, outcome) in &native.methods {
             let class_failed = class(name).is_some_and(|all| {

@@ -1,8 +1,10 @@
-//! Tests that others wrote, run in the sandbox and natively: how they end, and how they were expected to.
+//! Tests that others wrote, run in the sandbox and natively: how they end, and how they were
+//! expected to.
 //!
-//! A file of tests runs in a process of its own ([`runner`]), under a driver that notes how every method ends ([`results`]). What is
-//! expected lies in the project, with the reason of every method that does not pass ([`expected`], [`reasons`]); a result that differs,
-//! a pass included, is an error. [`report`] draws the table, [`suites`] says which tests there are.
+//! A file of tests runs in a process of its own ([`runner`]), under a driver that notes how every
+//! method ends ([`results`]). What is expected lies in the project, with the reason of every method
+//! that does not pass ([`expected`], [`reasons`]); a result that differs, a pass included, is an
+//! error. [`report`] draws the table, [`suites`] says which tests there are.
 
 pub mod expected;
 pub mod places;

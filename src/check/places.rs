@@ -1,5 +1,5 @@
-//! Where tests run: in an installed sandbox, or natively. Both see a library that they can't write to and run as an ordinary user, so
-//! that nothing but the sandbox makes a difference.
+//! Where tests run: in an installed sandbox, or natively. Both see a library that they can't write
+//! to and run as an ordinary user, so that nothing but the sandbox makes a difference.
 
 use std::fs::{self, File};
 use std::io;
@@ -15,7 +15,8 @@ use super::Suite;
 
 /// The driver, which runs a file of tests.
 const DRIVER: &str = include_str!("../../recipes/files/check/run_tests.py");
-/// Its name in the library. It has to lie there: tests of tracing leave out what belongs to the library.
+/// Its name in the library. It has to lie there: tests of tracing leave out what belongs to the
+/// library.
 pub(super) const DRIVER_FILE: &str = "run_one_file_of_tests.py";
 /// The file that it writes.
 pub(super) const LINES: &str = "lines";
@@ -106,7 +107,8 @@ impl TestPlace {
         // SAFETY: the closure makes two system calls and allocates nothing.
         unsafe {
             command.pre_exec(|| {
-                // A shell that starts this program in the background has it ignored, and tests can tell.
+                // A shell that starts this program in the background has it ignored, and tests can
+                // tell.
                 libc::signal(libc::SIGINT, libc::SIG_DFL);
                 Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
             });
@@ -123,7 +125,8 @@ pub fn write_driver(library: &Path) -> io::Result<()> {
     fs::write(library.join(DRIVER_FILE), DRIVER)
 }
 
-/// Copies a folder, times and links included: bytecode is told to be of its source by the time. What is there already is replaced.
+/// Copies a folder, times and links included: bytecode is told to be of its source by the time.
+/// What is there already is replaced.
 ///
 /// # Errors
 /// If something can't be read or written.

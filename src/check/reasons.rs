@@ -20,7 +20,8 @@ pub struct Reason {
     pub name: String,
     /// What it means, in a sentence.
     pub meaning: String,
-    /// What is found in `FILE METHOD MESSAGE` of the methods that it stops; parts of the text, joined by ` ... ` if there are several.
+    /// What is found in `FILE METHOD MESSAGE` of the methods that it stops; parts of the text,
+    /// joined by ` ... ` if there are several.
     #[serde(default)]
     pub signs: Vec<String>,
 }

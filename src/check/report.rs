@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use super::expected::Expected;
 use super::reasons::{NATIVE, Reasons};
 
-/// Draws what is expected of a suite as Markdown: the sum, the reasons, and each file. `target` is named if it is not the default one.
+/// Draws what is expected of a suite as Markdown: the sum, the reasons, and each file. `target` is
+/// named if it is not the default one.
 pub fn table(suite: &str, target: Option<&str>, expected: &Expected, reasons: &Reasons) -> String {
     let files = &expected.files;
     let passed: usize = files.values().map(|file| file.passed).sum();

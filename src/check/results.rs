@@ -1,11 +1,13 @@
-//! How the methods of a file ended, read from the lines that the driver (`recipes/files/check/run_tests.py`) wrote.
+//! How the methods of a file ended, read from the lines that the driver
+//! (`recipes/files/check/run_tests.py`) wrote.
 
 use std::collections::BTreeMap;
 
 /// The name of what happens outside of methods.
 pub const FILE: &str = "(file)";
 
-/// How one method ended. The order is that of which one counts if a method ends twice: a test that passed can still fail to clean up.
+/// How one method ended. The order is that of which one counts if a method ends twice: a test that
+/// passed can still fail to clean up.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
     /// It passed, or failed as its author expects.
@@ -33,7 +35,8 @@ pub struct FileResult {
 }
 
 impl FileResult {
-    /// Reads the driver's lines. A file that did not get to its end failed, and so did the methods that had not ended.
+    /// Reads the driver's lines. A file that did not get to its end failed, and so did the methods
+    /// that had not ended.
     pub fn read(lines: &str, end: &End) -> Self {
         let mut result = Self::default();
         let mut times: BTreeMap<&str, u32> = BTreeMap::new();

@@ -37,7 +37,8 @@ impl Runner<'_> {
     /// Runs the files; `told` is called as each ends.
     ///
     /// # Errors
-    /// If a process can't be started or watched: its program is missing, or the folder can't be written.
+    /// If a process can't be started or watched: its program is missing, or the folder can't be
+    /// written.
     pub fn run(
         &self,
         files: &[String],
@@ -117,7 +118,8 @@ mod tests {
     use super::super::results::{FILE, Outcome};
     use super::*;
 
-    /// A native place whose interpreter is the shell and whose driver a script, which gets LINES MODULE FILE.
+    /// A native place whose interpreter is the shell and whose driver a script, which gets LINES
+    /// MODULE FILE.
     fn run(script: &str, timeout: Duration) -> FileResult {
         use std::os::unix::fs::PermissionsExt as _;
         let work = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempdir().unwrap();

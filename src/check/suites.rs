@@ -1,9 +1,11 @@
-//! The suites: tests that others wrote for what is built here, and what `pynbox-build check` needs to know of each.
+//! The suites: tests that others wrote for what is built here, and what `pynbox-build check` needs
+//! to know of each.
 
 use build_graph::RelPath;
 use build_graph::node::NodeName;
 
-/// Somebody else's tests of what is installed, one Python module a file, and where the same tests run without a sandbox.
+/// Somebody else's tests of what is installed, one Python module a file, and where the same tests
+/// run without a sandbox.
 #[derive(Debug, Clone)]
 pub struct Suite {
     /// Its name.
@@ -14,7 +16,8 @@ pub struct Suite {
     pub library: RelPath,
     /// Where a guest sees that folder.
     pub library_at: String,
-    /// The package of Python that the files are modules of: their folder below the library, joined by dots.
+    /// The package of Python that the files are modules of: their folder below the library, joined
+    /// by dots.
     pub module: String,
     /// Files that are named as tests are, and are none.
     pub not_tests: Vec<String>,
@@ -24,7 +27,8 @@ pub struct Suite {
     pub table: RelPath,
     /// The folder with the files of that package, below `library`.
     pub folder: RelPath,
-    /// Folders below `library` of which a test finds a copy of its own, to write in, where it starts.
+    /// Folders below `library` of which a test finds a copy of its own, to write in, where it
+    /// starts.
     pub working: Vec<String>,
     /// Trees that make up the native Python with what is tested.
     pub native: Vec<NodeName>,

@@ -22,15 +22,18 @@ pub(super) enum Verb {
     Root,
     /// Say how much is in it
     Stats,
-    /// Read everything and drop what is damaged; with `--remote-name`, what a remote has for the current graph instead
+    /// Read everything and drop what is damaged; with `--remote-name`, what a remote has for the
+    /// current graph instead
     Verify(cache_remote::VerifyOptions),
     /// Make a key to sign results with, and print what its readers put into `pynbox.toml`
     Keygen(cache_remote::KeygenOptions),
-    /// Sign the results of the current graph that are in the store, and put them on the remotes that may be written to
+    /// Sign the results of the current graph that are in the store, and put them on the remotes
+    /// that may be written to
     Sign(cache_remote::SignOptions),
     /// Execute a share of the current graph's actions again and compare what comes out
     Check(cache_remote::CheckOptions),
-    /// Remove the results that were not used for longest. What a build used within the last hour always stays
+    /// Remove the results that were not used for longest. What a build used within the last hour
+    /// always stays
     Gc(GcOptions),
     /// Forget results: those that a key signed, those that came from a remote, an engine or packs,
     /// or those of nodes
@@ -55,7 +58,8 @@ pub(super) struct GcOptions {
     keep_reachable: bool,
 }
 
-/// What was used within this time stays: ninja starts a process an edge, and between two of them none may be alive.
+/// What was used within this time stays: ninja starts a process an edge, and between two of them
+/// none may be alive.
 const SPARE: Duration = Duration::from_secs(60 * 60);
 
 pub(super) fn run(session: &Session, verb: &Verb) -> Result<(), CommandError> {

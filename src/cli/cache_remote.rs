@@ -1,4 +1,5 @@
-//! `pynbox-build cache keygen|sign|verify|check`: who vouches for results, and whether they are right to.
+//! `pynbox-build cache keygen|sign|verify|check`: who vouches for results, and whether they are
+//! right to.
 
 use std::path::PathBuf;
 use std::str::FromStr;

@@ -1,4 +1,5 @@
-//! `pynbox-build check SUITE`: runs tests that others wrote in the sandbox, and compares how they end with what is expected.
+//! `pynbox-build check SUITE`: runs tests that others wrote in the sandbox, and compares how they
+//! end with what is expected.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -94,7 +95,8 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
             .hint(format!("there are: {}", names.join(", "))));
     };
     let project = session.project()?;
-    // What is expected of the default target lies at the top, of another one, whose sandbox has other limits, in a folder of its name.
+    // What is expected of the default target lies at the top, of another one, whose sandbox has
+    // other limits, in a folder of its name.
     let target = session.target(&project, options.target.as_deref())?;
     let other = Some(target.as_str()).filter(|_| target != session.bundle.default_target);
     let expected_folder = project.root.join(EXPECTED).join(other.unwrap_or_default());

@@ -1,4 +1,5 @@
-//! `pynbox-build checkout NODE DIR`: lays out a node's tree in a folder; builds it if it is not there.
+//! `pynbox-build checkout NODE DIR`: lays out a node's tree in a folder; builds it if it is not
+//! there.
 
 use std::path::PathBuf;
 

@@ -182,7 +182,8 @@ impl From<InstallError> for CommandError {
                 Kind::of_named(source)
             }
             InstallError::Package { source: PackageError::Store(error), .. } => Kind::of_exit_code(error.exit_code()),
-            // The loader's; without one, it was the machine: a signal came from outside, or memory ran out.
+            // The loader's; without one, it was the machine: a signal came from outside, or memory
+            // ran out.
             InstallError::Unprepared { status, .. } => status.map_or(Kind::Environment, Kind::of_exit_code),
             _ => Kind::Input,
         };

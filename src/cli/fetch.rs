@@ -1,4 +1,5 @@
-//! `pynbox-build fetch`: gets all pinned sources that are not in the store, in parallel, with a progress bar.
+//! `pynbox-build fetch`: gets all pinned sources that are not in the store, in parallel, with a
+//! progress bar.
 
 use std::sync::Arc;
 

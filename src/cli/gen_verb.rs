@@ -357,7 +357,8 @@ fn no_text(what: &str, path: &Path) -> CommandError {
     .hint("move it to a path that is")
 }
 
-/// An override with its path made absolute. What is no override is left for who reads it to complain of.
+/// An override with its path made absolute. What is no override is left for who reads it to
+/// complain of.
 fn absolute(option: &str) -> Result<String, CommandError> {
     let Some((name, path)) = option.split_once('=').filter(|(_, path)| !path.is_empty()) else {
         return Ok(option.to_owned());

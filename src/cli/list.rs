@@ -12,8 +12,8 @@ use crate::print;
 /// Options of `list`.
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// With each node, what its key is made of: a selection of a tree stands there as the digest of the node that it is of and of
-    /// its patterns. Nodes with equal lines have equal keys
+    /// With each node, what its key is made of: a selection of a tree stands there as the digest of
+    /// the node that it is of and of its patterns. Nodes with equal lines have equal keys
     #[arg(long)]
     keys: bool,
 }

@@ -79,10 +79,12 @@ struct Common {
     /// Never use the network
     #[arg(long, global = true)]
     offline: bool,
-    /// Run actions in namespaces of this machine, in Docker containers, in whichever can be had, or on the remote engine of the settings; default: the project's
+    /// Run actions in namespaces of this machine, in Docker containers, in whichever can be had, or
+    /// on the remote engine of the settings; default: the project's
     #[arg(long, global = true, value_enum, value_name = "EXECUTOR")]
     executor: Option<Choice>,
-    /// Use this remote cache before those of the settings: `NAME:rw=URL` to write to it, `NAME:unsigned=URL` to take what nobody signed
+    /// Use this remote cache before those of the settings: `NAME:rw=URL` to write to it,
+    /// `NAME:unsigned=URL` to take what nobody signed
     #[arg(long, global = true, value_name = "NAME[:rw][:unsigned]=URL")]
     remote: Vec<String>,
     /// Use no remote cache
@@ -125,8 +127,9 @@ enum Verb {
     RunAction(run_action::Options),
 }
 
-/// Runs the tool with these recipes and the process's arguments; verbs that need no recipes don't make them. Gives 0, 1 if a build failed, 2 for wrong usage or input, 3 if the
-/// environment is at fault; a bug ends with 101.
+/// Runs the tool with these recipes and the process's arguments; verbs that need no recipes don't
+/// make them. Gives 0, 1 if a build failed, 2 for wrong usage or input, 3 if the environment is at
+/// fault; a bug ends with 101.
 pub fn main(bundle: impl FnOnce() -> Bundle + 'static) -> ExitCode {
     // Folders and files that this program makes are the same for everybody.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));

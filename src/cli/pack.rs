@@ -56,7 +56,8 @@ pub(super) fn export(session: &Session, options: &Export) -> Result<(), CommandE
         return Err(CommandError::input(format!("`{first}` and what needs it are not built yet ({count} nodes)"))
             .hint(format!("build first: `{} gen && ninja`", called())));
     }
-    // Of what a remote had when `gen` asked, the store has the trees alone; of what was lost, not even all of these.
+    // Of what a remote had when `gen` asked, the store has the trees alone; of what was lost, not
+    // even all of these.
     let builder = workplace.builder(Stamps::Old);
     for (name, key) in &reachable.nodes {
         if store.whole_result(*key)?.is_none() {

@@ -36,10 +36,12 @@ impl Choice {
         }
     }
 
-    /// Makes the executor of this machine. `state` is a folder of the user's own; `ahead` says what becomes of Docker containers that wait.
+    /// Makes the executor of this machine. `state` is a folder of the user's own; `ahead` says what
+    /// becomes of Docker containers that wait.
     ///
     /// # Errors
-    /// If it can't be had. What `Namespace` lacks is told by the first action, with the same hints as a probe would give.
+    /// If it can't be had. What `Namespace` lacks is told by the first action, with the same hints
+    /// as a probe would give.
     pub fn executor(self, state: &Path, ahead: Ahead) -> Result<Arc<dyn Executor>, ExecutorError> {
         let docker = || {
             let executor = DockerExecutor::connect(&state.join("docker"), ahead)?;
@@ -58,7 +60,8 @@ impl Choice {
     }
 }
 
-/// Asks whether this machine lets us make namespaces, once for each boot: every action is a process of its own.
+/// Asks whether this machine lets us make namespaces, once for each boot: every action is a process
+/// of its own.
 fn probe_once(state: &Path) -> Result<(), ExecutorError> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let note = state.join("namespaces-work");

@@ -1,17 +1,22 @@
-//! The Docker executor: each action in a container of its own, on whatever daemon `DOCKER_HOST` names.
+//! The Docker executor: each action in a container of its own, on whatever daemon `DOCKER_HOST`
+//! names.
 //!
-//! What an action sees comes from the same code as under the embedded executor: the container's process 1 is a static program of ours
-//! ([`namespaces::serve`]), which makes the contract's view inside. The container around it is a second wall: no capability, no new
-//! privileges, a user that is nobody on the host, no network device, a read-only root, bounded memory and processes, and Docker's own
-//! system-call filter with all that process 1 does not need. Docker alone could not give the view: it has devices, files and mounts of
-//! its own in every container.
+//! What an action sees comes from the same code as under the embedded executor: the container's
+//! process 1 is a static program of ours ([`namespaces::serve`]), which makes the contract's view
+//! inside. The container around it is a second wall: no capability, no new privileges, a user that
+//! is nobody on the host, no network device, a read-only root, bounded memory and processes, and
+//! Docker's own system-call filter with all that process 1 does not need. Docker alone could not
+//! give the view: it has devices, files and mounts of its own in every container.
 //!
-//! Everything travels over the container's standard streams ([`session`]), so a remote daemon is no different from a local one, no file of
-//! an ordinary user ends up as root's, and nothing depends on paths. It also ties the container to the tool: when the tool ends, however
-//! it does, the daemon closes the container's standard input, process 1 ends, and the daemon removes the container. What a daemon could
-//! not remove (the tool died between making and starting it) is removed by the next run ([`owner`]).
+//! Everything travels over the container's standard streams ([`session`]), so a remote daemon is no
+//! different from a local one, no file of an ordinary user ends up as root's, and nothing depends
+//! on paths. It also ties the container to the tool: when the tool ends, however it does, the
+//! daemon closes the container's standard input, process 1 ends, and the daemon removes the
+//! container. What a daemon could not remove (the tool died between making and starting it) is
+//! removed by the next run ([`owner`]).
 //!
-//! Starting a container takes longer than most actions, so the next ones are started ahead, and wait ([`ready`]).
+//! Starting a container takes longer than most actions, so the next ones are started ahead, and
+//! wait ([`ready`]).
 
 mod client;
 mod container;
@@ -80,12 +85,13 @@ struct Inner {
 }
 
 impl DockerExecutor {
-    /// Reaches the daemon that `DOCKER_HOST` names, or this machine's. `state` is a folder of the user's, made if it is missing: it says
-    /// which images the daemon has and which containers wait there.
+    /// Reaches the daemon that `DOCKER_HOST` names, or this machine's. `state` is a folder of the
+    /// user's, made if it is missing: it says which images the daemon has and which containers wait
+    /// there.
     ///
     /// # Errors
-    /// [`ExecutorError::Environment`] if there is no daemon, or one that is too old; [`ExecutorError::Host`] if `state` can't be written,
-    /// or the runner is missing.
+    /// [`ExecutorError::Environment`] if there is no daemon, or one that is too old;
+    /// [`ExecutorError::Host`] if `state` can't be written, or the runner is missing.
     pub fn connect(state: &Path, ahead: Ahead) -> Result<Self, ExecutorError> {
         let runner = runner_program()?;
         let ready = state.join("ready");
@@ -115,7 +121,8 @@ impl DockerExecutor {
         Ok(Self { inner, runtime: Some(runtime) })
     }
 
-    /// Lets SIGINT and SIGTERM remove this process's containers, and those that wait, before they end the process.
+    /// Lets SIGINT and SIGTERM remove this process's containers, and those that wait, before they
+    /// end the process.
     pub fn end_with_signals(&self) {
         let (Some(runtime), inner) = (&self.runtime, Arc::clone(&self.inner)) else { return };
         let runtime = runtime.handle().clone();

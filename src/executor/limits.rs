@@ -16,7 +16,8 @@ use super::{ActionLimit, ActionLimits};
 pub struct LimitSettings {
     /// How many seconds an action may take.
     pub time: NonZeroU64,
-    /// What it may print. Bytes are a number, or a text with a unit: `KB`, `KiB`, `MB`, `MiB`, `GB`, `GiB`.
+    /// What it may print. Bytes are a number, or a text with a unit: `KB`, `KiB`, `MB`, `MiB`,
+    /// `GB`, `GiB`.
     #[cfg_attr(test, schemars(with = "String"))]
     pub log: Size,
     /// What `/tmp` may hold, in bytes; never more than half of the machine's memory.
@@ -28,8 +29,8 @@ pub struct LimitSettings {
     /// Processes and threads at once, from 1 to 4000.
     #[cfg_attr(test, schemars(with = "u32"))]
     pub processes: Processes,
-    /// What its processes, `/tmp` and `/dev/shm` may take of memory, in bytes; by default three quarters of the memory of the machine
-    /// that runs the action.
+    /// What its processes, `/tmp` and `/dev/shm` may take of memory, in bytes; by default three
+    /// quarters of the memory of the machine that runs the action.
     #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub memory: Option<Size>,
 }
@@ -122,7 +123,8 @@ impl From<Processes> for u32 {
     }
 }
 
-/// What an action did that reached a limit, and what to change so that it may; goes on after "its command".
+/// What an action did that reached a limit, and what to change so that it may; goes on after "its
+/// command".
 pub fn describe_reached(limit: ActionLimit, limits: &ActionLimits) -> String {
     let what = match limit {
         ActionLimit::Time => format!("took longer than {} seconds", limits.time.map_or(0, |time| time.as_secs())),

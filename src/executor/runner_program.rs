@@ -1,4 +1,5 @@
-//! The static program that does an action's last steps elsewhere: in a Docker container, on a remote worker.
+//! The static program that does an action's last steps elsewhere: in a Docker container, on a
+//! remote worker.
 
 use std::fs;
 use std::io;

@@ -1,8 +1,8 @@
 //! A root file system from Debian packages, without running anything of them.
 //!
-//! Maintainer scripts are not run, so what they would have made (the `awk` and `cc` links of alternatives, for example) is given
-//! as links by who defines the image. Everything else follows from the packages alone: the same packages give the same tree, in
-//! whatever order they come.
+//! Maintainer scripts are not run, so what they would have made (the `awk` and `cc` links of
+//! alternatives, for example) is given as links by who defines the image. Everything else follows
+//! from the packages alone: the same packages give the same tree, in whatever order they come.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
@@ -91,14 +91,16 @@ pub enum ImageError {
     },
 }
 
-/// Directories whose content lies below `usr` since Debian 12 ("merged /usr"), with whether the link is always made.
+/// Directories whose content lies below `usr` since Debian 12 ("merged /usr"), with whether the
+/// link is always made.
 const MERGED: [(&str, bool); 6] =
     [("bin", true), ("sbin", true), ("lib", true), ("lib64", true), ("lib32", false), ("libx32", false)];
 
 /// Mount points and scratch space, there in every image.
 const DIRECTORIES: [&str; 4] = ["build", "dev", "proc", "tmp"];
 
-/// What programs ask about users, hosts and where to look them up. An image has these unless a package brings its own.
+/// What programs ask about users, hosts and where to look them up. An image has these unless a
+/// package brings its own.
 const FILES: [(&str, &str); 4] = [
     ("etc/passwd", "root:x:0:0:root:/build:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n"),
     ("etc/group", "root:x:0:\nnogroup:x:65534:\n"),
@@ -106,10 +108,12 @@ const FILES: [(&str, &str); 4] = [
     ("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"),
 ];
 
-/// The root file system that these packages make, with links of the image's own, and with what `part` leaves out left out.
+/// The root file system that these packages make, with links of the image's own, and with what
+/// `part` leaves out left out.
 ///
-/// Packages are unpacked in parallel. What `part` excludes is not even stored; links and files of the image's own are subject to
-/// it too. Set-uid bits, owners, times and devices are gone, as in every tree. Packages may share a path if they agree on it.
+/// Packages are unpacked in parallel. What `part` excludes is not even stored; links and files of
+/// the image's own are subject to it too. Set-uid bits, owners, times and devices are gone, as in
+/// every tree. Packages may share a path if they agree on it.
 ///
 /// # Errors
 /// [`ImageError`]; see its variants.
@@ -161,7 +165,8 @@ pub fn build_image(
         tree.insert(path.clone(), entry.clone()).map_err(|error| structure(package, error))?;
     }
     for (package, path) in directories {
-        // A directory of one package may be a link to a directory in another: dpkg goes through the link.
+        // A directory of one package may be a link to a directory in another: dpkg goes through the
+        // link.
         if !matches!(tree.get(path.as_str()), Some(Entry::Symlink { .. })) {
             tree.insert(path, Entry::EmptyDirectory).map_err(|error| structure(package, error))?;
         }

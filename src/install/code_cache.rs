@@ -1,7 +1,8 @@
 //! Code that loaders compiled at an install, kept below the store for the next one: `compiled/`.
 //!
-//! The loader of the `wasm32-wasi` target names, checks and writes the files (its `--code-cache`); here they are only counted and removed. Each is
-//! of use to whoever installs the same program again, and of none to anybody else, so any may go at any time.
+//! The loader of the `wasm32-wasi` target names, checks and writes the files (its `--code-cache`);
+//! here they are only counted and removed. Each is of use to whoever installs the same program
+//! again, and of none to anybody else, so any may go at any time.
 
 use std::fs;
 use std::io;

@@ -1,8 +1,10 @@
-//! The format of a package: a tar archive, compressed with zstd, the same bytes for the same content.
+//! The format of a package: a tar archive, compressed with zstd, the same bytes for the same
+//! content.
 //!
-//! The first member is `package.json`, which describes the package and lists every file with its digest; the others lie below
-//! `content/`, in the order of their paths' bytes, with mode 0644 or 0755, owner 0 and the time [`SOURCE_DATE_EPOCH`]. What is not
-//! listed, or does not have the listed bytes, is not installed.
+//! The first member is `package.json`, which describes the package and lists every file with its
+//! digest; the others lie below `content/`, in the order of their paths' bytes, with mode 0644 or
+//! 0755, owner 0 and the time [`SOURCE_DATE_EPOCH`]. What is not listed, or does not have the
+//! listed bytes, is not installed.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -131,12 +133,13 @@ fn append(
     archive.append_data(&mut header(kind, mode, size), name, bytes)
 }
 
-/// Reads a package: first what it says of itself, then, by `accept`, each file with a reader of its bytes. The caller checks the bytes
-/// against the entry. Links and empty directories come without bytes.
+/// Reads a package: first what it says of itself, then, by `accept`, each file with a reader of its
+/// bytes. The caller checks the bytes against the entry. Links and empty directories come without
+/// bytes.
 ///
 /// # Errors
-/// [`PackageError`] for an archive that is damaged, holds what its description does not list, or does not hold all that it lists; the
-/// error of `accept`.
+/// [`PackageError`] for an archive that is damaged, holds what its description does not list, or
+/// does not hold all that it lists; the error of `accept`.
 pub fn read<E: From<PackageError>>(
     archive: impl Read,
     begin: impl FnOnce(&Manifest) -> Result<(), E>,

@@ -1,7 +1,9 @@
-//! Having the loader compile what is installed, so that no program has to be compiled when it is used.
+//! Having the loader compile what is installed, so that no program has to be compiled when it is
+//! used.
 //!
-//! The loader is what the packages brought, and runs with the rights of the caller: a repository is trusted. What a program of a package
-//! does in its initialisation, the loader runs behind its wall and with limits. Here, a deadline ends the loader itself.
+//! The loader is what the packages brought, and runs with the rights of the caller: a repository is
+//! trusted. What a program of a package does in its initialisation, the loader runs behind its wall
+//! and with limits. Here, a deadline ends the loader itself.
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -17,15 +19,16 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::{Destination, InstallError};
 use crate::regular;
 
-/// How long the loader may take for a part of the programs: many times of what all known ones need on a slow machine.
+/// How long the loader may take for a part of the programs: many times of what all known ones need
+/// on a slow machine.
 pub const DEADLINE: Duration = Duration::from_secs(30 * 60);
 /// So many programs are a part: not more than a command line holds.
 const PART: usize = 256;
 /// The folder of compiled code.
 pub(super) const COMPILED: &str = "compiled";
 
-/// Lets the loader compile every program and library that is installed. What an install before this one left in the folder `code_cache` is
-/// not compiled again. What others put there is left alone.
+/// Lets the loader compile every program and library that is installed. What an install before this
+/// one left in the folder `code_cache` is not compiled again. What others put there is left alone.
 ///
 /// # Errors
 /// [`InstallError::Unprepared`] if the loader fails or takes longer than the deadline.
@@ -60,7 +63,8 @@ pub fn prepare(destination: &Destination, code_cache: Option<&Path>, deadline: D
     Ok(())
 }
 
-/// Whether a file is of the one format that is compiled ahead, WebAssembly's; targets of machine code have none.
+/// Whether a file is of the one format that is compiled ahead, WebAssembly's; targets of machine
+/// code have none.
 fn is_module(path: &Path) -> bool {
     let mut magic = [0; 4];
     regular::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == *b"\0asm"

@@ -122,8 +122,8 @@ impl<'a> Transaction<'a> {
         Ok(outcome)
     }
 
-    /// Installs what was added, if `prepare` succeeds with it: that is called when all of it is in its place, and may change the
-    /// folder of compiled code.
+    /// Installs what was added, if `prepare` succeeds with it: that is called when all of it is in
+    /// its place, and may change the folder of compiled code.
     ///
     /// # Errors
     /// [`InstallError`]; DEST is as it was, unless that is [`InstallError::NotUndone`].
@@ -537,7 +537,8 @@ impl InstallPlan {
             let _ = set_time(&root.join(folder));
         }
         if self.journal.had_code {
-            // Its own files, and no copies of them, are what programs are known by: they are set aside.
+            // Its own files, and no copies of them, are what programs are known by: they are set
+            // aside.
             let (code, aside) = (root.join(COMPILED), folder.join(COMPILED));
             let done = step().and_then(|()| fs::rename(&code, &aside));
             let done = done.and_then(|()| step()).and_then(|()| copy_code(&aside, &code));

@@ -33,7 +33,8 @@ const MAX_INDEX: u64 = 512 << 20;
 pub enum Signature {
     /// Signed by a key of Debian's keyring on this machine.
     Good,
-    /// Not looked at, for this reason: the indices are then as trustworthy as the mirror and the way to it.
+    /// Not looked at, for this reason: the indices are then as trustworthy as the mirror and the
+    /// way to it.
     NotChecked(String),
 }
 
@@ -134,7 +135,8 @@ impl Release {
                         }
                         index.insert(name, package);
                     }
-                    // Packages for all architectures are in every index, and were taken from the first.
+                    // Packages for all architectures are in every index, and were taken from the
+                    // first.
                     Some(_) if paragraph.get("architecture").is_some_and(|value| value == "all") => {}
                     Some(architecture) => {
                         for relation in package.needs.iter_mut().flatten() {
@@ -154,7 +156,8 @@ impl Release {
         Ok(Self { suite: suite.to_owned(), version: version.to_owned(), signature, packages: index, sources })
     }
 
-    /// The source archive of a source package, whose upstream version must be this one (Debian may have added `+dfsg` or the like).
+    /// The source archive of a source package, whose upstream version must be this one (Debian may
+    /// have added `+dfsg` or the like).
     pub(super) fn original(&self, package: &str, wanted: &str) -> Result<Original, String> {
         let of_package = |paragraph: &&Paragraph| paragraph.get("package").is_some_and(|name| name == package);
         let mut versions = Vec::new();
@@ -222,7 +225,8 @@ fn unpacked(packed: fs::File) -> io::Result<String> {
     }
 }
 
-/// What was signed, and whether the signature could be checked. Only the signed part counts, not what stands around it.
+/// What was signed, and whether the signature could be checked. Only the signed part counts, not
+/// what stands around it.
 fn verified(signed: &[u8], suite: &str, scratch: &Path) -> Result<(String, Signature), LockError> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let keyring = KEYRINGS.iter().map(PathBuf::from).find(|keyring| keyring.exists());

@@ -1,11 +1,14 @@
 //! Writing the lock files: from what is wanted to what exactly is used.
 //!
-//! `recipes/locks/wanted.toml` is written by hand and says which Debian release everything comes from and which of its packages an
-//! image starts from; recipes say which sources they build ([`WantedSource`]). From both, [`lock`] writes `images.toml` ([`ImagesLock`])
-//! and `sources.toml` ([`SourcesLock`]) beside it, with the SHA-256 of every file. Builds read only those two; so a build never depends on what a mirror offers on that day.
+//! `recipes/locks/wanted.toml` is written by hand and says which Debian release everything comes
+//! from and which of its packages an image starts from; recipes say which sources they build
+//! ([`WantedSource`]). From both, [`lock`] writes `images.toml` ([`ImagesLock`]) and `sources.toml`
+//! ([`SourcesLock`]) beside it, with the SHA-256 of every file. Builds read only those two; so a
+//! build never depends on what a mirror offers on that day.
 //!
-//! The trust runs from Debian's signing keys (if this machine has `gpgv` and the `debian-archive-keyring`) over the release file to
-//! the indices, and from them to every package and source.
+//! The trust runs from Debian's signing keys (if this machine has `gpgv` and the
+//! `debian-archive-keyring`) over the release file to the indices, and from them to every package
+//! and source.
 
 mod current;
 #[cfg(feature = "fuzzing")]
@@ -60,13 +63,15 @@ impl Wanted {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DebianRelease {
-    /// Its code name, such as `bookworm`: no security or update suite, whose packages leave the mirrors when newer ones come.
+    /// Its code name, such as `bookworm`: no security or update suite, whose packages leave the
+    /// mirrors when newer ones come.
     pub suite: String,
     /// The component, such as `main`.
     pub component: String,
     /// The architecture, as Debian calls it.
     pub architecture: String,
-    /// Further architectures, whose packages an image may list as `NAME:ARCHITECTURE`: for programs of another word length.
+    /// Further architectures, whose packages an image may list as `NAME:ARCHITECTURE`: for programs
+    /// of another word length.
     #[serde(default)]
     pub foreign: Vec<String>,
 }
@@ -75,9 +80,11 @@ pub struct DebianRelease {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WantedImage {
-    /// The packages that it is for. What they depend on comes with them; what they recommend does not.
+    /// The packages that it is for. What they depend on comes with them; what they recommend does
+    /// not.
     pub seeds: Vec<String>,
-    /// Packages that are not followed as dependencies: what only maintainer scripts or unused programs need.
+    /// Packages that are not followed as dependencies: what only maintainer scripts or unused
+    /// programs need.
     #[serde(default)]
     pub without: Vec<String>,
 }
@@ -177,10 +184,10 @@ pub struct LockReport {
     pub changed: Vec<PathBuf>,
 }
 
-/// Reads `wanted.toml` of a directory and writes `images.toml` and `sources.toml` beside it. Without that file no image is wanted, and
-/// the release is the one that `compiled_in` is of. Every source is fetched to `scratch`
-/// once, so that a lock file never names what can't be had (but for sources that are pinned `unseen`); packages are taken from the index
-/// as they are.
+/// Reads `wanted.toml` of a directory and writes `images.toml` and `sources.toml` beside it.
+/// Without that file no image is wanted, and the release is the one that `compiled_in` is of. Every
+/// source is fetched to `scratch` once, so that a lock file never names what can't be had (but for
+/// sources that are pinned `unseen`); packages are taken from the index as they are.
 ///
 /// # Errors
 /// [`LockError`]; the files are then as they were.

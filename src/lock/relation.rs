@@ -26,7 +26,8 @@ impl Relation {
         Self { name, version }
     }
 
-    /// Whether this version will do; `None`: a virtual package without a version, which does where none is asked for.
+    /// Whether this version will do; `None`: a virtual package without a version, which does where
+    /// none is asked for.
     pub(super) fn allows(&self, version: Option<&str>) -> bool {
         let Some((operator, wanted)) = &self.version else { return true };
         let Some(version) = version else { return false };

@@ -49,7 +49,8 @@ impl Packages {
         self.packages.get(name)
     }
 
-    /// The packages that satisfy a relation: the one of that name first, then those that provide it, by name.
+    /// The packages that satisfy a relation: the one of that name first, then those that provide
+    /// it, by name.
     fn satisfying<'a>(&'a self, relation: &'a Relation) -> impl Iterator<Item = &'a str> {
         let real = self
             .packages
@@ -69,8 +70,9 @@ impl Packages {
 
 /// The seeds and all that they need, without following `without`.
 ///
-/// Of alternatives, one that is there already is taken, else the first that the index can satisfy: what apt does on an empty system.
-/// Seeds come first, so that naming a package as a seed decides an alternative.
+/// Of alternatives, one that is there already is taken, else the first that the index can satisfy:
+/// what apt does on an empty system. Seeds come first, so that naming a package as a seed decides
+/// an alternative.
 pub(super) fn closure(
     packages: &Packages,
     seeds: &[String],

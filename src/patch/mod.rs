@@ -1,8 +1,9 @@
 //! Applying patches to a tree: unified diffs, exactly where they say they go.
 //!
-//! No fuzz, no offset, and no reverse application: a patch that does not fit its sources is out of date, and a build that guesses is
-//! not reproducible. The diff parsers at hand skip what they don't understand (a hunk with one line too many loses the rest of its
-//! patch in silence), so the parser is our own, and strict.
+//! No fuzz, no offset, and no reverse application: a patch that does not fit its sources is out of
+//! date, and a build that guesses is not reproducible. The diff parsers at hand skip what they
+//! don't understand (a hunk with one line too many loses the rest of its patch in silence), so the
+//! parser is our own, and strict.
 
 mod foreign;
 mod git;
@@ -344,7 +345,8 @@ fn line_ends(expected: &[u8], found: &[u8]) -> &'static str {
     }
 }
 
-/// A line for a message: its end is shown where it is not the usual one, other bytes where they are not text.
+/// A line for a message: its end is shown where it is not the usual one, other bytes where they are
+/// not text.
 fn show(line: &[u8]) -> String {
     let text = |bytes: &[u8]| {
         let cells: Vec<_> = bytes.split(|byte| *byte == b'\t').map(|cell| printable(cell).to_string()).collect();

@@ -1,4 +1,5 @@
-//! How a server is known, and what it is shown: certificates, tokens and headers, the same for every protocol.
+//! How a server is known, and what it is shown: certificates, tokens and headers, the same for
+//! every protocol.
 
 use std::collections::BTreeMap;
 use std::env::VarError;
@@ -65,10 +66,12 @@ pub struct Access {
 }
 
 impl Access {
-    /// Reads files and variables. `token_variable` holds a bearer token, `header_variables` the values of headers by their names.
+    /// Reads files and variables. `token_variable` holds a bearer token, `header_variables` the
+    /// values of headers by their names.
     ///
     /// # Errors
-    /// [`AccessError`]. A variable that is not set, or empty, is none: jobs that may not know a secret read what is open to all.
+    /// [`AccessError`]. A variable that is not set, or empty, is none: jobs that may not know a
+    /// secret read what is open to all.
     pub fn read(
         tls: &TlsSettings,
         token_variable: Option<&str>,

@@ -1,7 +1,8 @@
-//! All remotes of a project, in their order: what they have, what of it is believed, and what is put there.
+//! All remotes of a project, in their order: what they have, what of it is believed, and what is
+//! put there.
 //!
-//! Nothing here fails a build: a remote that is down, slow or wrong is as good as empty, and is spoken of on the standard error. Only the
-//! local store's own errors are errors.
+//! Nothing here fails a build: a remote that is down, slow or wrong is as good as empty, and is
+//! spoken of on the standard error. Only the local store's own errors are errors.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -48,7 +49,8 @@ pub struct Outgoing {
     pub tree: Arc<Tree>,
     /// Where it was computed.
     pub origin: Origin,
-    /// Whether its bytes go there too, or only what it is: what is made of other nodes' bytes in a moment is not kept twice.
+    /// Whether its bytes go there too, or only what it is: what is made of other nodes' bytes in a
+    /// moment is not kept twice.
     pub with_bytes: bool,
 }
 
@@ -115,7 +117,8 @@ impl Caches {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// What the remotes have under these keys: of each key, the first result that is believed. Nothing is fetched but that.
+    /// What the remotes have under these keys: of each key, the first result that is believed.
+    /// Nothing is fetched but that.
     pub fn look_up(&self, keys: &[NodeKey]) -> HashMap<NodeKey, Arc<Hit>> {
         let mut found = HashMap::new();
         for at in 0..self.remotes.len() {
@@ -170,8 +173,8 @@ impl Caches {
         Ok(wanted.into_iter().filter(|(_, missing)| missing.is_empty()).map(|(key, _)| key).collect())
     }
 
-    /// Fetches files of a node's tree into the store, from whichever remote has them and says of the key what we believe of it. Gives how
-    /// many were had.
+    /// Fetches files of a node's tree into the store, from whichever remote has them and says of
+    /// the key what we believe of it. Gives how many were had.
     ///
     /// # Errors
     /// [`StoreError`] if the store can't be read or written.
@@ -263,7 +266,8 @@ impl Caches {
         failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 
-    /// Says that something of a remote is refused; after a few times, that there is more, and then nothing.
+    /// Says that something of a remote is refused; after a few times, that there is more, and then
+    /// nothing.
     fn speak(&self, remote: &Guarded, what: &str) {
         let name = &remote.settings.name;
         match self.refused.fetch_add(1, Ordering::Relaxed) {
@@ -273,7 +277,8 @@ impl Caches {
         }
     }
 
-    /// As [`Caches::push`], but puts files there even where they are said to be already: what is there may be damaged.
+    /// As [`Caches::push`], but puts files there even where they are said to be already: what is
+    /// there may be damaged.
     ///
     /// # Errors
     /// As [`Caches::push`].
@@ -285,7 +290,8 @@ impl Caches {
         self.push_files(store, results, true)
     }
 
-    /// Puts results on all remotes that take them. Gives how many results went to a remote, and why others may not be signed.
+    /// Puts results on all remotes that take them. Gives how many results went to a remote, and why
+    /// others may not be signed.
     ///
     /// # Errors
     /// [`StoreError`] if the store can't be read.

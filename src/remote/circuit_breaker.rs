@@ -1,7 +1,7 @@
 //! One remote behind a retry policy and a circuit breaker, which opens when all attempts fail.
 //!
-//! ninja starts a process for each node, so the state of the breaker is a file in the store: a remote that
-//! does not answer costs one process its deadline, and the others nothing.
+//! ninja starts a process for each node, so the state of the breaker is a file in the store: a
+//! remote that does not answer costs one process its deadline, and the others nothing.
 
 use std::fmt;
 use std::fs;
@@ -17,7 +17,8 @@ use crate::retry::RetryPolicy;
 
 /// How often something is tried.
 const POLICY: RetryPolicy = RetryPolicy::of(3);
-/// For how many seconds a remote is left alone when it failed for the first time; each time after is twice as long.
+/// For how many seconds a remote is left alone when it failed for the first time; each time after
+/// is twice as long.
 const ALONE: u64 = 30;
 const ALONE_AT_MOST: u64 = 600;
 
@@ -94,7 +95,8 @@ impl Guarded {
         self.call(Request::DigestFunction, |transport| transport.digest_function())
     }
 
-    /// Asks it, several times if need be. `None` if it does not do it; why is on the standard error then.
+    /// Asks it, several times if need be. `None` if it does not do it; why is on the standard error
+    /// then.
     pub(super) fn call<T>(
         &self,
         request: Request,
@@ -103,8 +105,9 @@ impl Guarded {
         self.call_on(request, &|| false, call)
     }
 
-    /// As [`Guarded::call`], for what is done in many steps, of which an attempt does not repeat those that were done: `got_on` says, after an
-    /// attempt that failed, whether it was worth it. Then attempts are counted anew.
+    /// As [`Guarded::call`], for what is done in many steps, of which an attempt does not repeat
+    /// those that were done: `got_on` says, after an attempt that failed, whether it was worth it.
+    /// Then attempts are counted anew.
     pub(super) fn call_on<T>(
         &self,
         request: Request,
@@ -190,7 +193,8 @@ impl Left {
         self.now.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Whether the attempt did an eighth of what was left. With less a remote would be asked too often for what it has.
+    /// Whether the attempt did an eighth of what was left. With less a remote would be asked too
+    /// often for what it has.
     pub(super) fn got_on(&self) -> bool {
         let (now, last) = (self.now.load(Ordering::Relaxed), self.last.load(Ordering::Relaxed));
         now < last && (last - now).saturating_mul(8) >= last

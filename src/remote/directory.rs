@@ -1,4 +1,5 @@
-//! A folder as a remote, on a network file system for example: every object is written beside its place and renamed into it.
+//! A folder as a remote, on a network file system for example: every object is written beside its
+//! place and renamed into it.
 
 use std::fs::{self, File};
 use std::io::{self, Read};

@@ -1,4 +1,5 @@
-//! What a remote says of a result: which tree its key gave, which bytes that tree needs, who computed it, and who vouches for it.
+//! What a remote says of a result: which tree its key gave, which bytes that tree needs, who
+//! computed it, and who vouches for it.
 //!
 //! # Bytes
 //!
@@ -15,9 +16,9 @@
 //! | number | the function of the wire digests: 1 SHA-256, 2 BLAKE3 |
 //! | list | the blobs that the remote holds, by digest: BLAKE3 (digest), size (number), wire digest (digest) |
 //!
-//! A signed envelope is the domain `pynbox-signed-v1`, the key's id (text), the signature (text of 64 bytes), both empty where nobody signed,
-//! and then the envelope's bytes. The signature is Ed25519 over the envelope's bytes, which begin with a domain that nothing else is signed
-//! under.
+//! A signed envelope is the domain `pynbox-signed-v1`, the key's id (text), the signature (text of
+//! 64 bytes), both empty where nobody signed, and then the envelope's bytes. The signature is
+//! Ed25519 over the envelope's bytes, which begin with a domain that nothing else is signed under.
 
 use std::fmt;
 
@@ -53,8 +54,8 @@ pub struct Envelope {
     pub signed_at: u64,
     /// How the remote names bytes.
     pub function: DigestFunction,
-    /// The blobs that the remote holds, sorted by digest, each once. Blobs of the tree that are not here are made again from the node's inputs
-    /// (an unpacked archive is worth no second copy).
+    /// The blobs that the remote holds, sorted by digest, each once. Blobs of the tree that are not
+    /// here are made again from the node's inputs (an unpacked archive is worth no second copy).
     pub blobs: Vec<WireBlob>,
 }
 
@@ -85,8 +86,9 @@ impl Envelope {
         bytes.0
     }
 
-    /// The envelope that these bytes are. `None` unless they are just what [`to_bytes`](Self::to_bytes) gives for it, the manifest is the
-    /// tree's, and every blob is a file of the tree, with its size.
+    /// The envelope that these bytes are. `None` unless they are just what
+    /// [`to_bytes`](Self::to_bytes) gives for it, the manifest is the tree's, and every blob is a
+    /// file of the tree, with its size.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         if reader.sized(0)? != DOMAIN {
@@ -145,7 +147,8 @@ fn file(entry: &Entry) -> Option<([u8; 32], u64)> {
     }
 }
 
-/// What a public key is called in settings and messages: the first 16 hexadecimal digits of its BLAKE3. It only says which key to try.
+/// What a public key is called in settings and messages: the first 16 hexadecimal digits of its
+/// BLAKE3. It only says which key to try.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId(String);
 
@@ -189,7 +192,8 @@ impl SignedEnvelope {
         Self { envelope, signature, bytes: bytes.0 }
     }
 
-    /// Takes the bytes of a remote apart. Nothing of it is believed yet. `None` if they are not what [`to_bytes`](Self::to_bytes) gives.
+    /// Takes the bytes of a remote apart. Nothing of it is believed yet. `None` if they are not
+    /// what [`to_bytes`](Self::to_bytes) gives.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         if reader.sized(0)? != SIGNED_DOMAIN {

@@ -1,4 +1,5 @@
-//! A web server that takes GET, HEAD and PUT, laid out as Bazel's HTTP cache is: `/ac/` and `/cas/`.
+//! A web server that takes GET, HEAD and PUT, laid out as Bazel's HTTP cache is: `/ac/` and
+//! `/cas/`.
 
 use std::io::{self, Read};
 use std::time::Duration;

@@ -2,16 +2,19 @@
 //!
 //! - [`reapi`]: the Remote Execution API, caches and engines
 //! - [`envelope`]: what a remote says of a result, as bytes that a writer signs
-//! - [`settings`]: which remotes there are; [`access`]: certificates and tokens; [`trust`]: whom to believe
+//! - [`settings`]: which remotes there are; [`access`]: certificates and tokens; [`trust`]: whom to
+//!   believe
 //! - [`belief`]: which results that the store has are used
-//! - [`caches`]: all of them together, as a build sees them; `circuit_breaker`: one of them, with attempts that end and a circuit that opens
+//! - [`caches`]: all of them together, as a build sees them; `circuit_breaker`: one of them, with
+//!   attempts that end and a circuit that opens
 //! - `budget`: what answers may take of memory
 //! - `object_layout`, over `directory`, `http` and `s3`: remotes that keep objects under names
 //! - [`pack`]: results and bytes as one file
 //!
-//! A [`Transport`] speaks one protocol, and nothing of what it says is trusted. What stands above it checks the signature of every envelope, the key in it,
-//! and every byte against its digest; retries, deadlines and the circuit that opens are above it as well. So a transport makes one attempt,
-//! gives up after a time of its own, and says how it failed.
+//! A [`Transport`] speaks one protocol, and nothing of what it says is trusted. What stands above
+//! it checks the signature of every envelope, the key in it, and every byte against its digest;
+//! retries, deadlines and the circuit that opens are above it as well. So a transport makes one
+//! attempt, gives up after a time of its own, and says how it failed.
 
 pub mod access;
 pub mod belief;
@@ -51,7 +54,8 @@ pub enum DigestFunction {
     Blake3,
 }
 
-/// The digest by which a remote knows a file's bytes, and their length. Not one of ours, even where the function is the same.
+/// The digest by which a remote knows a file's bytes, and their length. Not one of ours, even where
+/// the function is the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WireDigest {
     /// Of the bytes themselves, never of a compressed form.
@@ -95,7 +99,8 @@ pub struct Upload {
     pub file: File,
 }
 
-/// Takes the bytes of one blob as they arrive. It checks them, and stops reading after the blob's size.
+/// Takes the bytes of one blob as they arrive. It checks them, and stops reading after the blob's
+/// size.
 pub type Receive<'a> = dyn Fn(&WireDigest, &mut dyn Read) -> Result<(), RemoteError> + Sync + 'a;
 
 /// One protocol to one remote. Calls may come from several threads at once.
@@ -103,14 +108,16 @@ pub trait Transport: Send + Sync {
     /// Where the remote is, for messages: never with credentials in it.
     fn place(&self) -> String;
 
-    /// How the remote names bytes. A transport that has to ask the server does so at the first call and keeps the answer.
+    /// How the remote names bytes. A transport that has to ask the server does so at the first call
+    /// and keeps the answer.
     ///
     /// # Errors
     /// [`RemoteError`] if the server can't be asked, or names bytes as nobody here can.
     fn digest_function(&self) -> Result<DigestFunction, RemoteError>;
 
-    /// What the remote has under these keys, in their order: the bytes of a [`SignedEnvelope`], not yet believed. As many requests at once
-    /// as the protocol is good at. `None` where there is nothing.
+    /// What the remote has under these keys, in their order: the bytes of a [`SignedEnvelope`], not
+    /// yet believed. As many requests at once as the protocol is good at. `None` where there is
+    /// nothing.
     ///
     /// # Errors
     /// [`RemoteError`] if the look-ups failed as a whole, or one of them did.
@@ -122,8 +129,8 @@ pub trait Transport: Send + Sync {
     /// [`RemoteError`].
     fn missing(&self, blobs: &[WireDigest]) -> Result<HashSet<WireDigest>, RemoteError>;
 
-    /// Fetches blobs: calls `receive` once with each that the remote has, in any order and from any threads; not at all with what it does
-    /// not have. An error of `receive` ends the whole.
+    /// Fetches blobs: calls `receive` once with each that the remote has, in any order and from any
+    /// threads; not at all with what it does not have. An error of `receive` ends the whole.
     ///
     /// # Errors
     /// [`RemoteError`]; what was received before has been received.

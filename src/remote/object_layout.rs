@@ -7,7 +7,8 @@
 //! | `ac/KEY` | the signed envelope of a result |
 //! | `cas/DIGEST` | a blob's bytes, under their BLAKE3 |
 //!
-//! Every object is one zstd frame of those bytes, so that there is one name and one form for each. Digests are of what is in the frame.
+//! Every object is one zstd frame of those bytes, so that there is one name and one form for each.
+//! Digests are of what is in the frame.
 
 use std::collections::HashSet;
 use std::io::{self, Read, Seek as _};
@@ -37,10 +38,12 @@ pub(super) trait Objects: Send + Sync {
     /// How many requests at once it is good at.
     fn width(&self) -> usize;
 
-    /// Opens an object; `size` is how many bytes it holds at most, as far as one knows, and decides how long that may take.
+    /// Opens an object; `size` is how many bytes it holds at most, as far as one knows, and decides
+    /// how long that may take.
     fn get(&self, name: &str, size: u64) -> Result<Option<Box<dyn Read + '_>>, RemoteError>;
 
-    /// Opens many objects, several at once: calls `take` with the place of each in the list, from any thread.
+    /// Opens many objects, several at once: calls `take` with the place of each in the list, from
+    /// any thread.
     fn get_each(&self, wanted: &[(String, u64)], take: &Take<'_>) -> Result<(), RemoteError> {
         let places: Vec<_> = (0..wanted.len()).collect();
         let answers = AtomicBool::new(false);
@@ -162,7 +165,8 @@ pub(super) fn is_on_the_way(error: &io::Error) -> bool {
     kinds.contains(&error.kind()) || matches!(inner, Some(ureq::Error::Timeout(_)))
 }
 
-/// Calls a function with each item, on so many threads; the first error ends it. Results come in the order of the items.
+/// Calls a function with each item, on so many threads; the first error ends it. Results come in
+/// the order of the items.
 pub(super) fn at_once<T: Sync, R: Send>(
     width: usize,
     items: &[T],

@@ -1,6 +1,8 @@
-//! Packs: results with all their bytes in one file, to carry a store's content by hand or by a CI service's cache.
+//! Packs: results with all their bytes in one file, to carry a store's content by hand or by a CI
+//! service's cache.
 //!
-//! A pack is a tar archive, compressed with zstd. Its members, all regular files, are in this order:
+//! A pack is a tar archive, compressed with zstd. Its members, all regular files, are in this
+//! order:
 //!
 //! | member | its bytes |
 //! |---|---|
@@ -8,8 +10,9 @@
 //! | `results/KEY`, by key | a [`SignedEnvelope`], whose blobs are named by BLAKE3 |
 //! | `blobs/DIGEST`, by digest | the blob |
 //!
-//! A pack is believed no more than a remote is: every envelope has to be accepted by whoever reads it, every byte has to have its digest,
-//! and a result counts only when all of it has arrived. What a damaged pack held before the damage is kept.
+//! A pack is believed no more than a remote is: every envelope has to be accepted by whoever reads
+//! it, every byte has to have its digest, and a result counts only when all of it has arrived. What
+//! a damaged pack held before the damage is kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -73,11 +76,13 @@ pub struct Amount {
     pub unsigned: u64,
 }
 
-/// Writes the results of these keys, which the store has whole, and their bytes. Those that [`Trust::may_sign`] allows are signed, if there is a
-/// key; `now` is the time of that, in seconds since 1970.
+/// Writes the results of these keys, which the store has whole, and their bytes. Those that
+/// [`Trust::may_sign`] allows are signed, if there is a key; `now` is the time of that, in seconds
+/// since 1970.
 ///
 /// # Errors
-/// [`PackError::Incomplete`] if the store lost a part of one, [`PackError::Io`] if the file can't be written.
+/// [`PackError::Incomplete`] if the store lost a part of one, [`PackError::Io`] if the file can't
+/// be written.
 pub fn write(
     store: &Store,
     keys: &BTreeSet<NodeKey>,
@@ -159,13 +164,16 @@ pub struct Taken {
     pub refused: Vec<(NodeKey, String)>,
     /// Results of which the pack does not hold all files, nor does the store.
     pub incomplete: Vec<NodeKey>,
-    /// Results that the store has with another tree: its own, and the pack's. The store keeps its own.
+    /// Results that the store has with another tree: its own, and the pack's. The store keeps its
+    /// own.
     pub contradicted: Vec<(NodeKey, TreeDigest, TreeDigest)>,
 }
 
-/// Takes a pack into the store. `accept` says of each result where it is from, or why it is not believed.
+/// Takes a pack into the store. `accept` says of each result where it is from, or why it is not
+/// believed.
 ///
-/// Gives what was taken and, if the pack is damaged, what is wrong: what had arrived whole is in the store even then.
+/// Gives what was taken and, if the pack is damaged, what is wrong: what had arrived whole is in
+/// the store even then.
 ///
 /// # Errors
 /// [`PackError::Store`] if the store fails.

@@ -1,5 +1,6 @@
-//! S3 and what speaks its protocol. Credentials and region are what Amazon's own tools take from the environment; a key and its secret
-//! may also stand in the URL (`s3://KEY:SECRET@BUCKET/PREFIX`).
+//! S3 and what speaks its protocol. Credentials and region are what Amazon's own tools take from
+//! the environment; a key and its secret may also stand in the URL
+//! (`s3://KEY:SECRET@BUCKET/PREFIX`).
 
 use std::io::{self, Read};
 use std::sync::OnceLock;
@@ -34,7 +35,8 @@ const SLOWEST: u64 = 128 << 10;
 
 /// What is no longer than this is held in memory.
 const WHOLE: u64 = 1 << 20;
-/// So many of these are asked for at once: an answer takes its time, and a request takes little else.
+/// So many of these are asked for at once: an answer takes its time, and a request takes little
+/// else.
 const REQUESTS: usize = 128;
 /// So many of them may wait to be taken.
 const WAITING: usize = 32;
@@ -77,7 +79,8 @@ impl S3 {
         {
             client = client.with_root_certificate(certificate);
         }
-        // Servers of buckets turn single requests away when there are many; whole calls are repeated by who stands above.
+        // Servers of buckets turn single requests away when there are many; whole calls are
+        // repeated by who stands above.
         let backoff = BackoffConfig { init_backoff: Duration::from_millis(100), ..BackoffConfig::default() };
         let retry = RetryConfig { max_retries: 2, backoff, retry_timeout: deadline };
         let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(retry);
@@ -138,7 +141,8 @@ impl S3 {
             let got = stream::iter(places).map(|place| {
                 let (sender, failed, (name, size)) = (sender.clone(), &failed, &wanted[place]);
                 async move {
-                    // What was asked for when the first failed still comes: it need not be asked for again.
+                    // What was asked for when the first failed still comes: it need not be asked
+                    // for again.
                     if failed.get().is_some() {
                         return;
                     }
@@ -162,7 +166,8 @@ impl S3 {
         failed.into_inner().map_or(Ok(()), Err)
     }
 
-    /// An object of so many bytes, which are fewer when they are compressed; of what is longer, the beginning.
+    /// An object of so many bytes, which are fewer when they are compressed; of what is longer, the
+    /// beginning.
     async fn whole(&self, name: &str, size: u64) -> Result<Bytes, Error> {
         let most = zstd::zstd_safe::compress_bound(size as usize) + 4096;
         let silent = |_| Error::Generic { store: "S3", source: "nothing came in time".into() };
@@ -183,7 +188,8 @@ impl Objects for S3 {
         self.place.clone()
     }
 
-    /// Every answer takes its time, here and more so far away: a bucket is no file system, but it serves many at once.
+    /// Every answer takes its time, here and more so far away: a bucket is no file system, but it
+    /// serves many at once.
     fn width(&self) -> usize {
         64
     }
@@ -197,8 +203,8 @@ impl Objects for S3 {
         Ok(Some(Box::new(Body { s3: self, stream, until, piece: io::Cursor::default() })))
     }
 
-    /// What is small arrives whole, many at once, and is taken by one thread a processor: with a thread for each request, changing between
-    /// threads cost more than the bytes did.
+    /// What is small arrives whole, many at once, and is taken by one thread a processor: with a
+    /// thread for each request, changing between threads cost more than the bytes did.
     fn get_each(&self, wanted: &[(String, u64)], take: &Take<'_>) -> Result<(), RemoteError> {
         let (small, large): (Vec<_>, Vec<_>) = (0..wanted.len()).partition(|place| wanted[*place].1 <= WHOLE);
         self.get_small(wanted, small, take)?;

@@ -1,4 +1,5 @@
-//! Which remotes there are, and whom to trust: the sections `[[remote]]` and `[trust]` of `pynbox.toml`, options and the environment.
+//! Which remotes there are, and whom to trust: the sections `[[remote]]` and `[trust]` of
+//! `pynbox.toml`, options and the environment.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -97,7 +98,8 @@ pub enum Role {
 pub struct RemoteSettings {
     /// The name in messages and options.
     pub name: String,
-    /// A folder, or a URL whose scheme says the protocol: `file`, `http`, `https`, `s3`, `grpc`, `grpcs`.
+    /// A folder, or a URL whose scheme says the protocol: `file`, `http`, `https`, `s3`, `grpc`,
+    /// `grpcs`.
     pub url: String,
     /// What the remote is for.
     #[serde(default)]
@@ -223,7 +225,8 @@ impl RemoteSettings {
     }
 }
 
-/// The text of an option that may be no URL, without a name and a password that stand before a host in it.
+/// The text of an option that may be no URL, without a name and a password that stand before a host
+/// in it.
 fn without_login(text: &str) -> String {
     let Some((head, rest)) = text.split_once("://") else { return text.to_owned() };
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -258,7 +261,8 @@ pub enum RemotePlace {
 pub struct TrustSettings {
     /// A key whose signatures count. There may be several.
     pub key: Vec<TrustedKey>,
-    /// Keys, or their ids (16 hexadecimal digits), whose signatures don't count, whoever lists them.
+    /// Keys, or their ids (16 hexadecimal digits), whose signatures don't count, whoever lists
+    /// them.
     pub revoked: Vec<String>,
     /// Names of engines whose results may be signed, and are taken if a trusted key signed them.
     pub engines: Vec<String>,
@@ -290,7 +294,8 @@ pub struct TrustedKey {
 #[allow(dead_code)]
 struct Day(String);
 
-/// All remotes, in the order in which they are asked: those of options, of the environment, of the settings file.
+/// All remotes, in the order in which they are asked: those of options, of the environment, of the
+/// settings file.
 ///
 /// # Errors
 /// [`SettingsError`] if one is malformed, or two have one name.

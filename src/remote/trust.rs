@@ -72,7 +72,8 @@ impl Trust {
     /// Reads the settings. `signing_key` is the file of the key to sign with.
     ///
     /// # Errors
-    /// [`SettingsError`] if a key is malformed, or the signing key can't be read or others may read it.
+    /// [`SettingsError`] if a key is malformed, or the signing key can't be read or others may read
+    /// it.
     pub fn new(settings: &TrustSettings, signing_key: Option<&Path>) -> Result<Self, SettingsError> {
         Ok(Self {
             keys: settings.key.iter().map(known).collect::<Result<_, _>>()?,
@@ -87,7 +88,8 @@ impl Trust {
         self.signing.as_ref()
     }
 
-    /// Whether this result of this key is to be believed; gives whether a trusted key vouches for it.
+    /// Whether this result of this key is to be believed; gives whether a trusted key vouches for
+    /// it.
     ///
     /// # Errors
     /// [`Distrust`], with the reason.
@@ -283,7 +285,8 @@ fn key_file(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Setti
 /// Reads a key from its file (PKCS #8, PEM).
 ///
 /// # Errors
-/// [`SettingsError::SigningKey`] if it can't be read, is no key, or others than its owner may read it.
+/// [`SettingsError::SigningKey`] if it can't be read, is no key, or others than its owner may read
+/// it.
 pub fn read_signing_key(path: &Path) -> Result<SigningKey, SettingsError> {
     let failed = |problem: String| SettingsError::SigningKey { path: path.to_path_buf(), problem };
     let read = || -> io::Result<(fs::Metadata, String)> {

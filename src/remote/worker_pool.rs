@@ -1,16 +1,16 @@
-//! A pool of threads that takes what arrives asynchronously, so that hashing and writing never block the
-//! receiver.
+//! A pool of threads that takes what arrives asynchronously, so that hashing and writing never
+//! block the receiver.
 
 use std::panic::resume_unwind;
 
 use async_channel::{Receiver, Sender, bounded};
 use tokio::sync::Notify;
 
-/// Runs `receive`, which sends what arrives, and calls `take` with each item, on one thread a processor.
-/// At most `waiting` items wait to be taken.
+/// Runs `receive`, which sends what arrives, and calls `take` with each item, on one thread a
+/// processor. At most `waiting` items wait to be taken.
 ///
-/// The first error of `take` ends the pool: sending fails from then on, and `receive` is notified, so it
-/// need not wait until it has something to send.
+/// The first error of `take` ends the pool: sending fails from then on, and `receive` is notified,
+/// so it need not wait until it has something to send.
 ///
 /// # Errors
 /// The first error of `take`; otherwise that of `receive`.

@@ -85,7 +85,8 @@ impl Settings {
 fn mirrors(targets: &str) -> Vec<String> {
     let mut roots: Vec<String> = Vec::new();
     for root in targets.lines().map(str::trim).filter(|line| !line.is_empty()).map(with_slash) {
-        // Other methods of apt (cdrom, mirror lists, tor) are not for us, and security updates are in no lock file.
+        // Other methods of apt (cdrom, mirror lists, tor) are not for us, and security updates are
+        // in no lock file.
         let scheme = root.split(':').next().unwrap_or_default();
         let fine = matches!(scheme, "http" | "https" | "file" | "copy");
         let root = if scheme == "copy" { root.replacen("copy", "file", 1) } else { root };

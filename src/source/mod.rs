@@ -1,8 +1,9 @@
 //! Getting pinned inputs: one checksum, several origins, tried in order.
 //!
-//! A source is what its SHA-256 says, wherever it comes from, so an origin is only a hint: one that is down, that answers with a
-//! page instead of the file, that sends something else or not all of it, costs time and never changes a result. This is the one
-//! place of the tool that fetches sources from the network.
+//! A source is what its SHA-256 says, wherever it comes from, so an origin is only a hint: one that
+//! is down, that answers with a page instead of the file, that sends something else or not all of
+//! it, costs time and never changes a result. This is the one place of the tool that fetches
+//! sources from the network.
 
 mod debian;
 #[cfg(feature = "fuzzing")]
@@ -36,7 +37,8 @@ pub use progress::{Bars, Lines, Progress, Quiet, for_stderr};
 /// How to fetch.
 #[derive(Debug, Clone)]
 pub struct FetchSettings {
-    /// Where files that are not complete yet are kept, named by their SHA-256, so that a later run resumes them. Made if missing.
+    /// Where files that are not complete yet are kept, named by their SHA-256, so that a later run
+    /// resumes them. Made if missing.
     pub partials: PathBuf,
     /// Use nothing but `file` URLs.
     pub offline: bool,
@@ -59,7 +61,8 @@ pub struct FetchSettings {
 }
 
 impl FetchSettings {
-    /// The usual settings: 15 s to connect, 60 s of stillness, three rounds, 4 GiB, six files at the same time.
+    /// The usual settings: 15 s to connect, 60 s of stillness, three rounds, 4 GiB, six files at
+    /// the same time.
     pub fn new(partials: impl Into<PathBuf>) -> Self {
         Self {
             partials: partials.into(),
@@ -190,9 +193,10 @@ impl Fetcher {
 
     /// Gets one source to `job.dest`, verified.
     ///
-    /// Its origins are tried in order, and again after a pause if one failed in a way that may pass (no connection, a timeout, a
-    /// transfer cut short, status 408, 429 or 5xx). What arrived of it is kept and resumed, from whatever origin and in whatever
-    /// later run. Two processes that want the same source take turns.
+    /// Its origins are tried in order, and again after a pause if one failed in a way that may pass
+    /// (no connection, a timeout, a transfer cut short, status 408, 429 or 5xx). What arrived of it
+    /// is kept and resumed, from whatever origin and in whatever later run. Two processes that want
+    /// the same source take turns.
     ///
     /// # Errors
     /// [`FetchError`]; see its variants.
@@ -297,7 +301,8 @@ impl Fetcher {
         results.into_iter().map(|(_, result)| result).collect()
     }
 
-    /// A small file of a Debian mirror that nothing pins, such as a release's `InRelease`: its bytes, and where they came from.
+    /// A small file of a Debian mirror that nothing pins, such as a release's `InRelease`: its
+    /// bytes, and where they came from.
     ///
     /// # Errors
     /// [`Attempts`]: each mirror, and why it failed.
@@ -305,7 +310,8 @@ impl Fetcher {
         self.small(&Origin::Debian { path: path.clone() }, max_size)
     }
 
-    /// What the Python package index says about a file of a project: its URL, and its SHA-256 if the index has it.
+    /// What the Python package index says about a file of a project: its URL, and its SHA-256 if
+    /// the index has it.
     ///
     /// # Errors
     /// [`Attempts`]: the index, and why it failed.

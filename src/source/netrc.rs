@@ -1,4 +1,5 @@
-//! Logins that the user's own files name, in the format of netrc: `machine HOST login NAME password WORD`.
+//! Logins that the user's own files name, in the format of netrc: `machine HOST login NAME password
+//! WORD`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -67,8 +68,8 @@ impl Netrc {
         }
     }
 
-    /// The login for a URL, as apt_auth.conf(5) matches: host, port if named, a path's beginning; over plain `http` only if the entry
-    /// says so. (Plain netrc has hosts only.)
+    /// The login for a URL, as apt_auth.conf(5) matches: host, port if named, a path's beginning;
+    /// over plain `http` only if the entry says so. (Plain netrc has hosts only.)
     pub(crate) fn find(&self, url: &Url) -> Option<Login> {
         let matches = |machine: &str| {
             let (scheme, rest) = machine.split_once("://").unwrap_or(("https", machine));

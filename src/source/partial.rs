@@ -28,7 +28,8 @@ pub(super) struct Partial {
 }
 
 impl Partial {
-    /// Opens what there is of a source, or nothing of it. Waits while another process works on the same.
+    /// Opens what there is of a source, or nothing of it. Waits while another process works on the
+    /// same.
     pub(super) fn open(directory: &Path, sha256: &Sha256) -> Result<Self, LocalError> {
         let path = directory.join(format!("{sha256}.part"));
         let local = |error| LocalError { path: path.clone(), error };
@@ -37,7 +38,8 @@ impl Partial {
             let file =
                 OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(local)?;
             file.lock().map_err(local)?;
-            // Who had the lock before may have moved the file away: then this is another's complete source.
+            // Who had the lock before may have moved the file away: then this is another's complete
+            // source.
             let ours = file.metadata().map_err(local)?;
             match fs::metadata(&path) {
                 Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => break file,

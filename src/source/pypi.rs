@@ -1,4 +1,5 @@
-//! The Python package index, as pip on this machine reaches it: the simple API, in JSON (PEP 691) or HTML (PEP 503).
+//! The Python package index, as pip on this machine reaches it: the simple API, in JSON (PEP 691)
+//! or HTML (PEP 503).
 
 use std::sync::OnceLock;
 

@@ -10,7 +10,8 @@ use super::http::{self, Client, Location};
 use super::partial::{LocalError, Partial};
 use crate::regular;
 
-/// A transfer slower than this, over a whole stall timeout, counts as standing still. Bytes a second.
+/// A transfer slower than this, over a whole stall timeout, counts as standing still. Bytes a
+/// second.
 const CRAWL: u64 = 256;
 
 /// Why a place did not give the file.
@@ -78,8 +79,8 @@ impl TransferLimits {
     }
 }
 
-/// Completes the partial file from a place. If what was there already turns out bad, it is dropped and everything is fetched again,
-/// once. A partial file that is left behind is worth resuming.
+/// Completes the partial file from a place. If what was there already turns out bad, it is dropped
+/// and everything is fetched again, once. A partial file that is left behind is worth resuming.
 pub(super) fn transfer(
     client: &Client,
     place: &Location,

@@ -37,8 +37,8 @@ pub(super) struct Blob {
     pub(super) executable: bool,
 }
 
-/// What one round of look-ups found in the store, so that it looks at nothing twice: trees share most of their files. It is of use for
-/// that round only; later, what it names may be lost.
+/// What one round of look-ups found in the store, so that it looks at nothing twice: trees share
+/// most of their files. It is of use for that round only; later, what it names may be lost.
 #[derive(Debug, Default)]
 pub struct Found {
     blobs: HashSet<Blob>,
@@ -177,11 +177,12 @@ impl Store {
         }
     }
 
-    /// Opens a file's bytes. They are what was put in, but for damage that changed neither length, mode nor time; with
-    /// [`verify_on_read`](super::Options::verify_on_read), without exception.
+    /// Opens a file's bytes. They are what was put in, but for damage that changed neither length,
+    /// mode nor time; with [`verify_on_read`](super::Options::verify_on_read), without exception.
     ///
     /// # Errors
-    /// [`StoreError::NoBlob`] if the store has not got them, [`StoreError::NotAFile`] if the entry has no bytes.
+    /// [`StoreError::NoBlob`] if the store has not got them, [`StoreError::NotAFile`] if the entry
+    /// has no bytes.
     pub fn open_blob(&self, entry: &Entry) -> Result<File> {
         let blob = Blob::of(entry).ok_or(StoreError::NotAFile)?;
         let absent = || StoreError::NoBlob { digest: blob.digest };
@@ -330,8 +331,8 @@ impl Store {
         })
     }
 
-    /// Removes a file that turned out to be damaged, if it is still the one that was looked at. That it can't be removed is no
-    /// error: whatever is put there later replaces it.
+    /// Removes a file that turned out to be damaged, if it is still the one that was looked at.
+    /// That it can't be removed is no error: whatever is put there later replaces it.
     pub(super) fn drop_damaged(&self, dir: &OwnedFd, name: &str, seen: &Stat) {
         let Ok(_pass) = self.gate.alone() else { return };
         let Ok(stat) = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) else { return };
@@ -346,8 +347,8 @@ impl Store {
         }
     }
 
-    /// A number that grows whenever something is removed from the store: a look-up that found something stays right as long as the
-    /// number read before it stays the same.
+    /// A number that grows whenever something is removed from the store: a look-up that found
+    /// something stays right as long as the number read before it stays the same.
     ///
     /// # Errors
     /// [`StoreError`] if the counter can't be read.
@@ -360,13 +361,15 @@ impl Store {
         }
     }
 
-    /// Advances the generation; only for who is alone inside the gate. Called before a removal and after it: in whichever order
-    /// a crash, the removal and another process's look-up come, that process sees another number later.
+    /// Advances the generation; only for who is alone inside the gate. Called before a removal and
+    /// after it: in whichever order a crash, the removal and another process's look-up come, that
+    /// process sees another number later.
     pub(super) fn bump(&self) -> Result<(), Errno> {
         let mut bytes = [0; 8];
         let next = match pread(&self.generation, &mut bytes, 0)? {
             8 => u64::from_le_bytes(bytes) + 1,
-            // The first number depends on the time, so that a store made anew in the same place doesn't repeat the old one's.
+            // The first number depends on the time, so that a store made anew in the same place
+            // doesn't repeat the old one's.
             _ => (modified(&fstat(&self.generation)?).0 as u64) << 24,
         };
         pwrite(&self.generation, &next.to_le_bytes(), 0)?;
@@ -389,7 +392,8 @@ pub(super) fn open_to_read(dir: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> 
     }
 }
 
-/// The digest and length of all that a reader gives. What comes next is read while what came is hashed.
+/// The digest and length of all that a reader gives. What comes next is read while what came is
+/// hashed.
 pub(super) fn hash_stream(reader: &mut (dyn Read + Send)) -> io::Result<(BlobDigest, u64)> {
     let (mut now, mut next) = (vec![0; SMALL as usize], vec![0; SMALL as usize]);
     let mut hasher = blake3::Hasher::new();
@@ -413,7 +417,8 @@ thread_local! {
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// What small files are read into, [`SMALL`] bytes. Each thread keeps one: clearing a new one cost more than most files do.
+/// What small files are read into, [`SMALL`] bytes. Each thread keeps one: clearing a new one cost
+/// more than most files do.
 struct Buffer(Vec<u8>);
 
 impl Buffer {

@@ -39,7 +39,8 @@ pub(super) fn open_dir(dir: impl AsFd, name: impl rustix::path::Arg) -> Result<O
 
 /// Reads from the file's present position to its end.
 pub(super) fn read_all(file: impl AsFd, expected: u64) -> io::Result<Vec<u8>> {
-    // One more than expected, so that a file of the expected size ends in one read and one look at its end.
+    // One more than expected, so that a file of the expected size ends in one read and one look at
+    // its end.
     let mut bytes = Vec::with_capacity(usize::try_from(expected.min(SMALL * 64)).unwrap_or(0) + 1);
     loop {
         if bytes.capacity() - bytes.len() < 1 {

@@ -1,9 +1,10 @@
 //! Making room.
 //!
-//! What may go is decided from the newest result to the oldest; removed are results, then trees that no result needs, then blobs that
-//! no tree needs, so that a process that dies in between leaves no result without its tree. Before each removal the file's mark is
-//! looked at again with the gate closed: what a running build found or wrote meanwhile stays. Blobs are decided on only when the
-//! trees are gone: which trees then remain is what counts.
+//! What may go is decided from the newest result to the oldest; removed are results, then trees
+//! that no result needs, then blobs that no tree needs, so that a process that dies in between
+//! leaves no result without its tree. Before each removal the file's mark is looked at again with
+//! the gate closed: what a running build found or wrote meanwhile stays. Blobs are decided on only
+//! when the trees are gone: which trees then remain is what counts.
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
@@ -31,7 +32,8 @@ const BATCH: usize = 64;
 /// What [`Store::gc`] may remove.
 #[derive(Debug, Clone, Default)]
 pub struct GcPolicy {
-    /// How many bytes of blobs may stay; the results that were used last stay longest. `None`: any number.
+    /// How many bytes of blobs may stay; the results that were used last stay longest. `None`: any
+    /// number.
     pub max_size: Option<u64>,
     /// For how long a result that is not used may stay. `None`: for ever.
     pub max_age: Option<Duration>,
@@ -39,8 +41,8 @@ pub struct GcPolicy {
     pub keep: HashSet<NodeKey>,
     /// Trees that stay, whether or not a result names them.
     pub keep_trees: HashSet<TreeDigest>,
-    /// What was used within this time stays whatever its size: ninja starts a process an edge, and between two of them no session
-    /// may be alive.
+    /// What was used within this time stays whatever its size: ninja starts a process an edge, and
+    /// between two of them no session may be alive.
     pub spare: Duration,
 }
 
@@ -70,11 +72,12 @@ struct Collection<'a> {
 }
 
 impl Store {
-    /// Removes what the policy does not keep. Nothing that a living session wrote, found or used is removed, so builds may go on.
-    /// Waits while another process does the same.
+    /// Removes what the policy does not keep. Nothing that a living session wrote, found or used is
+    /// removed, so builds may go on. Waits while another process does the same.
     ///
     /// # Errors
-    /// [`StoreError`](super::StoreError) if something can't be read or removed; what was removed until then is gone.
+    /// [`StoreError`](super::StoreError) if something can't be read or removed; what was removed
+    /// until then is gone.
     pub fn gc(&self, policy: &GcPolicy) -> Result<GcReport> {
         let failed = |error| self.inside("locking", "gc")(error);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
@@ -97,7 +100,8 @@ impl Store {
         let aside = collection.set_checkouts_aside()?;
         collection.remove_trees(&policy.keep_trees)?;
         collection.remove_blobs()?;
-        // Last, because to remove a blob's other links is a change of the blob, which would pass for a use of it.
+        // Last, because to remove a blob's other links is a change of the blob, which would pass
+        // for a use of it.
         for name in aside {
             remove_at(&self.session.dir, &*name).map_err(self.inside("removing from", "checkouts"))?;
         }
@@ -177,7 +181,8 @@ impl Collection<'_> {
         Ok(named)
     }
 
-    /// Takes the checkouts that go out of the way, at once, so that none is ever seen in part. Gives their names in the session's folder.
+    /// Takes the checkouts that go out of the way, at once, so that none is ever seen in part.
+    /// Gives their names in the session's folder.
     fn set_checkouts_aside(&mut self) -> Result<Vec<String>> {
         let mut gone = Vec::new();
         let store = self.store;
@@ -247,7 +252,8 @@ impl Collection<'_> {
         }
         for batch in gone.chunks(BATCH) {
             let _pass = store.gate.alone().map_err(failed)?;
-            // A build may have found them since, by a tree that was not there when the others were looked at.
+            // A build may have found them since, by a tree that was not there when the others were
+            // looked at.
             wanted.look(store).map_err(store.inside("reading", "trees"))?;
             let (spared, batch): (Vec<_>, Vec<_>) = batch.iter().cloned().partition(|name| wanted.names(name));
             let removed = self.remove_batch(&store.blobs, &batch, changed).map_err(failed)?;
@@ -316,7 +322,8 @@ impl Wanted {
         parse_blob_name(blob).is_some_and(|blob| self.blobs.contains(&blob))
     }
 
-    /// Looks at the trees that it does not know yet. Needs no gate: each is written whole before it has its name.
+    /// Looks at the trees that it does not know yet. Needs no gate: each is written whole before it
+    /// has its name.
     fn look(&mut self, store: &Store) -> Result<(), Errno> {
         for shard in names(&store.trees)? {
             let Ok(dir) = open_dir(&store.trees, &shard) else { continue };

@@ -1,7 +1,8 @@
 //! Trees from folders, also from such as an untrusted action left behind.
 //!
-//! The folder is looked through first, and no file is taken if something in it is no part of a tree. No link is followed; every file
-//! is opened again from the top with the kernel refusing links on the way.
+//! The folder is looked through first, and no file is taken if something in it is no part of a
+//! tree. No link is followed; every file is opened again from the top with the kernel refusing
+//! links on the way.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
@@ -40,17 +41,18 @@ pub enum Taking {
     /// They stay, and only sources are taken: nothing that version control or an editor left (see
     /// [`is_leaving`]).
     Sources,
-    /// They may go: what can be renamed into the store is not copied, and folders that can't be read are made readable. Only for
-    /// folders that no other process writes to any more.
+    /// They may go: what can be renamed into the store is not copied, and folders that can't be
+    /// read are made readable. Only for folders that no other process writes to any more.
     Move,
 }
 
 impl Store {
-    /// The tree of a folder, stored. Of modes, only whether the owner may execute a file is kept; of times and owners, nothing.
+    /// The tree of a folder, stored. Of modes, only whether the owner may execute a file is kept;
+    /// of times and owners, nothing.
     ///
     /// # Errors
-    /// [`StoreError::Unfit`] if it holds devices, sockets, pipes, names or link targets that are not UTF-8, or paths that are too
-    /// deep; [`StoreError`] if something can't be read or stored.
+    /// [`StoreError::Unfit`] if it holds devices, sockets, pipes, names or link targets that are
+    /// not UTF-8, or paths that are too deep; [`StoreError`] if something can't be read or stored.
     pub fn ingest(&self, dir: &Path, taking: Taking) -> Result<Tree> {
         let mut walk = Walk::new(self, dir, taking)?;
         walk.directory(None);
@@ -347,7 +349,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Whether the very file can become a blob: it is ours, nobody else has a name for it, and it carries nothing but its bytes.
+    /// Whether the very file can become a blob: it is ours, nobody else has a name for it, and it
+    /// carries nothing but its bytes.
     fn can_move(&self, file: &OwnedFd, stat: &Stat) -> bool {
         self.taking == Taking::Move
             && stat.st_nlink == 1
@@ -357,11 +360,13 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Opens a file or folder below `top`; the kernel refuses a path that runs through a link or leaves `top`.
+/// Opens a file or folder below `top`; the kernel refuses a path that runs through a link or leaves
+/// `top`.
 fn open_beneath(top: &OwnedFd, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match openat2(top, path, flags, Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS) {
-        // An old kernel, or a filter of system calls that does not know it: one component at a time.
+        // An old kernel, or a filter of system calls that does not know it: one component at a
+        // time.
         Err(Errno::NOSYS | Errno::PERM) => {}
         opened => return opened,
     }

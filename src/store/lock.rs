@@ -1,4 +1,5 @@
-//! Locks between processes. All of them are `flock`, which the kernel lets go of when their holder dies.
+//! Locks between processes. All of them are `flock`, which the kernel lets go of when their holder
+//! dies.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -12,8 +13,8 @@ use super::error::{Result, StoreError};
 
 /// Keeps what a look-up found from being removed between the look-up and its mark.
 ///
-/// Look-ups and insertions pass it shared and for a few system calls only; whoever removes something passes it alone. A thread
-/// never passes it while it is already inside.
+/// Look-ups and insertions pass it shared and for a few system calls only; whoever removes
+/// something passes it alone. A thread never passes it while it is already inside.
 #[derive(Debug)]
 pub(super) struct Gate {
     file: OwnedFd,
@@ -69,7 +70,8 @@ impl Drop for Pass<'_> {
             inside.shared -= 1;
         }
         if inside.shared == 0 {
-            // Unlocking explicitly, not by closing: a forked child may hold a copy of the descriptor.
+            // Unlocking explicitly, not by closing: a forked child may hold a copy of the
+            // descriptor.
             let _ = flock(&self.0.file, FlockOperation::Unlock);
             self.0.left.notify_all();
         }
@@ -85,7 +87,8 @@ pub(super) struct LockFile {
 }
 
 impl LockFile {
-    /// Makes the file and locks it; waits, or gives `None` if `operation` is one that does not wait.
+    /// Makes the file and locks it; waits, or gives `None` if `operation` is one that does not
+    /// wait.
     pub(super) fn acquire(dir: &Arc<OwnedFd>, name: &str, operation: FlockOperation) -> Result<Option<Self>, Errno> {
         loop {
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
@@ -105,7 +108,8 @@ impl LockFile {
 
 impl Drop for LockFile {
     fn drop(&mut self) {
-        // Only who can hold it alone may remove it: nobody else is inside then, and who waits notices.
+        // Only who can hold it alone may remove it: nobody else is inside then, and who waits
+        // notices.
         if flock(&self.file, FlockOperation::NonBlockingLockExclusive).is_ok()
             && is_at(&self.file, &self.dir, &self.name).unwrap_or(false)
         {
@@ -125,7 +129,8 @@ pub(super) fn is_at(file: impl AsFd, dir: impl AsFd, name: impl rustix::path::Ar
     }
 }
 
-/// The exclusive right to make a key's result, among all processes that use the store. Dropping it, or dying, lets go of it.
+/// The exclusive right to make a key's result, among all processes that use the store. Dropping it,
+/// or dying, lets go of it.
 #[derive(Debug)]
 pub struct KeyLock {
     _file: LockFile,

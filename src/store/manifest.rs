@@ -1,4 +1,5 @@
-//! Trees in the store. A manifest's bytes are the canonical encoding of its tree, so that their BLAKE3 is the tree's digest.
+//! Trees in the store. A manifest's bytes are the canonical encoding of its tree, so that their
+//! BLAKE3 is the tree's digest.
 
 use std::sync::{Arc, PoisonError};
 
@@ -35,7 +36,8 @@ impl Store {
         Ok(digest)
     }
 
-    /// The tree with this digest, if the store has its manifest. Its blobs may be missing. A damaged manifest is removed.
+    /// The tree with this digest, if the store has its manifest. Its blobs may be missing. A
+    /// damaged manifest is removed.
     ///
     /// # Errors
     /// [`StoreError`] if a file can't be read.
@@ -134,7 +136,8 @@ impl Encoder for Bytes {
     }
 }
 
-/// The tree that these bytes encode. `None` unless they are just what [`to_bytes`] would give for it.
+/// The tree that these bytes encode. `None` unless they are just what [`to_bytes`] would give for
+/// it.
 pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Tree> {
     let mut reader = Reader(bytes);
     if reader.sized(0)? != Tree::new().domain().as_bytes() {

@@ -21,20 +21,23 @@ use super::{Result, Store, StoreError};
 /// How files are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Materialise {
-    /// Hard links to the store's own files, mode 0444 or 0555: for trees that nobody can write to. No two paths of a tree share an
-    /// inode: the second of two equal files is a copy; so is what can't be linked.
+    /// Hard links to the store's own files, mode 0444 or 0555: for trees that nobody can write to.
+    /// No two paths of a tree share an inode: the second of two equal files is a copy; so is what
+    /// can't be linked.
     Link,
     /// Files of their own, mode 0644 or 0755, sharing blocks where the file system can.
     Copy,
 }
 
 impl Store {
-    /// Makes a tree's files below `dest`, which must not be there; it appears when it is whole. Everything in it, and `dest` itself,
-    /// has [`SOURCE_DATE_EPOCH`](build_graph::SOURCE_DATE_EPOCH) as its time.
+    /// Makes a tree's files below `dest`, which must not be there; it appears when it is whole.
+    /// Everything in it, and `dest` itself, has
+    /// [`SOURCE_DATE_EPOCH`](build_graph::SOURCE_DATE_EPOCH) as its time.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] if `dest` is there, [`StoreError::MissingBlob`] if the store lacks a file's bytes (see
-    /// [`Store::missing`] for all of them), [`StoreError`] if something can't be made.
+    /// [`StoreError::Exists`] if `dest` is there, [`StoreError::MissingBlob`] if the store lacks a
+    /// file's bytes (see [`Store::missing`] for all of them), [`StoreError`] if something can't be
+    /// made.
     pub fn materialise(&self, tree: &Tree, dest: &Path, mode: Materialise) -> Result<()> {
         let outside = |error| StoreError::outside("making", dest, error);
         // A path that ends in no name, such as `.`, is that of a folder that is there.
@@ -74,7 +77,8 @@ impl Store {
     }
 }
 
-/// The folder that a tree is built in beside its destination: locked, empty; what a dead process left in it is removed.
+/// The folder that a tree is built in beside its destination: locked, empty; what a dead process
+/// left in it is removed.
 fn begin_partial(parent: &OwnedFd, partial: &OsStr) -> Result<OwnedFd, Errno> {
     loop {
         match mkdirat(parent, partial, Mode::from_raw_mode(0o700)) {
@@ -137,7 +141,8 @@ impl Builder<'_> {
         self.open.last().map_or(self.top.as_fd(), |(_, dir)| dir.as_fd())
     }
 
-    /// Goes to a folder, making what is not there. Paths come sorted, so that a folder that was left is never entered again.
+    /// Goes to a folder, making what is not there. Paths come sorted, so that a folder that was
+    /// left is never entered again.
     fn enter(&mut self, parent: Option<&str>) -> Result<(), Errno> {
         let components = || parent.into_iter().flat_map(|parent| parent.split('/'));
         let common = components().zip(&self.open).take_while(|(component, (name, _))| component == name).count();
@@ -175,7 +180,8 @@ impl Builder<'_> {
             match linkat(blobs, &from, self.here(), name, AtFlags::empty()) {
                 Ok(()) => return Ok(()),
                 Err(Errno::NOENT) => return Err(missing()),
-                // Too many links, another file system, or one without links; links that the kernel forbids.
+                // Too many links, another file system, or one without links; links that the kernel
+                // forbids.
                 Err(Errno::MLINK | Errno::XDEV | Errno::OPNOTSUPP | Errno::PERM) => {}
                 Err(error) => return Err(self.failed(path.as_str(), error)),
             }

@@ -17,15 +17,17 @@
 //!
 //! # What holds at any moment
 //!
-//! Everything is written below `tmp/` and renamed into place when it is whole, so that any number of processes may work at once and
-//! each may die at any moment. Nothing is flushed to the disk: after a loss of power a file may be short or empty, never anything
-//! else under a journalling file system, and short ones are noticed. A blob's size, mode and time are looked at whenever it is
-//! used, manifests and results carry checksums, and checkouts do not outlive a start of the machine. What is damaged counts as
-//! missing and is removed. Bytes are compared with their digest by [`Store::verify`], and at every use if
-//! [`Options::verify_on_read`] is set.
+//! Everything is written below `tmp/` and renamed into place when it is whole, so that any number
+//! of processes may work at once and each may die at any moment. Nothing is flushed to the disk:
+//! after a loss of power a file may be short or empty, never anything else under a journalling file
+//! system, and short ones are noticed. A blob's size, mode and time are looked at whenever it is
+//! used, manifests and results carry checksums, and checkouts do not outlive a start of the
+//! machine. What is damaged counts as missing and is removed. Bytes are compared with their digest
+//! by [`Store::verify`], and at every use if [`Options::verify_on_read`] is set.
 //!
-//! Every open [`Store`] is a session. [`Store::gc`] removes nothing that was written, found or used since the oldest living session
-//! began: the time of modification of manifests and results and the time of change of blobs say when that was.
+//! Every open [`Store`] is a session. [`Store::gc`] removes nothing that was written, found or used
+//! since the oldest living session began: the time of modification of manifests and results and the
+//! time of change of blobs say when that was.
 
 mod blob;
 mod checkout;
@@ -75,7 +77,8 @@ const FORMAT_HEAD: &str = "pynbox-build store ";
 pub struct Options {
     /// Compare every blob with its digest whenever it is used, not only its size. Off by default.
     pub verify_on_read: bool,
-    /// A blob that has this many links is copied instead of linked once more. The file system's own limit counts as well.
+    /// A blob that has this many links is copied instead of linked once more. The file system's own
+    /// limit counts as well.
     pub max_links: u64,
     /// The longest file that is taken from an action, in bytes: a sparse file may claim any length.
     pub max_file_size: u64,
@@ -108,11 +111,12 @@ pub struct Store {
 }
 
 impl Store {
-    /// Where the store is unless the user says otherwise: `$PYNBOX_CACHE`, or `pynbox-build` in `$XDG_CACHE_HOME`, or in
-    /// `$HOME/.cache`.
+    /// Where the store is unless the user says otherwise: `$PYNBOX_CACHE`, or `pynbox-build` in
+    /// `$XDG_CACHE_HOME`, or in `$HOME/.cache`.
     ///
     /// # Errors
-    /// [`StoreError::NoRoot`] if none of them is set to an absolute path (`PYNBOX_CACHE` may be relative).
+    /// [`StoreError::NoRoot`] if none of them is set to an absolute path (`PYNBOX_CACHE` may be
+    /// relative).
     pub fn default_root() -> Result<PathBuf> {
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let absolute = |path: &PathBuf| path.is_absolute();
@@ -127,11 +131,12 @@ impl Store {
         if root.to_str().is_none() { Err(StoreError::NotText { root }) } else { Ok(root) }
     }
 
-    /// Opens the store at `root`; makes it if there is nothing or an empty folder. Removes what dead processes left.
+    /// Opens the store at `root`; makes it if there is nothing or an empty folder. Removes what
+    /// dead processes left.
     ///
     /// # Errors
-    /// [`StoreError`] if the folder is no store, has a newer format, belongs to another user, may be written by others, or can't be
-    /// written to.
+    /// [`StoreError`] if the folder is no store, has a newer format, belongs to another user, may
+    /// be written by others, or can't be written to.
     pub fn open(root: &Path) -> Result<Self> {
         Self::open_with(root, Options::default())
     }
@@ -188,7 +193,8 @@ impl Store {
         &self.root
     }
 
-    /// Waits for the exclusive right to make the result of a key. Look the result up again once it is held.
+    /// Waits for the exclusive right to make the result of a key. Look the result up again once it
+    /// is held.
     ///
     /// # Errors
     /// [`StoreError`] if the lock file can't be made.
@@ -244,7 +250,8 @@ fn sharded(digest: &[u8; 32]) -> String {
     format!("{}/{digest}", &digest[..2])
 }
 
-/// Renames a finished file to its sharded name, over what is there; makes the shard's folder if need be.
+/// Renames a finished file to its sharded name, over what is there; makes the shard's folder if
+/// need be.
 fn into_place(from: impl AsFd, name: &str, dir: &OwnedFd, to: &str) -> Result<(), Errno> {
     let from = from.as_fd();
     let rename = || rustix::fs::renameat(from, name, dir, to);
@@ -293,8 +300,8 @@ fn open_root(root: &Path) -> Result<OwnedFd> {
         return Err(StoreError::ForeignOwner { root: root.to_owned(), owner: stat.st_uid, user });
     }
     if stat.st_mode & 0o022 != 0 {
-        // A folder that was made just now or by hand gets what a careless umask left open closed; a store in use does not:
-        // somebody may have written to it.
+        // A folder that was made just now or by hand gets what a careless umask left open closed; a
+        // store in use does not: somebody may have written to it.
         if openat(&dir, "format", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).is_ok() {
             return Err(StoreError::WritableByOthers { root: root.to_owned() });
         }

@@ -26,7 +26,8 @@ pub(super) struct Record {
     origin: Origin,
 }
 
-/// Where a result was computed, as far as this store knows. What came of an engine or a cache is not signed unless that one is trusted.
+/// Where a result was computed, as far as this store knows. What came of an engine or a cache is
+/// not signed unless that one is trusted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {
@@ -130,7 +131,8 @@ impl Store {
         Ok(self.missing(&tree)?.is_empty().then_some((digest, tree)))
     }
 
-    /// The tree of a key as [`Store::whole_result`] gives it; does not look again at what was found already, and notes what is.
+    /// The tree of a key as [`Store::whole_result`] gives it; does not look again at what was found
+    /// already, and notes what is.
     ///
     /// # Errors
     /// As [`Store::whole_result`].
@@ -147,10 +149,12 @@ impl Store {
         Ok(whole.then_some(digest))
     }
 
-    /// Records the tree that a key gave, in place of what was recorded before. `explanation` says what the key was made of.
+    /// Records the tree that a key gave, in place of what was recorded before. `explanation` says
+    /// what the key was made of.
     ///
     /// # Errors
-    /// [`StoreError::NoTree`] if the tree's manifest is not in the store, and [`StoreError`] if the record can't be written.
+    /// [`StoreError::NoTree`] if the tree's manifest is not in the store, and [`StoreError`] if the
+    /// record can't be written.
     pub fn record(&self, key: NodeKey, tree: TreeDigest, explanation: &[String]) -> Result<()> {
         self.record_from(key, tree, explanation, Origin::Here)
     }
@@ -163,7 +167,8 @@ impl Store {
         let name = sharded(key.as_bytes());
         let failed = |error| self.inside("writing the result", &name)(error);
         let record = Record { key, tree, explanation: explanation.to_vec(), origin };
-        // To replace a file costs a file system that guards against lost renames a hundred times what a new one costs.
+        // To replace a file costs a file system that guards against lost renames a hundred times
+        // what a new one costs.
         if self.read_record(key, true)?.is_some_and(|there| there == record) && self.tree(tree)?.is_some() {
             return Ok(());
         }

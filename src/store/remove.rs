@@ -1,4 +1,5 @@
-//! Removing folders that anything may have been left in: unreadable folders, any depth, any names. No link is followed.
+//! Removing folders that anything may have been left in: unreadable folders, any depth, any names.
+//! No link is followed.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -7,10 +8,12 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, chmod, openat, renameat, 
 use rustix::io::Errno;
 use rustix::path::Arg;
 
-/// Folders deeper than this are moved up before they are emptied, so that depth costs neither descriptors nor stack.
+/// Folders deeper than this are moved up before they are emptied, so that depth costs neither
+/// descriptors nor stack.
 const DEEP: usize = 64;
 
-/// Removes the file, link or folder `name` with all that it holds. That it is not there is no error.
+/// Removes the file, link or folder `name` with all that it holds. That it is not there is no
+/// error.
 pub(super) fn remove_at(dir: impl AsFd, name: impl Arg) -> Result<(), Errno> {
     let dir = dir.as_fd();
     let name = name.into_c_str()?;
@@ -102,7 +105,8 @@ fn open_own_dir(dir: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// Gives the owner all rights to a file or folder, without following a link: `chmod` through a descriptor that opens nothing.
+/// Gives the owner all rights to a file or folder, without following a link: `chmod` through a
+/// descriptor that opens nothing.
 pub(super) fn make_ours(dir: impl AsFd, name: &CStr) -> Result<(), Errno> {
     let handle = openat(dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
     let stat = rustix::fs::fstat(&handle)?;

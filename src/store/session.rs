@@ -1,7 +1,9 @@
-//! Sessions: one for every open [`Store`](super::Store), with a folder of its own under `tmp/` for whatever is not finished.
+//! Sessions: one for every open [`Store`](super::Store), with a folder of its own under `tmp/` for
+//! whatever is not finished.
 //!
-//! `tmp/SESSION/lock` is locked as long as the session lives, and its time of modification says when the session began: what was
-//! marked since then is in use. Folders of sessions that died are swept by the next that begins.
+//! `tmp/SESSION/lock` is locked as long as the session lives, and its time of modification says
+//! when the session began: what was marked since then is in use. Folders of sessions that died are
+//! swept by the next that begins.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -18,7 +20,8 @@ use super::files::{Time, changed, modified, open_dir};
 use super::lock::is_at;
 use super::remove::remove_at;
 
-/// A folder of a session that has no lock is left alone for this long, in seconds: its owner may be about to make it.
+/// A folder of a session that has no lock is left alone for this long, in seconds: its owner may be
+/// about to make it.
 const GRACE: i64 = 3600;
 
 #[derive(Debug)]
@@ -150,8 +153,9 @@ fn random() -> Result<u64, Errno> {
     Ok(u64::from_le_bytes(bytes))
 }
 
-/// A new, empty folder on the store's own file system, removed with all that it holds when dropped, or, if this process dies, by the
-/// next one that opens the store. What is made in it can be [ingested](super::Store::ingest_paths) without a copy.
+/// A new, empty folder on the store's own file system, removed with all that it holds when dropped,
+/// or, if this process dies, by the next one that opens the store. What is made in it can be
+/// [ingested](super::Store::ingest_paths) without a copy.
 #[derive(Debug)]
 pub struct Scratch {
     session: Arc<Session>,
@@ -165,10 +169,12 @@ impl Scratch {
         &self.path
     }
 
-    /// Keeps the folder: moves it to `to`, which must not exist and must be on the same file system.
+    /// Keeps the folder: moves it to `to`, which must not exist and must be on the same file
+    /// system.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] if `to` is there, [`StoreError::Io`] if the move fails; then the folder stays what it was.
+    /// [`StoreError::Exists`] if `to` is there, [`StoreError::Io`] if the move fails; then the
+    /// folder stays what it was.
     pub fn keep(&self, to: &Path) -> Result<()> {
         match renameat_with(&self.session.dir, &self.name, CWD, to, RenameFlags::NOREPLACE) {
             Ok(()) => Ok(()),

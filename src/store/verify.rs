@@ -49,8 +49,8 @@ pub struct VerifyReport {
     pub trees: u64,
     /// Results that are right.
     pub results: u64,
-    /// Those of them whose tree, or some of its files, are not in the store. That is no damage: what such a key gives is made, or
-    /// fetched, again.
+    /// Those of them whose tree, or some of its files, are not in the store. That is no damage:
+    /// what such a key gives is made, or fetched, again.
     pub incomplete: u64,
     /// What was damaged.
     pub damaged: Vec<Damage>,

@@ -40,7 +40,8 @@ impl Authority {
         (certificate.pem(), key.serialize_pem())
     }
 
-    /// Writes `NAME.pem` with the authority's own certificate, and `NAME-shown.pem` and `NAME-key.pem` with one that it vouches for.
+    /// Writes `NAME.pem` with the authority's own certificate, and `NAME-shown.pem` and
+    /// `NAME-key.pem` with one that it vouches for.
     pub fn write(&self, folder: &Path, name: &str) -> [PathBuf; 3] {
         let (certificate, key) = self.issue();
         let files = [("", &self.pem), ("-shown", &certificate), ("-key", &key)];

@@ -1,7 +1,8 @@
 //! Servers of the protocol, started for one test on a free port of loopback and ended with it.
 //!
-//! `PYNBOX_TEST_BUILDBOX` is the folder of `buildbox-casd` and `buildbox-run`, `PYNBOX_TEST_BUILDGRID` the program `bgd`; `test.sh` gets
-//! both. A variable that is set is taken at its word: a server that does not start fails the test.
+//! `PYNBOX_TEST_BUILDBOX` is the folder of `buildbox-casd` and `buildbox-run`,
+//! `PYNBOX_TEST_BUILDGRID` the program `bgd`; `test.sh` gets both. A variable that is set is taken
+//! at its word: a server that does not start fails the test.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;

@@ -88,7 +88,8 @@ fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Request>>, script: &Script) {
     let _ = stream.shutdown(std::net::Shutdown::Both);
 }
 
-/// An answer with this status, these header lines and this body; `Content-Length` is true unless a line gives another.
+/// An answer with this status, these header lines and this body; `Content-Length` is true unless a
+/// line gives another.
 pub fn answer(stream: &mut TcpStream, status: u16, headers: &[&str], body: &[u8]) -> std::io::Result<()> {
     let mut head = format!("HTTP/1.1 {status} x\r\nConnection: close\r\n");
     if !headers.iter().any(|line| line.starts_with("Content-Length") || line.starts_with("Transfer-Encoding")) {

@@ -62,7 +62,8 @@ fn start_nginx(folder: &Path, port: u16, http: &str) -> Process {
     Process::start(&mut command, port, "apt-get install nginx-light")
 }
 
-/// TLS in front of the server on `port`, with a certificate and its key; lets in only whom `clients` vouches for, if it is there.
+/// TLS in front of the server on `port`, with a certificate and its key; lets in only whom
+/// `clients` vouches for, if it is there.
 pub fn tls_before(port: u16, folder: &Path, [certificate, key]: [&Path; 2], clients: Option<&Path>) -> Process {
     let own = free_port();
     let clients = clients.map_or(String::new(), |clients| {

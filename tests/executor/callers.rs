@@ -8,8 +8,8 @@ use testing::helper;
 
 use crate::bench::Bench;
 
-/// Compares the view of an action with the golden one, in a process that is started unusually. `prctl`
-/// settings are its own.
+/// Compares the view of an action with the golden one, in a process that is started unusually.
+/// `prctl` settings are its own.
 pub(crate) fn unusual_caller() {
     let caller = helper::argument();
     for (option, value) in match caller.as_str() {

@@ -60,7 +60,8 @@ fn an_ordinary_user_gets_no_file_of_roots() {
     let mut command = Command::new(program);
     command.args(["--exact", "docker::an_ordinary_user_gets_no_file_of_roots", "--ignored"]);
     command.envs(helper::environment("docker: owner", "")).env("TMPDIR", folder.path()).env("PYNBOX_RUNNER", &runner);
-    // The group that may use the daemon, as its own one: what it makes would show if anybody else's were left.
+    // The group that may use the daemon, as its own one: what it makes would show if anybody else's
+    // were left.
     command.uid(NOBODY).gid(fs::metadata(socket).unwrap().gid());
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
@@ -161,7 +162,8 @@ fn an_image_that_was_removed_is_brought_again() {
 fn what_a_killed_run_left_is_removed_by_the_next() {
     let bench = Bench::on(true);
     bench.sh("true");
-    // A process that has ended and whose number is known; made as the tool makes them, but never started.
+    // A process that has ended and whose number is known; made as the tool makes them, but never
+    // started.
     let mut dead = Command::new("true").spawn().unwrap();
     dead.wait().unwrap();
     let line = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
@@ -193,7 +195,8 @@ fn what_a_killed_run_left_is_removed_by_the_next() {
     Command::new("docker").args(["rm", "-f", &of_another]).stdout(Stdio::null()).status().unwrap();
 }
 
-/// Passes on what comes to a port to the daemon's socket, until it is told to stop; then every connection breaks.
+/// Passes on what comes to a port to the daemon's socket, until it is told to stop; then every
+/// connection breaks.
 fn relay() -> (String, Arc<AtomicBool>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("tcp://{}", listener.local_addr().unwrap());

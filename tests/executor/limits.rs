@@ -1,4 +1,5 @@
-//! What an action may take: who reaches a limit is ended and told which, and no limit is in its view.
+//! What an action may take: who reaches a limit is ended and told which, and no limit is in its
+//! view.
 
 use std::fs;
 use std::time::Duration;

@@ -1,7 +1,9 @@
 //! The executors, for real: what an action sees, what it can't reach, how it ends.
 //!
-//! The tests run as whoever starts them; started by root, [`ordinary::everything_holds_for_an_ordinary_user`] runs all of them once
-//! more as an ordinary user, and [`docker::everything_holds_in_docker`] once more on the Docker executor. Images hold this very program: inside, it runs a probe (see [`probe`]).
+//! The tests run as whoever starts them; started by root,
+//! [`ordinary::everything_holds_for_an_ordinary_user`] runs all of them once more as an ordinary
+//! user, and [`docker::everything_holds_in_docker`] once more on the Docker executor. Images hold
+//! this very program: inside, it runs a probe (see [`probe`]).
 
 mod attack;
 mod bench;

@@ -1,4 +1,5 @@
-//! What runs inside an action: this program again, told by its environment what to try. It prints what it finds.
+//! What runs inside an action: this program again, told by its environment what to try. It prints
+//! what it finds.
 
 use std::ffi::c_long;
 use std::fs::{self, OpenOptions};
@@ -215,7 +216,8 @@ fn list(directory: &Path) {
         let metadata = fs::symlink_metadata(&path).unwrap();
         let kind = metadata.file_type();
         let owner = format!("{}:{}", metadata.uid(), metadata.gid());
-        // Not of the contract: the library directories that this image happens to have, and the host's devices' times.
+        // Not of the contract: the library directories that this image happens to have, and the
+        // host's devices' times.
         if directory == Path::new("/") && path.to_string_lossy().starts_with("/lib") {
             continue;
         }
@@ -248,7 +250,8 @@ fn mounts() {
             own @ ("tmpfs" | "proc") => own,
             _ => "host's",
         };
-        // Which of them there are to hide depends on the kernel; the library directories are this image's.
+        // Which of them there are to hide depends on the kernel; the library directories are this
+        // image's.
         if left[4].starts_with("/proc/") || left[4].starts_with("/lib") {
             continue;
         }

@@ -2,8 +2,9 @@
 
 use crate::bench::Bench;
 
-/// When this fails because the view was changed on purpose, raise `build_graph::contract::VERSION`: results made under another view
-/// must not be taken for results made under this one. Then put the new view into the file.
+/// When this fails because the view was changed on purpose, raise `build_graph::contract::VERSION`:
+/// results made under another view must not be taken for results made under this one. Then put the
+/// new view into the file.
 #[test]
 fn the_view_is_the_contracts() {
     let seen = Bench::new().probe("view", "");

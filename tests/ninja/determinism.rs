@@ -6,10 +6,12 @@ use testing::NOBODY;
 
 use super::space::{Space, ninjas};
 
-/// Builds in a store without results of operations on trees; gives the digest of each node that was made.
+/// Builds in a store without results of operations on trees; gives the digest of each node that was
+/// made.
 fn build(space: &mut Space) -> BTreeMap<String, String> {
     space.use_own_store();
-    // What can't be had without a network or takes minutes stays: sources, and programs that cargo builds.
+    // What can't be had without a network or takes minutes stays: sources, and programs that cargo
+    // builds.
     let stays = |text: &str| text.contains("pynbox-source-v") || text.contains("pynbox-host-program-v");
     assert!(space.remove_results(|text| !stays(text)) > 0);
     if space.user.is_some() {

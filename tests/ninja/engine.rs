@@ -1,4 +1,5 @@
-//! A build whose actions a real engine runs: the same digests, who ran what is remembered, and what that is worth to others.
+//! A build whose actions a real engine runs: the same digests, who ran what is remembered, and what
+//! that is worth to others.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +8,8 @@ use super::space::{Space, actions};
 
 const TARGET: &str = "x86_64-linux";
 const GRAPH: &str = "x86_64-linux/greeting/";
-/// The user whom the worker's own container shows: nobody may hand on user 0 of a container without rights.
+/// The user whom the worker's own container shows: nobody may hand on user 0 of a container without
+/// rights.
 const PLATFORM: &str = "platform = { unixUID = '1000', unixGID = '1000' }\n";
 
 /// The same project on a machine of its own, with these settings.
@@ -64,7 +66,8 @@ fn an_engine_builds_what_is_built_here() {
     };
     assert_eq!(reader("'farm'"), ["greeting", "main.o", "words.o"], "nothing of it is on the remote");
 
-    // It is: then its results are signed on, with its name, and taken by those who trust that name too.
+    // It is: then its results are signed on, with its name, and taken by those who trust that name
+    // too.
     fs::write(there.path("pynbox.toml"), settings + &signs("'farm'")).unwrap();
     there.run(&["gen", "--target", TARGET]);
     let said = there.run(&["cache", "sign", GRAPH]);

@@ -1,5 +1,5 @@
-//! Two jobs of a CI service: one on a protected branch, which has the key and writes, and others in clean clones with empty stores, which
-//! read. Over each kind of remote, with the real servers.
+//! Two jobs of a CI service: one on a protected branch, which has the key and writes, and others in
+//! clean clones with empty stores, which read. Over each kind of remote, with the real servers.
 
 use std::collections::BTreeSet;
 use std::fs;

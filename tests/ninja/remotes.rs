@@ -1,4 +1,5 @@
-//! Builds that share results through a remote: what is built once is built once, whatever becomes of the remote.
+//! Builds that share results through a remote: what is built once is built once, whatever becomes
+//! of the remote.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -47,7 +48,8 @@ impl Shared {
         format!("[[remote]]\nname = 'shared'\nurl = '{}'\nrole = '{role}'\n", self.path().display())
     }
 
-    /// Another machine with the same sources, which has built nothing of them and trusts the writer.
+    /// Another machine with the same sources, which has built nothing of them and trusts the
+    /// writer.
     pub(super) fn reader(&self) -> Space {
         self.machine(&format!("{}{}", self.remote("read"), self.settings))
     }
@@ -129,7 +131,8 @@ fn what_the_remote_has_lost_is_built_again() {
     let reader = shared.reader();
     reader.edit("words.c", "recipe", "file");
     reader.generate();
-    // The link waits for a unit; when its turn comes it makes the other one, whose bytes nobody has.
+    // The link waits for a unit; when its turn comes it makes the other one, whose bytes nobody
+    // has.
     assert_eq!(reader.build(), ["greeting", "words.o"]);
     assert_eq!(reader.output(), "hello from a file of your own\n");
     // All of it, between gen and the use of its result.

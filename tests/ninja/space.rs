@@ -95,8 +95,8 @@ impl Space {
         other
     }
 
-    /// From now on uses a store that nobody else uses, with what the common one holds. Only bytes are shared: marks and counters of
-    /// the common one are not to change.
+    /// From now on uses a store that nobody else uses, with what the common one holds. Only bytes
+    /// are shared: marks and counters of the common one are not to change.
     pub(crate) fn use_own_store(&mut self) {
         // The common store is its owner's alone.
         let user = self.user.take();
@@ -171,7 +171,8 @@ impl Space {
         text
     }
 
-    /// Runs a shell's script in a mount namespace of its own, in which `$NINJA` is ninja and `$STORE` the own store; gives what it printed.
+    /// Runs a shell's script in a mount namespace of its own, in which `$NINJA` is ninja and
+    /// `$STORE` the own store; gives what it printed.
     pub(crate) fn in_namespace(&self, script: &str) -> String {
         let root = rustix::process::geteuid().is_root();
         let mut command = self.command(Path::new("unshare"));
@@ -255,7 +256,8 @@ impl Space {
         assert!(lost > 0, "{listing}");
     }
 
-    /// Removes the results of the own store whose record (a text) is one of these; gives how many these were.
+    /// Removes the results of the own store whose record (a text) is one of these; gives how many
+    /// these were.
     pub(crate) fn remove_results(&self, is_one: impl Fn(&str) -> bool) -> usize {
         let mut removed = 0;
         for shard in fs::read_dir(self.store().join("results")).unwrap() {
@@ -276,7 +278,8 @@ impl Space {
         shards.map(|shard| fs::read_dir(shard.unwrap().path()).unwrap().count()).sum()
     }
 
-    /// Makes every result and tree of the own store one that was used three days ago. Gives how many results these are.
+    /// Makes every result and tree of the own store one that was used three days ago. Gives how
+    /// many results these are.
     pub(crate) fn age_results(&self) -> usize {
         let then = SystemTime::now() - std::time::Duration::from_secs(3 * 24 * 60 * 60);
         for folder in ["results", "trees"] {
@@ -336,7 +339,8 @@ impl Space {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Runs the program, which must fail; gives its exit code and what it wrote to its standard error.
+    /// Runs the program, which must fail; gives its exit code and what it wrote to its standard
+    /// error.
     pub(crate) fn fail(&self, arguments: &[&str]) -> String {
         let output: Output = self.tool(arguments).output().unwrap();
         assert!(!output.status.success());
@@ -362,7 +366,8 @@ impl Space {
     }
 }
 
-/// The actions for the fixture that ninja's output speaks of, without those whose result another build had made.
+/// The actions for the fixture that ninja's output speaks of, without those whose result another
+/// build had made.
 pub(crate) fn actions(text: &str) -> Vec<String> {
     let prefix = format!("{TARGET}/greeting/");
     let mut ran: Vec<String> = Vec::new();

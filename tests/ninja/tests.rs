@@ -1,7 +1,8 @@
-//! Every way in which `gen` and ninja meet, with real actions, on every ninja that `PYNBOX_TEST_NINJAS` names (default: the one in PATH).
+//! Every way in which `gen` and ninja meet, with real actions, on every ninja that
+//! `PYNBOX_TEST_NINJAS` names (default: the one in PATH).
 //!
-//! The images come from the store that the tests are run with; what the tests build is new in each run, because each space writes a
-//! number of its own into its sources.
+//! The images come from the store that the tests are run with; what the tests build is new in each
+//! run, because each space writes a number of its own into its sources.
 
 mod builds;
 mod determinism;

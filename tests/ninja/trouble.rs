@@ -46,7 +46,8 @@ fn slow(text: &str) -> String {
     format!("{slow}A20\n{text}")
 }
 
-/// Interrupts a build whose slow unit is being compiled; nothing is left of it in the end, and the next build goes on.
+/// Interrupts a build whose slow unit is being compiled; nothing is left of it in the end, and the
+/// next build goes on.
 fn interrupt(space: &mut Space, signal: &str) {
     space.use_own_store();
     let text = space.source("words.c");

@@ -94,7 +94,8 @@ impl Execution for Scripted {
     }
 }
 
-/// Executes one action on an engine with these scripts: what came of it, and how often the engine was asked and waited for.
+/// Executes one action on an engine with these scripts: what came of it, and how often the engine
+/// was asked and waited for.
 fn execute(executions: &[End], waits: &[End]) -> (Result<i32, ReapiError>, u32, u32) {
     let scripted = Scripted {
         executions: Arc::new(Mutex::new(executions.to_vec())),

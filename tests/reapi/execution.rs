@@ -25,7 +25,8 @@ fn settings(server: &Server, platform: BTreeMap<String, String>) -> EngineSettin
 }
 
 fn engine(server: &Server) -> Engine {
-    // The user that the worker's own container shows: nobody may hand on user 0 of a container without rights.
+    // The user that the worker's own container shows: nobody may hand on user 0 of a container
+    // without rights.
     let platform = ["unixGID", "unixUID"].map(|name| (name.to_owned(), "1000".to_owned()));
     Engine::open(settings(server, platform.into())).unwrap()
 }
@@ -99,7 +100,8 @@ fn zlib_comes_out_the_same_from_an_engine() {
     assert!(compared > 10, "{compared} nodes were compared");
 }
 
-/// An image with one static program in it: the shell of no distribution is needed, only the runner's own sanity.
+/// An image with one static program in it: the shell of no distribution is needed, only the
+/// runner's own sanity.
 fn small_action(command: &[&str], outputs: &[&str]) -> Action {
     let selection = |node: &str| Selection { node: node.parse().unwrap(), part: Projection::all() };
     Action {

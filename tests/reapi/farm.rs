@@ -1,4 +1,5 @@
-//! An engine of our own that keeps what it is sent and runs nothing: what an action came to is told to it, lies included.
+//! An engine of our own that keeps what it is sent and runs nothing: what an action came to is told
+//! to it, lies included.
 
 use std::collections::HashMap;
 use std::fs;
@@ -40,7 +41,8 @@ enum Act {
     End(Box<proto::ActionResult>),
     /// The engine misses what it was sent.
     Miss,
-    /// It runs and runs; the stream ends at once, so that the client has to wait for the operation by its name.
+    /// It runs and runs; the stream ends at once, so that the client has to wait for the operation
+    /// by its name.
     Hang,
     /// It waits for a worker.
     Queue,

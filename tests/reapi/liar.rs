@@ -1,4 +1,5 @@
-//! A server of our own that speaks BLAKE3 and zstd, which the real ones here do not, and does wrong when told to.
+//! A server of our own that speaks BLAKE3 and zstd, which the real ones here do not, and does wrong
+//! when told to.
 
 use std::collections::HashMap;
 use std::pin::Pin;

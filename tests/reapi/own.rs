@@ -42,7 +42,8 @@ pub(crate) fn engine() -> CapabilitiesServer<Says> {
     }))
 }
 
-/// Serves on a port of its own until the runtime is dropped. The endpoint is one of little patience.
+/// Serves on a port of its own until the runtime is dropped. The endpoint is one of little
+/// patience.
 pub(crate) fn serve(router: tonic::transport::server::Router) -> (tokio::runtime::Runtime, Endpoint) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();

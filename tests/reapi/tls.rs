@@ -1,4 +1,5 @@
-//! Servers that prove who they are and want to know who asks: certificates, tokens and headers, as settings name them.
+//! Servers that prove who they are and want to know who asks: certificates, tokens and headers, as
+//! settings name them.
 
 use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
 use proto::capabilities_server::CapabilitiesServer;
@@ -11,7 +12,8 @@ use tonic::{Code, Request, Status};
 use crate::own;
 use testing::certificates::Authority;
 
-/// A server with a certificate of `authority`, which lets in whom `clients` vouches for, if it is there, and who shows what `shown` says.
+/// A server with a certificate of `authority`, which lets in whom `clients` vouches for, if it is
+/// there, and who shows what `shown` says.
 fn serve(
     authority: &Authority,
     clients: Option<&Authority>,

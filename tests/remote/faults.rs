@@ -1,4 +1,5 @@
-//! A remote that is down, slow, truncating, lying or evicting: nothing wrong comes of it, and the next remote is asked.
+//! A remote that is down, slow, truncating, lying or evicting: nothing wrong comes of it, and the
+//! next remote is asked.
 
 use std::fs;
 

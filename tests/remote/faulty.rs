@@ -34,7 +34,8 @@ pub(crate) enum Fault {
     Failing,
     /// It answers with a page for people, and says that this is what was asked for.
     Page,
-    /// It is overloaded for the first two requests of each name: it says that there are too many, then that it is not available.
+    /// It is overloaded for the first two requests of each name: it says that there are too many,
+    /// then that it is not available.
     Busy,
     /// It turns every third request away.
     Stumbling,

@@ -1,4 +1,5 @@
-//! Remote caches: protocols against real servers, faults against one of ours, and results that somebody poisoned.
+//! Remote caches: protocols against real servers, faults against one of ours, and results that
+//! somebody poisoned.
 
 mod faults;
 mod faulty;

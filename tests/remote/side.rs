@@ -90,7 +90,8 @@ impl Side {
         self.caches.look_up_one(key(number))
     }
 
-    /// Gets a result as a build would: `true` if all its bytes are in the store then. Whatever the store has then is right.
+    /// Gets a result as a build would: `true` if all its bytes are in the store then. Whatever the
+    /// store has then is right.
     pub(crate) fn get(&self, number: u8) -> bool {
         let Some(hit) = self.ask(number) else { return false };
         let digest = self.store.put_tree(&hit.tree).unwrap();

@@ -1,4 +1,5 @@
-//! Web servers and buckets behind TLS, with an authority of one's own, and servers that want a certificate.
+//! Web servers and buckets behind TLS, with an authority of one's own, and servers that want a
+//! certificate.
 
 use std::fs;
 

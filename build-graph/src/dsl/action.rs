@@ -111,7 +111,8 @@ impl<'c, 'a> ActionBuilder<'c, 'a> {
         self
     }
 
-    /// Something that it sees, read-only, at an absolute directory. Several may be seen at one directory, or one below another.
+    /// Something that it sees, read-only, at an absolute directory. Several may be seen at one
+    /// directory, or one below another.
     pub fn input(mut self, take: impl Into<Take>, at: &str) -> Self {
         self.inputs.push((take.into(), at.to_owned()));
         self

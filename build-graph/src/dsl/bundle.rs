@@ -3,7 +3,8 @@
 use super::{Locks, ProjectFiles, Recipe, RecipeSet};
 use crate::node::Target;
 
-/// Recipes, and the pins, patches and files that they need: what a program made of the library hands to it.
+/// Recipes, and the pins, patches and files that they need: what a program made of the library
+/// hands to it.
 #[derive(Clone)]
 pub struct Bundle {
     /// Toolchains and recipes.
@@ -14,8 +15,8 @@ pub struct Bundle {
     pub files: ProjectFiles,
     /// The target that is built when nobody asks for another.
     pub default_target: Target,
-    /// The digest of the recipes' own source files when the program was built, by which a program notices that it is older than they
-    /// are; `None` if nobody is to look.
+    /// The digest of the recipes' own source files when the program was built, by which a program
+    /// notices that it is older than they are; `None` if nobody is to look.
     pub sources: Option<SourcesDigest>,
     /// What is installed when nobody says more.
     pub packages: Packages,

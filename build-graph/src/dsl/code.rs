@@ -168,8 +168,8 @@ impl<'a, K> Code<'_, 'a, K> {
         self
     }
 
-    /// Directories of the source and of the generated headers that are searched for headers; `.` for
-    /// the top.
+    /// Directories of the source and of the generated headers that are searched for headers; `.`
+    /// for the top.
     pub fn include(mut self, directories: impl Words) -> Self {
         self.include.extend(directories.words());
         self
@@ -181,8 +181,8 @@ impl<'a, K> Code<'_, 'a, K> {
         self
     }
 
-    /// Another recipe: its headers are found, and its libraries are linked. `RECIPE:LIBRARY` for one
-    /// library of several.
+    /// Another recipe: its headers are found, and its libraries are linked. `RECIPE:LIBRARY` for
+    /// one library of several.
     #[track_caller]
     pub fn dep(mut self, recipe: &str) -> Self {
         let found = self.context.depend(recipe, Location::caller());

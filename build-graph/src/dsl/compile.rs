@@ -1,4 +1,5 @@
-//! The actions that C code takes: compiling units, and linking archives, programs and shared libraries.
+//! The actions that C code takes: compiling units, and linking archives, programs and shared
+//! libraries.
 
 use std::collections::BTreeMap;
 use std::panic::Location;

@@ -32,8 +32,8 @@ pub struct Configure<'c, 'a> {
 }
 
 impl<'a> Context<'a> {
-    /// Runs the configure script of the recipe's source, outside of it, with these options and those
-    /// that the toolchain has for it. The tree that comes out has the headers that it writes.
+    /// Runs the configure script of the recipe's source, outside of it, with these options and
+    /// those that the toolchain has for it. The tree that comes out has the headers that it writes.
     #[track_caller]
     pub fn configure<'c>(&'c mut self, options: &str) -> Configure<'c, 'a> {
         Configure {

@@ -153,7 +153,8 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// A tree with the patches of `patches/RECIPE-VERSION/TARGET` applied; the tree itself if there are none.
+    /// A tree with the patches of `patches/RECIPE-VERSION/TARGET` applied; the tree itself if there
+    /// are none.
     #[track_caller]
     pub fn patched(&mut self, tree: &Handle) -> Handle {
         let directory = format!("patches/{}-{}/{}", self.recipe.name, self.recipe.version, self.target());
@@ -217,8 +218,8 @@ impl<'a> Context<'a> {
     }
 
     /// An action that builds the recipe's source, which it sees at `/build/src`, by a script that
-    /// calls its makefiles. `{configure}` in the script stands for the options that tell a configure
-    /// script the target and the machine that builds.
+    /// calls its makefiles. `{configure}` in the script stands for the options that tell a
+    /// configure script the target and the machine that builds.
     #[track_caller]
     pub fn makefile<'c>(&'c mut self, script: &str) -> ActionBuilder<'c, 'a> {
         let at = Location::caller();
@@ -235,8 +236,8 @@ impl<'a> Context<'a> {
         (sysroot != self.recipe.name).then(|| self.dependency(sysroot))
     }
 
-    /// The headers of the sysroot, as a node of their own: when its library changes and they don't, the build ends there for all that is
-    /// compiled with them.
+    /// The headers of the sysroot, as a node of their own: when its library changes and they don't,
+    /// the build ends there for all that is compiled with them.
     pub(super) fn sysroot_headers(&mut self) -> Option<Handle> {
         let sysroot = self.sysroot()?;
         let name = format!("{}-headers", sysroot.name());

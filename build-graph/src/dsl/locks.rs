@@ -1,4 +1,5 @@
-//! The lock files: `sources.toml` and `images.toml`, which `pynbox-build lock` writes and every build reads.
+//! The lock files: `sources.toml` and `images.toml`, which `pynbox-build lock` writes and every
+//! build reads.
 
 use std::collections::{BTreeMap, BTreeSet};
 

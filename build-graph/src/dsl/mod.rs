@@ -1,15 +1,18 @@
 //! The language in which recipes are written.
 //!
-//! A [`Recipe`] is a name, a version and a function that says what the package is to a [`Context`]. The context knows the target and
-//! its [`Toolchain`], and makes nodes of what it is told. A recipe does nothing itself, it only describes; so it can be run for every
-//! target, in any order, and always gives the same graph.
+//! A [`Recipe`] is a name, a version and a function that says what the package is to a [`Context`].
+//! The context knows the target and its [`Toolchain`], and makes nodes of what it is told. A recipe
+//! does nothing itself, it only describes; so it can be run for every target, in any order, and
+//! always gives the same graph.
 //!
-//! There are two layers. Packages ([`Code`], [`Configure`], [`Context::makefile`]) say what something is made of; include paths, what
-//! is linked and what is required at run time follow from their dependencies. Steps ([`ActionBuilder`], [`Context::merge`] and others)
-//! are the nodes themselves, for what packages can't say.
+//! There are two layers. Packages ([`Code`], [`Configure`], [`Context::makefile`]) say what
+//! something is made of; include paths, what is linked and what is required at run time follow from
+//! their dependencies. Steps ([`ActionBuilder`], [`Context::merge`] and others) are the nodes
+//! themselves, for what packages can't say.
 //!
-//! Mistakes in a recipe (a malformed pattern, a source that no lock file has) don't end it: they are collected, and
-//! [`assemble`] reports them all, each with the file and line, the recipe and the target.
+//! Mistakes in a recipe (a malformed pattern, a source that no lock file has) don't end it: they
+//! are collected, and [`assemble`] reports them all, each with the file and line, the recipe and
+//! the target.
 
 mod action;
 mod bundle;
@@ -207,11 +210,12 @@ pub struct Assembled {
 
 /// Describes every recipe for every target that it is for, and puts the nodes together.
 ///
-/// Aliases of the graph: a target's name for all its packages, `TARGET/RECIPE` for a recipe, and the recipe's bare name for the
-/// `default` target.
+/// Aliases of the graph: a target's name for all its packages, `TARGET/RECIPE` for a recipe, and
+/// the recipe's bare name for the `default` target.
 ///
 /// # Errors
-/// [`AssembleError`] with all mistakes of all recipes, or with what keeps their nodes from being a graph.
+/// [`AssembleError`] with all mistakes of all recipes, or with what keeps their nodes from being a
+/// graph.
 pub fn assemble(set: &RecipeSet, materials: &Arc<Materials>, default: &Target) -> Result<Assembled, AssembleError> {
     let mut assembly = Assembly::new(set, materials);
     assembly.check_set();
@@ -334,7 +338,8 @@ impl Assembly {
         self.errors.push(RecipeError { recipe: Some(recipe), message });
     }
 
-    /// The recipe that a name means for a toolchain: one of that name, or else one that provides it.
+    /// The recipe that a name means for a toolchain: one of that name, or else one that provides
+    /// it.
     fn find(&self, name: &str, toolchain: &Toolchain) -> Option<&Recipe> {
         let recipes = || self.set.recipes.iter().filter(|recipe| recipe.is_for(toolchain));
         recipes().find(|recipe| recipe.name == name).or_else(|| recipes().find(|recipe| recipe.provides == Some(name)))
@@ -421,7 +426,8 @@ impl Assembly {
             if let crate::Entry::File { digest, .. } = &entry {
                 self.contents.insert(*digest, bytes);
             }
-            // Paths of a map with directories checked when it was filled: files of a real folder can't conflict.
+            // Paths of a map with directories checked when it was filled: files of a real folder
+            // can't conflict.
             let _ = tree.insert(path, entry);
         }
         (!tree.is_empty()).then_some(tree)

@@ -45,7 +45,8 @@ impl Context<'_> {
         add(&mut self.draft.tree, take.into(), at);
     }
 
-    /// Installs something with the recipe's package, below a directory of DEST (empty: DEST itself).
+    /// Installs something with the recipe's package, below a directory of DEST (empty: DEST
+    /// itself).
     pub fn install_tree(&mut self, take: impl Into<Take>, at: &str) {
         add(&mut self.draft.content, take.into(), at);
     }

@@ -147,7 +147,8 @@ impl Toolchain {
         with_configure(words: impl Words) => configure = words.words();
         /// What the name of a program ends with.
         with_program_suffix(suffix: &str) => program_suffix = suffix.to_owned();
-        /// The recipe whose tree (`include/`, `lib/`) every compilation and link sees at `/sysroot`.
+        /// The recipe whose tree (`include/`, `lib/`) every compilation and link sees at
+        /// `/sysroot`.
         with_sysroot(recipe: &str) => sysroot = Some(recipe.to_owned());
         /// The name of the operating system.
         for_system(name: &str) => system = name.to_owned();
@@ -176,8 +177,8 @@ impl Toolchain {
         &self.target
     }
 
-    /// Returns whether what is built is installed into a sandbox. Otherwise it is for actions, which
-    /// take it as it lies in trees.
+    /// Returns whether what is built is installed into a sandbox. Otherwise it is for actions,
+    /// which take it as it lies in trees.
     pub fn installs(&self) -> bool {
         !self.runs_in_actions
     }

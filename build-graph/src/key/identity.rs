@@ -2,8 +2,8 @@
 //!
 //! The identity of a node is made as its key is, with one difference: in the place of the digest of
 //! a selected tree stands the digest of the selected node's identity and of the projection. So it
-//! follows from the graph alone. Two nodes with one identity have one key, whatever comes out of the
-//! nodes before them. The converse does not hold: two selections that give one tree are two
+//! follows from the graph alone. Two nodes with one identity have one key, whatever comes out of
+//! the nodes before them. The converse does not hold: two selections that give one tree are two
 //! identities.
 
 use std::fmt::Write as _;

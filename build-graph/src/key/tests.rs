@@ -34,7 +34,8 @@ fn part(node: &str, at: &str) -> Part {
     Part { selection: selection(node), at: RelPath::new(at).ok() }
 }
 
-/// A change of any of these is a change of the format: it needs a new version in the domain, and empties every cache.
+/// A change of any of these is a change of the format: it needs a new version in the domain, and
+/// empties every cache.
 #[test]
 fn golden_keys() {
     let source = Source {

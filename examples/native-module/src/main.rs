@@ -1,4 +1,5 @@
-//! `pynbox-build` with a library and a native module of one's own: the distance between two texts, in C, for the sandbox's Python.
+//! `pynbox-build` with a library and a native module of one's own: the distance between two texts,
+//! in C, for the sandbox's Python.
 //!
 //! In this folder (`docs/guide/native-module.md` goes through it line by line):
 //!

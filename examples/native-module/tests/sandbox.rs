@@ -1,4 +1,5 @@
-//! The example as its documentation has it: the module is built, installed onto a sandbox that is there already, and imported in it.
+//! The example as its documentation has it: the module is built, installed onto a sandbox that is
+//! there already, and imported in it.
 //!
 //! What Python itself needs comes from the store that the tests are run with, or is built.
 

@@ -1,4 +1,5 @@
-//! `pynbox-build` with a recipe of one's own: a greeting, built for the sandbox and for this machine.
+//! `pynbox-build` with a recipe of one's own: a greeting, built for the sandbox and for this
+//! machine.
 //!
 //! In this folder:
 //!

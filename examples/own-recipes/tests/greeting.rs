@@ -1,5 +1,5 @@
-//! The example as its documentation has it: the program is built for the sandbox and for this machine,
-//! and run.
+//! The example as its documentation has it: the program is built for the sandbox and for this
+//! machine, and run.
 
 use std::path::Path;
 use std::process::{Command, Output};

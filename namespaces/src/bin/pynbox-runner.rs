@@ -1,5 +1,5 @@
-//! The program that a remote worker starts (see `namespaces::runner`), and with `serve` process 1 of a Docker container (see
-//! `namespaces::serve`).
+//! The program that a remote worker starts (see `namespaces::runner`), and with `serve` process 1
+//! of a Docker container (see `namespaces::serve`).
 
 use std::io::{self, Write as _};
 use std::path::Path;

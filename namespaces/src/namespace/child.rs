@@ -1,9 +1,11 @@
 //! The child's side: from a copy of this process to the action.
 //!
-//! The copy is process 1 of the container. It makes the view, gives up every privilege, starts the action as process 2 and waits for
-//! it; when it ends, the kernel ends all that is left in its process namespace. Nothing here allocates (see [`super::sys`]).
+//! The copy is process 1 of the container. It makes the view, gives up every privilege, starts the
+//! action as process 2 and waits for it; when it ends, the kernel ends all that is left in its
+//! process namespace. Nothing here allocates (see [`super::sys`]).
 //!
-//! `/proc` is mounted while the host's is still in sight, as the kernel demands of an unprivileged process.
+//! `/proc` is mounted while the host's is still in sight, as the kernel demands of an unprivileged
+//! process.
 
 use std::convert::Infallible;
 use std::ffi::{CStr, CString};
@@ -51,7 +53,8 @@ const READ_ONLY: MountAttributes = MountAttributes {
 };
 const WRITABLE: MountAttributes =
     MountAttributes { set: libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV, ..READ_ONLY };
-/// Read-only, so that nobody changes the mode or the times of the host's node; writing to the device is not concerned.
+/// Read-only, so that nobody changes the mode or the times of the host's node; writing to the
+/// device is not concerned.
 const DEVICE: MountAttributes =
     MountAttributes { set: libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC, ..READ_ONLY };
 
@@ -73,7 +76,8 @@ const DEVICE_LINKS: [(&CStr, &CStr); 4] = [
     (c"/proc/self/fd/2", c"stderr"),
 ];
 
-/// Files of `/proc` that tell of the machine, or that only root could read: what engines mask, and what differs between users.
+/// Files of `/proc` that tell of the machine, or that only root could read: what engines mask, and
+/// what differs between users.
 pub(super) const MASKED_FILES: [&CStr; 16] = [
     c"interrupts",
     c"kcore",
@@ -157,7 +161,8 @@ enum Reaped {
 }
 
 impl Supervisor<'_> {
-    /// Waits for process 2, and for whatever loses its parent meanwhile; ends with the action, or when it reaches a limit.
+    /// Waits for process 2, and for whatever loses its parent meanwhile; ends with the action, or
+    /// when it reaches a limit.
     fn supervise(mut self, inherited: &Inherited) -> Result<Infallible> {
         loop {
             let reaped = self.reap()?;
@@ -256,8 +261,8 @@ fn take_terminal() -> std::result::Result<(), Errno> {
     }
 }
 
-/// Leaves nothing open but the standard streams and what the container itself needs. (Standard input is replaced once the view has
-/// its `/dev/null`; until then something must hold its number.)
+/// Leaves nothing open but the standard streams and what the container itself needs. (Standard
+/// input is replaced once the view has its `/dev/null`; until then something must hold its number.)
 fn standard_streams(inherited: &Inherited) -> std::result::Result<(), Errno> {
     if let Some(log) = &inherited.log {
         rustix::stdio::dup2_stdin(log)?;
@@ -271,7 +276,8 @@ fn standard_streams(inherited: &Inherited) -> std::result::Result<(), Errno> {
 
 /// Becomes user and group 0 of the new user namespace.
 fn become_root(plan: &Plan) -> Result<()> {
-    // An unprivileged process may set its groups only after giving up setgroups(2); root does the same, for the same view.
+    // An unprivileged process may set its groups only after giving up setgroups(2); root does the
+    // same, for the same view.
     write_file(CWD, c"/proc/self/setgroups", b"deny").at(Step::UserMap)?;
     write_file(CWD, c"/proc/self/gid_map", &plan.gid_map).at(Step::UserMap)?;
     write_file(CWD, c"/proc/self/uid_map", &plan.uid_map).at(Step::UserMap)?;
@@ -292,7 +298,8 @@ struct InMemory {
 
 /// Makes the file system that the action sees, and makes it the only one.
 ///
-/// Paths of the new tree are resolved one component at a time from a descriptor, links never followed: an input may hold any link.
+/// Paths of the new tree are resolved one component at a time from a descriptor, links never
+/// followed: an input may hold any link.
 fn view(plan: &Plan) -> Result<InMemory> {
     let root = new_file_system(c"tmpfs", c"mode", c"0755", FREE).at(Step::Root)?;
     move_mount(&root, c"", CWD, c"/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).at(Step::Root)?;
@@ -357,10 +364,11 @@ fn new_temporary(parent: BorrowedFd<'_>, name: &CStr, flags: MountAttrFlags) -> 
     Ok(mount)
 }
 
-/// Mounts the process namespace's own `/proc`: read-only, with what tells of the machine hidden behind empty files and directories.
+/// Mounts the process namespace's own `/proc`: read-only, with what tells of the machine hidden
+/// behind empty files and directories.
 fn mount_proc(plan: &Plan, point: BorrowedFd<'_>, dev: BorrowedFd<'_>) -> Result<()> {
-    // Process 1 is not dumpable and so, under this option, not there: its command line is the host's. (`invisible` would still show
-    // it to the machine's root group.)
+    // Process 1 is not dumpable and so, under this option, not there: its command line is the
+    // host's. (`invisible` would still show it to the machine's root group.)
     let proc = if plan.callers_proc {
         bind(c"/proc", &PROC).at(Step::Proc)?
     } else {
@@ -368,7 +376,8 @@ fn mount_proc(plan: &Plan, point: BorrowedFd<'_>, dev: BorrowedFd<'_>) -> Result
     };
     move_to(&proc, point).at(Step::Proc)?;
     if let Some(pid_max) = &plan.pid_max {
-        // A machine with very many processors takes no number as low as this; the limit on the user's processes is left then.
+        // A machine with very many processors takes no number as low as this; the limit on the
+        // user's processes is left then.
         match write_file(proc.as_fd(), c"sys/kernel/pid_max", pid_max) {
             Ok(()) | Err(Errno::INVAL) => {}
             Err(errno) => return Err(errno).at(Step::Limits),
@@ -409,8 +418,8 @@ fn new_file_system(
     fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags)
 }
 
-/// A directory or file of the host as a mount that is not yet attached to anything. Mounts below it come along, with the same
-/// attributes: without privileges, what they cover may not be uncovered.
+/// A directory or file of the host as a mount that is not yet attached to anything. Mounts below it
+/// come along, with the same attributes: without privileges, what they cover may not be uncovered.
 fn bind(source: &CStr, attributes: &MountAttributes) -> std::result::Result<OwnedFd, Errno> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
     let mount = open_tree(CWD, source, flags)?;
@@ -467,7 +476,8 @@ fn mount_point(root: BorrowedFd<'_>, at: &[CString]) -> std::result::Result<Owne
     directory.ok_or(Errno::INVAL)
 }
 
-/// Gives a file of the view, or with an empty name what the descriptor stands for, the one time of every tree.
+/// Gives a file of the view, or with an empty name what the descriptor stands for, the one time of
+/// every tree.
 fn set_times(at: BorrowedFd<'_>, name: &CStr) -> std::result::Result<(), Errno> {
     let time = Timespec { tv_sec: SOURCE_DATE_EPOCH.cast_signed(), tv_nsec: 0 };
     let times = Timestamps { last_access: time, last_modification: time };
@@ -508,8 +518,9 @@ fn limits() -> Result<()> {
     for (index, (resource, current, maximum)) in LIMITS.into_iter().enumerate() {
         process::setrlimit(resource, Rlimit { current, maximum }).at(Step::Limit.of(index))?;
     }
-    // Bounds what a fork bomb takes. The count is that of this user namespace, so other actions do not matter; the host's root is
-    // not bound by it, but by the size of the process namespace. A user with less keeps less: no build can tell.
+    // Bounds what a fork bomb takes. The count is that of this user namespace, so other actions do
+    // not matter; the host's root is not bound by it, but by the size of the process namespace. A
+    // user with less keeps less: no build can tell.
     let maximum = process::getrlimit(Resource::Nproc).maximum.map_or(PROCESSES, |host| host.min(PROCESSES));
     process::setrlimit(Resource::Nproc, Rlimit { current: Some(maximum), maximum: Some(maximum) }).at(Step::Limits)
 }
@@ -517,7 +528,8 @@ fn limits() -> Result<()> {
 /// Gives up all privileges in the new user namespace, and every way to get one. Gives what answers
 /// calls that the filter hands over.
 fn give_up_privileges(plan: &Plan) -> Result<Option<Niceness>> {
-    // Where this is impossible (no quota, no key rings), the filter still keeps the action from the caller's.
+    // Where this is impossible (no quota, no key rings), the filter still keeps the action from the
+    // caller's.
     let _ = sys::new_session_keyring();
     let bits = CapabilitiesSecureBits::NO_ROOT
         | CapabilitiesSecureBits::NO_ROOT_LOCKED
@@ -535,7 +547,8 @@ fn give_up_privileges(plan: &Plan) -> Result<Option<Niceness>> {
         }
     }
     thread::clear_ambient_capability_set().at(Step::Capabilities)?;
-    // The one with which this process sees what the action's take; the action gives it up before it becomes its program.
+    // The one with which this process sees what the action's take; the action gives it up before it
+    // becomes its program.
     keep_capabilities(CapabilitySet::SYS_PTRACE).at(Step::Capabilities)?;
     // Process 1 holds a copy of the tool's memory; the action must not read it.
     process::set_dumpable_behavior(process::DumpableBehavior::NotDumpable).at(Step::Capabilities)?;

@@ -1,12 +1,16 @@
-//! The system-call filter of an action: a second wall behind its namespaces and its lack of capabilities.
+//! The system-call filter of an action: a second wall behind its namespaces and its lack of
+//! capabilities.
 //!
-//! Everything is allowed but what is listed here: calls that reach parts of the kernel which no namespace divides (key rings, BPF,
-//! performance counters, sockets to the hypervisor), that would make new namespaces, or that change the machine. The list is what
-//! container engines refuse to a process without capabilities, so that another executor can be given the same one.
+//! Everything is allowed but what is listed here: calls that reach parts of the kernel which no
+//! namespace divides (key rings, BPF, performance counters, sockets to the hypervisor), that would
+//! make new namespaces, or that change the machine. The list is what container engines refuse to a
+//! process without capabilities, so that another executor can be given the same one.
 //!
-//! The program is assembled here and not by a crate because a build may run 32-bit programs: the crates that need no C library give
-//! filters for one architecture each, and such a filter kills every program of another. The numbers come from the kernel's
-//! `arch/x86/entry/syscalls/syscall_{64,32}.tbl`, the instructions from its `Documentation/networking/filter.rst`.
+//! The program is assembled here and not by a crate because a build may run 32-bit programs: the
+//! crates that need no C library give filters for one architecture each, and such a filter kills
+//! every program of another. The numbers come from the kernel's
+//! `arch/x86/entry/syscalls/syscall_{64,32}.tbl`, the instructions from its
+//! `Documentation/networking/filter.rst`.
 
 use std::mem::offset_of;
 
@@ -117,11 +121,13 @@ const NEW_NAMESPACES: u32 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWNET) as u32;
 
-/// Families of sockets that end at the network namespace. Others (to the hypervisor, to devices) may not.
+/// Families of sockets that end at the network namespace. Others (to the hypervisor, to devices)
+/// may not.
 const SOCKET_FAMILIES: [u32; 4] =
     [libc::AF_UNIX as u32, libc::AF_INET as u32, libc::AF_INET6 as u32, libc::AF_NETLINK as u32];
 
-/// What `personality` may be set to: Linux, with the choices for a 32-bit machine and an old version number; all ones asks.
+/// What `personality` may be set to: Linux, with the choices for a 32-bit machine and an old
+/// version number; all ones asks.
 const PERSONALITIES: [u32; 5] = [0, 0x8, 0x2_0000, 0x2_0008, u32::MAX];
 
 /// `ioctl`s that type into a terminal.
@@ -148,7 +154,8 @@ struct Table {
     socket: u32,
     /// The old calls that have all of the sockets behind a pointer, which a filter can't follow.
     socketcall: Option<u32>,
-    /// Answer that there are no supplementary groups: an ordinary user can't drop the ones it has, and they differ between users.
+    /// Answer that there are no supplementary groups: an ordinary user can't drop the ones it has,
+    /// and they differ between users.
     getgroups: &'static [u32],
     /// Take the mode of a file as an argument, and which one.
     modes: &'static [(u32, usize)],
@@ -297,7 +304,8 @@ fn refuse_set_id(mode: usize) -> Vec<libc::sock_filter> {
     vec![argument(mode), jump(libc::BPF_JSET, SET_ID, 0, 1), answer(errno(libc::EPERM)), answer(ALLOW)]
 }
 
-/// Judges by the low half of an argument: the kernel ignores the high half of each that is judged here.
+/// Judges by the low half of an argument: the kernel ignores the high half of each that is judged
+/// here.
 fn one_of(index: usize, values: &[u32], then: u32, otherwise: u32) -> Vec<libc::sock_filter> {
     let mut code = vec![argument(index)];
     for value in values {

@@ -70,8 +70,9 @@ pub(super) struct Plan {
     pub(super) callers_proc: bool,
 }
 
-/// The processes and threads at which the kernel refuses one more: enough for a makefile on the largest machines, too few to harm one.
-/// An action sees it among its limits, so it is always the same.
+/// The processes and threads at which the kernel refuses one more: enough for a makefile on the
+/// largest machines, too few to harm one. An action sees it among its limits, so it is always the
+/// same.
 pub(super) const PROCESSES: u64 = 4096;
 
 /// The limits that are compared with what an action takes, in bytes and numbers.
@@ -193,8 +194,8 @@ fn top_entries(root: &Path) -> Result<Vec<TopEntry>, ExecutorError> {
     Ok(entries)
 }
 
-/// Whether `kernel.pid_max` belongs to a process namespace (since Linux 6.14). Before, it is the whole machine's, and must be left
-/// alone.
+/// Whether `kernel.pid_max` belongs to a process namespace (since Linux 6.14). Before, it is the
+/// whole machine's, and must be left alone.
 fn pid_namespaces_have_limits() -> bool {
     let uname = rustix::system::uname();
     release_at_least(uname.release().to_str().unwrap_or(""), (6, 14))

@@ -1,4 +1,5 @@
-//! What the child tells the parent through a pipe: how the action ended, or which step failed and why.
+//! What the child tells the parent through a pipe: how the action ended, or which step failed and
+//! why.
 
 use std::os::fd::BorrowedFd;
 
@@ -163,7 +164,8 @@ impl Report {
         let _ = rustix::io::write(to, &self.encode());
     }
 
-    /// The first message of all that came: a process that could not become the action says why before process 1 says how it ended.
+    /// The first message of all that came: a process that could not become the action says why
+    /// before process 1 says how it ended.
     pub(super) fn first(bytes: &[u8]) -> Option<Self> {
         Self::decode(bytes.first_chunk()?)
     }

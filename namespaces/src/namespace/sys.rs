@@ -1,7 +1,8 @@
-//! The system calls that no crate offers in a safe form. The only module of the tool with unsafe code.
+//! The system calls that no crate offers in a safe form. The only module of the tool with unsafe
+//! code.
 //!
-//! What is called after [`clone_process`] in the child allocates nothing and takes no lock: another thread of the parent may have held
-//! one at the moment of copying.
+//! What is called after [`clone_process`] in the child allocates nothing and takes no lock: another
+//! thread of the parent may have held one at the moment of copying.
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 compile_error!("the embedded executor knows the system calls of Linux on x86-64 alone");
@@ -24,7 +25,8 @@ fn check(result: c_long) -> Result<c_long> {
     if result == -1 { Err(last_error()) } else { Ok(result) }
 }
 
-/// Copies this process, as `fork` does, and calls `child` in the copy, which ends if that returns. Gives the copy's process descriptor.
+/// Copies this process, as `fork` does, and calls `child` in the copy, which ends if that returns.
+/// Gives the copy's process descriptor.
 ///
 /// With all signals blocked in the copy, until it unblocks them; handlers are those of the parent.
 /// `child` must allocate nothing, take no lock and start no thread.
@@ -32,8 +34,9 @@ pub(super) fn clone_process(flags: c_int, child: impl FnOnce()) -> Result<OwnedF
     let blocked = SignalsBlocked::new();
     let mut pidfd: c_int = -1;
     let flags = (flags | libc::CLONE_PIDFD | libc::SIGCHLD) as c_ulong;
-    // SAFETY: without CLONE_VM the copy has memory and stack of its own, so that both may return here; with CLONE_PIDFD the third
-    // argument is where the kernel writes a descriptor, and it lives until then. The order of arguments is that of x86-64.
+    // SAFETY: without CLONE_VM the copy has memory and stack of its own, so that both may return
+    // here; with CLONE_PIDFD the third argument is where the kernel writes a descriptor, and it
+    // lives until then. The order of arguments is that of x86-64.
     let result = unsafe { libc::syscall(libc::SYS_clone, flags, 0_usize, &raw mut pidfd, 0_usize, 0_usize) };
     if result == 0 {
         let _end = EndOfProcess;
@@ -41,11 +44,13 @@ pub(super) fn clone_process(flags: c_int, child: impl FnOnce()) -> Result<OwnedF
     }
     drop(blocked);
     check(result)?;
-    // SAFETY: the call succeeded, so the kernel has stored a new descriptor, which nothing else owns.
+    // SAFETY: the call succeeded, so the kernel has stored a new descriptor, which nothing else
+    // owns.
     Ok(unsafe { OwnedFd::from_raw_fd(pidfd) })
 }
 
-/// Ends the process when it is dropped, so that not even a panic leads a copy of the process back into its parent's code.
+/// Ends the process when it is dropped, so that not even a panic leads a copy of the process back
+/// into its parent's code.
 struct EndOfProcess;
 
 impl Drop for EndOfProcess {
@@ -59,7 +64,8 @@ struct SignalsBlocked(libc::sigset_t);
 
 impl SignalsBlocked {
     fn new() -> Self {
-        // SAFETY: `sigset_t` is plain data, for which zeros are a value; all three calls get pointers to live variables.
+        // SAFETY: `sigset_t` is plain data, for which zeros are a value; all three calls get
+        // pointers to live variables.
         unsafe {
             let mut all: libc::sigset_t = std::mem::zeroed();
             let mut before: libc::sigset_t = std::mem::zeroed();
@@ -110,7 +116,8 @@ pub(super) struct SignalIgnored {
 
 impl SignalIgnored {
     pub(super) fn new(signal: c_int) -> Self {
-        // SAFETY: zeros are a `sigaction`, and SIG_IGN needs no handler function; the pointers are to live variables.
+        // SAFETY: zeros are a `sigaction`, and SIG_IGN needs no handler function; the pointers are
+        // to live variables.
         unsafe {
             let mut before: libc::sigaction = std::mem::zeroed();
             let mut ignore: libc::sigaction = std::mem::zeroed();
@@ -147,7 +154,8 @@ pub(super) struct MountAttributes {
 /// Changes the attributes of a mount, and if `recursive` of all mounts below it.
 pub(super) fn set_mount_attributes(mount: BorrowedFd<'_>, attributes: &MountAttributes, recursive: bool) -> Result<()> {
     let flags = (libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 }) as c_uint;
-    // SAFETY: the path is a C string; the structure has the kernel's layout, and its size goes with it.
+    // SAFETY: the path is a C string; the structure has the kernel's layout, and its size goes with
+    // it.
     check(unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
@@ -168,7 +176,8 @@ pub(super) fn close_range(first: c_uint, last: c_uint) -> Result<()> {
     if first > last {
         return Ok(());
     }
-    // SAFETY: no memory is involved; that owners of the descriptors are gone is the caller's promise.
+    // SAFETY: no memory is involved; that owners of the descriptors are gone is the caller's
+    // promise.
     check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }).map(drop)
 }
 
@@ -196,10 +205,12 @@ pub(super) fn set_filter(program: &[libc::sock_filter], listen: bool) -> Result<
         len: u16::try_from(program.len()).map_err(|_| Errno::INVAL)?,
         filter: program.as_ptr().cast_mut(),
     };
-    // A filter must not switch the processor's speculation off: before Linux 5.16 that is its default, and makes programs slower.
+    // A filter must not switch the processor's speculation off: before Linux 5.16 that is its
+    // default, and makes programs slower.
     let listener = if listen { libc::SECCOMP_FILTER_FLAG_NEW_LISTENER } else { 0 };
     let flags = libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW | listener;
-    // SAFETY: the structure and the instructions that it points to live until the call is over, and the kernel only reads them.
+    // SAFETY: the structure and the instructions that it points to live until the call is over, and
+    // the kernel only reads them.
     let result =
         check(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) })?;
     // SAFETY: with that flag the call gives a new descriptor, which nothing else owns.
@@ -301,7 +312,8 @@ impl StringList {
 
 /// Becomes another program; comes back only with an error.
 pub(super) fn exec(program: &CStr, arguments: &StringList, environment: &StringList) -> Errno {
-    // SAFETY: both lists end with a null pointer, and the strings that they point to live as long as the lists.
+    // SAFETY: both lists end with a null pointer, and the strings that they point to live as long
+    // as the lists.
     unsafe { libc::execve(program.as_ptr(), arguments.pointers.as_ptr(), environment.pointers.as_ptr()) };
     last_error()
 }

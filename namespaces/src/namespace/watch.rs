@@ -1,18 +1,21 @@
-//! What an action takes of the machine, as process 1 of its container sees it: memory, processes, and what lies in `/tmp` and
-//! `/dev/shm`.
+//! What an action takes of the machine, as process 1 of its container sees it: memory, processes,
+//! and what lies in `/tmp` and `/dev/shm`.
 //!
-//! It is looked at from time to time and compared with the limits, because the kernel's own limits are told to whom they bind: an
-//! action would see them, and could go around an error. Between two looks an action may take more than it may; the next look ends it.
-//! The kernel's bounds behind these stay: half of the machine's memory for each file system, and 4096 processes.
+//! It is looked at from time to time and compared with the limits, because the kernel's own limits
+//! are told to whom they bind: an action would see them, and could go around an error. Between two
+//! looks an action may take more than it may; the next look ends it. The kernel's bounds behind
+//! these stay: half of the machine's memory for each file system, and 4096 processes.
 //!
-//! Process 1 sees every process of its namespace, also those that let nobody look, because it keeps one capability,
-//! `CAP_SYS_PTRACE`, in the action's user namespace. Memory is what `proc_pid_status(5)` and `proc_pid_smaps(5)` call anonymous and
-//! shared; and, since no process need have them mapped, files that only memory holds: those of the two file systems, of
+//! Process 1 sees every process of its namespace, also those that let nobody look, because it keeps
+//! one capability, `CAP_SYS_PTRACE`, in the action's user namespace. Memory is what
+//! `proc_pid_status(5)` and `proc_pid_smaps(5)` call anonymous and shared; and, since no process
+//! need have them mapped, files that only memory holds: those of the two file systems, of
 //! `memfd_create(2)`, and the segments of `shmget(2)`.
 //!
-//! Not seen: pages of the kernel (page tables, buffers of pipes and sockets), which other bounds of the kernel hold small, and files
-//! of `memfd_create` that are nowhere but in a socket's queue. Where the caller's `/proc` is shown, the file systems alone are looked
-//! at: that one numbers processes as somebody else does. Nothing here allocates (see [`super::sys`]).
+//! Not seen: pages of the kernel (page tables, buffers of pipes and sockets), which other bounds of
+//! the kernel hold small, and files of `memfd_create` that are nowhere but in a socket's queue.
+//! Where the caller's `/proc` is shown, the file systems alone are looked at: that one numbers
+//! processes as somebody else does. Nothing here allocates (see [`super::sys`]).
 
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
@@ -29,7 +32,8 @@ use crate::ActionLimit;
 type Result<T> = std::result::Result<T, Errno>;
 
 const MILLISECOND: u64 = 1_000_000;
-/// The time between two looks, in nanoseconds; and the shorter one once something is above half of its limit.
+/// The time between two looks, in nanoseconds; and the shorter one once something is above half of
+/// its limit.
 const PAUSE: u64 = 100 * MILLISECOND;
 const SHORT_PAUSE: u64 = 10 * MILLISECOND;
 /// Looking takes no more than this part of a processor.

@@ -1,7 +1,8 @@
 //! Trees that a worker staged, as the contract wants them: one time, two modes, no inode twice.
 //!
-//! A worker may share a file with other actions by hard links, or two equal files of one action with each other. Such a file is copied.
-//! One that is this action's own is moved. Either way nobody else's file is changed.
+//! A worker may share a file with other actions by hard links, or two equal files of one action
+//! with each other. Such a file is copied. One that is this action's own is moved. Either way
+//! nobody else's file is changed.
 
 use std::fs::{self, File, FileTimes};
 use std::io;
@@ -68,7 +69,8 @@ fn lay_file(from: &fs::DirEntry, to: &Path, modes: Modes) -> io::Result<()> {
         if seal(to, mode).is_ok() {
             return Ok(());
         }
-        // A file system that takes no modes or times: it is copied to one that does, or fails there.
+        // A file system that takes no modes or times: it is copied to one that does, or fails
+        // there.
         fs::rename(to, from.path())?;
     }
     fs::copy(from.path(), to)?;

@@ -1,4 +1,5 @@
-//! Directories as tar streams, both ways: files, directories and symbolic links with their modes and times, without owners.
+//! Directories as tar streams, both ways: files, directories and symbolic links with their modes
+//! and times, without owners.
 
 use std::collections::HashSet;
 use std::fs::{self, File, FileTimes, Metadata, Permissions};
@@ -11,7 +12,8 @@ use build_graph::untrusted::printable_path;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 use tar::{Builder, EntryType, Header};
 
-/// Writes all that a directory holds, and its own mode and time, in the order of names. Sockets, pipes and devices are left out.
+/// Writes all that a directory holds, and its own mode and time, in the order of names. Sockets,
+/// pipes and devices are left out.
 ///
 /// # Errors
 /// If something can't be read or written; the text names it.
@@ -21,7 +23,8 @@ pub fn pack(directory: &Path, to: &mut impl Write) -> io::Result<()> {
     builder.finish()
 }
 
-/// Adds all that a directory holds to an archive, below `at`, which may be empty; all of it is `owner`'s, user and group.
+/// Adds all that a directory holds to an archive, below `at`, which may be empty; all of it is
+/// `owner`'s, user and group.
 ///
 /// # Errors
 /// As [`pack`].
@@ -96,8 +99,9 @@ impl<R: Read> Read for Exactly<R> {
 
 /// Fills an empty directory with what an archive of [`pack`] holds, and gives it its mode and time.
 ///
-/// Nothing is written outside of the directory, whatever the archive says: each entry must lie in a directory that came before it in the
-/// same archive, so no link is followed. Set-user bits are dropped.
+/// Nothing is written outside of the directory, whatever the archive says: each entry must lie in a
+/// directory that came before it in the same archive, so no link is followed. Set-user bits are
+/// dropped.
 ///
 /// # Errors
 /// If an entry is of another kind, lies elsewhere, comes twice, or can't be written.

@@ -1,4 +1,5 @@
-//! What ctypes calls functions and makes callbacks with: the part of libffi's interface that it uses, over the loader's calls or in C alone.
+//! What ctypes calls functions and makes callbacks with: the part of libffi's interface that it
+//! uses, over the loader's calls or in C alone.
 
 use build_graph::dsl::{Recipe, recipe};
 

@@ -9,7 +9,8 @@ const UNITS: &str = "gdbmclose gdbmcount gdbmdelete gdbmdump gdbmerrno gdbmexist
      gdbmreorg gdbmseq gdbmsetopt gdbmstore gdbmsync avail base64 bucket falloc findkey fullio hash lock mmap recover update version";
 const NDBM: &str = "dbmopen dbmdelete dbmerr dbmfetch dbmstore dbmseq dbmclose dbmdirfno dbmpagfno dbmrdonly";
 
-/// Messages stay in English. Maps of files are copies here, which others who have the file open don't see.
+/// Messages stay in English. Maps of files are copies here, which others who have the file open
+/// don't see.
 const OPTIONS: &str = "--disable-nls --disable-memory-mapped-io --enable-libgdbm-compat --without-readline";
 
 // Not for NaCl: it has not been tried there.

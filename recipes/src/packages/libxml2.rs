@@ -4,12 +4,14 @@ use build_graph::dsl::{Recipe, debian, recipe};
 
 use crate::toolchains::ALL;
 
-/// The units of the library, as its makefile lists them, but for those that open connections (nanohttp, nanoftp), which there are none of.
+/// The units of the library, as its makefile lists them, but for those that open connections
+/// (nanohttp, nanoftp), which there are none of.
 const UNITS: &str = "SAX entities encoding error parserInternals parser tree hash list xmlIO xmlmemory uri valid xlink HTMLparser HTMLtree \
      debugXML xpath xpointer xinclude catalog globals threads c14n xmlstring buf xmlregexp xmlschemas xmlschemastypes xmlunicode xmlreader \
      relaxng dict SAX2 xmlwriter legacy chvalid pattern xmlsave xmlmodule schematron";
 
-/// No network and no threads in the sandbox, no modules of the library's own, and nobody packs XML with LZMA.
+/// No network and no threads in the sandbox, no modules of the library's own, and nobody packs XML
+/// with LZMA.
 const OPTIONS: &str =
     "--without-http --without-ftp --without-threads --without-modules --without-python --without-lzma";
 

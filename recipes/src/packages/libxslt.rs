@@ -1,4 +1,5 @@
-//! libxslt and libexslt: two libraries of C files, with one configure script that only writes three headers.
+//! libxslt and libexslt: two libraries of C files, with one configure script that only writes three
+//! headers.
 
 use build_graph::dsl::{Recipe, debian, recipe};
 

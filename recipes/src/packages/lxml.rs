@@ -1,4 +1,5 @@
-//! lxml for the sandbox's Python: C modules that Cython wrote, and Python files; and for the native one, which it is compared with.
+//! lxml for the sandbox's Python: C modules that Cython wrote, and Python files; and for the native
+//! one, which it is compared with.
 
 use build_graph::dsl::{Recipe, pypi, recipe};
 

@@ -1,4 +1,5 @@
-//! lxml's own tests, in a package of their own, with the documentation whose examples are among them.
+//! lxml's own tests, in a package of their own, with the documentation whose examples are among
+//! them.
 
 use build_graph::dsl::{Recipe, recipe};
 

@@ -1,5 +1,6 @@
-//! ncurses with wide characters: a shared library for `_curses`, `_curses_panel` and `readline`, which work on one terminal, and an archive of
-//! panels. The usual terminals are described in the library, as nobody brings a database.
+//! ncurses with wide characters: a shared library for `_curses`, `_curses_panel` and `readline`,
+//! which work on one terminal, and an archive of panels. The usual terminals are described in the
+//! library, as nobody brings a database.
 
 use build_graph::dsl::{Recipe, debian, recipe};
 
@@ -28,7 +29,8 @@ pub(crate) const RECIPE: Recipe = recipe("ncurses", "6.4").source(debian("ncurse
         .makefile(&script)
         .for_target()
         .with_makefile_tools()
-        // Its configure looks for headers with the preprocessor alone, which must not find the image's own.
+        // Its configure looks for headers with the preprocessor alone, which must not find the
+        // image's own.
         .env("CC", toolchain.cc_for_shared())
         .env("CFLAGS", "-w")
         .env("BUILD_CC", "gcc")

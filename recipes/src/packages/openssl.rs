@@ -1,8 +1,10 @@
-//! OpenSSL, for `_hashlib` and `_ssl`: archives that each of them takes its part of, built by OpenSSL's own makefile.
+//! OpenSSL, for `_hashlib` and `_ssl`: archives that each of them takes its part of, built by
+//! OpenSSL's own makefile.
 
 use build_graph::dsl::{Pin, Recipe, fixed, recipe};
 
-/// What makes no sense without processes, or in one file; and what nobody asks Python's modules for.
+/// What makes no sense without processes, or in one file; and what nobody asks Python's modules
+/// for.
 const OPTIONS: &str = "--prefix=/python --openssldir=/python/ssl no-asm no-shared no-dso no-engine \
      no-async no-autoload-config no-afalgeng no-tests no-ui-console no-dgram no-dtls no-ssl3-method no-comp \
      no-idea no-mdc2 no-rc5 no-gost no-sm2 no-sm3 no-sm4 no-aria no-srp no-psk no-srtp no-cms no-ct no-ts";

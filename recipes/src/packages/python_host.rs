@@ -1,12 +1,13 @@
-//! A native CPython 2.7: it compiles the library to bytecode, and is the baseline that speed is measured against.
+//! A native CPython 2.7: it compiles the library to bytecode, and is the baseline that speed is
+//! measured against.
 
 use build_graph::dsl::{Recipe, recipe};
 
 use super::python;
 use crate::toolchains::HOST;
 
-/// Bytecode notes its source's time, so it is made when that is what it will be wherever the tree is laid out. Some files are
-/// there to show what does not compile.
+/// Bytecode notes its source's time, so it is made when that is what it will be wherever the tree
+/// is laid out. Some files are there to show what does not compile.
 const SCRIPT: &str = "cp -r src work && cd work\n\
      ./configure --prefix=/build/python --build=x86_64-linux-gnu --enable-unicode=ucs4 --without-ensurepip\n\
      make -j2\n\

@@ -1,4 +1,5 @@
-//! CPython's own tests, in a package of their own: who does not check the interpreter does without their 30 MB.
+//! CPython's own tests, in a package of their own: who does not check the interpreter does without
+//! their 30 MB.
 
 use build_graph::dsl::{Recipe, recipe};
 
@@ -7,8 +8,8 @@ use super::python::{LIBRARY, bytecode};
 /// Where the library has its tests, with the data that they read.
 pub(super) const TESTS: &str = "Lib/test/** Lib/**/test/** Lib/**/tests/**";
 
-/// Tests of what is not there (`NOT_THERE` of the library, and the C half of `bsddb`); the others of
-/// that list have none by these names.
+/// Tests of what is not there (`NOT_THERE` of the library, and the C half of `bsddb`); the others
+/// of that list have none by these names.
 const WITHOUT: &str = "!Lib/bsddb/** !Lib/lib-tk/**";
 
 pub(crate) const RECIPE: Recipe = recipe("python-tests", "2.7.18").describe(|cx| {

@@ -1,5 +1,5 @@
-//! What a program needs inside the sandbox: the part of the C library that wasi-libc lacks, linked into every program, and the folder
-//! of shared libraries.
+//! What a program needs inside the sandbox: the part of the C library that wasi-libc lacks, linked
+//! into every program, and the folder of shared libraries.
 
 use build_graph::dsl::{Recipe, recipe};
 

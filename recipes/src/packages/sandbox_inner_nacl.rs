@@ -1,6 +1,7 @@
-//! What a program needs inside the sandbox of Native Client. Of the SDK's glibc: the dynamic loader, and the libraries that a program
-//! may ask for, stripped. They lie in `/slib`, because the loader treats `/lib` as a place of its own. Beside them, linked into every
-//! program, what the loader can do and this glibc does not ask it for.
+//! What a program needs inside the sandbox of Native Client. Of the SDK's glibc: the dynamic
+//! loader, and the libraries that a program may ask for, stripped. They lie in `/slib`, because the
+//! loader treats `/lib` as a place of its own. Beside them, linked into every program, what the
+//! loader can do and this glibc does not ask it for.
 
 use build_graph::dsl::{Recipe, recipe};
 
@@ -32,8 +33,8 @@ pub(crate) const RECIPE: Recipe =
         let names = "c crypt dl gcc_s m pthread resolv rt stdc++ util";
         let mut patterns: Vec<_> = names.split(' ').map(|name| format!("{LIBRARIES}/lib{name}.so.*")).collect();
         patterns.extend([format!("{LIBRARIES}/runnable-ld.so"), format!("!{LIBRARIES}/*.py")]);
-        // The loader opens no link, so a file lies there under the name by which it is asked for. What loads programs is loaded by its program
-        // headers alone, and is left as it is.
+        // The loader opens no link, so a file lies there under the name by which it is asked for.
+        // What loads programs is loaded by its program headers alone, and is left as it is.
         let script = format!(
             "mkdir slib && cp -L libraries/* slib && chmod -R u+w slib && \
              for link in libraries/*; do [ ! -L $link ] || rm -f slib/$(basename $(readlink $link)); done && cd slib && \

@@ -25,7 +25,8 @@ fn base(target: &str, image: &str) -> Toolchain {
     let documentation =
         ["usr/share/doc", "usr/share/man", "usr/share/info", "usr/share/locale", "usr/share/lintian", "usr/share/bug"]
             .into_iter()
-            // A package set without one of them is fine: patterns with a wildcard may match nothing when they exclude.
+            // A package set without one of them is fine: patterns with a wildcard may match nothing
+            // when they exclude.
             .filter_map(|path| Glob::new(format!("{path}/**")).ok())
             .collect();
     Toolchain::new(target, image).with_image_links(&[("usr/bin/awk", "mawk")]).without_in_image(documentation)

@@ -1,4 +1,5 @@
-//! `x86_64-nacl`: the glibc toolchain of the NaCl SDK, laid into an image of Debian packages with the libraries of its 32-bit tools.
+//! `x86_64-nacl`: the glibc toolchain of the NaCl SDK, laid into an image of Debian packages with
+//! the libraries of its 32-bit tools.
 
 use build_graph::dsl::{ImageSource, Pin, Toolchain, WantedSource, fixed};
 
@@ -18,9 +19,10 @@ const BIN: &str = "/opt/nacl-sdk/toolchain/linux_x86_glibc/bin/x86_64-nacl-";
 /// glibc 2.9 has the clocks in the first, which needs the second.
 const LIBRARIES: &str = "-Wl,--as-needed -lrt -lcrypt -lpthread";
 
-/// The toolchain of `x86_64-nacl`. Pointers and `long` have 32 bits; the C library is glibc 2.9, and programs are linked with it
-/// dynamically. `_GNU_SOURCE` as in the other targets. NaCl's `configure --host` is one that no `config.sub` of the packages knows, so
-/// they are told of a Linux.
+/// The toolchain of `x86_64-nacl`. Pointers and `long` have 32 bits; the C library is glibc 2.9,
+/// and programs are linked with it dynamically. `_GNU_SOURCE` as in the other targets. NaCl's
+/// `configure --host` is one that no `config.sub` of the packages knows, so they are told of a
+/// Linux.
 pub fn nacl() -> Toolchain {
     base(NACL, "nacl")
         .for_system("NaCl")

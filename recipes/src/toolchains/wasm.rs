@@ -29,10 +29,11 @@ pub fn wasm() -> Toolchain {
         .with_libraries(format!("-L/sysroot/lib -lsandbox_inner {EMULATED}"))
         // Without the second, clang hides every symbol of a WebAssembly object.
         .with_pic("-fPIC -fvisibility=default")
-        // The linker itself: clang would add a start file and the C library, which only the program has.
-        // A library's own functions are bound to it: their calls are anyway, and each of their addresses would be a symbol to be looked for at
-        // each load. With the feature, addresses of a library's own hidden data are initialised; without it, a start function would do that, which the
-        // loader refuses.
+        // The linker itself: clang would add a start file and the C library, which only the program
+        // has. A library's own functions are bound to it: their calls are anyway, and each of their
+        // addresses would be a symbol to be looked for at each load. With the feature, addresses of
+        // a library's own hidden data are initialised; without it, a start function would do that,
+        // which the loader refuses.
         .with_shared_linker(
             "wasm-ld-19 --experimental-pic -shared -Bsymbolic --export-dynamic --unresolved-symbols=import-dynamic --strip-all \
              --extra-features=extended-const",
@@ -58,8 +59,9 @@ pub fn wasm() -> Toolchain {
 const EMULATED: &str =
     "-lwasi-emulated-signal -lwasi-emulated-process-clocks -lwasi-emulated-mman -lwasi-emulated-getpid";
 
-/// What the compiler calls for long doubles and for integers of 128 bits (but for their division, which Debian built with a stack protector that
-/// nothing supports here): a library may need what the program does not.
+/// What the compiler calls for long doubles and for integers of 128 bits (but for their division,
+/// which Debian built with a stack protector that nothing supports here): a library may need what
+/// the program does not.
 const ARITHMETIC: &str = "addtf3 subtf3 multf3 divtf3 eqtf2 netf2 letf2 lttf2 getf2 gttf2 unordtf2 extendsftf2 extenddftf2 trunctfsf2 \
      trunctfdf2 fixtfsi fixtfdi fixtfti fixunstfsi fixunstfdi fixunstfti floatsitf floatditf floattitf floatunsitf floatunditf floatuntitf \
      multi3 ashlti3 ashrti3 lshrti3";

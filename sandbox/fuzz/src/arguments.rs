@@ -12,10 +12,10 @@ const PATHS: u32 = 8 << 10;
 const PATH_ROOM: u32 = 8 << 10;
 const DATA: u32 = 32 << 10;
 
-/// What the parameters of each call are, a letter each: `f` a descriptor, `d` a directory's, `P` and
-/// `N` a path and its length, `b` and `c` buffers and their count, `s`, `e` and `n` subscriptions,
-/// events and their count, `o` where an answer goes, `r` the room there, `l` flags of a path, `m`
-/// flags of which there are few, `x` another number, `X` another one of 64 bits.
+/// What the parameters of each call are, a letter each: `f` a descriptor, `d` a directory's, `P`
+/// and `N` a path and its length, `b` and `c` buffers and their count, `s`, `e` and `n`
+/// subscriptions, events and their count, `o` where an answer goes, `r` the room there, `l` flags
+/// of a path, `m` flags of which there are few, `x` another number, `X` another one of 64 bits.
 pub(crate) const PARAMETERS: &[(&str, &str)] = &[
     ("args_get", "oo"),
     ("args_sizes_get", "oo"),

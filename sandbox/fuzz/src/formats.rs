@@ -17,8 +17,8 @@ pub(crate) fn dylink(data: &[u8]) {
     }
 }
 
-/// A module of these sections, each a byte for its kind, two for its size, and its content: a change
-/// of a size does not damage all that follows.
+/// A module of these sections, each a byte for its kind, two for its size, and its content: a
+/// change of a size does not damage all that follows.
 fn framed(mut rest: &[u8]) -> Vec<u8> {
     let mut module = b"\0asm\x01\0\0\0".to_vec();
     while let Some((&[kind, low, high], content)) = rest.split_first_chunk() {

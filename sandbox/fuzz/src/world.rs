@@ -34,8 +34,8 @@ struct Sight {
     inode: u64,
     links: u64,
     owner: (u32, u32),
-    /// Of the content, of the status, and of the last reading; reading a link is nothing that can be
-    /// left out.
+    /// Of the content, of the status, and of the last reading; reading a link is nothing that can
+    /// be left out.
     times: [i64; 6],
     content: Vec<u8>,
 }
@@ -299,7 +299,8 @@ fn count(folder: &Path, but: &[&str], held: &mut Held, seen: &mut HashSet<(u64, 
         } else if stat.is_file() && seen.insert((stat.dev(), stat.ino())) {
             held.bytes += stat.len();
             held.longest = held.longest.max(stat.len());
-            // A file with holes may have any length, and no more content than its file system holds.
+            // A file with holes may have any length, and no more content than its file system
+            // holds.
             let mut text = Vec::new();
             fs::File::open(entry.path()).unwrap().take(READ_MAX).read_to_end(&mut text).unwrap();
             assert!(memmem::find(&text, SECRET).is_none(), "a guest has copied what lies outside");

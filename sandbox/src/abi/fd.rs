@@ -57,7 +57,8 @@ pub(super) fn fdstat_set_flags(host: &mut Host, _: &mut Memory<'_>, a: Args<'_>)
     Ok(host.vfs.set_flags(a.u32(0), open_flags(a.u32(1))?)?)
 }
 
-/// Rights are a description of what a descriptor can do, not a means of giving it up: lowering them changes nothing.
+/// Rights are a description of what a descriptor can do, not a means of giving it up: lowering them
+/// changes nothing.
 pub(super) fn fdstat_set_rights(host: &mut Host, _: &mut Memory<'_>, a: Args<'_>) -> Outcome {
     let (_, rights) = rights_of(host, a.u32(0))?;
     if a.u64(1) & !rights != 0 { Err(Stop::Wasi(types::ENOTCAPABLE)) } else { Ok(()) }

@@ -13,7 +13,8 @@ const BUFFER_SIZE: u32 = 8;
 
 /// Where an engine keeps a guest's linear memory.
 ///
-/// Addresses are the guest's, and nothing about them is trusted: every access is checked against the memory's present size.
+/// Addresses are the guest's, and nothing about them is trusted: every access is checked against
+/// the memory's present size.
 pub trait GuestMemory {
     /// All bytes.
     fn bytes(&mut self) -> &mut [u8];
@@ -31,7 +32,8 @@ impl GuestMemory for &mut [u8] {
     }
 }
 
-/// Checked access to a [`GuestMemory`]. Every method gives `EFAULT` for what does not lie in the memory.
+/// Checked access to a [`GuestMemory`]. Every method gives `EFAULT` for what does not lie in the
+/// memory.
 pub struct Memory<'a>(&'a mut [u8]);
 
 impl<'a> Memory<'a> {
@@ -73,7 +75,8 @@ impl<'a> Memory<'a> {
         self.write(at, &value.to_le_bytes())
     }
 
-    /// Whether a call may answer with `length` bytes at `at`: asked before the call changes anything.
+    /// Whether a call may answer with `length` bytes at `at`: asked before the call changes
+    /// anything.
     pub fn check(&self, at: u32, length: u32) -> Result<(), Errno> {
         self.range(at, length).map(drop)
     }
@@ -101,8 +104,9 @@ impl<'a> Memory<'a> {
         Ok(self.buffer_ranges(at, count)?.into_iter().map(|r| IoSlice::new(&self.0[r])).collect())
     }
 
-    /// Reads into the buffers that `count` entries at `at` describe, by `read`. Where buffers overlap, only those before the first
-    /// overlapping one are used: a short read, which every reader has to expect.
+    /// Reads into the buffers that `count` entries at `at` describe, by `read`. Where buffers
+    /// overlap, only those before the first overlapping one are used: a short read, which every
+    /// reader has to expect.
     pub fn scatter<T>(
         &mut self,
         at: u32,

@@ -118,7 +118,8 @@ fn subscription(bytes: &[u8], still: Option<u64>) -> Result<Subscription, Errno>
 }
 
 fn timespec(nanoseconds: u64) -> Timespec {
-    // The kernel takes 2^63 nanoseconds at most; a guest may ask for more, and the loop then waits again.
+    // The kernel takes 2^63 nanoseconds at most; a guest may ask for more, and the loop then waits
+    // again.
     let nanoseconds = nanoseconds.min(i64::MAX as u64);
     Timespec {
         tv_sec: i64::try_from(nanoseconds / 1_000_000_000).unwrap_or(i64::MAX),

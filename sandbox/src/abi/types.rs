@@ -123,8 +123,8 @@ const RIGHTS_OF_ALL: u64 = 1 | 1 << 3 | 1 << 4 | 1 << 7 | 1 << 21 | 1 << 23 | 1 
 /// Every right of preview 1.
 pub(crate) const RIGHTS: u64 = (1 << 30) - 1;
 
-/// The rights that a descriptor shows. wasi-libc reads two things from them: whether it is open for reading and writing, and that
-/// a character device that can't be sought is a terminal.
+/// The rights that a descriptor shows. wasi-libc reads two things from them: whether it is open for
+/// reading and writing, and that a character device that can't be sought is a terminal.
 pub(crate) fn rights(kind: u32, readable: bool, writable: bool, terminal: bool) -> u64 {
     if kind == S_IFDIR {
         return RIGHTS_OF_ALL | RIGHTS_OF_PATHS | RIGHT_READDIR;

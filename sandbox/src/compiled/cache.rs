@@ -1,9 +1,11 @@
-//! Compiled code that all installations of one user share: `--precompile --code-cache DIR` looks there before it compiles, and leaves there what
-//! it compiled.
+//! Compiled code that all installations of one user share: `--precompile --code-cache DIR` looks
+//! there before it compiles, and leaves there what it compiled.
 //!
-//! A file is named by the blake3 of the WebAssembly and by a digest of all that decides what code comes of it: the engine's version, its
-//! settings, the processor's features. It holds the blake3 of the code, then the code. The folder is trusted as an installation's own
-//! `compiled` is: it and its files must belong to the user or root and be writable by nobody else. No guest runs while it is open.
+//! A file is named by the blake3 of the WebAssembly and by a digest of all that decides what code
+//! comes of it: the engine's version, its settings, the processor's features. It holds the blake3
+//! of the code, then the code. The folder is trusted as an installation's own `compiled` is: it and
+//! its files must belong to the user or root and be writable by nobody else. No guest runs while it
+//! is open.
 
 use std::fs::File;
 use std::hash::{Hash as _, Hasher};
@@ -31,7 +33,8 @@ impl CodeCache {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Distrusted`] if others than the user and root can write it, [`StoreError::Io`].
+    /// [`StoreError::Distrusted`] if others than the user and root can write it,
+    /// [`StoreError::Io`].
     pub fn open(directory: &Path, engine: &Engine) -> Result<Self, StoreError> {
         let name = crate::print::shown_path(directory);
         let io = StoreError::io(&name);
@@ -49,7 +52,8 @@ impl CodeCache {
         Ok(Self { directory, engine: hasher.0.finalize().to_hex()[..16].to_owned() })
     }
 
-    /// The code of a module: the one that is kept, or else compiled now and kept. That it can't be kept is no error.
+    /// The code of a module: the one that is kept, or else compiled now and kept. That it can't be
+    /// kept is no error.
     ///
     /// # Errors
     ///

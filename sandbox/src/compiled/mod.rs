@@ -1,6 +1,7 @@
 //! `DEST/compiled`: modules compiled ahead of time, and how the loader knows that it may run them.
 //!
-//! Compiled code is native code: who can put a file here owns the process. Each check stops one way of doing so:
+//! Compiled code is native code: who can put a file here owns the process. Each check stops one way
+//! of doing so:
 //!
 //! | check | stops |
 //! |---|---|
@@ -11,12 +12,15 @@
 //!
 //! Files, all written as a temporary file and renamed, under a lock:
 //!
-//! - `DIGEST-ENGINE.cwasm`: the module's code (a program's, a library's); `DIGEST-ENGINE.warm.cwasm`: that of its snapshot;
-//! - `DIGEST-ENGINE.side`: what a library's bytes say ([`crate::linking::SideModule`]), so that loading it need not read them;
-//! - `DIGEST-ENGINE.table`: where a program has its functions in its table ([`crate::linking::TableIndex`]);
+//! - `DIGEST-ENGINE.cwasm`: the module's code (a program's, a library's);
+//!   `DIGEST-ENGINE.warm.cwasm`: that of its snapshot;
+//! - `DIGEST-ENGINE.side`: what a library's bytes say ([`crate::linking::SideModule`]), so that
+//!   loading it need not read them;
+//! - `DIGEST-ENGINE.table`: where a program has its functions in its table
+//!   ([`crate::linking::TableIndex`]);
 //! - `DIGEST-ENGINE.record`: text, see [`Record`];
-//! - `modules`: text, one line a module file that was compiled: its [`Identity`], digest and guest path, so that neither a start nor the loading of a
-//!   library need hash the module.
+//! - `modules`: text, one line a module file that was compiled: its [`Identity`], digest and guest
+//!   path, so that neither a start nor the loading of a library need hash the module.
 
 #[cfg(feature = "wasm")]
 mod cache;

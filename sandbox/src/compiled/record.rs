@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 
 use crate::vfs::{FileStat, GuestPath, Seen};
 
-/// What tells one state of a file from another without reading it. The device is left out: its number may change with each boot.
+/// What tells one state of a file from another without reading it. The device is left out: its
+/// number may change with each boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// Inode number.
@@ -54,7 +55,8 @@ pub enum Rule {
     ColdEnv(String),
     /// `cold-arg -X`: a leading option holds the letter X; or, for a longer text, begins with it.
     ColdArg(String),
-    /// `end-arg -X`: the option letter X ends the leading options; what follows it is not looked at.
+    /// `end-arg -X`: the option letter X ends the leading options; what follows it is not looked
+    /// at.
     EndArg(String),
 }
 
@@ -110,8 +112,11 @@ pub fn leads_to_cold(rules: &[Rule], args: &[Vec<u8>], env: &[Vec<u8>]) -> bool 
 
 /// What the store knows of one module.
 ///
-/// The text form has one fact a line, the first word saying which: `pynbox-compiled 1`, `code IDENTITY DIGEST`, for a library
-/// `side IDENTITY DIGEST`, for a program `table IDENTITY DIGEST`, and for a snapshot `warm IDENTITY DIGEST`, `root INODE`, the rules, and one line for each path that was seen (its name last; a backslash is doubled, a byte that is not printable ASCII is a backslash and two hexadecimal digits).
+/// The text form has one fact a line, the first word saying which: `pynbox-compiled 1`, `code
+/// IDENTITY DIGEST`, for a library `side IDENTITY DIGEST`, for a program `table IDENTITY DIGEST`,
+/// and for a snapshot `warm IDENTITY DIGEST`, `root INODE`, the rules, and one line for each path
+/// that was seen (its name last; a backslash is doubled, a byte that is not printable ASCII is a
+/// backslash and two hexadecimal digits).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     /// The module's code.

@@ -106,7 +106,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Absent`], [`StoreError::Distrusted`] if others than the user and root can write it, [`StoreError::Io`].
+    /// [`StoreError::Absent`], [`StoreError::Distrusted`] if others than the user and root can
+    /// write it, [`StoreError::Io`].
     pub fn open(directory: &Path, engine: &Arc<str>) -> Result<Self, StoreError> {
         let name = crate::print::shown_path(directory);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -138,7 +139,8 @@ impl Store {
         Ok(hasher.finalize().to_hex().to_string())
     }
 
-    /// The index of modules. Lines of it that make no sense are as good as not there: they cost a hash alone.
+    /// The index of modules. Lines of it that make no sense are as good as not there: they cost a
+    /// hash alone.
     pub fn modules(&self) -> Modules {
         let text = self.read_text(MODULES).unwrap_or_default();
         let entry = |line: &str| {
@@ -158,7 +160,8 @@ impl Store {
         Record::parse(&self.read_text(&name)?).map_err(|_| StoreError::Damaged(name))
     }
 
-    /// Opens the part of a module that `code` describes. The file then holds the bytes that were recorded.
+    /// Opens the part of a module that `code` describes. The file then holds the bytes that were
+    /// recorded.
     ///
     /// # Errors
     ///
@@ -167,8 +170,8 @@ impl Store {
         Ok(self.open_checked(digest, part, code)?.0)
     }
 
-    /// What to put into a record for a part that was recorded before, if it is still what it was: another file with the same bytes, as in
-    /// a copied installation, is hashed this once.
+    /// What to put into a record for a part that was recorded before, if it is still what it was:
+    /// another file with the same bytes, as in a copied installation, is hashed this once.
     ///
     /// # Errors
     ///
@@ -215,7 +218,8 @@ impl Store {
         Ok(Code { identity, digest: Self::digest(bytes) })
     }
 
-    /// Writes the record of a module, notes which file at which guest path it is, and removes what belongs to no path any more.
+    /// Writes the record of a module, notes which file at which guest path it is, and removes what
+    /// belongs to no path any more.
     ///
     /// # Errors
     ///
@@ -239,7 +243,8 @@ impl Store {
         self.remove_all_but(&kept)
     }
 
-    /// Keeps the code of a program that was compiled ahead, for another layout of memory. There are few layouts, and no guest runs yet.
+    /// Keeps the code of a program that was compiled ahead, for another layout of memory. There are
+    /// few layouts, and no guest runs yet.
     ///
     /// # Errors
     ///
@@ -249,7 +254,8 @@ impl Store {
         self.write(&self.name(digest, "record"), record.text().as_bytes()).map(drop)
     }
 
-    /// Removes the files of this engine, for whichever layout, that are named by none of these digests. A process that runs the code keeps it.
+    /// Removes the files of this engine, for whichever layout, that are named by none of these
+    /// digests. A process that runs the code keeps it.
     fn remove_all_but(&self, digests: &[String]) -> Result<(), StoreError> {
         let io = StoreError::io("compiled");
         for entry in rustix::fs::Dir::read_from(&self.directory).map_err(&io)? {

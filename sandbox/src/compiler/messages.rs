@@ -53,7 +53,8 @@ impl Request {
     }
 }
 
-/// How an answer begins. Its bytes follow, then whether they are whole, in a byte, and what was used.
+/// How an answer begins. Its bytes follow, then whether they are whole, in a byte, and what was
+/// used.
 pub(super) struct AnswerHead {
     pub(super) kind: u8,
     pub(super) length: u64,

@@ -1,13 +1,18 @@
-//! The compiler of programs that nobody compiled ahead, and of libraries that a guest brought, in processes of its own.
+//! The compiler of programs that nobody compiled ahead, and of libraries that a guest brought, in
+//! processes of its own.
 //!
-//! A compiler is a large program, and the bytes come from who is not trusted. So each module is compiled by a process that does nothing else: it has
-//! no file, can open none, and has limits on memory and time. If it crashes, or goes beyond them, the module is not loaded, and nothing else happens.
+//! A compiler is a large program, and the bytes come from who is not trusted. So each module is
+//! compiled by a process that does nothing else: it has no file, can open none, and has limits on
+//! memory and time. If it crashes, or goes beyond them, the module is not loaded, and nothing else
+//! happens.
 //!
-//! A compilation is at the guest's expense: it may take what is left of the account ([`crate::account`]), which is charged with that while it runs.
+//! A compilation is at the guest's expense: it may take what is left of the account
+//! ([`crate::account`]), which is charged with that while it runs.
 //!
-//! Behind the wall ([`crate::wall`]) no process can be started. [`Compiler::start`] forks one before, which waits; for every module it forks
-//! another. What that one gives is run as native code: isolating it keeps the loader alive and the machine's memory free, it does not make the compiler
-//! less trusted.
+//! Behind the wall ([`crate::wall`]) no process can be started. [`Compiler::start`] forks one
+//! before, which waits; for every module it forks another. What that one gives is run as native
+//! code: isolating it keeps the loader alive and the machine's memory free, it does not make the
+//! compiler less trusted.
 
 mod messages;
 
@@ -99,8 +104,8 @@ struct Life(Mutex<Option<(OwnedFd, Pid)>>);
 const SPARE: usize = 1 << 20;
 
 impl Compiler {
-    /// Forks the process that will compile. To be called while this process has one thread. If that fails, only compiling fails later: most guests
-    /// need none.
+    /// Forks the process that will compile. To be called while this process has one thread. If that
+    /// fails, only compiling fails later: most guests need none.
     pub fn start(limits: Limits) -> Self {
         let seconds = limits.seconds.min(caller::cpu_seconds().unwrap_or(u64::MAX));
         let (server, life) = match Server::start(seconds) {
@@ -110,7 +115,8 @@ impl Compiler {
         Self { limits, server: Mutex::new(server), life: Arc::new(life), watch: None }
     }
 
-    /// The same, as a part of a run that is watched over: what it takes of the processor's time counts, and it ends with the run.
+    /// The same, as a part of a run that is watched over: what it takes of the processor's time
+    /// counts, and it ends with the run.
     #[must_use]
     pub fn watched(mut self, watch: &Arc<Watch>) -> Self {
         let (life, usage) = (self.life.clone(), watch.usage().clone());
@@ -119,7 +125,8 @@ impl Compiler {
         self
     }
 
-    /// Compiles a module for the [`Engine::take`] of an engine with this layout, within the limits and what is left of the account.
+    /// Compiles a module for the [`Engine::take`] of an engine with this layout, within the limits
+    /// and what is left of the account.
     ///
     /// # Errors
     ///
@@ -172,8 +179,9 @@ impl Drop for Compiler {
 }
 
 impl Life {
-    /// Ends the compiler's process and what it has started, whatever they are doing, and waits until they have: no dead process is left to whoever
-    /// started this one. Gives what they all took of the processor's time.
+    /// Ends the compiler's process and what it has started, whatever they are doing, and waits
+    /// until they have: no dead process is left to whoever started this one. Gives what they all
+    /// took of the processor's time.
     fn end(&self) -> Duration {
         let Some((alive, process)) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() else {
             return Duration::ZERO;
@@ -205,7 +213,8 @@ impl Server {
     }
 }
 
-/// In the new process: makes the streams lead nowhere and closes all else, so that no pipe of the guest's stays open here.
+/// In the new process: makes the streams lead nowhere and closes all else, so that no pipe of the
+/// guest's stays open here.
 fn keep_only(null: &File, kept: [&OwnedFd; 3]) {
     for stream in 0..3 {
         // SAFETY: nothing in this process uses the streams' numbers for anything else.
@@ -216,7 +225,8 @@ fn keep_only(null: &File, kept: [&OwnedFd; 3]) {
     kept.sort_unstable();
     for next in kept.into_iter().chain([i32::MAX]) {
         if first < next {
-            // SAFETY: whatever these are, nothing here will use them. A kernel without the call (before 5.9) leaves them open, unused.
+            // SAFETY: whatever these are, nothing here will use them. A kernel without the call
+            // (before 5.9) leaves them open, unused.
             unsafe { libc::syscall(libc::SYS_close_range, first, next - 1, 0) };
         }
         first = next.saturating_add(1);
@@ -268,7 +278,8 @@ struct Share {
     seconds: u64,
 }
 
-/// Bytes of address space that this process has now, and those that are resident, from its own `statm` (proc(5)).
+/// Bytes of address space that this process has now, and those that are resident, from its own
+/// `statm` (proc(5)).
 fn address_space(mut statm: &File) -> Result<(usize, usize), String> {
     let mut text = String::new();
     let read = statm.rewind().and_then(|()| statm.read_to_string(&mut text));
@@ -389,7 +400,8 @@ fn wait(child: i32) -> io::Result<(i32, Used)> {
 /// The exit status of a process that has no memory left.
 const OUT_OF_MEMORY: i32 = 3;
 
-/// In the process of one module: gives up what it does not need, compiles, gives code or text to `result`, and ends.
+/// In the process of one module: gives up what it does not need, compiles, gives code or text to
+/// `result`, and ends.
 fn work(wasm: &[u8], mut result: File, share: Share) -> ! {
     ACCOUNT.when_exhausted(|| end(OUT_OF_MEMORY));
     ACCOUNT.end_if_refused();
@@ -413,7 +425,8 @@ fn work(wasm: &[u8], mut result: File, share: Share) -> ! {
 /// Bytes of stack that a compilation needs.
 const STACK: usize = 256 << 10;
 
-/// Takes the stack before the address space is limited: a stack that can't grow any more ends a process by a signal, which says nothing of memory.
+/// Takes the stack before the address space is limited: a stack that can't grow any more ends a
+/// process by a signal, which says nothing of memory.
 #[inline(never)]
 fn grow_stack() {
     let stack = [1u8; STACK];

@@ -36,7 +36,8 @@ impl Layout {
         Self { log2, ..Self::USUAL }
     }
 
-    /// This one for code that lies in no file: where the caller limits the length of files (`ulimit -f`), none is made for a memory's content.
+    /// This one for code that lies in no file: where the caller limits the length of files (`ulimit
+    /// -f`), none is made for a memory's content.
     #[must_use]
     pub fn without_file(self) -> Self {
         Self { has_images: self.has_images && !caller::limits_files(), ..self }

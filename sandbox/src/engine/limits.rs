@@ -36,12 +36,14 @@ impl wasmtime::ResourceLimiter for Limits {
         self.allowed(charged)
     }
 
-    /// The heap holds tables. One that grows may be given twice the room that it has, as vectors are.
+    /// The heap holds tables. One that grows may be given twice the room that it has, as vectors
+    /// are.
     fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         self.allowed(ACCOUNT.room_for(desired.saturating_mul(ENTRY)))
     }
 
-    /// The program, and side modules, those that failed included: none of them is given back before the guest ends.
+    /// The program, and side modules, those that failed included: none of them is given back before
+    /// the guest ends.
     fn instances(&self) -> usize {
         1 + super::dl::LOADS_MAX
     }

@@ -28,7 +28,8 @@ pub struct Library {
     pub code: Coming,
 }
 
-/// Code that is being brought, perhaps by another thread: waits for it, and gives it or says why there is none.
+/// Code that is being brought, perhaps by another thread: waits for it, and gives it or says why
+/// there is none.
 pub type Coming = Box<dyn FnOnce() -> Result<Module, NoCode>>;
 
 /// Why there is no code of a library.
@@ -42,7 +43,8 @@ pub enum NoCode {
     Memory(String),
 }
 
-/// Where the code of a side module comes from: compiled before, or now. All is for the engine that runs the guest.
+/// Where the code of a side module comes from: compiled before, or now. All is for the engine that
+/// runs the guest.
 pub trait CodeSource {
     /// The side module in this file, which looks so, if that is known without reading the file.
     fn known(&mut self, file: &Arc<OwnedFd>, stat: &FileStat) -> Option<Library>;

@@ -1,4 +1,5 @@
-//! Freezing a guest after its initialisation: the module is written anew with the memory and globals that it then has.
+//! Freezing a guest after its initialisation: the module is written anew with the memory and
+//! globals that it then has.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -20,7 +21,8 @@ pub struct Frozen {
 }
 
 impl Engine {
-    /// The module that [`Engine::freeze`] runs: the same with exports for all of its state. It comes out the same each time.
+    /// The module that [`Engine::freeze`] runs: the same with exports for all of its state. It
+    /// comes out the same each time.
     ///
     /// # Errors
     ///
@@ -32,12 +34,14 @@ impl Engine {
         Ok(instrumented)
     }
 
-    /// Runs the exported function `init` of the module once and freezes the state that it leaves. `load` gives the module that is run for
-    /// that, which it is handed as [`Engine::instrument`] makes it, `look` sees the host afterwards.
+    /// Runs the exported function `init` of the module once and freezes the state that it leaves.
+    /// `load` gives the module that is run for that, which it is handed as [`Engine::instrument`]
+    /// makes it, `look` sees the host afterwards.
     ///
     /// # Errors
     ///
-    /// [`EngineError::Snapshot`] if the module holds what can't be frozen, or `init` does not return; otherwise as [`Engine::start`].
+    /// [`EngineError::Snapshot`] if the module holds what can't be frozen, or `init` does not
+    /// return; otherwise as [`Engine::start`].
     pub fn freeze<T>(
         &self,
         wasm: &[u8],
@@ -62,7 +66,8 @@ impl Engine {
             Start::Ready(started) => started,
             Start::Ended(ending) => return Err(ended("its start function", ending)),
         };
-        // The start function, if there was one, has run: what the snapshot begins with must not run it again, and doesn't.
+        // The start function, if there was one, has run: what the snapshot begins with must not run
+        // it again, and doesn't.
         if let Some(ending) = started.call(init)? {
             return Err(ended(&format!("`{init}`"), ending));
         }
@@ -118,7 +123,8 @@ impl State {
 
 impl InstanceState for State {
     async fn global_get(&mut self, name: &str, _: ValType) -> SnapshotVal {
-        // Asked once for each name that `instrument` made; it refuses modules with globals of other types.
+        // Asked once for each name that `instrument` made; it refuses modules with globals of other
+        // types.
         self.globals.remove(name).unwrap_or(SnapshotVal::I32(0))
     }
 

@@ -16,9 +16,11 @@ use super::{CodeSource, Ending, EngineError, Layout};
 use crate::abi::{CALLS, Call, End, Host, PROC_EXIT};
 use crate::account::{ACCOUNT, Charge};
 
-/// Native stack that a guest's calls may take. 8 MiB carry 10,000 frames of Python; the guest's own stack is in its memory.
+/// Native stack that a guest's calls may take. 8 MiB carry 10,000 frames of Python; the guest's own
+/// stack is in its memory.
 const GUEST_STACK: usize = 16 << 20;
-/// Stack of the thread that a guest runs on: beyond the guest's, room for the host's functions that it calls.
+/// Stack of the thread that a guest runs on: beyond the guest's, room for the host's functions that
+/// it calls.
 pub const THREAD_STACK: usize = GUEST_STACK + (2 << 20);
 
 /// Bytes that a guest takes besides its memory and code before it runs.
@@ -72,7 +74,8 @@ pub(super) struct Guest {
 }
 
 impl Engine {
-    /// Sets the engine up. With `compiler`, it can compile; without, it starts faster and can only load what was compiled.
+    /// Sets the engine up. With `compiler`, it can compile; without, it starts faster and can only
+    /// load what was compiled.
     ///
     /// # Errors
     ///
@@ -82,7 +85,8 @@ impl Engine {
         Self::with(compiler, true, u64::MAX, layout)
     }
 
-    /// An engine that compiles what a guest brought, while that guest runs: on the calling thread alone.
+    /// An engine that compiles what a guest brought, while that guest runs: on the calling thread
+    /// alone.
     ///
     /// # Errors
     ///
@@ -110,7 +114,8 @@ impl Engine {
             config.cranelift_opt_level(OptLevel::Speed);
         }
         if layout.reservation() < Layout::USUAL.reservation() {
-            // Each access is checked. A memory has all of its space from the start, and is never moved into another.
+            // Each access is checked. A memory has all of its space from the start, and is never
+            // moved into another.
             config
                 .memory_reservation(layout.reservation())
                 .memory_reservation_for_growth(0)
@@ -127,13 +132,14 @@ impl Engine {
         self.layout
     }
 
-    /// A name for the code that this engine makes and takes; code of another name is never loaded. The engine itself compares versions,
-    /// settings and the processor's features besides.
+    /// A name for the code that this engine makes and takes; code of another name is never loaded.
+    /// The engine itself compares versions, settings and the processor's features besides.
     pub fn id(&self) -> &Arc<str> {
         &self.id
     }
 
-    /// Feeds a hasher all that decides whether code of one engine can be run by another: version, settings, the processor's features.
+    /// Feeds a hasher all that decides whether code of one engine can be run by another: version,
+    /// settings, the processor's features.
     pub fn hash_compatibility(&self, hasher: &mut impl std::hash::Hasher) {
         std::hash::Hash::hash(&self.engine.precompile_compatibility_hash(), hasher);
     }
@@ -179,7 +185,8 @@ impl Engine {
     ///
     /// # Safety
     ///
-    /// The file is native code, and is run: its bytes must be those that `compile_ahead` gave, and must not change while the module lives.
+    /// The file is native code, and is run: its bytes must be those that `compile_ahead` gave, and
+    /// must not change while the module lives.
     ///
     /// # Errors
     ///
@@ -257,7 +264,8 @@ impl Module {
         self.module.imports().any(|i| (i.module(), i.name()) == ("pynbox", "dl_open"))
     }
 
-    /// Makes the image that the guest's memory is mapped from, which is otherwise done at the first start. It stays for the life of this process.
+    /// Makes the image that the guest's memory is mapped from, which is otherwise done at the first
+    /// start. It stays for the life of this process.
     ///
     /// # Errors
     ///

@@ -11,12 +11,15 @@ use wasmparser::{
 use super::table_index::{Placed, TableIndex};
 use crate::account::{ACCOUNT, Full};
 
-/// Bytes of the largest function body that is compiled at run time: the compiler's time grows faster than a function.
+/// Bytes of the largest function body that is compiled at run time: the compiler's time grows
+/// faster than a function.
 pub const FUNCTION_BYTES_MAX: usize = 1 << 19;
-/// Most local variables of one function, and most of them times its bytes, for the same reason: where paths meet, each may need a value.
+/// Most local variables of one function, and most of them times its bytes, for the same reason:
+/// where paths meet, each may need a value.
 const LOCALS_MAX: u32 = 5_000;
 const LOCALS_TIMES_BYTES_MAX: u64 = 1 << 28;
-/// Most functions, imports, exports, globals and segments of one module: each costs the host memory before the guest's limits apply.
+/// Most functions, imports, exports, globals and segments of one module: each costs the host memory
+/// before the guest's limits apply.
 const FUNCTIONS_MAX: u32 = 200_000;
 const IMPORTS_MAX: u32 = 50_000;
 const EXPORTS_MAX: u32 = 200_000;
@@ -167,14 +170,16 @@ impl SideModule {
         postcard::to_extend(self, vec![FORM]).unwrap_or_default()
     }
 
-    /// What [`SideModule::to_bytes`] gave; `None` for anything else, such as what another version of the loader wrote.
+    /// What [`SideModule::to_bytes`] gave; `None` for anything else, such as what another version
+    /// of the loader wrote.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (&form, rest) = bytes.split_first()?;
         let (module, rest) = postcard::take_from_bytes(rest).ok().filter(|_| form == FORM)?;
         rest.is_empty().then_some(module)
     }
 
-    /// What the module costs the host besides its bytes, in units of a function: an import may need a cell or a function of its own.
+    /// What the module costs the host besides its bytes, in units of a function: an import may need
+    /// a cell or a function of its own.
     pub fn weight(&self) -> usize {
         usize::try_from(self.items).unwrap_or(usize::MAX).saturating_add(8 * self.imports.len())
     }
@@ -191,7 +196,8 @@ struct Reader {
     globals: u32,
     memory_base: Option<u32>,
     table_base: Option<u32>,
-    /// Functions that are exported, by name and number, and where the module's part of the table has them.
+    /// Functions that are exported, by name and number, and where the module's part of the table
+    /// has them.
     exported: Vec<(String, u32)>,
     placed: Placed,
 }
@@ -261,7 +267,8 @@ impl Reader {
                 limit("imports", section.count(), IMPORTS_MAX)?;
                 ACCOUNT.room_for(section.count() as usize * ITEM_COST + section.range().len() * NAME_COPIES)?;
                 for import in section {
-                    // What is written in one entry for many would be many times as long when it is read.
+                    // What is written in one entry for many would be many times as long when it is
+                    // read.
                     let Imports::Single(_, import) = import? else {
                         return Err(SideError::Forbidden("has imports in a compact form"));
                     };
@@ -386,7 +393,8 @@ impl Reader {
     }
 }
 
-/// Where in the module's area the offset lies, if `length` from there does too: the offset is the base, or the base and a constant.
+/// Where in the module's area the offset lies, if `length` from there does too: the offset is the
+/// base, or the base and a constant.
 fn within(offset: &ConstExpr<'_>, base: Option<u32>, length: u64, size: u32) -> Option<u32> {
     let mut operators = offset.get_operators_reader();
     let (mut saw_base, mut constant) = (false, 0);

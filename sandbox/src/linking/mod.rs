@@ -1,9 +1,12 @@
-//! Run-time loading, as far as it needs no engine: what a side module says about itself ([`SideModule`]), where the modules that it needs
-//! are looked for ([`candidates`]), where a program has its functions ([`TableIndex`]), and the signatures of `fn_call` and `fn_closure` ([`Signature`]).
+//! Run-time loading, as far as it needs no engine: what a side module says about itself
+//! ([`SideModule`]), where the modules that it needs are looked for ([`candidates`]), where a
+//! program has its functions ([`TableIndex`]), and the signatures of `fn_call` and `fn_closure`
+//! ([`Signature`]).
 //!
 //! A side module follows the dynamic-linking convention of WebAssembly's tool chains
-//! (<https://github.com/WebAssembly/tool-conventions/blob/main/DynamicLinking.md>). Its bytes come from the guest: everything that can be wrong
-//! with them is found here, before any of it has an effect.
+//! (<https://github.com/WebAssembly/tool-conventions/blob/main/DynamicLinking.md>). Its bytes come
+//! from the guest: everything that can be wrong with them is found here, before any of it has an
+//! effect.
 
 mod dylink;
 mod search;

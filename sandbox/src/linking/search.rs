@@ -11,9 +11,10 @@ pub fn directory(path: &[u8]) -> &[u8] {
     }
 }
 
-/// The absolute paths at which `name`, needed by the module at `path`, may lie, in the order in which they are tried: the module's
-/// runtime paths (parts separated by `:`, `$ORIGIN` is the module's directory), the module's directory, `/slib`. A name with a slash is a
-/// path already; a relative one has no meaning and gives none.
+/// The absolute paths at which `name`, needed by the module at `path`, may lie, in the order in
+/// which they are tried: the module's runtime paths (parts separated by `:`, `$ORIGIN` is the
+/// module's directory), the module's directory, `/slib`. A name with a slash is a path already; a
+/// relative one has no meaning and gives none.
 pub fn candidates(name: &[u8], path: &[u8], runtime_paths: &[String]) -> Vec<Vec<u8>> {
     if name.contains(&b'/') {
         return if name[0] == b'/' { vec![name.to_vec()] } else { Vec::new() };

@@ -39,7 +39,8 @@ impl Kind {
     }
 }
 
-/// The parameters and the result of a function; as text, the parameters' letters, `>`, and the result's letter if there is one.
+/// The parameters and the result of a function; as text, the parameters' letters, `>`, and the
+/// result's letter if there is one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Signature {
     /// The parameters.

@@ -11,14 +11,16 @@ const FORM: u8 = 1;
 const HEAD: usize = 5;
 const ENTRY: usize = 8;
 
-/// The table entries of a module's exported functions, by their names; a library's are counted from the beginning of its own part. Who takes the
-/// address of one must get that entry, and looking for it in the interpreter's table took a third of the loading of lxml.
+/// The table entries of a module's exported functions, by their names; a library's are counted from
+/// the beginning of its own part. Who takes the address of one must get that entry, and looking for
+/// it in the interpreter's table took a third of the loading of lxml.
 ///
-/// It says what the module's bytes say: code that changes the table makes it wrong, so each answer has to be compared with the table.
+/// It says what the module's bytes say: code that changes the table makes it wrong, so each answer
+/// has to be compared with the table.
 ///
-/// As bytes: a number for the form, the count, for each name where it ends and the function's entry, in the order of the names, then the
-/// names; all numbers but the first are little-endian, of four bytes. It is searched as it is: a load asks for few of
-/// the names.
+/// As bytes: a number for the form, the count, for each name where it ends and the function's
+/// entry, in the order of the names, then the names; all numbers but the first are little-endian,
+/// of four bytes. It is searched as it is: a load asks for few of the names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<u8>", into = "Vec<u8>")]
 pub struct TableIndex {
@@ -159,7 +161,8 @@ fn constant(expression: &ConstExpr<'_>) -> Option<u32> {
 pub(super) struct Placed(HashMap<u32, Option<u32>>);
 
 impl Placed {
-    /// For these functions, which have no place yet. All others are passed over: a hostile segment may name any number of them.
+    /// For these functions, which have no place yet. All others are passed over: a hostile segment
+    /// may name any number of them.
     pub(super) fn of(functions: impl IntoIterator<Item = u32>) -> Self {
         Self(functions.into_iter().map(|function| (function, None)).collect())
     }

@@ -129,7 +129,8 @@ const THREAD: i32 = libc::CLONE_VM
     | libc::CLONE_SETTLS
     | libc::CLONE_PARENT_SETTID
     | libc::CLONE_CHILD_CLEARTID;
-/// Waiting and waking. Priority inheritance, which nobody uses here, has had most of the kernel's faults in this call.
+/// Waiting and waking. Priority inheritance, which nobody uses here, has had most of the kernel's
+/// faults in this call.
 const FUTEX: [i32; 5] =
     [libc::FUTEX_WAIT, libc::FUTEX_WAKE, libc::FUTEX_CMP_REQUEUE, libc::FUTEX_WAKE_OP, libc::FUTEX_WAIT_BITSET];
 /// `arch_prctl`: where a thread's own data lies.
@@ -165,7 +166,8 @@ fn calls(pid: i32, program: i32, runs_on_stack: bool) -> Result<BpfProgram, Back
     allow(libc::SYS_open, vec![no_more(1, OPEN_FLAGS)?, no_set_id(2)?])?;
     allow(libc::SYS_openat, vec![is(0, libc::AT_FDCWD)?, no_more(2, OPEN_FLAGS)?, no_set_id(3)?])?;
     allow(libc::SYS_chmod, vec![no_set_id(1)?])?;
-    // The C library's form of `utimes`; without a path it would be the times of a descriptor's file.
+    // The C library's form of `utimes`; without a path it would be the times of a descriptor's
+    // file.
     allow(libc::SYS_utimensat, vec![address(1, SeccompCmpOp::Ne)?, no_more(3, libc::AT_SYMLINK_NOFOLLOW)?])?;
     // A write at a place of a file that appends; the C library looks at the log's mode.
     allow(libc::SYS_fcntl, vec![is(1, libc::F_GETFL)?])?;
@@ -206,8 +208,9 @@ fn calls(pid: i32, program: i32, runs_on_stack: bool) -> Result<BpfProgram, Back
     SeccompFilter::new(rules, refuse, SeccompAction::Allow, TargetArch::x86_64)?.try_into()
 }
 
-/// `sel_ldr` ends with a negative status when a guest crashed, and with the guest's own, which has eight bits, when it ended. A parent sees eight
-/// bits of either. With this filter the process is killed instead of ending with what no guest can have meant.
+/// `sel_ldr` ends with a negative status when a guest crashed, and with the guest's own, which has
+/// eight bits, when it ended. A parent sees eight bits of either. With this filter the process is
+/// killed instead of ending with what no guest can have meant.
 fn crash() -> Result<BpfProgram, BackendError> {
     let rule = SeccompRule::new(vec![when(0, SeccompCmpOp::Gt, 0xff)?])?;
     let rules = BTreeMap::from([(libc::SYS_exit_group, vec![rule])]);

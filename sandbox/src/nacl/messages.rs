@@ -1,6 +1,7 @@
-//! What `sel_ldr` itself says. It says so on descriptor 2, which is a pipe to here: the guest's standard error is another descriptor, so no guest can have
-//! said it. It is the one place where a crash shows, and that a program was refused: `sel_ldr` ends with 256 minus the signal or with 1 then, which a guest
-//! may mean as its own status.
+//! What `sel_ldr` itself says. It says so on descriptor 2, which is a pipe to here: the guest's
+//! standard error is another descriptor, so no guest can have said it. It is the one place where a
+//! crash shows, and that a program was refused: `sel_ldr` ends with 256 minus the signal or with 1
+//! then, which a guest may mean as its own status.
 
 use std::fs::File;
 use std::io::Read;
@@ -84,7 +85,8 @@ fn crash_signal(line: &str) -> Option<i32> {
     signal.parse().ok().filter(|_| known)
 }
 
-/// Whether this is what the engine says when it can't protect memory otherwise: for a `brk` of the guest's, or in `mprotect`. It aborts then.
+/// Whether this is what the engine says when it can't protect memory otherwise: for a `brk` of the
+/// guest's, or in `mprotect`. It aborts then.
 fn lacks_memory(line: &str) -> bool {
     line.contains("Could not mprotect(") || line.contains("mprotect on anonymous memory failed, errno = 12")
 }

@@ -1,9 +1,11 @@
 //! The command `run` for programs of Native Client: the front of `sel_ldr`.
 //!
-//! `sel_ldr` confines a guest to what its validator allows, and shows it one directory, to read and to write. All that the options
-//! say of files is made by the kernel beforehand: a user, a mount and a process namespace of its own, whose only file system (`root`) holds the
-//! mounts, read-only where they are to be, and nothing else of the machine; no network; and a wall around `sel_ldr` itself
-//! (`wall`). Whoever breaks out of the guest stands in that. It works the same for root and for anybody else.
+//! `sel_ldr` confines a guest to what its validator allows, and shows it one directory, to read and
+//! to write. All that the options say of files is made by the kernel beforehand: a user, a mount
+//! and a process namespace of its own, whose only file system (`root`) holds the mounts, read-only
+//! where they are to be, and nothing else of the machine; no network; and a wall around `sel_ldr`
+//! itself (`wall`). Whoever breaks out of the guest stands in that. It works the same for root and
+//! for anybody else.
 
 mod bounds;
 mod check;
@@ -47,12 +49,15 @@ use streams::Streams;
 /// Of the SDK: the program that runs guests, and what it gives them to call.
 const SEL_LDR: &str = "sel_ldr_x86_64";
 const IRT: &str = "irt_core_x86_64.nexe";
-/// Of the SDK's glibc: the program that loads programs, and where libraries lie. (`/lib` is a place of its own to it.)
+/// Of the SDK's glibc: the program that loads programs, and where libraries lie. (`/lib` is a place
+/// of its own to it.)
 const LOADER: &[u8] = b"/slib/runnable-ld.so";
 const LIBRARIES: &str = "/slib";
-/// `sel_ldr` validates a file's code where it is mapped and then runs it from that mapping, so whoever can write the file afterwards, as a guest can in a
-/// writable mount, runs what nobody has validated. This is its own way to say that no descriptor is fit for that: the guest's loader gets an error
-/// and asks for the code to be copied, and the copy is validated. That no mount is executable stands behind it.
+/// `sel_ldr` validates a file's code where it is mapped and then runs it from that mapping, so
+/// whoever can write the file afterwards, as a guest can in a writable mount, runs what nobody has
+/// validated. This is its own way to say that no descriptor is fit for that: the guest's loader
+/// gets an error and asks for the code to be copied, and the copy is validated. That no mount is
+/// executable stands behind it.
 const COPY_CODE: &CStr = c"NACL_FAULT_INJECTION=MMAP_FORCE_DESCRIPTOR_SAFETY_CHECK_FAIL=GF/@";
 /// The short name, and the program that it means.
 const SHORT_NAME: (&[u8], &[u8]) = (b"python", b"/python/bin/python.nexe");
@@ -129,7 +134,8 @@ impl NaclError {
     }
 }
 
-/// Whether the installation that this program belongs to has the engine for programs of Native Client.
+/// Whether the installation that this program belongs to has the engine for programs of Native
+/// Client.
 pub fn is_installed() -> bool {
     Installation::of_this_program().is_ok_and(|installation| installation.engine().join(SEL_LDR).exists())
 }
@@ -276,7 +282,8 @@ fn refuse_what_cannot_be(options: &Options) -> Result<(), NaclError> {
     Ok(())
 }
 
-/// What only this process writes must not lie where the guest writes: the kernel knows files by directories alone.
+/// What only this process writes must not lie where the guest writes: the kernel knows files by
+/// directories alone.
 fn refuse_own_files(mounts: &[Mount], log: &Log, report: &Report) -> Result<(), NaclError> {
     let own = [(log.file().map(AsFd::as_fd), "-l"), (report.status().map(AsFd::as_fd), "--status-fd")];
     for (file, option) in own.into_iter().filter_map(|(file, option)| Some((file?, option))) {

@@ -1,10 +1,13 @@
-//! The processes of a run: this one, which waits; the first one of a process namespace, which keeps order in it; and `sel_ldr`.
+//! The processes of a run: this one, which waits; the first one of a process namespace, which keeps
+//! order in it; and `sel_ldr`.
 //!
-//! When this process ends, however it does, the kernel kills the first one, and with it every process of its namespace. Signals that ask a program to
-//! end are passed on; those that keys of a terminal send have reached `sel_ldr` already.
+//! When this process ends, however it does, the kernel kills the first one, and with it every
+//! process of its namespace. Signals that ask a program to end are passed on; those that keys of a
+//! terminal send have reached `sel_ldr` already.
 //!
-//! While this process waits it answers the engine's questions, carries what the guest writes, and looks at the clocks: it can do nothing else, and
-//! nothing that the guest does can keep it from that.
+//! While this process waits it answers the engine's questions, carries what the guest writes, and
+//! looks at the clocks: it can do nothing else, and nothing that the guest does can keep it from
+//! that.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -176,7 +179,8 @@ enum Source {
 }
 
 impl Waiting<'_> {
-    /// Does all that is to be done until the first process has ended and what the guest wrote has left.
+    /// Does all that is to be done until the first process has ended and what the guest wrote has
+    /// left.
     fn wait(mut self, mut reports: File, watched: &Signals) -> Result<Ended, Errno> {
         let arriving = watched.arriving()?;
         let mut asked = None;
@@ -209,7 +213,8 @@ impl Waiting<'_> {
         self.ended && (self.carried || self.patience.is_some_and(|moment| Instant::now() >= moment))
     }
 
-    /// Waits until something arrives, or a clock has to be looked at: from where it arrives, and whether that was the last.
+    /// Waits until something arrives, or a clock has to be looked at: from where it arrives, and
+    /// whether that was the last.
     fn poll(&self, arriving: &OwnedFd) -> Result<Vec<(Source, bool)>, Errno> {
         let mut sources = vec![(Source::Signals, arriving.as_fd())];
         if !self.silent {
@@ -232,7 +237,8 @@ impl Waiting<'_> {
         Ok(arrived.map(|(ready, (source, _))| (source, !ready.revents().contains(PollFlags::IN))).collect())
     }
 
-    /// Takes a signal: passes it on, or notes that the first process has ended. Gives one that asks for the end.
+    /// Takes a signal: passes it on, or notes that the first process has ended. Gives one that asks
+    /// for the end.
     fn take_signal(&mut self, arriving: &OwnedFd) -> Result<Option<i32>, Errno> {
         let (signal, by_kernel) = signals::next_signal(arriving)?;
         if signal == libc::SIGCHLD {
@@ -343,7 +349,8 @@ impl Waiting<'_> {
         let exited = libc::WIFEXITED(ended.status).then(|| libc::WEXITSTATUS(ended.status));
         let unwritten = self.carrying.error();
         let mut told = self.messages.end();
-        // Names of a guest's are in the engine's messages: once there is a guest, it may have put words into its mouth.
+        // Names of a guest's are in the engine's messages: once there is a guest, it may have put
+        // words into its mouth.
         told.refused = told.refused.filter(|_| !self.begun);
         told.crash = told.crash.filter(|signal| exited == Some(-signal & 0xff));
         match (exited, asked, told) {
@@ -412,7 +419,8 @@ struct Ways {
     before: Signals,
 }
 
-/// The first process of the namespace: starts the second, passes signals on to it, and buries whatever ends.
+/// The first process of the namespace: starts the second, passes signals on to it, and buries
+/// whatever ends.
 fn first_process(start: Start, bounds: &Bounds, ways: Ways, mut reporting: File, parent: &OwnedFd) -> ! {
     let all = Signals::all();
     all.block();

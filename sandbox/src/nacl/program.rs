@@ -1,4 +1,5 @@
-//! What has to be known of ELF files before they are started: which libraries the engine needs, and how a guest's program is loaded.
+//! What has to be known of ELF files before they are started: which libraries the engine needs, and
+//! how a guest's program is loaded.
 //!
 //! Only headers are read, in bounded pieces: a guest's file is anybody's.
 

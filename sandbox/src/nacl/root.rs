@@ -99,8 +99,8 @@ pub(super) struct Parts<'a> {
     pub(super) crossing: Crossing,
 }
 
-/// Makes the view and enters it: from then on this process sees nothing else. It has to be root of a mount namespace of its own. Gives the guest's
-/// tree.
+/// Makes the view and enters it: from then on this process sees nothing else. It has to be root of
+/// a mount namespace of its own. Gives the guest's tree.
 ///
 /// # Errors
 ///
@@ -195,7 +195,8 @@ impl Tree {
         root
     }
 
-    /// Lays this tree, whose place in the guest's is `path`, onto the empty directory `point`, over `under`.
+    /// Lays this tree, whose place in the guest's is `path`, onto the empty directory `point`, over
+    /// `under`.
     fn lay(
         self,
         path: &GuestPath,
@@ -227,7 +228,8 @@ impl Tree {
         if layer.access == Access::ReadWrite {
             make_points(&below, path, layer.directory.as_fd())?;
         }
-        // What a program lists at "/" is in the same order on every machine, so that is shown entry by entry.
+        // What a program lists at "/" is in the same order on every machine, so that is shown entry
+        // by entry.
         let as_it_is = has_points(&below, layer.directory.as_fd()) && !path.is_root();
         if layer.access == Access::ReadWrite || as_it_is {
             let flags = if layer.access == Access::ReadWrite { WRITABLE } else { READ_ONLY };
@@ -338,7 +340,8 @@ fn entries(directory: &OwnedFd, but: &BTreeMap<Vec<u8>, Tree>) -> Result<BTreeMa
     Ok(entries)
 }
 
-/// Makes a place for each entry and each tree in an empty directory of the view's own. A file system in memory lists last what came first.
+/// Makes a place for each entry and each tree in an empty directory of the view's own. A file
+/// system in memory lists last what came first.
 fn make_places(
     entries: &BTreeMap<Vec<u8>, Entry>,
     trees: &BTreeMap<Vec<u8>, Tree>,
@@ -483,8 +486,8 @@ fn memory(mode: &CStr, size: u64, files: Option<u64>, flags: MountAttrFlags) -> 
     fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags)
 }
 
-/// A file or directory of the host as a mount that is not yet attached to anything. Mounts below it come along, with the same attributes:
-/// without privileges, what they cover may not be uncovered.
+/// A file or directory of the host as a mount that is not yet attached to anything. Mounts below it
+/// come along, with the same attributes: without privileges, what they cover may not be uncovered.
 fn bind(at: BorrowedFd<'_>, source: impl rustix::path::Arg, flags: u64) -> Result<OwnedFd, Errno> {
     let how = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC

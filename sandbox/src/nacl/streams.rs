@@ -92,7 +92,8 @@ impl Streams {
         Ok(given)
     }
 
-    /// Begins to carry. To be called when the guest has its descriptors, and nobody in this process.
+    /// Begins to carry. To be called when the guest has its descriptors, and nobody in this
+    /// process.
     pub(super) fn carry(self, usage: &Arc<Usage>) -> io::Result<Carrying> {
         let (events, event) = pipe_with(PipeFlags::CLOEXEC)?;
         let left = Arc::new(AtomicU64::new(self.limit.unwrap_or(u64::MAX)));

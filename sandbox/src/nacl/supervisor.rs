@@ -294,7 +294,8 @@ impl<'a> Supervisor<'a> {
     }
 
     /// A number below which there is room for as many descriptors as the guest may have. (It has
-    /// the standard streams already, and those that were handed in; the engine has some of its own.)
+    /// the standard streams already, and those that were handed in; the engine has some of its
+    /// own.)
     fn first_numbers(&self, engine: Pid) -> Result<u64, Errno> {
         let path = format!("{}/fd", engine.as_raw_nonzero());
         let directory =

@@ -22,7 +22,8 @@ fn check(result: c_long) -> Result<c_long> {
 
 /// Moves this process, and for processes the ones that it starts, into new namespaces.
 pub(super) fn unshare(flags: c_int) -> Result<()> {
-    // SAFETY: it takes no memory; this process has one thread, so that none is left behind in the old namespaces.
+    // SAFETY: it takes no memory; this process has one thread, so that none is left behind in the
+    // old namespaces.
     check(c_long::from(unsafe { libc::unshare(flags) })).map(drop)
 }
 
@@ -34,11 +35,13 @@ pub(super) fn clear_groups() -> Result<()> {
 
 /// Copies this process, which has one thread: `None` in the copy.
 pub(super) fn fork() -> Result<Option<Pid>> {
-    // SAFETY: with one thread, nobody holds a lock in the copy, which may so do whatever this process may.
+    // SAFETY: with one thread, nobody holds a lock in the copy, which may so do whatever this
+    // process may.
     check(c_long::from(unsafe { libc::fork() })).map(|pid| Pid::from_raw(pid as c_int))
 }
 
-/// As [`fork`]; the copy is the first process of a process namespace. (`unshare` would leave this process without threads, too.)
+/// As [`fork`]; the copy is the first process of a process namespace. (`unshare` would leave this
+/// process without threads, too.)
 pub(super) fn fork_first() -> Result<Option<Pid>> {
     // SAFETY: as `fork`; without a stack of its own the copy goes on with a copy of this one.
     let pid = unsafe { libc::syscall(libc::SYS_clone, c_long::from(libc::CLONE_NEWPID | libc::SIGCHLD), 0, 0, 0, 0) };
@@ -58,7 +61,8 @@ pub(super) struct MountAttributes {
 /// Changes the attributes of a mount, and if `recursive` of all below it.
 pub(super) fn set_mount_attributes(mount: BorrowedFd<'_>, attributes: &MountAttributes, recursive: bool) -> Result<()> {
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
-    // SAFETY: the path is a C string; the structure has the kernel's layout, and its size goes with it.
+    // SAFETY: the path is a C string; the structure has the kernel's layout, and its size goes with
+    // it.
     check(unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
@@ -81,7 +85,8 @@ pub(super) fn new_session_keyring() -> Result<()> {
 
 /// Gives an open file this number as well, which the next program does not get.
 pub(super) fn duplicate_to(file: BorrowedFd<'_>, number: c_int) -> Result<()> {
-    // SAFETY: numbers alone; nothing in this process owns `number`, which the caller has chosen above all others.
+    // SAFETY: numbers alone; nothing in this process owns `number`, which the caller has chosen
+    // above all others.
     check(c_long::from(unsafe { libc::dup3(file.as_raw_fd(), number, libc::O_CLOEXEC) })).map(drop)
 }
 
@@ -89,7 +94,8 @@ pub(super) fn duplicate_to(file: BorrowedFd<'_>, number: c_int) -> Result<()> {
 pub(super) fn exec(number: c_int, arguments: &[CString], environment: &[CString]) -> Errno {
     let list = |strings: &[CString]| strings.iter().map(|s| s.as_ptr()).chain([ptr::null()]).collect::<Vec<_>>();
     let (arguments, environment) = (list(arguments), list(environment));
-    // SAFETY: the path is a C string, and both lists end with a null pointer and hold C strings that live until the call is over.
+    // SAFETY: the path is a C string, and both lists end with a null pointer and hold C strings
+    // that live until the call is over.
     let result = unsafe {
         libc::syscall(
             libc::SYS_execveat,
@@ -116,8 +122,8 @@ pub(super) fn listen(filter: &[sock_filter]) -> Result<OwnedFd> {
         len: u16::try_from(filter.len()).map_err(|_| Errno::INVAL)?,
         filter: filter.as_ptr().cast_mut().cast(),
     };
-    // SAFETY: `sock_filter` of the crate has the kernel's layout; the program lives until the call is over, which reads it only. What comes back is
-    // a new descriptor that nothing else owns.
+    // SAFETY: `sock_filter` of the crate has the kernel's layout; the program lives until the call
+    // is over, which reads it only. What comes back is a new descriptor that nothing else owns.
     unsafe {
         check(c_long::from(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)))?;
         let number = check(libc::syscall(
@@ -141,7 +147,8 @@ pub(super) struct Asked {
 
 /// The next question; `None` if who asked no longer waits.
 pub(super) fn receive(listener: &OwnedFd) -> Result<Option<Asked>> {
-    // SAFETY: zeros are the structure, as the kernel wants it; the pointer is to a live one, whose size is part of the request.
+    // SAFETY: zeros are the structure, as the kernel wants it; the pointer is to a live one, whose
+    // size is part of the request.
     let (result, asked) = unsafe {
         let mut asked: libc::seccomp_notif = std::mem::zeroed();
         (check(c_long::from(libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut asked))), asked)

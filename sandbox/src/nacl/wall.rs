@@ -1,10 +1,11 @@
-//! The second wall: what `sel_ldr` gives up before it is started, so that a guest that breaks out of it finds itself in a process that can do little
-//! more than the guest could.
+//! The second wall: what `sel_ldr` gives up before it is started, so that a guest that breaks out
+//! of it finds itself in a process that can do little more than the guest could.
 //!
 //! - no capabilities, and none to be had; no new privileges;
 //! - resource limits: no core dump, a bounded number of threads, descriptors and bytes;
-//! - a seccomp filter ([`super::filter`]): files below the mounts, memory, threads, time, messages to itself, and no other call. In particular no
-//!   program is started, no process, no socket to anywhere, nobody is traced or sent a signal, nothing is mounted, no file gets a set-user bit.
+//! - a seccomp filter ([`super::filter`]): files below the mounts, memory, threads, time, messages
+//!   to itself, and no other call. In particular no program is started, no process, no socket to
+//!   anywhere, nobody is traced or sent a signal, nothing is mounted, no file gets a set-user bit.
 
 use std::os::fd::OwnedFd;
 
@@ -17,14 +18,14 @@ use super::filter::Filters;
 use super::sys;
 use crate::caller;
 
-/// Threads of this namespace's user that are not the guest's: the engine's first, and the launcher's. For root the kernel does not count; the
-/// filter's questions do.
+/// Threads of this namespace's user that are not the guest's: the engine's first, and the
+/// launcher's. For root the kernel does not count; the filter's questions do.
 const OTHER_THREADS: u64 = 64;
 /// Descriptors of one guest.
 const DESCRIPTORS: u64 = 2048;
 
-/// The number under which the program to start has to be open: one above all that the limit of descriptors will allow, so that what the filter
-/// allows for this number can be done once.
+/// The number under which the program to start has to be open: one above all that the limit of
+/// descriptors will allow, so that what the filter allows for this number can be done once.
 pub(super) fn program_number() -> i32 {
     let maximum = rustix::process::getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
     i32::try_from(DESCRIPTORS.min(maximum.saturating_sub(1))).unwrap_or(i32::MAX)
@@ -37,7 +38,8 @@ pub(super) fn allow_number(number: i32) -> Result<(), Errno> {
     rustix::process::setrlimit(Resource::Nofile, Rlimit { current: Some(needed), maximum })
 }
 
-/// Builds the wall around this process, which has one thread, for good. `asking` is given where the filter's questions arrive.
+/// Builds the wall around this process, which has one thread, for good. `asking` is given where the
+/// filter's questions arrive.
 pub(super) fn raise(
     filters: &Filters,
     bounds: &Bounds,

@@ -9,8 +9,8 @@ use crate::open_how;
 
 const SET_ID_BITS: u32 = 0o6000;
 
-/// Changes the mode of what `handle` (opened with `O_PATH`) stands for. `reopen` opens the same file for reading; it is used where the
-/// kernel is older than fchmodat2(2), Linux 6.6.
+/// Changes the mode of what `handle` (opened with `O_PATH`) stands for. `reopen` opens the same
+/// file for reading; it is used where the kernel is older than fchmodat2(2), Linux 6.6.
 ///
 /// # Errors
 ///
@@ -21,7 +21,8 @@ pub(crate) fn by_handle(
     reopen: impl FnOnce() -> Result<OwnedFd, Errno>,
 ) -> Result<(), Errno> {
     let mode = checked(mode)?;
-    // SAFETY: the path is a static empty string and the descriptor is open; the call touches no other memory.
+    // SAFETY: the path is a static empty string and the descriptor is open; the call touches no
+    // other memory.
     let result = unsafe {
         let path = open_how::empty_path().as_ptr();
         libc::syscall(libc::SYS_fchmodat2, handle.as_raw_fd(), path, mode.as_raw_mode(), libc::AT_EMPTY_PATH)

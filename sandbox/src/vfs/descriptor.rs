@@ -50,7 +50,8 @@ pub(crate) enum Object {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HandedKind {
     Terminal,
-    /// A regular file, read and written anywhere. Its size, its mode and its times are none of the guest's business.
+    /// A regular file, read and written anywhere. Its size, its mode and its times are none of the
+    /// guest's business.
     File,
     /// A regular file that bytes are written to one after the other, where the descriptor stands.
     Stream,
@@ -97,7 +98,8 @@ impl Description {
         if self.writable { Ok(()) } else { Err(Errno::BADF) }
     }
 
-    /// Whether the inode behind may be changed (mode, times): the mount has to be writable, the descriptor need not be.
+    /// Whether the inode behind may be changed (mode, times): the mount has to be writable, the
+    /// descriptor need not be.
     ///
     /// # Errors
     ///

@@ -1,4 +1,5 @@
-//! The devices that every guest has. They are computed here; no device node of the host is opened for them.
+//! The devices that every guest has. They are computed here; no device node of the host is opened
+//! for them.
 
 use rustix::io::Errno;
 

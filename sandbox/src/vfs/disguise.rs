@@ -7,7 +7,8 @@ use std::hash::BuildHasher as _;
 
 use super::stat::{FileStat, S_IFDIR};
 
-/// The time that installed files have: 1980-01-02 00:00 UTC, in seconds. It tells nothing about a machine.
+/// The time that installed files have: 1980-01-02 00:00 UTC, in seconds. It tells nothing about a
+/// machine.
 pub const INSTALLED: u64 = 315_619_200;
 const NANOSECONDS: i64 = 1_000_000_000;
 
@@ -29,7 +30,8 @@ struct Numbers {
 }
 
 impl Disguise {
-    /// With all times as this one, if there is one, in nanoseconds since 1970, and with other numbers if `hides_inodes`.
+    /// With all times as this one, if there is one, in nanoseconds since 1970, and with other
+    /// numbers if `hides_inodes`.
     pub(super) fn new(time: Option<i64>, hides_inodes: bool) -> Self {
         Self { time, inodes: hides_inodes.then(Numbers::default) }
     }

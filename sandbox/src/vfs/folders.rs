@@ -46,7 +46,8 @@ impl Folders {
         Ok(self.0.iter().any(|folder| folder.device == device))
     }
 
-    /// For how many of `wanted` bytes of this file there is memory. (If they are there already, they need none; that is not looked at.)
+    /// For how many of `wanted` bytes of this file there is memory. (If they are there already,
+    /// they need none; that is not looked at.)
     ///
     /// # Errors
     ///
@@ -72,7 +73,8 @@ impl Folders {
             if let Ok(stat) = rustix::fs::fstatfs(&folder.root) {
                 let pages = stat.f_blocks.saturating_sub(stat.f_bfree) * PAGE;
                 let inodes = stat.f_files.saturating_sub(stat.f_ffree) * INODE;
-                // What another thread uses at the same time may leave no room: then the next call counts it.
+                // What another thread uses at the same time may leave no room: then the next call
+                // counts it.
                 let _ = folder.charge.borrow_mut().resize(usize::try_from(pages + inodes).unwrap_or(usize::MAX));
             }
         }

@@ -76,8 +76,8 @@ impl Vfs {
     ///
     /// # Errors
     ///
-    /// Those of write(2); `ESPIPE` for an offset in what has none; `EFBIG` and `EDQUOT` at a limit. After a write that would go beyond the limit of
-    /// all output, [`Vfs::over`] says so.
+    /// Those of write(2); `ESPIPE` for an offset in what has none; `EFBIG` and `EDQUOT` at a limit.
+    /// After a write that would go beyond the limit of all output, [`Vfs::over`] says so.
     pub fn write(&mut self, fd: u32, buffers: &[IoSlice<'_>], offset: Offset) -> Result<usize, Errno> {
         let description = self.table.get(fd)?;
         check_offset(description, offset)?;
@@ -130,7 +130,8 @@ impl Vfs {
     ///
     /// # Errors
     ///
-    /// Those of lseek(2); `ESPIPE` for a terminal, a pipe, a socket and a standard stream that is written to.
+    /// Those of lseek(2); `ESPIPE` for a terminal, a pipe, a socket and a standard stream that is
+    /// written to.
     pub fn seek(&mut self, fd: u32, whence: Whence, by: i64) -> Result<u64, Errno> {
         let description = self.table.get(fd)?;
         match &description.object {
@@ -301,7 +302,8 @@ impl Vfs {
         Ok(self.table.get(fd)?.flags.get())
     }
 
-    /// Sets `O_APPEND` and `O_NONBLOCK`. A descriptor that was handed in keeps its flags on the host, where others share them.
+    /// Sets `O_APPEND` and `O_NONBLOCK`. A descriptor that was handed in keeps its flags on the
+    /// host, where others share them.
     ///
     /// # Errors
     ///
@@ -336,7 +338,8 @@ impl Vfs {
     ///
     /// # Errors
     ///
-    /// Those of ftruncate(2); `EINVAL` if the descriptor is not open for writing; `EPERM` for a file that was handed in.
+    /// Those of ftruncate(2); `EINVAL` if the descriptor is not open for writing; `EPERM` for a
+    /// file that was handed in.
     pub fn truncate(&mut self, fd: u32, size: u64) -> Result<(), Errno> {
         let description = self.table.get(fd)?;
         description.check_writable().map_err(|_| Errno::INVAL)?;

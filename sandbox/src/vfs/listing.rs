@@ -29,7 +29,8 @@ pub struct Entry {
 }
 
 impl Vfs {
-    /// The entries of the directory behind `fd`. They are read anew if `rewind` says so, else taken as the last call left them.
+    /// The entries of the directory behind `fd`. They are read anew if `rewind` says so, else taken
+    /// as the last call left them.
     ///
     /// # Errors
     ///
@@ -64,7 +65,8 @@ impl Vfs {
                 None => all.push(entry),
             }
         }
-        // By name, whatever the file system's order is: a guest sees the same wherever it was installed.
+        // By name, whatever the file system's order is: a guest sees the same wherever it was
+        // installed.
         all[2..].sort_unstable_by(|a, b| a.name.cmp(&b.name));
         Ok(all)
     }

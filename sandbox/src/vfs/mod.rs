@@ -120,21 +120,22 @@ impl Vfs {
         }
     }
 
-    /// Limits what the guest may write, make and open from now on. What it uses is added to `usage`, of files only if there are limits or if `is_asked`
-    /// says that somebody wants to know it.
+    /// Limits what the guest may write, make and open from now on. What it uses is added to
+    /// `usage`, of files only if there are limits or if `is_asked` says that somebody wants to know
+    /// it.
     pub fn limit(&mut self, limits: &Limits, usage: Arc<Usage>, is_asked: bool) {
         self.quota = Quota::new(limits, usage, is_asked, &self.mounts);
         self.table.limit(limits.open());
     }
 
-    /// Tells the guest other times and numbers of files than the machine's from now on: this time, in nanoseconds since 1970, and numbers of this run
-    /// alone.
+    /// Tells the guest other times and numbers of files than the machine's from now on: this time,
+    /// in nanoseconds since 1970, and numbers of this run alone.
     pub fn disguise(&mut self, time: Option<i64>, hides_inodes: bool) {
         self.disguise = Disguise::new(time, hides_inodes);
     }
 
-    /// Keeps a file that the loader writes from the guest: by whatever path it is found, it can't be opened for writing (`EACCES`), and below a mount
-    /// nothing else takes its place (`EBUSY`).
+    /// Keeps a file that the loader writes from the guest: by whatever path it is found, it can't
+    /// be opened for writing (`EACCES`), and below a mount nothing else takes its place (`EBUSY`).
     ///
     /// # Errors
     ///
@@ -215,7 +216,8 @@ impl Vfs {
     ///
     /// The same.
     pub fn open_named_file(&mut self, text: &[u8]) -> Result<OwnedFd, Errno> {
-        // The guest may have closed or replaced its "/", and may have no free descriptor: neither is used.
+        // The guest may have closed or replaced its "/", and may have no free descriptor: neither
+        // is used.
         let walked = self.walk(&GuestPath::root(), text, Last::Follow)?;
         match Rc::into_inner(self.open_walked(walked, OpenHow::READ)?).map(|d| d.object) {
             Some(Object::File { fd, .. }) => Ok(fd),
@@ -229,7 +231,8 @@ impl Vfs {
         self.trace = Some(Trace::default());
     }
 
-    /// What the guest is told of a file: while a snapshot is made, nothing that is this machine's alone.
+    /// What the guest is told of a file: while a snapshot is made, nothing that is this machine's
+    /// alone.
     fn told(&self, stat: FileStat) -> FileStat {
         self.trace.as_ref().map_or_else(|| self.disguise.told(stat), |trace| trace.told(&stat))
     }

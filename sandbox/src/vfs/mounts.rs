@@ -13,7 +13,8 @@ use crate::kernel_file_systems;
 /// What a guest may do below a mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Reading alone; everything that would change the mount fails with `EROFS`, as on a mount that is read-only to the kernel.
+    /// Reading alone; everything that would change the mount fails with `EROFS`, as on a mount that
+    /// is read-only to the kernel.
     ReadOnly,
     /// Reading and writing, within what the host lets the user do.
     ReadWrite,
@@ -138,7 +139,8 @@ impl Mounts {
         self.0.iter().any(|m| m.at == *path)
     }
 
-    /// Whether `path` has to be a directory, whatever the host holds there, because a mount lies further below, or because it is "/".
+    /// Whether `path` has to be a directory, whatever the host holds there, because a mount lies
+    /// further below, or because it is "/".
     pub(crate) fn is_above_mount(&self, path: &GuestPath) -> bool {
         path.is_root() || self.0.iter().any(|m| m.at.is_strictly_below(path))
     }

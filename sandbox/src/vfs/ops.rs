@@ -49,7 +49,8 @@ impl Vfs {
     ///
     /// # Errors
     ///
-    /// Those of open(2). Devices, pipes and sockets that lie in a mount give `EACCES`, as on a mount with `nodev`.
+    /// Those of open(2). Devices, pipes and sockets that lie in a mount give `EACCES`, as on a
+    /// mount with `nodev`.
     pub fn open(&mut self, base: u32, text: &[u8], how: OpenHow) -> Result<u32, Errno> {
         let base = self.directory(base)?;
         let follow = if how.no_follow || (how.create && how.exclusive) { Last::Keep } else { Last::Follow };
@@ -241,7 +242,8 @@ impl Vfs {
     ///
     /// # Errors
     ///
-    /// Those of rename(2); `EXDEV` between two mounts, `EBUSY` for a mount point and what lies above one.
+    /// Those of rename(2); `EXDEV` between two mounts, `EBUSY` for a mount point and what lies
+    /// above one.
     pub fn rename(&mut self, old_base: u32, old: &[u8], new_base: u32, new: &[u8]) -> Result<(), Errno> {
         let (old_base, new_base) = (self.directory(old_base)?, self.directory(new_base)?);
         let (old_parent, old_name, old_slash) = self.walk_to_parent(&old_base, old)?;
@@ -307,8 +309,8 @@ impl Vfs {
     ///
     /// # Errors
     ///
-    /// Those of chmod(2); `EPERM` for the set-user and set-group bits: no guest makes a program that runs as its user; and for a
-    /// mount's root, whose mode says who of the host gets in.
+    /// Those of chmod(2); `EPERM` for the set-user and set-group bits: no guest makes a program
+    /// that runs as its user; and for a mount's root, whose mode says who of the host gets in.
     pub fn chmod_at(&mut self, base: u32, text: &[u8], last: Last, mode: u32) -> Result<(), Errno> {
         let (handle, path) = self.changeable(base, text, last)?;
         if self.mounts.is_mount_point(&path) {
@@ -407,7 +409,8 @@ fn host_flags(how: OpenHow) -> OFlags {
     access | how.flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY
 }
 
-/// Takes a descriptor as a regular file; something else may have been put there after it was looked at.
+/// Takes a descriptor as a regular file; something else may have been put there after it was looked
+/// at.
 fn regular_file(fd: OwnedFd, access: Access, how: OpenHow, keep: OFlags) -> Result<Rc<Description>, Errno> {
     if FileStat::from(rustix::fs::fstat(&fd)?).kind() != S_IFREG {
         return Err(Errno::ACCESS);

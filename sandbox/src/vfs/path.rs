@@ -4,9 +4,11 @@ use std::fmt;
 
 use crate::print;
 
-/// A path of the guest after resolution: absolute, without `.`, `..`, empty or symbolic-link components.
+/// A path of the guest after resolution: absolute, without `.`, `..`, empty or symbolic-link
+/// components.
 ///
-/// Stored relative to "/" (so that the root is empty), because that is the form the kernel is asked with.
+/// Stored relative to "/" (so that the root is empty), because that is the form the kernel is asked
+/// with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GuestPath(Vec<u8>);
 
@@ -18,7 +20,8 @@ impl GuestPath {
 
     /// Reads an absolute path such as a mount point, where `.` and repeated slashes fall away.
     ///
-    /// Returns `None` for a relative path, and for one with `..` or a NUL byte: what those mean depends on links.
+    /// Returns `None` for a relative path, and for one with `..` or a NUL byte: what those mean
+    /// depends on links.
     pub fn parse_absolute(text: &[u8]) -> Option<Self> {
         if text.first() != Some(&b'/') || text.contains(&0) {
             return None;

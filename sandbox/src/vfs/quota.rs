@@ -64,7 +64,8 @@ impl Quota {
         Err(error)
     }
 
-    /// Changes something on the file system that holds `file`. A full folder in memory is noted, and so is what the folders hold then.
+    /// Changes something on the file system that holds `file`. A full folder in memory is noted,
+    /// and so is what the folders hold then.
     ///
     /// # Errors
     ///
@@ -126,7 +127,8 @@ impl Quota {
         self.usage.written.fetch_add(hole.saturating_add(count), Ordering::Relaxed);
     }
 
-    /// Has a file of `size` bytes become one of `new` bytes by `resize`, by which room for `used` bytes is used.
+    /// Has a file of `size` bytes become one of `new` bytes by `resize`, by which room for `used`
+    /// bytes is used.
     ///
     /// # Errors
     ///
@@ -173,7 +175,8 @@ impl Quota {
         }
     }
 
-    /// Lets `wanted` bytes leave by `write`, after a hole of so many, or as many as may. If they are fewer, the run is over.
+    /// Lets `wanted` bytes leave by `write`, after a hole of so many, or as many as may. If they
+    /// are fewer, the run is over.
     ///
     /// # Errors
     ///

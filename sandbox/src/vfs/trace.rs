@@ -1,4 +1,5 @@
-//! What a guest learnt about the host's files: kept while a snapshot is made, so that it can be compared before the snapshot is used.
+//! What a guest learnt about the host's files: kept while a snapshot is made, so that it can be
+//! compared before the snapshot is used.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,7 +12,8 @@ use super::stat::{FileStat, S_IFDIR};
 pub enum Seen {
     /// Nothing was there.
     Absent,
-    /// A directory that was passed through or asked about. Its times are not compared: they change with every file below it.
+    /// A directory that was passed through or asked about. Its times are not compared: they change
+    /// with every file below it.
     Directory {
         /// Inode number.
         ino: u64,
@@ -70,8 +72,9 @@ impl Trace {
         }
     }
 
-    /// What the guest is told of `stat`: nothing that another installation of the same files would tell differently, for it stays in the
-    /// guest's memory, and the same files are to give the same snapshot. Of directories it is told neither times nor sizes.
+    /// What the guest is told of `stat`: nothing that another installation of the same files would
+    /// tell differently, for it stays in the guest's memory, and the same files are to give the
+    /// same snapshot. Of directories it is told neither times nor sizes.
     pub(crate) fn told(&self, stat: &FileStat) -> FileStat {
         let mut numbers = self.numbers.borrow_mut();
         let next = numbers.len() as u64 + 1;
@@ -84,7 +87,8 @@ impl Trace {
         FileStat { nlink: 1, size, blocks: size.div_ceil(512), atime: mtime, mtime, ctime: mtime, ..told }
     }
 
-    /// All sights in the order of their paths, or `None` if the files changed while they were looked at.
+    /// All sights in the order of their paths, or `None` if the files changed while they were
+    /// looked at.
     pub fn finish(self) -> Option<BTreeMap<GuestPath, Seen>> {
         (!self.inconsistent).then_some(self.seen)
     }

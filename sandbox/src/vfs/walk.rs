@@ -1,12 +1,12 @@
 //! From a guest's path to what lies there.
 //!
 //! The kernel is always asked with `openat2` (`crate::open_how`), from the directory that a mount
-//! opened at start, with `RESOLVE_BENEATH`, `RESOLVE_NO_SYMLINKS` and `RESOLVE_NO_MAGICLINKS`, and never with a `..`. So
-//! no answer of the kernel can lie outside the mount, whatever someone renames or links meanwhile.
-//! `RESOLVE_NO_XDEV` stops at what the host has mounted below; where that may be crossed, what was
-//! opened is looked at, so that no interface of the kernel is reached. Symbolic links are read and
-//! followed here, in the guest's own tree: an absolute one starts at the guest's "/", a relative
-//! one may lead into another mount, and `..` stops at "/".
+//! opened at start, with `RESOLVE_BENEATH`, `RESOLVE_NO_SYMLINKS` and `RESOLVE_NO_MAGICLINKS`, and
+//! never with a `..`. So no answer of the kernel can lie outside the mount, whatever someone
+//! renames or links meanwhile. `RESOLVE_NO_XDEV` stops at what the host has mounted below; where
+//! that may be crossed, what was opened is looked at, so that no interface of the kernel is
+//! reached. Symbolic links are read and followed here, in the guest's own tree: an absolute one
+//! starts at the guest's "/", a relative one may lead into another mount, and `..` stops at "/".
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
@@ -57,7 +57,8 @@ impl Found {
 /// A path that was walked to its end.
 #[derive(Debug)]
 pub(crate) struct Walked {
-    /// Where it leads; without links up to the last component, and including it if that was to be followed.
+    /// Where it leads; without links up to the last component, and including it if that was to be
+    /// followed.
     pub(crate) path: GuestPath,
     /// What lies there; `None` if only the last component is missing.
     pub(crate) found: Option<Found>,
@@ -79,8 +80,8 @@ impl Vfs {
     ///
     /// # Errors
     ///
-    /// As path_resolution(7): `ENOENT` (also for an empty path, and when more than the last component is missing), `ENOTDIR`, `ELOOP`,
-    /// `ENAMETOOLONG`, `EACCES`.
+    /// As path_resolution(7): `ENOENT` (also for an empty path, and when more than the last
+    /// component is missing), `ENOTDIR`, `ELOOP`, `ENAMETOOLONG`, `EACCES`.
     pub(crate) fn walk_or_missing(&mut self, base: &GuestPath, text: &[u8], last: Last) -> Result<Walked, Errno> {
         self.walk_with(base, text, last, true)
     }
@@ -130,7 +131,8 @@ impl Vfs {
         Err(Errno::LOOP)
     }
 
-    /// Walks to the directory that holds the last component of `text`, for calls that make or remove that name.
+    /// Walks to the directory that holds the last component of `text`, for calls that make or
+    /// remove that name.
     ///
     /// Gives the directory's path, the name, and whether `text` ended in a slash.
     ///
@@ -177,7 +179,8 @@ impl Vfs {
             }
             let path = here.child(&name);
             let looked = match self.look(&path) {
-                // The host has something else where the guest sees a directory that only leads to mounts.
+                // The host has something else where the guest sees a directory that only leads to
+                // mounts.
                 Err(Errno::LOOP | Errno::NOTDIR) if in_virtual => Err(Errno::NOENT),
                 looked => looked,
             };

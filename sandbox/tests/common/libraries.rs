@@ -2,8 +2,10 @@
 
 /// A program that can load libraries, written around the body of its `_start`.
 ///
-/// `$load` opens `/slib/NAME.so` (address and length of NAME.so in `data`, flags) and gives the handle; if that fails it says errno and text, and gives
-/// 0. `$symbol` gives an address, `$say` writes a number. `malloc` takes memory from 65536 on, `free` gives the last block back; both say nothing.
+/// `$load` opens `/slib/NAME.so` (address and length of NAME.so in `data`, flags) and gives the
+/// handle; if that fails it says errno and text, and gives
+/// 0. `$symbol` gives an address, `$say` writes a number. `malloc` takes memory from 65536 on,
+///    `free` gives the last block back; both say nothing.
 pub fn program(data: &str, body: &str) -> String {
     format!(
         r#"(module

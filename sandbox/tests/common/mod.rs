@@ -1,4 +1,5 @@
-//! What the tests of the whole loader share: an installation in a temporary directory, and guests written as text.
+//! What the tests of the whole loader share: an installation in a temporary directory, and guests
+//! written as text.
 
 #![allow(dead_code, reason = "each test program uses a part")]
 #![allow(unreachable_pub, reason = "shared by several test programs")]
@@ -27,8 +28,8 @@ impl Dest {
         for name in ["bin", "root/test", "packages"] {
             fs::create_dir_all(directory.path().join(name)).unwrap();
         }
-        // By another process: a test beside this one that forks while the copy is open for writing would hold it open, and nobody
-        // could run it then (ETXTBSY).
+        // By another process: a test beside this one that forks while the copy is open for writing
+        // would hold it open, and nobody could run it then (ETXTBSY).
         let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_run")).arg(directory.path().join("bin/run")).status();
         assert!(copied.unwrap().success());
         Self { directory }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::{Ended, Run};
 
-/// Runs to the end. Gives the most memory, in KiB, that all processes together were resident with at
-/// one moment, as far as looking every half millisecond shows it, and no less than the most of any
-/// one of them, which the kernel keeps. Pages that several have in common count several times.
+/// Runs to the end. Gives the most memory, in KiB, that all processes together were resident with
+/// at one moment, as far as looking every half millisecond shows it, and no less than the most of
+/// any one of them, which the kernel keeps. Pages that several have in common count several times.
 pub fn of(run: &mut Run) -> (Ended, u64) {
     let mut child = run.0.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut peak = 0;

@@ -1,6 +1,6 @@
 //! The walls, attacked from inside: the loader itself runs a guest, and the test makes system calls
-//! in the loader's own threads, as native code would that got to run there. It does so by ptrace(2),
-//! so the filter, Landlock and the lost capabilities are those of a true run.
+//! in the loader's own threads, as native code would that got to run there. It does so by
+//! ptrace(2), so the filter, Landlock and the lost capabilities are those of a true run.
 
 #![cfg(feature = "wasm")]
 
@@ -87,8 +87,8 @@ const ALLOWED: &[i64] = &[
     libc::SYS_write,
     libc::SYS_writev,
 ];
-/// uretprobe and uprobe, which newer kernels pass no filter: whoever is not at the kernel's own place
-/// gets a signal for it.
+/// uretprobe and uprobe, which newer kernels pass no filter: whoever is not at the kernel's own
+/// place gets a signal for it.
 const UNFILTERED: [i64; 2] = [335, 336];
 /// More than any kernel has.
 const CALLS: i64 = 1024;
@@ -253,7 +253,8 @@ fn nothing_outside_the_mounts_is_opened() {
     thread.call(libc::SYS_openat2, [root, file, reading, 24, 0, 0]).unwrap();
 }
 
-/// What is opened, and how, stands in a page that the filter believes; so nothing else may come there.
+/// What is opened, and how, stands in a page that the filter believes; so nothing else may come
+/// there.
 #[test]
 #[ignore = "needs all walls: Linux 6.12 with Landlock"]
 fn the_table_of_ways_to_open_can_not_be_replaced() {

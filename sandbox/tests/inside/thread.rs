@@ -80,8 +80,8 @@ impl Thread {
         if (-4095..0).contains(&result) { Err(i32::try_from(-result).unwrap()) } else { Ok(result.cast_unsigned()) }
     }
 
-    /// Makes a system call without arguments, by the numbers of 32 bits: the signal that it ends the
-    /// process by.
+    /// Makes a system call without arguments, by the numbers of 32 bits: the signal that it ends
+    /// the process by.
     pub(crate) fn call_as_32_bits(mut self, number: u64) -> Option<i32> {
         let rip = self.registers.rip - 2;
         self.memory.write_all_at(&INTERRUPT, rip).unwrap();

@@ -13,8 +13,8 @@ use tempfile::TempDir;
 /// The user and the group `nobody`.
 pub const NOBODY: u32 = 65_534;
 
-/// The users as whom guests run: whoever started the tests, and if that is root an ordinary one too.
-/// `guests_run_as_an_ordinary_user_too` says in the count of tests whether that was so.
+/// The users as whom guests run: whoever started the tests, and if that is root an ordinary one
+/// too. `guests_run_as_an_ordinary_user_too` says in the count of tests whether that was so.
 pub fn users() -> Vec<Option<u32>> {
     if rustix::process::geteuid().is_root() { vec![None, Some(NOBODY)] } else { vec![None] }
 }
@@ -50,7 +50,8 @@ impl Dest {
         Self::of(&directory.path().join("engine"))
     }
 
-    /// With the SDK's engine and [`GUEST`] compiled with its compiler, or with the stand-in that does the same.
+    /// With the SDK's engine and [`GUEST`] compiled with its compiler, or with the stand-in that
+    /// does the same.
     pub fn for_guests() -> Self {
         Self::real().unwrap_or_else(|| {
             let dest = Self::new();
@@ -59,8 +60,8 @@ impl Dest {
         })
     }
 
-    /// With the SDK's engine, [`GUEST`], a library `/test/answer.so`, and a program `/test/unsafe.nexe` with an instruction that no guest may have;
-    /// `None` without an SDK.
+    /// With the SDK's engine, [`GUEST`], a library `/test/answer.so`, and a program
+    /// `/test/unsafe.nexe` with an instruction that no guest may have; `None` without an SDK.
     pub fn real() -> Option<Self> {
         static PROGRAMS: OnceLock<TempDir> = OnceLock::new();
         let sdk = sdk()?;
@@ -209,7 +210,8 @@ impl Ended {
         assert!(self.status == status && self.err.contains(part), "expected {status} and `{part}`: {self:?}");
     }
 
-    /// The lines after the one of the stand-in, which says what was started; `sel_ldr` itself has none.
+    /// The lines after the one of the stand-in, which says what was started; `sel_ldr` itself has
+    /// none.
     pub fn lines(&self) -> Vec<&str> {
         let lines: Vec<_> = self.out.lines().collect();
         let started = lines.iter().position(|line| line.starts_with("start "));

@@ -1,4 +1,5 @@
-//! What a guest sees and may do: the same with the stand-in and, if there is an SDK, with a program of Native Client on `sel_ldr` itself.
+//! What a guest sees and may do: the same with the stand-in and, if there is an SDK, with a program
+//! of Native Client on `sel_ldr` itself.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

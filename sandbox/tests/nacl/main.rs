@@ -1,8 +1,10 @@
-//! The launcher of `sel_ldr`, with a stand-in for it that looks around and tries what somebody would who broke out of the guest: files, statuses,
-//! signals, and attacks; as root (where the tests run as root) and as an ordinary user.
+//! The launcher of `sel_ldr`, with a stand-in for it that looks around and tries what somebody
+//! would who broke out of the guest: files, statuses, signals, and attacks; as root (where the
+//! tests run as root) and as an ordinary user.
 //!
-//! With `PYNBOX_TEST_NACL_SDK=DIR`, an SDK in pepper layout, the tests of `guests` run a program of Native Client on `sel_ldr` itself, and those of
-//! `real` run, which need code that only it can run.
+//! With `PYNBOX_TEST_NACL_SDK=DIR`, an SDK in pepper layout, the tests of `guests` run a program of
+//! Native Client on `sel_ldr` itself, and those of `real` run, which need code that only it can
+//! run.
 
 #![cfg(feature = "nacl")]
 #![allow(unreachable_pub, reason = "shared by the modules of one test program")]
@@ -29,7 +31,8 @@ fn what_the_engine_is_told() {
     // What no loader has to load is run itself.
     let program = dest.program("static", false);
     dest.run([&program, "one"]).assert(0, "start /guest/test/static.nexe one\n");
-    // Its own environment is not the guest's: it must copy code before it validates it, for which it has this word.
+    // Its own environment is not the guest's: it must copy code before it validates it, for which
+    // it has this word.
     let copies = "environment NACL_FAULT_INJECTION=MMAP_FORCE_DESCRIPTOR_SAFETY_CHECK_FAIL=GF/@";
     assert_eq!(dest.run(["-E", "A=1", &program, "do:environment"]).lines(), [copies]);
     // The short name.

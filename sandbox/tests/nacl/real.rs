@@ -44,7 +44,8 @@ fn code_that_no_guest_may_have_is_not_run() {
     for deed in ["guest:jump", "guest:halt"] {
         dest.run([GUEST, deed]).assert_error(134, "was ended: it did what no program may");
     }
-    // The loader itself is loaded by `sel_ldr`: a system call in its code (which begins 64 KiB into the file or later), and a piece of it.
+    // The loader itself is loaded by `sel_ldr`: a system call in its code (which begins 64 KiB into
+    // the file or later), and a piece of it.
     let loader = dest.root().join("slib/runnable-ld.so");
     let whole = fs::read(&loader).unwrap();
     fs::File::options().write(true).open(&loader).unwrap().write_all_at(&[0x0f, 0x05].repeat(64), 200_000).unwrap();

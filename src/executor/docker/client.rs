@@ -9,7 +9,8 @@ use bollard::errors::Error;
 use crate::environment;
 use crate::executor::ExecutorError;
 
-/// Docker 19.03: the first whose containers can do without masked paths, and the oldest that anybody keeps up.
+/// Docker 19.03: the first whose containers can do without masked paths, and the oldest that
+/// anybody keeps up.
 const OLDEST: (usize, usize) = (1, 40);
 /// Loading a large image is one request.
 const LONGEST_REQUEST: Duration = Duration::from_secs(30 * 60);

@@ -18,7 +18,8 @@ use tokio::io::AsyncWrite;
 use super::client::{Daemon, is_missing};
 use super::owner;
 
-/// The user that process 1 and the action are on the daemon's machine: nobody there. The image belongs to it, and inside it is user 0.
+/// The user that process 1 and the action are on the daemon's machine: nobody there. The image
+/// belongs to it, and inside it is user 0.
 pub(super) const USER: u32 = 61_100;
 /// More than an action may have: what a runner needs comes on top.
 const PROCESSES: i64 = 4096 + 64;
@@ -80,7 +81,8 @@ pub(super) async fn create(daemon: &Daemon, image: &str, purpose: Purpose) -> Re
         // When whoever is attached goes away, so does standard input, and with it process 1.
         stdin_once: Some(true),
         tty: Some(purpose == Purpose::Shell { terminal: true }),
-        // A network namespace without any device; `none` would start one more program to give it a loopback, and the action has its own.
+        // A network namespace without any device; `none` would start one more program to give it a
+        // loopback, and the action has its own.
         network_disabled: Some(true),
         host_config: Some(HostConfig {
             network_mode: Some("none".to_owned()),
@@ -115,7 +117,8 @@ fn security() -> Vec<String> {
         })
         .to_string()
     });
-    // The usual AppArmor profile and SELinux label forbid mounts, also those in a namespace of one's own.
+    // The usual AppArmor profile and SELinux label forbid mounts, also those in a namespace of
+    // one's own.
     let others = ["no-new-privileges", "apparmor=unconfined", "label=disable"].map(str::to_owned);
     others.into_iter().chain([format!("seccomp={profile}")]).collect()
 }
@@ -137,7 +140,8 @@ pub(super) async fn start(daemon: &Daemon, id: &str) -> Result<(), Error> {
     daemon.docker.start_container(id, None::<StartContainerOptions>).await
 }
 
-/// Ends a container and removes all of it. What is gone already is no error, and whatever else is one is the next run's to repeat.
+/// Ends a container and removes all of it. What is gone already is no error, and whatever else is
+/// one is the next run's to repeat.
 pub(super) async fn remove(daemon: &Daemon, id: &str) {
     let options = RemoveContainerOptions { force: true, v: true, ..RemoveContainerOptions::default() };
     let _ = daemon.docker.remove_container(id, Some(options)).await;

@@ -1,8 +1,10 @@
-//! Images: our root file systems, brought to the daemon once and used by the daemon's own name for their content.
+//! Images: our root file systems, brought to the daemon once and used by the daemon's own name for
+//! their content.
 //!
-//! An image has two layers, the action's root file system below `/image` and the runner. Both are tar streams that are the same
-//! everywhere, so the image has the same ID everywhere, and no tag, which could move. Which ID a tree has is noted in a file, since finding
-//! it takes reading the whole tree; the daemon's answer is checked against the digests of the layers when it is loaded.
+//! An image has two layers, the action's root file system below `/image` and the runner. Both are
+//! tar streams that are the same everywhere, so the image has the same ID everywhere, and no tag,
+//! which could move. Which ID a tree has is noted in a file, since finding it takes reading the
+//! whole tree; the daemon's answer is checked against the digests of the layers when it is loaded.
 
 use std::collections::HashMap;
 use std::fs::{self, File};

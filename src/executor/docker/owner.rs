@@ -1,7 +1,9 @@
-//! Whose a container is. What a tool left behind that was killed is removed by the next one on the same machine.
+//! Whose a container is. What a tool left behind that was killed is removed by the next one on the
+//! same machine.
 //!
-//! A container that runs needs no such care: it ends with its standard input, or when it has waited long enough, and the daemon removes
-//! it. What is left are containers that were made and never started.
+//! A container that runs needs no such care: it ends with its standard input, or when it has waited
+//! long enough, and the daemon removes it. What is left are containers that were made and never
+//! started.
 
 use std::collections::HashMap;
 use std::fs;
@@ -53,7 +55,8 @@ impl Owner {
         Some(Self { machine, boot, namespace, process: process.parse().ok()?, started })
     }
 
-    /// Whether it is known to have ended. Of other machines, and of namespaces other than ours, nothing is known.
+    /// Whether it is known to have ended. Of other machines, and of namespaces other than ours,
+    /// nothing is known.
     fn has_ended(&self, this: &Self) -> bool {
         self.machine == this.machine
             && (self.boot != this.boot
@@ -97,7 +100,8 @@ fn namespace() -> String {
     fs::read_link("/proc/self/ns/pid").map(|link| link.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// When a process was started, in the kernel's ticks since the boot; `None` if there is no such process.
+/// When a process was started, in the kernel's ticks since the boot; `None` if there is no such
+/// process.
 fn started(process: u32) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // The name, in parentheses, may hold anything.

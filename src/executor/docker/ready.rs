@@ -1,7 +1,8 @@
 //! Containers that were started ahead and wait for an action.
 //!
-//! Each is noted by an empty file named after the daemon, the image and the container; who removes the file has the container, for one
-//! action. A container that nobody claims ends by itself ([`namespaces::serve::IDLE`]) and is removed by the daemon.
+//! Each is noted by an empty file named after the daemon, the image and the container; who removes
+//! the file has the container, for one action. A container that nobody claims ends by itself
+//! ([`namespaces::serve::IDLE`]) and is removed by the daemon.
 
 use std::fs;
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use super::{Ahead, Inner, lock};
 
 /// A container that has waited for so long may end at any moment.
 const TOO_LONG: Duration = IDLE.saturating_sub(Duration::from_secs(2));
-/// How many wait for the next actions of this process. A process that hands over starts one for the one that it took.
+/// How many wait for the next actions of this process. A process that hands over starts one for the
+/// one that it took.
 const DEPTH: usize = 3;
 
 fn prefix(inner: &Inner, image: &str) -> String {
@@ -82,7 +84,8 @@ pub(super) fn refill(inner: &Arc<Inner>, image: &str) {
     lock(&inner.tasks).retain(|task| !task.is_finished());
 }
 
-/// Starts one and notes it. One that can't be started is not missed: the next action starts its own and says why not.
+/// Starts one and notes it. One that can't be started is not missed: the next action starts its own
+/// and says why not.
 async fn start(inner: Arc<Inner>, image: String) {
     if let Ok(id) = container::create(&inner.daemon, &image, Purpose::Waiting).await {
         let name = format!("{}{id}", prefix(&inner, &image));

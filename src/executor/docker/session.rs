@@ -1,5 +1,5 @@
-//! One action: its inputs go in, its output and what it made come out, over the container's standard streams
-//! ([`namespaces::serve`] has the format).
+//! One action: its inputs go in, its output and what it made come out, over the container's
+//! standard streams ([`namespaces::serve`] has the format).
 
 use std::fs::File;
 use std::io::{self, Read, Write};

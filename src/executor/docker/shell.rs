@@ -1,7 +1,7 @@
 //! A shell in a container, on the caller's terminal.
 //!
-//! Its inputs and the directory that a failed action left are copied into the container before it starts; what is changed there goes with
-//! the container.
+//! Its inputs and the directory that a failed action left are copied into the container before it
+//! starts; what is changed there goes with the container.
 
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::path::Path;

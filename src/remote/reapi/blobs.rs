@@ -1,4 +1,5 @@
-//! Bytes to and from the server: small ones in batches, large ones in streams of their own, compressed where the server takes that.
+//! Bytes to and from the server: small ones in batches, large ones in streams of their own,
+//! compressed where the server takes that.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -36,7 +37,8 @@ const COMPRESSED_FROM: u64 = 4096;
 /// What a blob takes in a batch beside its bytes.
 const ITEM: u64 = 160;
 const LEVEL: i32 = 3;
-/// A stream that is slower than so many bytes a second is broken off, after the time that every answer has.
+/// A stream that is slower than so many bytes a second is broken off, after the time that every
+/// answer has.
 const SLOWEST: u64 = 128 << 10;
 /// The longest blob that is held in memory: a log, the directories of an output.
 const LONGEST: u64 = 256 << 20;
@@ -210,7 +212,8 @@ impl Client {
             let status = match sent {
                 Ok(answer) => {
                     let committed = answer.get_ref().committed_size;
-                    // A server that has the blob already may say -1 for a compressed stream, or the size of the blob.
+                    // A server that has the blob already may say -1 for a compressed stream, or the
+                    // size of the blob.
                     if compressed || committed == size.cast_signed() {
                         return Ok(());
                     }
@@ -223,8 +226,8 @@ impl Client {
         }
     }
 
-    /// Fetches blobs: calls `receive` once with each that the server has, its bytes checked; not at all with what it does not have. Blobs
-    /// come from several threads, one at a time from each.
+    /// Fetches blobs: calls `receive` once with each that the server has, its bytes checked; not at
+    /// all with what it does not have. Blobs come from several threads, one at a time from each.
     ///
     /// # Errors
     /// [`ReapiError`], that of `receive` first of all.
@@ -408,7 +411,8 @@ impl Client {
     /// The bytes of one blob, which are held in memory.
     ///
     /// # Errors
-    /// [`ReapiError::Absent`] if the server has not got it, [`ReapiError::Wrong`] if it is longer than what is asked for so ever is.
+    /// [`ReapiError::Absent`] if the server has not got it, [`ReapiError::Wrong`] if it is longer
+    /// than what is asked for so ever is.
     pub fn fetch_one(&self, blob: &WireDigest) -> Result<Vec<u8>, ReapiError> {
         if blob.size > LONGEST {
             return Err(self.wrong(format!("it names {} bytes where there are at most {LONGEST}", blob.size)));
@@ -476,7 +480,8 @@ impl Sink {
 
 type Trouble = Arc<Mutex<Option<io::Error>>>;
 
-/// The messages that carry a blob. If the file can't be read, they end, and the error is in the second part.
+/// The messages that carry a blob. If the file can't be read, they end, and the error is in the
+/// second part.
 fn pieces(
     blob: Arc<Blob>,
     name: String,

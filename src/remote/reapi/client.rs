@@ -54,7 +54,8 @@ pub struct Capabilities {
     pub executes: bool,
 }
 
-/// A client of one server. Connects when it is used first; share it between threads. Not to be used inside of an asynchronous runtime.
+/// A client of one server. Connects when it is used first; share it between threads. Not to be used
+/// inside of an asynchronous runtime.
 #[derive(Debug)]
 pub struct Client {
     endpoint: Endpoint,
@@ -69,7 +70,8 @@ impl Client {
     /// A client of the server at this endpoint. Nothing is sent yet.
     ///
     /// # Errors
-    /// [`ReapiError::Settings`] if the address, a header or a certificate is malformed, [`ReapiError::Io`] if a file can't be read.
+    /// [`ReapiError::Settings`] if the address, a header or a certificate is malformed,
+    /// [`ReapiError::Io`] if a file can't be read.
     pub fn new(endpoint: Endpoint) -> Result<Self, ReapiError> {
         let runtime =
             Builder::new_multi_thread().worker_threads(2).thread_name("reapi").enable_all().build().map_err(
@@ -132,7 +134,8 @@ impl Client {
     /// What the server can do; asked once.
     ///
     /// # Errors
-    /// [`ReapiError::Call`] if it can't be reached, [`ReapiError::Wrong`] if it speaks no digest function of ours.
+    /// [`ReapiError::Call`] if it can't be reached, [`ReapiError::Wrong`] if it speaks no digest
+    /// function of ours.
     pub fn capabilities(&self) -> Result<&Capabilities, ReapiError> {
         if let Some(known) = self.capabilities.get() {
             return Ok(known);
@@ -180,7 +183,8 @@ impl Client {
         })
     }
 
-    /// The results that the server has for actions, in their order; `None` where it has none, or has lost part of it.
+    /// The results that the server has for actions, in their order; `None` where it has none, or
+    /// has lost part of it.
     ///
     /// # Errors
     /// [`ReapiError::Call`].

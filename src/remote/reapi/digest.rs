@@ -32,7 +32,8 @@ pub fn name(function: DigestFunction) -> &'static str {
     }
 }
 
-/// The part of a resource's name that says the function: only where it is not one of the first that the protocol had.
+/// The part of a resource's name that says the function: only where it is not one of the first that
+/// the protocol had.
 pub(super) fn resource_part(function: DigestFunction) -> &'static str {
     match function {
         DigestFunction::Blake3 => "blake3/",

@@ -1,4 +1,5 @@
-//! Actions executed by an engine: the image, the inputs and our runner go there as one input root, and outputs and log come back.
+//! Actions executed by an engine: the image, the inputs and our runner go there as one input root,
+//! and outputs and log come back.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
@@ -79,7 +80,8 @@ impl EngineSection {
     /// The settings; paths are relative to `root`.
     ///
     /// # Errors
-    /// [`ReapiError::Settings`] if they don't fit together, or a variable that they name is not set.
+    /// [`ReapiError::Settings`] if they don't fit together, or a variable that they name is not
+    /// set.
     pub fn settings(&self, root: &Path) -> Result<EngineSettings, ReapiError> {
         let mut endpoint = Endpoint { instance: self.instance.clone(), ..Endpoint::new(&self.url) };
         endpoint.access = Access::read(&self.tls, self.token_variable.as_deref(), &self.header_variables, root)
@@ -155,11 +157,12 @@ impl Engine {
         &self.name
     }
 
-    /// Runs an action to its end. If the command succeeded, its outputs are in the empty directory `build` afterwards, in the places
-    /// where the action made them; what it printed is in `log`.
+    /// Runs an action to its end. If the command succeeded, its outputs are in the empty directory
+    /// `build` afterwards, in the places where the action made them; what it printed is in `log`.
     ///
     /// # Errors
-    /// [`ReapiError`] if the action could not be given to the engine, or its answer makes no sense. A command that fails is a [`Report`].
+    /// [`ReapiError`] if the action could not be given to the engine, or its answer makes no sense.
+    /// A command that fails is a [`Report`].
     pub fn run(&self, store: &Store, action: &RemoteAction<'_>, build: &Path, log: &Path) -> Result<Ran, ReapiError> {
         let function = self.client.capabilities()?.function;
         let prepared = self.prepare(store, function, action)?;
@@ -259,7 +262,8 @@ impl Engine {
         Ok(Prepared { function, small, trees, action: message })
     }
 
-    /// Sends what the engine lacks. Trees that it had a moment ago are not asked for unless `all` is.
+    /// Sends what the engine lacks. Trees that it had a moment ago are not asked for unless `all`
+    /// is.
     fn upload(&self, store: &Store, prepared: &Prepared<'_>, all: bool) -> Result<(), ReapiError> {
         let mut wanted: HashMap<WireDigest, Where<'_>> =
             prepared.small.iter().map(|(digest, bytes)| (*digest, Where::Memory(bytes.clone()))).collect();
@@ -416,7 +420,8 @@ impl Engine {
 
 /// How long an action without a limit may take: longer than any engine waits.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-/// Most bytes that the runner prints on standard error, or the program that a worker started in its place.
+/// Most bytes that the runner prints on standard error, or the program that a worker started in its
+/// place.
 const LONGEST_REPORT: u64 = 1 << 20;
 /// So many files are open at once.
 const OPEN: usize = 256;

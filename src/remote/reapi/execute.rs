@@ -1,5 +1,5 @@
-//! One action on an engine: asked for, waited for, and waited for again when the connection breaks. What nobody waits for any more is
-//! cancelled.
+//! One action on an engine: asked for, waited for, and waited for again when the connection breaks.
+//! What nobody waits for any more is cancelled.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +22,8 @@ use crate::remote::WireDigest;
 use crate::retry::Retries;
 use crate::signals::before_end;
 
-/// A connection that held so long was good: tries are counted anew after it. Servers and proxies end streams that are older than they like.
+/// A connection that held so long was good: tries are counted anew after it. Servers and proxies
+/// end streams that are older than they like.
 const GOOD: Duration = Duration::from_secs(10);
 /// So long a server is given to hear that something is cancelled.
 const CANCELLING: Duration = Duration::from_secs(2);
@@ -104,7 +105,8 @@ enum Seen {
 }
 
 impl Client {
-    /// Executes an action of which the server has every byte, and waits for it within limits. An operation that is given up is cancelled.
+    /// Executes an action of which the server has every byte, and waits for it within limits. An
+    /// operation that is given up is cancelled.
     ///
     /// # Errors
     /// [`ReapiError::Call`], whose `lacks` says which bytes the server misses if that is it.
@@ -157,7 +159,8 @@ impl Client {
         operation: &mut Current,
     ) -> Result<proto::ExecuteResponse, ReapiError> {
         let mut retries = self.retries();
-        // Operations that the server began. That it begins one more is no sign that the next will end well.
+        // Operations that the server began. That it begins one more is no sign that the next will
+        // end well.
         let mut begun = 0;
         loop {
             self.running.unless_ending().await;
@@ -231,7 +234,8 @@ impl Client {
         Ok(self.execution().wait_execution(request).await?.into_inner())
     }
 
-    /// Reads a stream to the end of its operation. A server that begins one is well: tries are counted anew.
+    /// Reads a stream to the end of its operation. A server that begins one is well: tries are
+    /// counted anew.
     async fn watch(
         &self,
         mut stream: Streaming<Operation>,

@@ -1,8 +1,10 @@
-//! The server's digests of our trees, kept in the store: an image of a few hundred megabytes is hashed once, not once an action.
+//! The server's digests of our trees, kept in the store: an image of a few hundred megabytes is
+//! hashed once, not once an action.
 //!
-//! `wire/FUNCTION/XX/TREE` below the store's root: a checksum (64 hexadecimal digits and a line feed), then lines: the digest of the tree's
-//! top directory, and the hash of each of its files, in their order. `wire/seen/XX`: an engine had a whole tree when this file was written.
-//! What is damaged or lost is made again. A wrong one could do no harm: servers compare bytes with digests.
+//! `wire/FUNCTION/XX/TREE` below the store's root: a checksum (64 hexadecimal digits and a line
+//! feed), then lines: the digest of the tree's top directory, and the hash of each of its files, in
+//! their order. `wire/seen/XX`: an engine had a whole tree when this file was written. What is
+//! damaged or lost is made again. A wrong one could do no harm: servers compare bytes with digests.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -153,7 +155,8 @@ pub(super) fn note(store: &Store, client: &Client, tree: TreeDigest, has: bool) 
     let _ = if has { write(store, &place, "") } else { fs::remove_file(&place) };
 }
 
-/// Removes memos of trees that the store no longer has, and notes of what engines had that are too old to count. Gives how many.
+/// Removes memos of trees that the store no longer has, and notes of what engines had that are too
+/// old to count. Gives how many.
 ///
 /// # Errors
 /// [`io::Error`] if a folder can't be read, or a file can't be removed.

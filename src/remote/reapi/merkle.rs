@@ -9,7 +9,8 @@ use prost::Message as _;
 use super::digest;
 use crate::remote::{DigestFunction, WireDigest};
 
-/// No tree that comes from a server may have more entries: a few directories that name each other could be a tree of any size.
+/// No tree that comes from a server may have more entries: a few directories that name each other
+/// could be a tree of any size.
 const ENTRIES: usize = 1 << 20;
 
 /// A directory with all that is below it, by the server's digests.
@@ -27,7 +28,8 @@ impl Node {
         Self::default()
     }
 
-    /// The tree as a directory; `wire` gives the server's digest of each file, and a file without one is left out.
+    /// The tree as a directory; `wire` gives the server's digest of each file, and a file without
+    /// one is left out.
     pub fn of(tree: &Tree, mut wire: impl FnMut(&RelPath, &Entry) -> Option<WireDigest>) -> Self {
         let mut top = Self::new();
         for (path, entry) in tree.iter() {
@@ -56,7 +58,8 @@ impl Node {
         directory.files.insert(name.to_owned(), (digest, executable));
     }
 
-    /// Puts a directory whose messages the server has, or gets by other means, at a name of the top.
+    /// Puts a directory whose messages the server has, or gets by other means, at a name of the
+    /// top.
     pub fn add_ready(&mut self, name: &str, digest: WireDigest) {
         self.ready.insert(name.to_owned(), digest);
     }
@@ -128,10 +131,12 @@ impl Node {
     }
 }
 
-/// What a server says stands somewhere. Its bytes have the server's digest; ours is not known before they came.
+/// What a server says stands somewhere. Its bytes have the server's digest; ours is not known
+/// before they came.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Received {
-    /// A stand-in for each entry: whatever is in it is well-formed and nothing lies below a file or a link.
+    /// A stand-in for each entry: whatever is in it is well-formed and nothing lies below a file or
+    /// a link.
     shape: Tree,
     files: BTreeMap<RelPath, (WireDigest, bool)>,
 }

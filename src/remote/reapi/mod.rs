@@ -53,7 +53,8 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// An endpoint without an instance's name, with the system's certificates and the usual patience.
+    /// An endpoint without an instance's name, with the system's certificates and the usual
+    /// patience.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),

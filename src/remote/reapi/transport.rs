@@ -1,8 +1,9 @@
 //! The protocol's caches as a [`Transport`].
 //!
-//! A result stands under the digest of an `Action` that holds nothing but our key as its salt. What stands there is a true `ActionResult`:
-//! its outputs are the files of the tree, so that a server can see that it has them all, and keeps them as long as the result. The signed
-//! envelope is its standard output: inline where it is small, else a blob of its own.
+//! A result stands under the digest of an `Action` that holds nothing but our key as its salt. What
+//! stands there is a true `ActionResult`: its outputs are the files of the tree, so that a server
+//! can see that it has them all, and keeps them as long as the result. The signed envelope is its
+//! standard output: inline where it is small, else a blob of its own.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -31,7 +32,8 @@ pub struct ReapiTransport {
 }
 
 impl ReapiTransport {
-    /// The cache at an endpoint; nothing is sent yet. Calls are tried once, whatever the endpoint says: who stands above repeats them.
+    /// The cache at an endpoint; nothing is sent yet. Calls are tried once, whatever the endpoint
+    /// says: who stands above repeats them.
     ///
     /// # Errors
     /// [`ReapiError::Settings`] if the endpoint makes no sense.

@@ -16,9 +16,9 @@ struct Forms {
 }
 
 impl Code<'_, '_, kind::Library> {
-    /// The headers for those that use it: patterns. What lies in `include` keeps its path; everything
-    /// else is laid into `include`. Generated headers that match are among them, and a path without
-    /// a wildcard that the configure script writes is taken from there alone.
+    /// The headers for those that use it: patterns. What lies in `include` keeps its path;
+    /// everything else is laid into `include`. Generated headers that match are among them, and a
+    /// path without a wildcard that the configure script writes is taken from there alone.
     pub fn public_headers(mut self, patterns: impl Words) -> Self {
         let patterns = patterns.words();
         for (at, inside) in [("", true), ("include", false)] {
@@ -86,8 +86,8 @@ impl Code<'_, '_, kind::Library> {
     }
 
     /// Builds archives for what is built here, which takes in what it needs of the library:
-    /// `lib/libNAME.a` for programs and `lib/libNAME-pic.a` for shared libraries. Where packages are
-    /// installed, a shared library is installed, too, under the file name that others ask for.
+    /// `lib/libNAME.a` for programs and `lib/libNAME-pic.a` for shared libraries. Where packages
+    /// are installed, a shared library is installed, too, under the file name that others ask for.
     pub fn archives_and_shared(mut self, file: &str) -> Library {
         let objects = self.compiled(false, "", false);
         let (tree, archive) = self.archived("", &objects);

@@ -6,8 +6,8 @@ use super::{Code, kind};
 use crate::dsl::{Context, Handle, Take};
 
 impl Code<'_, '_, kind::Extension> {
-    /// Makes the node, and installs the module where Python finds it. Where nothing is installed, the
-    /// recipe's tree has it there, with the libraries that it needs beside it.
+    /// Makes the node, and installs the module where Python finds it. Where nothing is installed,
+    /// the recipe's tree has it there, with the libraries that it needs beside it.
     pub fn installed(mut self) -> Handle {
         let objects = self.compiled(true, "", true);
         let path = format!("{}.so", self.name.replace('.', "/"));

@@ -15,7 +15,8 @@ const OBJECTS: &str = "abstract boolobject bufferobject bytes_methods bytearrayo
 
 const MODULES: &str = "main gcmodule";
 
-/// Units with flags of their own: what configure and the Makefile would have told them, without times.
+/// Units with flags of their own: what configure and the Makefile would have told them, without
+/// times.
 pub(super) fn units_with_flags(platform: &str) -> Vec<(&'static str, Vec<String>)> {
     let flags = |flags: &[&str]| flags.iter().map(|flag| (*flag).to_owned()).collect::<Vec<_>>();
     vec![

@@ -15,8 +15,8 @@ const LIBRARY_IN_DEST: &str = "root/python/lib/python2.7";
 /// Where its headers are, for those that build modules.
 pub(super) const INCLUDE: &str = "include/python2.7";
 
-/// What CPython's own build gives to every unit, but for optimisation; integers have digits of 30 bits, which makes long ones several
-/// times faster where a long long is a machine word.
+/// What CPython's own build gives to every unit, but for optimisation; integers have digits of 30
+/// bits, which makes long ones several times faster where a long long is a machine word.
 const FLAGS: &str = "-fno-strict-aliasing -fwrapv -DNDEBUG -DPYLONG_BITS_IN_DIGIT=30";
 
 /// In what the ports to the systems differ.
@@ -34,7 +34,8 @@ struct Port {
 }
 
 const WASI: Port = Port {
-    // A computed goto becomes a switch in WebAssembly; the interpreter's own switch is as fast and smaller.
+    // A computed goto becomes a switch in WebAssembly; the interpreter's own switch is as fast and
+    // smaller.
     options: "--without-computed-gotos",
     flags: "-Werror=incompatible-function-pointer-types",
     start: "snapshot",
@@ -142,7 +143,8 @@ pub(super) fn bytecode(cx: &mut Context<'_>, library: &Handle, folder: &str) -> 
     compiled.below("bytecode")
 }
 
-/// Runs configure outside the sources, of which it sees what it reads and no more. Gives `pyconfig.h` and `Makefile`.
+/// Runs configure outside the sources, of which it sees what it reads and no more. Gives
+/// `pyconfig.h` and `Makefile`.
 fn configure(cx: &mut Context<'_>, source: &Handle, files: &Handle) -> Handle {
     let toolchain = cx.toolchain();
     let scripts = "configure config.guess config.sub install-sh *.in Include/object.h Misc/*.in Modules/*.in Modules/Setup* \
@@ -161,7 +163,8 @@ fn configure(cx: &mut Context<'_>, source: &Handle, files: &Handle) -> Handle {
         .shell(&script)
         .for_target()
         .env("CONFIG_SITE", format!("/build/files/{answers}"))
-        // config.sub knows neither WASI nor NaCl, so it is told of a Linux, and this is what it builds for.
+        // config.sub knows neither WASI nor NaCl, so it is told of a Linux, and this is what it
+        // builds for.
         .env("MACHDEP", platform)
         .env("ac_sys_system", toolchain.system())
         .input(source.select(scripts), "/build/src")

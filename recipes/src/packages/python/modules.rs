@@ -104,8 +104,8 @@ pub(super) struct Extension {
     pub(super) sources: &'static str,
     /// Flags of their compilation, separated by spaces.
     pub(super) flags: &'static str,
-    /// The libraries that it needs, `RECIPE` or `RECIPE:LIBRARY`, separated by spaces: a shared one is loaded with the module, an
-    /// archive is part of it.
+    /// The libraries that it needs, `RECIPE` or `RECIPE:LIBRARY`, separated by spaces: a shared one
+    /// is loaded with the module, an archive is part of it.
     pub(super) needs: &'static str,
 }
 
@@ -129,7 +129,8 @@ pub(super) fn extensions(cx: &Context<'_>) -> Vec<&'static Extension> {
     EXTENSIONS.iter().filter(there).collect()
 }
 
-/// The modules that need a library which programs without them are not to carry, or that few programs need.
+/// The modules that need a library which programs without them are not to carry, or that few
+/// programs need.
 const EXTENSIONS: &[Extension] = &[
     extension("bz2", "bz2module.c", "bzip2"),
     extension("crypt", "cryptmodule.c", ""),
@@ -176,7 +177,8 @@ const CURSES: &str = "-DHAVE_CURSES_H -DWINDOW_HAS_FLAGS -DMVWDELCH_IS_EXPRESSIO
      -DHAVE_CURSES_RESIZETERM -DHAVE_CURSES_FILTER -DHAVE_CURSES_HAS_KEY -DHAVE_CURSES_IMMEDOK -DHAVE_CURSES_SYNCOK \
      -DHAVE_CURSES_TYPEAHEAD -DHAVE_CURSES_USE_ENV -DHAVE_CURSES_WCHGAT -DHAVE_CURSES_USE_DEFAULT_COLORS";
 
-/// Modules that the core itself brings, with their functions; and those that are there before any function is called.
+/// Modules that the core itself brings, with their functions; and those that are there before any
+/// function is called.
 const CORE: [(&str, &str); 9] = [
     ("marshal", "PyMarshal_Init"),
     ("imp", "initimp"),

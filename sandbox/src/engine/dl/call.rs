@@ -10,7 +10,8 @@ use crate::engine::wasmtime::Guest;
 use crate::linking::{Kind, Signature};
 use crate::vfs::Errno;
 
-/// Most closures that live at once, and that are made for different signatures: each has a function of the host that stays.
+/// Most closures that live at once, and that are made for different signatures: each has a function
+/// of the host that stays.
 const CLOSURES_MAX: usize = 65_536;
 /// Bytes of heap that a closure takes if it is the first one of its signature and that is long.
 const CLOSURE_COST: usize = 32 << 10;
@@ -182,7 +183,8 @@ impl Dl {
     }
 }
 
-/// What a closure does: the arguments and room for the result go to the guest's stack, and the dispatcher is called.
+/// What a closure does: the arguments and room for the result go to the guest's stack, and the
+/// dispatcher is called.
 fn dispatch(store: &mut Context<'_>, index: usize, params: &[Val], results: &mut [Val]) -> wasmtime::Result<()> {
     store.data().stack.check()?;
     let Closure { dispatcher, user, .. } = dl(store).closures.all[index];

@@ -1,8 +1,10 @@
 //! Loading one module with all that it needs.
 //!
-//! First a [`Plan`] is made: files read, and the program's symbols found. It changes nothing that the guest sees. Then memory and table entries are
-//! taken; until here, another thread brings the code. All other symbols are found, instances made, which compares all types, and cells filled; if
-//! anything of this fails, everything is given back but the instances, which the engine keeps to its end. Then the modules' own code runs.
+//! First a [`Plan`] is made: files read, and the program's symbols found. It changes nothing that
+//! the guest sees. Then memory and table entries are taken; until here, another thread brings the
+//! code. All other symbols are found, instances made, which compares all types, and cells filled;
+//! if anything of this fails, everything is given back but the instances, which the engine keeps to
+//! its end. Then the modules' own code runs.
 
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -102,7 +104,8 @@ struct Room {
     table_base: u32,
 }
 
-/// Loads the module at `path`, unless it is there already, and gives its handle, which is then open once more.
+/// Loads the module at `path`, unless it is there already, and gives its handle, which is then open
+/// once more.
 pub(super) fn load(store: &mut Context<'_>, path: &[u8], global: bool, no_load: bool) -> Result<u32, Stop> {
     let first = u32::try_from(dl(store).modules.len()).map_err(|_| Errno::NOMEM)? + 2;
     let mut plan = Plan { pending: Vec::new(), first, root: 0, global };
@@ -180,7 +183,8 @@ impl Plan {
         self.first + u32::try_from(index).unwrap_or(u32::MAX - self.first)
     }
 
-    /// Adds the module at `path` and gives its handle; `None` if there is no such file. With `known`, only one that is loaded is found.
+    /// Adds the module at `path` and gives its handle; `None` if there is no such file. With
+    /// `known`, only one that is loaded is found.
     fn add(&mut self, store: &mut Context<'_>, path: &[u8], known: bool) -> Result<Option<u32>, Failure> {
         let name = String::from_utf8_lossy(path).into_owned();
         let failed = |errno: Errno| Failure::new(errno, format!("`{name}`: {}", words(errno)));
@@ -281,8 +285,8 @@ impl Plan {
         })
     }
 
-    /// Decides what the imports of a module will be given that are the loader's or the program's, which is most of them: its code need not be there
-    /// for that.
+    /// Decides what the imports of a module will be given that are the loader's or the program's,
+    /// which is most of them: its code need not be there for that.
     fn resolve_in_program(&mut self, store: &mut Context<'_>, index: usize) -> Result<(), Failure> {
         let this = &self.pending[index];
         let mut targets = Vec::with_capacity(this.side.imports.len());
@@ -350,7 +354,8 @@ impl Plan {
     fn order(&self) -> Vec<usize> {
         let mut order = Vec::with_capacity(self.pending.len());
         let mut seen = vec![false; self.pending.len()];
-        // Pairs of a module and how many of its needs have been looked at: no recursion, because a chain may be long.
+        // Pairs of a module and how many of its needs have been looked at: no recursion, because a
+        // chain may be long.
         let mut stack = Vec::new();
         for start in 0..self.pending.len() {
             if !std::mem::replace(&mut seen[start], true) {
@@ -372,7 +377,8 @@ impl Plan {
         order
     }
 
-    /// Takes room and makes the instances. Afterwards the modules are registered, but none of their code has run.
+    /// Takes room and makes the instances. Afterwards the modules are registered, but none of their
+    /// code has run.
     fn link(&mut self, store: &mut Context<'_>) -> Result<(), Stop> {
         let program = Program::of(store)?;
         let mut rooms = vec![Room::default(); self.pending.len()];
@@ -496,7 +502,8 @@ impl Plan {
         Ok(())
     }
 
-    /// Runs the modules' own code: relocations, then constructors. From here on the guest answers for what happens.
+    /// Runs the modules' own code: relocations, then constructors. From here on the guest answers
+    /// for what happens.
     fn initialise(&self, store: &mut Context<'_>) -> Result<(), Stop> {
         dl(store).nesting += 1;
         let order = self.order();
@@ -547,7 +554,8 @@ impl Pending {
         ty.ok_or_else(|| Failure::new(Errno::NOEXEC, format!("`{}` is not what it was read as", self.name)))
     }
 
-    /// Why the engine does not take what a module is given: most often a function has another type than the module declares.
+    /// Why the engine does not take what a module is given: most often a function has another type
+    /// than the module declares.
     fn refused(&self, store: &mut Context<'_>, given: &[Extern], error: &wasmtime::Error) -> Failure {
         let types = self.code.iter().flat_map(|code| code.module.imports());
         for (import, (wanted, given)) in self.side.imports.iter().zip(types.zip(given)) {

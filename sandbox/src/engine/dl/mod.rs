@@ -10,11 +10,14 @@
 //! | `fn_closure(signature, signature_len, dispatcher, user, function_out)` | a new table entry that calls `dispatcher(user, arguments, result)`; the slots lie on the guest's stack |
 //! | `fn_release(function)` | gives such an entry back |
 //!
-//! All parameters are i32, all results WASI's errno. What a module of the guest does in its own relocations and constructors is the guest's doing: if they
-//! trap or exit, the guest ends. Everything before is the loader's: it gives an errno and a text, and takes back what was allocated.
+//! All parameters are i32, all results WASI's errno. What a module of the guest does in its own
+//! relocations and constructors is the guest's doing: if they trap or exit, the guest ends.
+//! Everything before is the loader's: it gives an errno and a text, and takes back what was
+//! allocated.
 //!
-//! A module stays until the guest ends, as in musl: `dl_close` only takes the handle back. The engine can't free an instance, and pointers
-//! to a module's functions (as `atexit` keeps) would otherwise lead nowhere. So the number of loads is limited ([`LOADS_MAX`]).
+//! A module stays until the guest ends, as in musl: `dl_close` only takes the handle back. The
+//! engine can't free an instance, and pointers to a module's functions (as `atexit` keeps) would
+//! otherwise lead nowhere. So the number of loads is limited ([`LOADS_MAX`]).
 
 mod call;
 mod load;
@@ -223,7 +226,8 @@ impl Dl {
         self.modules.get_mut((handle as usize).checked_sub(2)?)
     }
 
-    /// The module and all that it needs, breadth first, each once; the program's handle gives the program and the global modules.
+    /// The module and all that it needs, breadth first, each once; the program's handle gives the
+    /// program and the global modules.
     fn closure(&self, handle: u32) -> Vec<u32> {
         if handle == PROGRAM {
             return std::iter::once(PROGRAM).chain(self.globals.iter().copied()).collect();

@@ -7,7 +7,8 @@ use super::{
 use crate::account::ACCOUNT;
 use crate::vfs::Errno;
 
-/// The flags that Linux has: LAZY, NOW, NOLOAD, DEEPBIND, GLOBAL, NODELETE. Binding is always at once, and no module is ever removed.
+/// The flags that Linux has: LAZY, NOW, NOLOAD, DEEPBIND, GLOBAL, NODELETE. Binding is always at
+/// once, and no module is ever removed.
 const FLAGS: u32 = 0x110f;
 const RTLD_LAZY_OR_NOW: u32 = 3;
 /// Bytes of heap that opening a library takes before it is looked at: paths, above all.

@@ -12,7 +12,8 @@ use crate::vfs::Errno;
 /// The name that programs export their table under.
 pub const TABLE: &str = "__indirect_function_table";
 
-/// Entries that the table is scanned to for functions of the program: one that is larger is not a linker's.
+/// Entries that the table is scanned to for functions of the program: one that is larger is not a
+/// linker's.
 const SCAN_MAX: u64 = 1_000_000;
 
 /// Bytes of heap that an entry takes which is known, while its map grows.
@@ -21,11 +22,13 @@ const KNOWN_COST: usize = 64;
 /// What is known of the table.
 #[derive(Default)]
 pub(super) struct Slots {
-    /// Entries by the function that they hold: a function's address is the same whoever asks for it.
+    /// Entries by the function that they hold: a function's address is the same whoever asks for
+    /// it.
     known: HashMap<usize, u32>,
     /// Ranges that nobody has: start and length.
     free: Vec<(u32, u32)>,
-    /// Where the program has its functions: nothing before that is asked for the first time, then nothing inside if it is not known.
+    /// Where the program has its functions: nothing before that is asked for the first time, then
+    /// nothing inside if it is not known.
     index: Option<Option<TableIndex>>,
     /// Whether each entry was looked at.
     scanned: bool,
@@ -137,7 +140,8 @@ fn scan(store: &mut Context<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The entry of the function that a module exports under this name: the one that it has, or a new one.
+/// The entry of the function that a module exports under this name: the one that it has, or a new
+/// one.
 pub(super) fn of(store: &mut Context<'_>, module: u32, name: &str, function: Func) -> Result<u32, Failure> {
     let key = function.to_raw(&mut *store) as usize;
     if let Some(&slot) = dl(store).slots.known.get(&key) {
@@ -164,7 +168,8 @@ pub(super) fn of(store: &mut Context<'_>, module: u32, name: &str, function: Fun
     Ok(slot)
 }
 
-/// Where the program has the function that it exports under this name, as far as that is known; if nothing is, each entry is looked at.
+/// Where the program has the function that it exports under this name, as far as that is known; if
+/// nothing is, each entry is looked at.
 fn program_entry(store: &mut Context<'_>, name: &str) -> Result<Option<u32>, Failure> {
     let Dl { source, slots, .. } = dl(store);
     let index = slots.index.get_or_insert_with(|| source.as_mut().and_then(|source| source.table_index()));
