@@ -38,11 +38,12 @@ def main():
         native = work / "calls"
         subprocess.run(["cc", "-std=gnu2x", "-D_GNU_SOURCE", "-O1", "-w", SOURCE, "-o", native], check=True)
         for seed in seeds:
+            # The mode of a mounted directory is the host's, and no guest changes it: the calls work in one below it.
             here, there = work / f"native-{seed}", work / f"sandbox-{seed}"
-            here.mkdir()
-            there.mkdir()
-            natively = calls([native, here], seed)
-            run = [dest / "bin/run", "-m", f"{dest}/root:/:ro", "-m", f"{there}:/work:rw", "/test/calls.wasm", "/work"]
+            (here / "in").mkdir(parents=True)
+            (there / "in").mkdir(parents=True)
+            natively = calls([native, here / "in"], seed)
+            run = [dest / "bin/run", "-m", f"{dest}/root:/:ro", "-m", f"{there}:/work:rw", "/test/calls.wasm", "/work/in"]
             inside = calls(run, seed)
             total += len(natively)
             if natively != inside:

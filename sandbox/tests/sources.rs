@@ -66,14 +66,14 @@ fn a_link_that_an_earlier_guest_left_is_not_mounted() {
 fn links_beside_the_installation_are_followed() {
     let (dest, job) = installation();
     let program = dest.guest("nothing", &module("", "(func (export \"_start\"))"));
-    symlink(job.path(), dest.path().join("work")).unwrap();
+    symlink(job.path(), dest.path().join("jobs")).unwrap();
     symlink("root", dest.path().join("same")).unwrap();
-    let mount = format!("{}:/x:rw", dest.path().join("work/rw").display());
+    let mount = format!("{}:/x:rw", dest.path().join("jobs/rw").display());
     let root = format!("{}:/:ro", dest.path().join("same").display());
     let made = succeed(&dest, &["-m", &root, "-m", &mount], &[Attempt::Create("/x/new")]);
     assert!(made.len() == 1 && job.path().join("rw/new").exists());
     // Relative to the folder that the loader is started in.
-    let mut command = dest.command(["-m", "same:/:ro", "-m", "./root/../work/rw:/x:ro", &program]);
+    let mut command = dest.command(["-m", "same:/:ro", "-m", "./root/../jobs/rw:/x:ro", &program]);
     command.0.current_dir(dest.path());
     command.ended().assert(0, "");
 }
