@@ -7,6 +7,10 @@ use super::{Assembly, Blamed, Product, Recipe, RecipeError, State, Take};
 use crate::Tree;
 use crate::node::{NodeName, Op, Target};
 
+/// The directories below `/build` that actions have of their own, beside one for each recipe that
+/// they depend on.
+const RESERVED_DIRECTORIES: [&str; 4] = ["config", "headers", "src", "work"];
+
 impl Assembly {
     /// Notes a mistake that is no single recipe's.
     fn mistake(&mut self, message: String) {
@@ -83,6 +87,12 @@ impl Assembly {
             if name.contains('/') || NodeName::new(name).is_err() || known.contains(&name) {
                 self.mistake(format!(
                     "a recipe can't be called `{name}`: use letters, digits and `+-._`, and no target's name"
+                ));
+            }
+            if RESERVED_DIRECTORIES.contains(&name) {
+                self.mistake(format!(
+                    "a recipe can't be called `{name}`: actions that depend on it would see it at `/build/{name}`, \
+                     where their own files are; give it another name"
                 ));
             }
             for recipe in recipes {

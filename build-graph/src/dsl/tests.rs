@@ -167,12 +167,15 @@ fn names_and_targets_that_are_none() {
     let lost = recipe("lost", "1").targets(&["won"]).describe(library);
     let nowhere = recipe("no where", "1").targets(&[]).describe(library);
     let two = recipe("two", "1.0").source_of("lib").targets(&["one"]).describe(library);
+    let src = recipe("src", "1.0").source_of("lib").targets(&["one"]).describe(library);
     assert_eq!(
-        mistakes(&set().with(lost).with(nowhere).with(two), &materials()),
+        mistakes(&set().with(lost).with(nowhere).with(two).with(src), &materials()),
         [
             "recipe `lost` is for the target `won`, which there is no toolchain for; there are one, two",
             "a recipe can't be called `no where`: use letters, digits and `+-._`, and no target's name",
             "recipe `no where` is for no target: name some in `targets`",
+            "a recipe can't be called `src`: actions that depend on it would see it at `/build/src`, where their own \
+             files are; give it another name",
             "a recipe can't be called `two`: use letters, digits and `+-._`, and no target's name",
         ]
     );
