@@ -101,6 +101,6 @@ fn a_patch_a_recipe_and_a_misspelt_name() {
         let said = space.fail(&["checkout", "words.o", "--digest"]);
         assert!(said.contains("`x86_64-linux/greeting/words.o`"), "{said}");
         let said = space.fail(&["checkout", "greeting", "--digest"]);
-        assert!(said.contains("like it are `x86_64-linux/greeting/greeting`"), "{said}");
+        assert!(said.contains("like it are `x86_64-linux/greeting/package`"), "{said}");
     });
 }
