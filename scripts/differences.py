@@ -43,7 +43,7 @@ def main():
             (here / "in").mkdir(parents=True)
             (there / "in").mkdir(parents=True)
             natively = calls([native, here / "in"], seed)
-            run = [dest / "bin/run", "-m", f"{dest}/root:/:ro", "-m", f"{there}:/work:rw", "/test/calls.wasm", "/work/in"]
+            run = [dest / "bin/run", "-m", f"{dest}/root:/:ro", "-m", f"{there}:/mnt:rw", "/test/calls.wasm", "/mnt/in"]
             inside = calls(run, seed)
             total += len(natively)
             if natively != inside:
