@@ -3,8 +3,10 @@
 //! costs at the start of a program, the best and the middle of a hundred.
 //!
 //!     pynbox-build install DEST && pynbox-build install DEST lxml
-//!     pynbox-build checkout x86_64-linux/python-host/build HOST && pynbox-build checkout x86_64-linux/lxml/tree HOST-LXML
-//!     PYNBOX_BENCH_DEST=DEST PYNBOX_BENCH_PYTHON=HOST/python PYNBOX_BENCH_LXML=HOST-LXML cargo bench --bench lxml
+//!     pynbox-build checkout x86_64-linux/python-host/build HOST
+//!     pynbox-build checkout x86_64-linux/lxml/tree HOST-LXML
+//!     PYNBOX_BENCH_DEST=DEST PYNBOX_BENCH_PYTHON=HOST/python PYNBOX_BENCH_LXML=HOST-LXML \
+//!         cargo bench --bench lxml
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 

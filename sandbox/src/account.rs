@@ -1,11 +1,12 @@
 //! The account of a guest's memory: every byte of this machine that the guest costs, against
 //! `--max-memory`.
 //!
-//! | bytes | how they are counted |
-//! |---|---|
-//! | the heap of this process: tables and instances of the engine, symbols, records, listings, pipes | [`CountingAllocator`] counts each allocation |
-//! | linear memory (all that the guest has grown it to, touched or not) and native code | a [`Charge`] while they are mapped |
-//! | a compilation, in processes of its own | a [`Charge`] while it runs; the kernel limits those processes to it |
+//! - the heap of this process (tables and instances of the engine, symbols, records, listings,
+//!   pipes): [`CountingAllocator`] counts each allocation;
+//! - linear memory (all that the guest has grown it to, touched or not) and native code: a
+//!   [`Charge`] while they are mapped;
+//! - a compilation, in processes of its own: a [`Charge`] while it runs; the kernel limits those
+//!   processes to it.
 //!
 //! Code that is about to take much asks first ([`Account::room_for`]), and the guest gets an error
 //! that it can handle. The allocator finds what nobody asked for: 16 MiB beyond the total it ends

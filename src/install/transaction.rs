@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `new/NAME/PATH`, `receipts/NAME.installed` | what is to be moved to its place |
 //! | `old/PATH` | what was there before, as long as it may have to be put back |
-//! | `compiled` | the compiled code that was there before; DEST has a copy meanwhile, which preparing changes |
+//! | `compiled` | the earlier compiled code; DEST has a copy meanwhile, which preparing changes |
 //! | `journal` | which paths are changed, and what of them was there before |
 //!
 //! Nothing outside this folder changes before the journal is on the disk, and the packages are
