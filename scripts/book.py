@@ -94,7 +94,7 @@ def texts():
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, stdout=subprocess.PIPE, check=True).stdout
     for name in sorted(filter(None, listed.decode().split("\0"))):
         path = PROJECT / name
-        if name.startswith(("patches/", "tests/data/", "recipes/files/")) or path.suffix in (".lock", ".snap") or not path.is_file():
+        if name.startswith(("patches/", "formats/tests/data/", "recipes/files/")) or path.suffix in (".lock", ".snap") or not path.is_file():
             continue
         try:
             yield name, path.read_text(encoding="utf-8")

@@ -3,7 +3,6 @@
 
 use crate::lock::fuzzing as lock;
 use crate::source::fuzzing as source;
-use crate::store::manifest;
 
 /// Debian's indices: of packages and of sources.
 pub fn debian_index(packages: &str, sources: &str) {
@@ -18,11 +17,4 @@ pub fn debian_versions(versions: [&str; 3]) {
 /// A page of a Python package index, JSON or HTML.
 pub fn python_index(page: &[u8]) {
     source::page(page);
-}
-
-/// The encoding of a tree, as the store and envelopes have it.
-pub fn manifest(bytes: &[u8]) {
-    if let Some(tree) = manifest::from_bytes(bytes) {
-        assert_eq!(manifest::to_bytes(&tree), bytes, "a manifest is read that is written otherwise");
-    }
 }

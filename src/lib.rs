@@ -5,9 +5,10 @@
 //! node; what it makes is kept in a content-addressed store.
 //!
 //! The rooms: [`cli`] one file a verb; [`project`] settings and files of the project; [`build`]
-//! nodes to trees; [`store`] trees and results; [`executor`] containers; [`source`] pinned files;
-//! [`archive`], [`image`], [`patch`] operations in process; [`lock`] pins; [`install`] packages and
-//! receipts; [`remote`] caches and engines on other machines; [`check`] tests that others wrote.
+//! nodes to trees; [`executor`] containers; [`source`] pinned files; [`lock`] pins; [`install`]
+//! packages and receipts; [`remote`] caches and engines on other machines; [`check`] tests that
+//! others wrote. Rooms that are crates of their own: [`store`] trees and results; [`archive`],
+//! [`image`], [`patch`] readers of what strangers wrote.
 //!
 //! A program with recipes of its own:
 //!
@@ -20,28 +21,22 @@
 #[macro_use]
 mod print;
 
-pub mod archive;
 pub mod build;
-mod called;
 pub mod check;
 pub mod cli;
-mod environment;
 pub mod executor;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
-pub mod image;
 pub mod install;
 pub mod lock;
-pub mod patch;
 mod program;
 pub mod project;
-pub mod regular;
 pub mod remote;
-mod retry;
-mod signals;
 pub mod source;
-pub mod store;
 
 pub use build_graph;
 pub use cli::main;
+pub use formats::{archive, image, patch};
 pub use recipes;
+pub use store;
+pub(crate) use support::{called, environment, regular, retry, signals};

@@ -52,6 +52,73 @@ pub fn explain(value: &dyn Encode) -> Vec<String> {
     lines.0
 }
 
+/// Writes the canonical encoding down, in the bytes that [`hash`] hashes.
+#[derive(Debug, Default)]
+pub struct Bytes(pub Vec<u8>);
+
+impl Bytes {
+    fn head(&mut self, kind: u8, value: u64) {
+        self.0.push(kind);
+        self.0.extend_from_slice(&value.to_le_bytes());
+    }
+
+    /// Writes bytes of a kind, after their length: kind 0 is a domain, kind 1 a text.
+    pub fn sized(&mut self, kind: u8, bytes: &[u8]) {
+        self.head(kind, bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
+    }
+}
+
+impl Encoder for Bytes {
+    fn text(&mut self, _label: &str, value: &str) {
+        self.sized(1, value.as_bytes());
+    }
+
+    fn number(&mut self, _label: &str, value: u64) {
+        self.head(2, value);
+    }
+
+    fn digest(&mut self, _label: &str, value: &[u8; 32]) {
+        self.0.push(3);
+        self.0.extend_from_slice(value);
+    }
+
+    fn list(&mut self, _label: &str, length: usize) {
+        self.head(4, length as u64);
+    }
+}
+
+/// Reads the canonical encoding; each call returns `None` if the next bytes are of another kind, or
+/// end too early. The field is what is left.
+#[derive(Debug)]
+pub struct Reader<'bytes>(pub &'bytes [u8]);
+
+impl<'bytes> Reader<'bytes> {
+    fn take(&mut self, count: usize) -> Option<&'bytes [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    /// Reads a number (kind 2), or the head of a list (kind 4).
+    pub fn head(&mut self, kind: u8) -> Option<u64> {
+        let taken = self.take(9)?;
+        (taken[0] == kind).then(|| u64::from_le_bytes(taken[1..].try_into().unwrap_or_default()))
+    }
+
+    /// Reads what [`Bytes::sized`] wrote.
+    pub fn sized(&mut self, kind: u8) -> Option<&'bytes [u8]> {
+        let length = self.head(kind)?;
+        self.take(usize::try_from(length).ok()?)
+    }
+
+    /// Reads a digest.
+    pub fn digest(&mut self) -> Option<[u8; 32]> {
+        let taken = self.take(33)?;
+        if taken[0] == 3 { taken[1..].try_into().ok() } else { None }
+    }
+}
+
 struct Hashing(blake3::Hasher);
 
 impl Hashing {

@@ -9,6 +9,7 @@ use pynbox_build::remote::DigestFunction;
 use pynbox_build::remote::envelope::SignedEnvelope;
 use pynbox_build::remote::reapi::digest;
 use pynbox_build::remote::reapi::merkle::{Node, Received};
+use pynbox_build::store::manifest;
 
 use crate::archives::sample;
 
@@ -16,7 +17,7 @@ use crate::archives::sample;
 /// one: of three bytes each, two that say where, and one that is there then.
 pub(crate) fn envelope(data: &[u8]) {
     match data.split_first() {
-        Some((b'M', manifest)) => pynbox_build::fuzzing::manifest(manifest),
+        Some((b'M', manifest)) => read_manifest(manifest),
         Some((b'E', edits)) => {
             let files = [(b"one".to_vec(), false), (b"two".to_vec(), true)];
             let envelope = sample(NodeKey::from_bytes([7; 32]), &files);
@@ -31,6 +32,13 @@ pub(crate) fn envelope(data: &[u8]) {
             read(&bytes);
         }
         _ => read(data),
+    }
+}
+
+/// Checks that a manifest that is accepted is written as it was read.
+fn read_manifest(bytes: &[u8]) {
+    if let Some(tree) = manifest::from_bytes(bytes) {
+        assert_eq!(manifest::to_bytes(&tree), bytes, "an accepted manifest is not canonical");
     }
 }
 

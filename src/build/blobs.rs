@@ -12,18 +12,21 @@ fn as_io(error: StoreError) -> io::Error {
     io::Error::new(kind, error)
 }
 
-impl BlobSink for Store {
+/// A store that takes and gives the bytes of files.
+pub(super) struct StoreBlobs<'a>(pub(super) &'a Store);
+
+impl BlobSink for StoreBlobs<'_> {
     fn put_bytes(&self, bytes: &[u8], executable: bool) -> io::Result<Entry> {
-        Self::put_bytes(self, bytes, executable).map_err(as_io)
+        self.0.put_bytes(bytes, executable).map_err(as_io)
     }
 
     fn put_reader(&self, reader: &mut dyn Read, executable: bool) -> io::Result<Entry> {
-        Self::put_reader(self, reader, executable).map_err(as_io)
+        self.0.put_reader(reader, executable).map_err(as_io)
     }
 }
 
-impl BlobSource for Store {
+impl BlobSource for StoreBlobs<'_> {
     fn read(&self, entry: &Entry) -> io::Result<Vec<u8>> {
-        self.read_blob(entry).map_err(as_io)
+        self.0.read_blob(entry).map_err(as_io)
     }
 }

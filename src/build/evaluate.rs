@@ -8,6 +8,7 @@ use build_graph::{Entry, RelPath, Tree};
 
 use super::action::ActionRun;
 use super::action_runner::ActionRunner;
+use super::blobs::StoreBlobs;
 use super::plan::OutDir;
 use super::{BuildError, action, host_program};
 use crate::executor::ActionLimits;
@@ -56,14 +57,14 @@ pub fn evaluate(context: &BuildContext<'_>, node: &Node, inputs: Vec<Arc<Tree>>)
         Op::Local { tree } => tree.clone(),
         Op::Unpack { strip, .. } => {
             let options = archive::Options { strip: *strip, ..archive::Options::default() };
-            archive::unpack(open_single(store, &inputs[0])?, &options, store)?
+            archive::unpack(open_single(store, &inputs[0])?, &options, &StoreBlobs(store))?
         }
         Op::Patch { .. } => {
             let mut patches = Vec::with_capacity(inputs[1].len());
             for (path, entry) in inputs[1].iter() {
                 patches.push((path.clone(), store.read_blob(entry)?));
             }
-            patch::apply(&inputs[0], &patches, store)?
+            patch::apply(&inputs[0], &patches, &StoreBlobs(store))?
         }
         Op::Merge { parts } => merge(parts, &inputs)?,
         Op::Image(image) => {
@@ -71,7 +72,7 @@ pub fn evaluate(context: &BuildContext<'_>, node: &Node, inputs: Vec<Arc<Tree>>)
                 Ok::<_, BuildError>(image::PackageFile { name: name.to_string(), file: open_single(store, tree)? })
             };
             let packages = inputs.iter().zip(&image.packages).map(package).collect::<Result<Vec<_>, _>>()?;
-            image::build_image(&packages, &image.links, &image.part, store)?
+            image::build_image(&packages, &image.links, &image.part, &StoreBlobs(store))?
         }
         Op::Package(description) => {
             let content = merge(&description.content, &inputs)?;

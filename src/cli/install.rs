@@ -16,6 +16,7 @@ use crate::build::builder::{Builder, Stamps};
 use crate::build::evaluate::open_single;
 use crate::install::repository::{self, Archive, Folder};
 use crate::install::{Destination, InstallError, Outcome, code_cache, prepare};
+use crate::store::Store;
 
 /// Options of `install`.
 #[derive(Debug, Args)]
@@ -210,7 +211,7 @@ fn choose(repository: &dyn Repository, unasked: &Packages, asked: &[String]) -> 
 }
 
 struct LocalBuild<'a> {
-    store: &'a crate::store::Store,
+    store: &'a Store,
     builder: &'a Builder<'a>,
     packages: BTreeMap<String, (build_graph::node::NodeName, Package)>,
 }

@@ -22,12 +22,12 @@
 
 use std::fmt;
 
-use build_graph::encode::Encoder as _;
+use build_graph::encode::{Bytes, Encoder as _, Reader};
 use build_graph::{BlobDigest, Entry, NodeKey, Tree, TreeDigest};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 
 use super::{DigestFunction, WireDigest};
-use crate::store::manifest::{Bytes, Reader, from_bytes, to_bytes};
+use crate::store::manifest::{from_bytes, to_bytes};
 
 const DOMAIN: &[u8] = b"pynbox-envelope-v1";
 const SIGNED_DOMAIN: &[u8] = b"pynbox-signed-v1";

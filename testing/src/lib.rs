@@ -3,13 +3,14 @@
 //! | module | what it has |
 //! |---|---|
 //! | [`certificates`] | an authority, and certificates for loopback |
-//! | [`engines`] | servers of the Remote Execution API |
+//! | `engines` (a feature) | servers of the Remote Execution API |
 //! | [`helper`] | processes that run a function of a test's own program |
 //! | [`scripted`] | an HTTP server whose answers are scripts |
 //! | [`trees`] | generated trees, on disk and as values |
 //! | [`web`] | nginx and an S3 server |
 
 pub mod certificates;
+#[cfg(feature = "engines")]
 pub mod engines;
 pub mod helper;
 pub mod scripted;

@@ -29,7 +29,7 @@ use pynbox_build::executor::ActionLimits;
 use pynbox_build::remote::DigestFunction;
 use pynbox_build::remote::reapi::engine::{Engine, EngineSettings, Ran, RemoteAction};
 use pynbox_build::remote::reapi::{Endpoint, ReapiError, digest};
-use pynbox_build::store::Store;
+use pynbox_build::store::{Store, Taking};
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::own;
@@ -571,7 +571,7 @@ fn links_of_an_engine_are_made_as_links() {
     client.run().unwrap();
     let link = client.folder.path().join("build/dir");
     assert_eq!(fs::read_link(&link).unwrap(), Path::new("/etc/passwd"));
-    let tree = client.store.ingest(&client.folder.path().join("build"), pynbox_build::store::Taking::Move).unwrap();
+    let tree = client.store.ingest(&client.folder.path().join("build"), Taking::Move).unwrap();
     let entry = tree.iter().find(|(path, _)| path.as_str() == "dir").unwrap().1.clone();
     assert!(matches!(entry, Entry::Symlink { .. }), "{entry:?}");
 }
