@@ -28,6 +28,7 @@ cargo fmt --manifest-path sandbox/fuzz/Cargo.toml --check
 
 step "lints"
 cargo clippy --release --locked --workspace --all-targets -- -D warnings
+cargo clippy --release --locked --no-default-features -- -D warnings
 cargo clippy --release --locked --manifest-path sandbox/Cargo.toml --all-targets -- -D warnings
 # As the build graph compiles it, for one kind of guest at a time.
 for guests in nacl wasm; do

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use pynbox_build::build_graph::contract;
-use pynbox_build::executor::{ActionLimits, Ahead, DockerExecutor, Executor, NamespaceExecutor, Run};
+use pynbox_build::executor::{ActionLimits, Ahead, DockerExecutor, Executor, NamespaceExecutor, Run, runner_program};
 
 const ROUNDS: usize = 100;
 
@@ -80,7 +80,7 @@ fn main() {
 /// Actions one after another, each in a container of its own, of which some are started ahead.
 fn docker(run: &dyn Fn(&dyn Executor), state: &Path) {
     const ROUNDS: usize = 30;
-    let executor = match DockerExecutor::connect(state, Ahead::Own) {
+    let executor = match DockerExecutor::connect(state, runner_program().unwrap(), Ahead::Own) {
         Ok(executor) => executor,
         Err(error) => return println!("no Docker executor: {error}"),
     };

@@ -13,7 +13,7 @@ use pynbox_build::build::builder::{Builder, Stamps};
 use pynbox_build::build::evaluate::BuildContext;
 use pynbox_build::build::plan::{OutDir, Plan};
 use pynbox_build::build_graph::node::{NodeName, Op};
-use pynbox_build::executor::{ActionLimits, Ahead, DockerExecutor, NamespaceExecutor};
+use pynbox_build::executor::{ActionLimits, Ahead, DockerExecutor, NamespaceExecutor, runner_program};
 use pynbox_build::remote::caches::Caches;
 use pynbox_build::source::{FetchSettings, Fetcher};
 use pynbox_build::store::Store;
@@ -22,7 +22,7 @@ use pynbox_build::store::Store;
 #[ignore = "needs a Docker daemon"]
 fn zlib_comes_out_the_same_in_docker() {
     let folder = tempfile::tempdir().unwrap();
-    let docker = DockerExecutor::connect(&folder.path().join("state"), Ahead::Own).unwrap();
+    let docker = DockerExecutor::connect(&folder.path().join("state"), runner_program().unwrap(), Ahead::Own).unwrap();
     // The project's files with an `out/` of its own.
     let project = folder.path().join("project");
     std::fs::create_dir(&project).unwrap();

@@ -22,7 +22,7 @@ use crate::build::plan::{self, Believed, Known, NewPlan, OutDir, Plan, PlanId};
 use crate::build::record::{Question, Record, Summary};
 use crate::build::resolve::{Resolution, State, resolve};
 use crate::called::quoted;
-use crate::executor::Ahead;
+use crate::executor::Leftover;
 use crate::program::build_id;
 use crate::project::{self, Loaded, Project, Seen};
 use crate::remote::caches::Caches;
@@ -216,7 +216,7 @@ impl<'a> Generation<'a> {
 
     fn resolve(&self, assembled: &Assembled, caches: &Caches) -> Result<Resolution, CommandError> {
         let fetch = self.session.fetcher(&self.project, &self.store);
-        let executor = self.session.find_executor(&self.project, &self.store, Ahead::Own)?;
+        let executor = self.session.find_executor(&self.project, &self.store, Leftover::Removed)?;
         let limits = self.project.settings.build.limits.limits();
         let context = build_context(&self.store, &fetch, &executor, limits, &self.out, caches);
         resolve(&assembled.graph, &assembled.contents, &context, &plan::last_trees(&self.out))

@@ -47,7 +47,7 @@ use crate::build::plan::{self, OutDir, Plan, PlanId};
 use crate::build::record::{Record, Stale};
 use crate::called::called;
 use crate::environment;
-use crate::executor::{ActionLimits, Ahead, Choice, Executor};
+use crate::executor::{ActionLimits, Choice, Executor, Leftover};
 use crate::print;
 use crate::program::build_id;
 use crate::project::Project;
@@ -348,19 +348,24 @@ impl Session {
         let belief = Arc::new(self.and_told(belief, &project)?.and_unsigned(unsigned));
         let store = store.believing(by(&belief));
         // What is open stays as it is. Only stamps would be another plan's.
-        let (lock, ahead) = match reader {
-            Reader::Ninja(_) => (Some(lock), Ahead::HandOver),
-            Reader::Giver | Reader::Looker => (None, Ahead::Own),
+        let (lock, leftover) = match reader {
+            Reader::Ninja(_) => (Some(lock), Leftover::HandedOver),
+            Reader::Giver | Reader::Looker => (None, Leftover::Removed),
         };
         let fetcher = self.fetcher(&project, &store);
-        let executor = self.find_executor(&project, &store, ahead)?;
+        let executor = self.find_executor(&project, &store, leftover)?;
         let caches = self.caches(&project, &store)?;
         let overrides = overrides.unwrap_or_default();
         Ok(Workplace { project, store, belief, plan, fetcher, executor, caches, overrides, _lock: lock })
     }
 
     /// How the executor is had that the options or else the project's settings name.
-    fn find_executor(&self, project: &Project, store: &Store, ahead: Ahead) -> Result<FindExecutor, CommandError> {
+    fn find_executor(
+        &self,
+        project: &Project,
+        store: &Store,
+        leftover: Leftover,
+    ) -> Result<FindExecutor, CommandError> {
         let choice = self.common.executor.unwrap_or(project.settings.build.executor);
         let state = store.root().join("executors");
         let section = match &project.settings.engine {
@@ -375,7 +380,7 @@ impl Session {
         let root = project.root.clone();
         Ok(FindExecutor {
             engine_name: section.as_ref().map(|section| section.name.clone()),
-            here: Lazy(once(move || Ok(choice.executor(&state, ahead)?))),
+            here: Lazy(once(move || Ok(choice.executor(&state, leftover)?))),
             engine: once(move || match &section {
                 None => Ok(None),
                 Some(section) => find_engine(section, &root),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::{Ahead, DockerExecutor, Executor, ExecutorError, NamespaceExecutor, probe};
+use super::{Executor, ExecutorError, NamespaceExecutor, probe};
 
 /// What a user may choose. It is part of no key: all of them give the same bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -36,27 +36,56 @@ impl Choice {
         }
     }
 
-    /// Makes the executor of this machine. `state` is a folder of the user's own; `ahead` says what
-    /// becomes of Docker containers that wait.
+    /// Makes the executor of this machine. `state` is a folder of the user's own; `leftover` says
+    /// what becomes of containers that were started ahead and not used.
     ///
     /// # Errors
     /// If it can't be had. What `Namespace` lacks is told by the first action, with the same hints
     /// as a probe would give.
-    pub fn executor(self, state: &Path, ahead: Ahead) -> Result<Arc<dyn Executor>, ExecutorError> {
-        let docker = || {
-            let executor = DockerExecutor::connect(&state.join("docker"), ahead)?;
-            executor.end_with_signals();
-            Ok::<Arc<dyn Executor>, ExecutorError>(Arc::new(executor))
-        };
+    pub fn executor(self, state: &Path, leftover: Leftover) -> Result<Arc<dyn Executor>, ExecutorError> {
         match self {
             Self::Namespace => Ok(Arc::new(NamespaceExecutor::new())),
-            Self::Docker => docker(),
+            Self::Docker => docker_executor(state, leftover),
             Self::Auto | Self::Reapi => match probe_once(state) {
                 Ok(()) => Ok(Arc::new(NamespaceExecutor::new())),
                 // The first error is the one that says what to change, unless there is a daemon.
-                Err(error) => docker().map_err(|_| error),
+                Err(error) => docker_executor(state, leftover).map_err(|_| error),
             },
         }
+    }
+}
+
+/// What becomes of containers that were started ahead and not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leftover {
+    /// They are removed when the executor is dropped.
+    Removed,
+    /// They stay for a moment, for the next process of the same build.
+    HandedOver,
+}
+
+#[cfg(feature = "docker")]
+fn docker_executor(state: &Path, leftover: Leftover) -> Result<Arc<dyn Executor>, ExecutorError> {
+    let ahead = match leftover {
+        Leftover::Removed => docker::Ahead::Own,
+        Leftover::HandedOver => docker::Ahead::HandOver,
+    };
+    let executor = docker::DockerExecutor::connect(&state.join("docker"), super::runner_program()?, ahead)?;
+    executor.end_with_signals();
+    Ok(Arc::new(executor))
+}
+
+#[cfg(not(feature = "docker"))]
+fn docker_executor(_: &Path, _: Leftover) -> Result<Arc<dyn Executor>, ExecutorError> {
+    Err(without_docker())
+}
+
+#[cfg(any(test, not(feature = "docker")))]
+fn without_docker() -> ExecutorError {
+    ExecutorError::Environment {
+        doing: "using Docker".to_owned(),
+        source: std::io::Error::other("this program was built without its feature `docker`"),
+        hint: "build it with `cargo build --release --features docker`, or choose `--executor namespace`".to_owned(),
     }
 }
 
@@ -72,4 +101,20 @@ fn probe_once(state: &Path) -> Result<(), ExecutorError> {
     // Without the note, it is asked again.
     let _ = fs::create_dir_all(state).and_then(|()| fs::write(&note, boot));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_feature_is_named() {
+        let error = without_docker();
+        assert_eq!(error.fault(), crate::executor::Fault::Environment);
+        assert_eq!(
+            error.to_string(),
+            "can't make a container for the action: using Docker: this program was built without its feature `docker`; \
+             build it with `cargo build --release --features docker`, or choose `--executor namespace`"
+        );
+    }
 }

@@ -1,12 +1,13 @@
-//! Executors: what runs the command of an action in a container of its own. Their common face and
-//! the embedded one are a crate apart, `namespaces`, because remote workers get it as well.
+//! Executors: what runs the command of an action in a container of its own. Their trait and the
+//! embedded one are the crate `namespaces`, which remote workers get as well; the one for Docker is
+//! the crate `docker`, a feature.
 
 mod choice;
-mod docker;
 mod limits;
 mod runner_program;
 
-pub use choice::Choice;
+pub use choice::{Choice, Leftover};
+#[cfg(feature = "docker")]
 pub use docker::{Ahead, DockerExecutor};
 pub use limits::{LimitSettings, describe_reached};
 pub use namespaces::*;

@@ -10,11 +10,11 @@ use std::path::Path;
 use build_graph::{BlobDigest, Entry, RelPath, SOURCE_DATE_EPOCH, Tree, TreeDigest};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fchmod, fstat, futimens, openat, statat, unlinkat, utimensat};
 use rustix::io::{Errno, pread, pwrite};
+use support::regular;
 
 use super::files::{EPOCHS, SMALL, changed, kind, modified, read_all, write_all};
 use super::remove::remove_at;
 use super::{Result, Store, StoreError, into_place, sharded};
-use support::regular;
 
 /// A file of a tree whose bytes are not in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,11 +2,11 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use support::called::called;
 
 use build_graph::untrusted::printable_path;
 use build_graph::{BlobDigest, RelPath, TreeDigest};
 use rustix::io::Errno;
+use support::called::called;
 use thiserror::Error;
 
 /// An operation on the store failed.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use build_graph::{SandboxPath, contract};
 use pynbox_build::executor::{
     ActionLimits, Ahead, DockerExecutor, Executor, ExecutorError, InputMount, NamespaceExecutor, Run, Status,
+    runner_program,
 };
 use tempfile::TempDir;
 use testing::helper;
@@ -67,7 +68,7 @@ impl Bench {
         let environment = contract::environment().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let state = tempfile::tempdir().unwrap();
         let executor: Box<dyn Executor> = if docker {
-            Box::new(DockerExecutor::connect(state.path(), Ahead::Never).unwrap())
+            Box::new(DockerExecutor::connect(state.path(), runner_program().unwrap(), Ahead::Never).unwrap())
         } else {
             Box::new(NamespaceExecutor::new())
         };

@@ -74,7 +74,7 @@ fn containers_are_used_once_and_leave_nothing() {
     let state = tempfile::tempdir().unwrap();
     let mut seen = BTreeSet::new();
     {
-        let executor = DockerExecutor::connect(state.path(), Ahead::Own).unwrap();
+        let executor = DockerExecutor::connect(state.path(), runner_program().unwrap(), Ahead::Own).unwrap();
         for turn in 0..6 {
             let (build, log) = (bench.directory(&format!("b{turn}"), &[]), bench.folder.path().join("l"));
             let script = "ls -A /tmp /build /dev/shm; echo x >/tmp/x; echo x >/dev/shm/x; sleep 100 &";
@@ -100,7 +100,7 @@ fn what_waits_is_handed_over_and_does_not_stay() {
     };
     let mut before = Vec::new();
     for turn in 0..3 {
-        let executor = DockerExecutor::connect(state.path(), Ahead::HandOver).unwrap();
+        let executor = DockerExecutor::connect(state.path(), runner_program().unwrap(), Ahead::HandOver).unwrap();
         let (build, log) = (bench.directory(&format!("b{turn}"), &[]), bench.folder.path().join("l"));
         let status = bench.with_run(&["sh", "-c", "exit 4"], &build, &log, |run| executor.run(run)).unwrap();
         assert_eq!(status, Status::Exited(4));
@@ -114,7 +114,7 @@ fn what_waits_is_handed_over_and_does_not_stay() {
     assert!(containers().contains(&id));
     wait_until("it has waited long enough", || !containers().contains(&id));
     // Its note is still there: the next action must not stumble over it.
-    let executor = DockerExecutor::connect(state.path(), Ahead::Never).unwrap();
+    let executor = DockerExecutor::connect(state.path(), runner_program().unwrap(), Ahead::Never).unwrap();
     let (build, log) = (bench.directory("late", &[]), bench.folder.path().join("l"));
     let status = bench.with_run(&["sh", "-c", "exit 5"], &build, &log, |run| executor.run(run)).unwrap();
     assert_eq!(status, Status::Exited(5));
@@ -135,7 +135,7 @@ fn an_image_that_was_removed_is_brought_again() {
     let state = tempfile::tempdir().unwrap();
     fs::write(bench.root.join("usr/bin/mark"), std::process::id().to_string()).unwrap();
     let run = |name: &str| {
-        let executor = DockerExecutor::connect(state.path(), Ahead::Never).unwrap();
+        let executor = DockerExecutor::connect(state.path(), runner_program().unwrap(), Ahead::Never).unwrap();
         let (build, log) = (bench.directory(name, &[]), bench.folder.path().join("l"));
         let status = bench.with_run(&["cat", "/usr/bin/mark"], &build, &log, |run| executor.run(run)).unwrap();
         assert_eq!(status, Status::Exited(0));
@@ -287,7 +287,7 @@ pub(crate) fn broken_action() {
 /// Connects to a daemon that is none or too old.
 pub(crate) fn connection() {
     let state = tempfile::tempdir().unwrap();
-    let error = DockerExecutor::connect(state.path(), Ahead::Never).unwrap_err();
+    let error = DockerExecutor::connect(state.path(), runner_program().unwrap(), Ahead::Never).unwrap_err();
     assert_eq!(error.fault(), Fault::Environment);
     helper::say(format!("told: {error}"));
 }

@@ -13,6 +13,7 @@ use bollard::errors::Error;
 use futures_util::{Stream, StreamExt as _};
 use namespaces::job::Report;
 use namespaces::serve::{self, trees};
+use namespaces::{ExecutorError, Run, Status};
 use tar::Builder;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
@@ -21,7 +22,6 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::client::{Daemon, is_missing};
 use super::container::{self, Attached, Purpose};
 use super::{Inner, host, job, lock, ready};
-use crate::executor::{ExecutorError, Run, Status};
 
 /// After so long without a word, the daemon is asked whether the container still runs.
 const SILENCE: Duration = Duration::from_secs(10);

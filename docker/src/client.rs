@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::errors::Error;
-
-use crate::environment;
-use crate::executor::ExecutorError;
+use namespaces::ExecutorError;
+use support::environment;
 
 /// Docker 19.03: the first whose containers can do without masked paths, and the oldest that
 /// anybody keeps up.

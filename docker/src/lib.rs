@@ -34,12 +34,12 @@ use std::sync::{Arc, Mutex};
 use build_graph::contract;
 use build_graph::untrusted::printable_path;
 use namespaces::job::Job;
+use namespaces::{Executor, ExecutorError, Run, Status};
 use rustix::io::Errno;
+use support::signals::before_end;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
-use super::{Executor, ExecutorError, Run, Status, runner_program};
-use crate::signals::before_end;
 use client::Daemon;
 use image::Images;
 
@@ -87,13 +87,12 @@ struct Inner {
 impl DockerExecutor {
     /// Reaches the daemon that `DOCKER_HOST` names, or this machine's. `state` is a folder of the
     /// user's, made if it is missing: it says which images the daemon has and which containers wait
-    /// there.
+    /// there. `runner` is the static program `pynbox-runner`, process 1 of each container.
     ///
     /// # Errors
     /// [`ExecutorError::Environment`] if there is no daemon, or one that is too old;
-    /// [`ExecutorError::Host`] if `state` can't be written, or the runner is missing.
-    pub fn connect(state: &Path, ahead: Ahead) -> Result<Self, ExecutorError> {
-        let runner = runner_program()?;
+    /// [`ExecutorError::Host`] if `state` can't be written.
+    pub fn connect(state: &Path, runner: Vec<u8>, ahead: Ahead) -> Result<Self, ExecutorError> {
         let ready = state.join("ready");
         for folder in [&ready, &state.join("images")] {
             fs::create_dir_all(folder).map_err(|source| host("make", folder, source))?;

@@ -16,7 +16,9 @@ use bollard::query_parameters::{
 use futures_util::StreamExt as _;
 use namespaces::job::Report;
 use namespaces::serve::{FOLDERS, SHELL_JOB, SHELL_REPORT, WORK, trees};
+use namespaces::{ExecutorError, Run, Status};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use support::signals;
 use tar::{Builder, EntryType, Header};
 use tokio::io::AsyncWriteExt as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,8 +27,6 @@ use tokio::sync::mpsc;
 use super::client::Daemon;
 use super::container::{self, Attached, Purpose, USER};
 use super::{Inner, host, job};
-use crate::executor::{ExecutorError, Run, Status};
-use crate::signals;
 
 pub(super) async fn run(inner: &Arc<Inner>, run: &Run<'_>) -> Result<Status, ExecutorError> {
     let daemon = &inner.daemon;

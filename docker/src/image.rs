@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex};
 use bollard::query_parameters::ImportImageOptions;
 use build_graph::SOURCE_DATE_EPOCH;
 use futures_util::{StreamExt as _, stream};
+use namespaces::ExecutorError;
 use namespaces::Run;
 use namespaces::serve::{IMAGE, PROGRAM, WORK, trees};
 use rustix::fs::{FlockOperation, flock};
@@ -25,7 +26,6 @@ use tokio::sync::mpsc;
 use super::client::{Daemon, is_missing};
 use super::container::USER;
 use super::{host, lock};
-use crate::executor::ExecutorError;
 
 /// The images that the daemon is known to have.
 pub(super) struct Images {
