@@ -29,6 +29,7 @@ pub mod executor;
 pub mod fuzzing;
 pub mod install;
 pub mod lock;
+pub mod model;
 mod program;
 pub mod project;
 pub mod remote;

@@ -15,15 +15,17 @@
 //! The plan is one file, so that nobody ever sees half of one and half of another:
 //!
 //! ```text
-//! pynbox-plan 1 ID LENGTH              the BLAKE3 of all that follows; how long the head is
+//! pynbox-plan 2 ID LENGTH              the BLAKE3 of all that follows; how long the head is
 //! alias NAME NODE…                     the head: a line an alias,
-//! node OFFSET LENGTH TREE KEY NAME     a line a node: its description's place, tree, key (or `-`)
+//! node OFFSET LENGTH TREE KEY …        a line a node (`plan::table`)
 //! {…}                                  the descriptions, a JSON document each
 //! ```
 //!
 //! A stamp is a claim: whoever takes it up has to see that the store still has the bytes.
 
-use std::collections::{BTreeMap, HashMap};
+pub mod table;
+
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
@@ -38,9 +40,10 @@ use build_graph::{NodeKey, TreeDigest};
 use serde::{Deserialize, Serialize};
 
 use super::BuildError;
+use table::Table;
 
 /// What the plan's first line begins with.
-const FORMAT: &str = "pynbox-plan 1";
+const FORMAT: &str = "pynbox-plan 2";
 /// No first line is longer.
 const MAX_FIRST_LINE: usize = 256;
 /// Stands for a digest that is not known.
@@ -242,11 +245,7 @@ impl NewPlan {
                 .map_err(|error| BuildError::io("describe", node.name.as_str())(error.into()))?;
             let length = documents.len() - offset;
             documents.push(b'\n');
-            let text = |digest: Option<String>| digest.unwrap_or_else(|| NONE.to_owned());
-            let known = known(at);
-            let tree = text(known.map(|known| known.tree.to_string()));
-            let key = text(known.and_then(|known| known.key).map(|key| key.to_string()));
-            let _ = writeln!(head, "node {offset} {length} {tree} {key} {}", node.name);
+            table::write_line(&mut head, graph, at, offset..offset + length, known(at));
         }
         let length = head.len();
         let mut content = head.into_bytes();
@@ -255,6 +254,16 @@ impl NewPlan {
         let mut bytes = format!("{FORMAT} {id} {length}\n").into_bytes();
         bytes.append(&mut content);
         Ok(Self { id, bytes })
+    }
+
+    /// Opens it without writing it into the folder: what `gen` would leave there.
+    ///
+    /// # Errors
+    /// [`BuildError::Io`].
+    pub fn open(&self, out: &OutDir) -> Result<Plan, BuildError> {
+        let mut file = tempfile::tempfile().map_err(BuildError::io("create", "a temporary file"))?;
+        file.write_all(&self.bytes).map_err(BuildError::io("write", "a temporary file"))?;
+        Plan::read(out, file, Path::new("the plan in memory"))
     }
 
     /// Writes it in place of the one that is there.
@@ -272,18 +281,10 @@ pub struct Plan {
     id: PlanId,
     out: OutDir,
     file: fs::File,
-    /// Where the descriptions begin, and where they end.
+    /// Where the descriptions begin.
     documents: u64,
-    size: u64,
     aliases: BTreeMap<String, Vec<NodeName>>,
-    nodes: HashMap<String, Planned>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Planned {
-    offset: u64,
-    length: usize,
-    known: Option<Known>,
+    table: Table,
 }
 
 impl Plan {
@@ -294,56 +295,39 @@ impl Plan {
     /// [`BuildError::NoPlan`] if there is none, [`BuildError::Plan`] if it is damaged.
     pub fn open(out: &OutDir) -> Result<Self, BuildError> {
         let path = out.plan();
-        let damaged = |problem: String| BuildError::Plan { path: path.clone(), problem };
-        let file = match fs::File::open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(BuildError::NoPlan { out: out.path.clone() });
-            }
-            opened => opened.map_err(BuildError::io("read", &path))?,
-        };
+        match fs::File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(BuildError::NoPlan { out: out.path.clone() }),
+            opened => Self::read(out, opened.map_err(BuildError::io("read", &path))?, &path),
+        }
+    }
+
+    /// Reads a plan from a file of any name, of which `out` tells the stamps.
+    ///
+    /// # Errors
+    /// [`BuildError::Plan`] if it is none, or damaged.
+    pub fn read(out: &OutDir, file: fs::File, path: &Path) -> Result<Self, BuildError> {
+        let damaged = |problem: String| BuildError::Plan { path: path.to_path_buf(), problem };
         let (id, begin, length) = read_first_line(&file)
-            .map_err(BuildError::io("read", &path))?
+            .map_err(BuildError::io("read", path))?
             .ok_or_else(|| damaged("does not begin as a plan of this program does".to_owned()))?;
-        let size = file.metadata().map_err(BuildError::io("read", &path))?.len();
+        let size = file.metadata().map_err(BuildError::io("read", path))?.len();
         if size < begin.saturating_add(length) {
             return Err(damaged("is cut short".to_owned()));
         }
         let mut head = vec![0; usize::try_from(length).unwrap_or_default()];
-        file.read_exact_at(&mut head, begin).map_err(BuildError::io("read", &path))?;
-        let head = String::from_utf8(head).map_err(|_| damaged("is not text".to_owned()))?;
-        let mut plan = Self {
-            id,
-            out: out.clone(),
-            file,
-            documents: begin + length,
-            size,
-            aliases: BTreeMap::new(),
-            nodes: HashMap::new(),
-        };
-        for line in head.lines() {
-            plan.take(line).ok_or_else(|| damaged(format!("has a line that no gen wrote (`{}`)", printable(line))))?;
+        file.read_exact_at(&mut head, begin).map_err(BuildError::io("read", path))?;
+        let mut head = String::from_utf8(head).map_err(|_| damaged("is not text".to_owned()))?;
+        let documents = begin + length;
+        let mut aliases = BTreeMap::new();
+        let of_aliases = head.split_inclusive('\n').take_while(|line| !line.starts_with("node "));
+        let nodes = of_aliases.map(str::len).sum();
+        let wrong = |line: &str| damaged(format!("has a line that no gen wrote (`{}`)", printable(line)));
+        for line in head[..nodes].lines() {
+            let (name, members) = parse_alias(line).ok_or_else(|| wrong(line))?;
+            aliases.insert(name, members);
         }
-        Ok(plan)
-    }
-
-    /// Takes a line of the head.
-    fn take(&mut self, line: &str) -> Option<()> {
-        let (kind, rest) = line.split_once(' ')?;
-        if kind == "alias" {
-            let mut words = rest.split(' ');
-            let name = words.next()?.to_owned();
-            let members = words.map(|word| word.parse().ok()).collect::<Option<_>>()?;
-            self.aliases.insert(name, members);
-            return Some(());
-        }
-        let mut fields = rest.splitn(5, ' ');
-        let (offset, length) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-        let known = parse_known(fields.next()?, fields.next()?)?;
-        let name = fields.next()?.to_owned();
-        let planned = Planned { offset, length, known };
-        let end = self.documents.checked_add(planned.offset)?.checked_add(planned.length as u64)?;
-        self.nodes.insert(name, planned);
-        (kind == "node" && end <= self.size).then_some(())
+        let table = Table::parse(head.split_off(nodes), size - documents).map_err(|line| wrong(&line))?;
+        Ok(Self { id, out: out.clone(), file, documents, aliases, table })
     }
 
     /// Its name.
@@ -363,9 +347,19 @@ impl Plan {
         PlanId::of(&whole[begin..]) == self.id
     }
 
-    /// The names of all nodes, in no order.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.nodes.keys().map(String::as_str)
+    /// The names of all nodes; each comes after its inputs.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        (0..self.table.len()).map(|at| self.table.name(at))
+    }
+
+    /// What the plan says of all nodes without their descriptions.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// All further names with their nodes.
+    pub fn aliases(&self) -> &BTreeMap<String, Vec<NodeName>> {
+        &self.aliases
     }
 
     /// The nodes of an alias: a target, a recipe of the default target, or `TARGET/RECIPE`.
@@ -375,7 +369,7 @@ impl Plan {
 
     /// Whether there is a node of that name.
     pub fn has(&self, name: &NodeName) -> bool {
-        self.nodes.contains_key(name.as_str())
+        self.table.find(name.as_str()).is_some()
     }
 
     /// The error for a name that is no node's, which names those that are most like it.
@@ -392,17 +386,15 @@ impl Plan {
     /// # Errors
     /// [`BuildError::NoNode`] if there is none of that name, [`BuildError::Plan`] if it is damaged.
     pub fn node(&self, name: &NodeName) -> Result<Node, BuildError> {
-        let Some(planned) = self.nodes.get(name.as_str()) else {
+        let Some(at) = self.table.find(name.as_str()) else {
             return Err(self.no_node(name.as_str()));
         };
-        let mut bytes = vec![0; planned.length];
+        let bytes = self.document(at)?;
         let path = self.out.plan();
         let damaged = |problem: String| BuildError::Plan {
             path: path.clone(),
             problem: format!("is damaged at node `{name}` ({problem})"),
         };
-        let at = self.documents.saturating_add(planned.offset);
-        self.file.read_exact_at(&mut bytes, at).map_err(|error| damaged(error.to_string()))?;
         match serde_json::from_slice::<Node>(&bytes) {
             Ok(node) if node.name == *name => Ok(node),
             Ok(node) => Err(damaged(format!("`{}` is there", node.name))),
@@ -410,9 +402,21 @@ impl Plan {
         }
     }
 
+    /// The bytes of a description: what is written of a node.
+    ///
+    /// # Errors
+    /// [`BuildError::Io`] if they can't be read.
+    pub fn document(&self, at: usize) -> Result<Vec<u8>, BuildError> {
+        let (offset, length) = self.table.document(at);
+        let mut bytes = vec![0; length];
+        let read = self.file.read_exact_at(&mut bytes, self.documents.saturating_add(offset));
+        read.map_err(BuildError::io("read", self.out.plan()))?;
+        Ok(bytes)
+    }
+
     /// The result of a node as `gen` knew it.
     pub fn known_result(&self, name: &str) -> Option<Known> {
-        self.nodes.get(name)?.known
+        self.table.known(self.table.find(name)?)
     }
 
     /// The digest of a node's tree as `gen` knew it.
@@ -508,6 +512,13 @@ fn read_first_line(file: &fs::File) -> io::Result<Option<(PlanId, u64, u64)>> {
     Ok(parse())
 }
 
+/// Reads the line of an alias: its name, and its nodes.
+fn parse_alias(line: &str) -> Option<(String, Vec<NodeName>)> {
+    let mut words = line.strip_prefix("alias ")?.split(' ');
+    let name = words.next()?.to_owned();
+    Some((name, words.map(|word| word.parse().ok()).collect::<Option<_>>()?))
+}
+
 /// A result that is known, of its two digests; `Some(None)` if there is none.
 pub(super) fn parse_known(tree: &str, key: &str) -> Option<Option<Known>> {
     let tree: Option<TreeDigest> = if tree == NONE { None } else { Some(tree.parse().ok()?) };
@@ -589,7 +600,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let out = OutDir::new(folder.path());
         let open = |place: &str| {
-            let head = format!("node {place} - - a\n");
+            let head = format!("node {place} - - local a - r\n");
             let id = PlanId::of(head.as_bytes());
             fs::write(out.plan(), format!("{FORMAT} {id} {}\n{head}{{}}", head.len())).unwrap();
             Plan::open(&out)

@@ -11,6 +11,7 @@ mod export;
 mod fetch;
 mod gen_verb;
 mod install;
+mod json;
 mod list;
 mod lock;
 mod log_extract;
@@ -31,7 +32,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use build_graph::dsl::{Bundle, Toolchain};
+use build_graph::dsl::{Assembled, Bundle, Toolchain, assemble};
 use build_graph::node::Target;
 use build_graph::untrusted::printable;
 use clap::{Args, Parser, Subcommand};
@@ -43,7 +44,7 @@ use crate::build::action_runner::{ActionRunner, Fallback, Lazy, Ran};
 use crate::build::builder::{Builder, Stamps};
 use crate::build::evaluate::BuildContext;
 use crate::build::out_lock::OutLock;
-use crate::build::plan::{self, OutDir, Plan, PlanId};
+use crate::build::plan::{self, NewPlan, OutDir, Plan, PlanId};
 use crate::build::record::{Record, Stale};
 use crate::called::called;
 use crate::environment;
@@ -209,6 +210,13 @@ struct Workplace {
     _lock: Option<OutLock>,
 }
 
+/// A plan to be asked, and the store in which its results are looked up.
+struct Questioned {
+    plan: Plan,
+    /// As the project believes it.
+    store: Store,
+}
+
 /// Who takes up a plan.
 enum Reader {
     /// One who answers for what it gives out: the plan has to be current.
@@ -359,6 +367,33 @@ impl Session {
         Ok(Workplace { project, store, belief, plan, fetcher, executor, caches, overrides, _lock: lock })
     }
 
+    /// What questions about all nodes are asked of: the plan that `gen` left, or, before the first
+    /// one, the plan of a graph of which nothing is known.
+    fn questioned(&self) -> Result<Questioned, CommandError> {
+        let project = self.project()?;
+        if self.out(&project).plan().exists() {
+            let Workplace { plan, store, .. } = self.workplace_for(Reader::Looker)?;
+            return Ok(Questioned { plan, store });
+        }
+        let store = self.store_of(&project)?;
+        let graph = self.assembled(&project, &store, &[], None)?.graph;
+        let plan = NewPlan::new(&graph, |_| None)?.open(&self.out(&project))?;
+        Ok(Questioned { plan, store })
+    }
+
+    /// The graph that the recipes make of the project's files now.
+    fn assembled(
+        &self,
+        project: &Project,
+        store: &Store,
+        overrides: &[String],
+        target: Option<&str>,
+    ) -> Result<Assembled, CommandError> {
+        let loaded = project.load(&self.bundle, overrides, store)?;
+        let target = self.target(project, target)?;
+        Ok(assemble(&self.bundle.set, &Arc::new(loaded.materials), &target)?)
+    }
+
     /// How the executor is had that the options or else the project's settings name.
     fn find_executor(
         &self,
@@ -451,6 +486,17 @@ impl Session {
             ..FetchSettings::new(store.root().join("partial"))
         })
     }
+}
+
+/// Lays out rows in columns that are as wide as their widest text.
+fn columns<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    let line = |row: &[String; N]| {
+        let cells: Vec<_> = row.iter().zip(widths).map(|(text, width)| format!("{text:width$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
 }
 
 /// Says whom this waits for.

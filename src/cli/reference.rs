@@ -1,5 +1,6 @@
-//! The pages `docs/reference/verbs.md` and `docs/reference/settings.md`, made from the command line
-//! and from the types of the settings. `UPDATE_REFERENCE=1 cargo test --lib reference` writes them.
+//! The pages `verbs.md`, `settings.md` and `json.md` of `docs/reference/`, made from the command
+//! line, the types of the settings and those of answers. `UPDATE_REFERENCE=1 cargo test --lib
+//! reference` writes them.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -9,7 +10,8 @@ use clap::{Arg, ArgAction, Command, CommandFactory as _};
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
-use super::Cli;
+use super::json::{Answer, schema_name};
+use super::{Cli, list};
 use crate::project::Settings;
 
 /// Set to write the pages instead of comparing them.
@@ -29,6 +31,15 @@ The exit status is 0, or:
 | 3 | the environment: no network, no user namespaces, a full disk |
 | 101 | a bug of pynbox-build |
 | 141 | the reader of standard output has gone |
+";
+
+const ANSWERS_HEAD: &str = "# Answers as JSON
+
+This page is generated from the types that `--json` writes. An answer is one object on one line of
+ASCII, on standard output; messages go to standard error as ever, and exit statuses are the same. The
+field `schema` of each answer is the name below. It ends with the number of its version: a new field
+keeps the number; a field that goes, or that means something else, makes a new one. So read the fields
+that you know, and pass over others.
 ";
 
 const SETTINGS_HEAD: &str = "# Settings
@@ -55,6 +66,11 @@ fn the_reference_lists_every_verb_and_option() {
 #[test]
 fn the_reference_lists_every_setting() {
     compare("docs/reference/settings.md", &settings());
+}
+
+#[test]
+fn the_reference_lists_every_answer() {
+    compare("docs/reference/json.md", &answers());
 }
 
 fn compare(page: &str, expected: &str) {
@@ -146,6 +162,73 @@ fn written(argument: &Arg) -> String {
         .collect();
     let value = if argument.get_action().takes_values() { values.join(" ") } else { String::new() };
     format!("{} {value}{repeats}", names.join(", ")).trim().to_owned()
+}
+
+/// All answers with their fields.
+fn answers() -> String {
+    let mut text = ANSWERS_HEAD.to_owned();
+    answer::<list::Nodes>(&mut text);
+    text
+}
+
+fn answer<T: Answer + schemars::JsonSchema>(text: &mut String) {
+    let generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
+    let schema = generator.into_root_schema_for::<T>();
+    let root = schema.as_object().expect("a structure is an object");
+    let _ = write!(text, "\n## `{}`\n\n{}\n", schema_name::<T>(), sentence(&description(schema.as_value())));
+    fields(text, root, schema.as_value());
+    for (name, inner) in root.get("$defs").and_then(Value::as_object).into_iter().flatten() {
+        if inner.get("properties").is_some() {
+            let _ = write!(text, "\n### {name}\n\n{}\n", sentence(&description(inner)));
+            fields(text, root, inner);
+        }
+    }
+}
+
+/// The fields of an object, each with its type.
+fn fields(text: &mut String, root: &Map<String, Value>, object: &Value) {
+    text.push_str("\n| field | type | meaning |\n|---|---|---|\n");
+    for (name, property) in object["properties"].as_object().expect("an object has fields") {
+        let mut meaning = sentence(&description(property));
+        let (kind, values) = field_type(root, property);
+        for (value, what) in values {
+            let _ = write!(meaning, " `{value}`: {}", sentence(&what));
+        }
+        let _ = writeln!(text, "| `{name}` | {} | {} |", cell(&kind), cell(&meaning));
+    }
+}
+
+/// The type of a field in words, and the values that it can have with their meanings.
+fn field_type(root: &Map<String, Value>, property: &Value) -> (String, Vec<(String, String)>) {
+    if let Some(choices) = property.get("anyOf").and_then(Value::as_array) {
+        let one = choices.iter().find(|one| one.get("type").is_none_or(|kind| kind != "null"));
+        let (kind, values) = field_type(root, one.expect("a choice beside null"));
+        return (format!("{kind} or null"), values);
+    }
+    if let Some(name) = property.get("$ref").and_then(Value::as_str).and_then(|path| path.strip_prefix("#/$defs/")) {
+        let inner = resolved(root, property);
+        return if inner.get("properties").is_some() { (name.to_owned(), Vec::new()) } else { kind(root, inner) };
+    }
+    if property.get("oneOf").is_some() {
+        return kind(root, property);
+    }
+    let types: Vec<_> = match &property["type"] {
+        Value::Array(types) => types.iter().filter_map(Value::as_str).collect(),
+        one => one.as_str().into_iter().collect(),
+    };
+    let word = |name: &&str| match *name {
+        "string" => "text".to_owned(),
+        "integer" | "number" => "number".to_owned(),
+        "boolean" => "true or false".to_owned(),
+        "null" => "null".to_owned(),
+        "array" => format!("list of {}", field_type(root, &property["items"]).0),
+        "object" => match property.get("additionalProperties") {
+            Some(values) => format!("object of {}", field_type(root, values).0),
+            None => "object".to_owned(),
+        },
+        other => panic!("no words for the type `{other}`"),
+    };
+    (types.iter().map(word).collect::<Vec<_>>().join(" or "), Vec::new())
 }
 
 fn settings() -> String {
