@@ -89,7 +89,12 @@ fn release(wanted: &DebianRelease, locked: &ImagesLock) -> Option<String> {
         && wanted.component == release.component
         && wanted.architecture == release.architecture
         && sorted(&wanted.foreign) == release.foreign;
-    (!same).then(|| "another release, component or architecture is wanted than is locked".to_owned())
+    if !same {
+        return Some("another release, component or architecture is wanted than is locked".to_owned());
+    }
+    let wanted = wanted.packages_from.iter().map(|(suite, packages)| (suite, sorted(packages)));
+    let locked = release.packages_from.iter().map(|(suite, locked)| (suite, locked.packages.clone()));
+    (!wanted.eq(locked)).then(|| "other `packages-from` are wanted than are locked".to_owned())
 }
 
 #[cfg(test)]
@@ -196,6 +201,7 @@ mod tests {
             ("dpkg", "debianutils", "image `tools`: another `without` is wanted"),
             ("bookworm", "trixie", "[debian]: another release"),
             ("amd64\"", "amd64\"\nforeign = [\"i386\"]", "[debian]: another release"),
+            ("amd64\"", "amd64\"\npackages-from = { trixie = [\"bash\"] }", "[debian]: other `packages-from`"),
         ];
         for (from, to, expected) in changes {
             let said = said(from, to, &wanted_sources());

@@ -1,6 +1,6 @@
 //! A Debian release's indices, from its signed release file down.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -42,6 +42,8 @@ pub enum Signature {
 pub(super) struct Release {
     pub(super) suite: String,
     pub(super) version: String,
+    /// The point releases of the other suites that packages were taken from.
+    pub(super) other_versions: BTreeMap<String, String>,
     pub(super) signature: Signature,
     pub(super) packages: Packages,
     sources: Vec<Paragraph>,
@@ -56,55 +58,46 @@ pub(super) struct Original {
 }
 
 impl Release {
+    /// Fetches the indices of a release, and of those that it takes single packages from.
     pub(super) fn fetch(
         wanted: &DebianRelease,
         scratch: &Path,
         fetcher: &Fetcher,
         progress: &dyn Progress,
     ) -> Result<Self, LockError> {
-        let suite = &wanted.suite;
-        let path = RelPath::new(format!("dists/{suite}/InRelease"))?;
-        let (signed, _) = fetcher
-            .debian_file(&path, RELEASE_SIZE)
-            .map_err(|tried| LockError::Unavailable { what: path.to_string(), tried })?;
-        let (release, signature) = verified(&signed, suite, scratch)?;
-        let malformed = |reason: String| LockError::Index { file: path.to_string(), reason };
-        let release = paragraphs(&release, path.as_str())?.into_iter().next();
-        let release = release.ok_or_else(|| malformed("it is empty".to_owned()))?;
-        if release.get("codename") != Some(suite) {
-            return Err(malformed(format!("it is not of `{suite}`")));
-        }
-        let sums = release.get("sha256").unwrap_or_default();
+        let DebianRelease { suite, component, architecture, foreign, packages_from } = wanted;
+        let packages_index = |architecture: &String| format!("{component}/binary-{architecture}/Packages.xz");
+        let fetch = |suite: &str, files: &[String]| Indices::fetch(suite, files, scratch, fetcher, progress);
 
-        let component = &wanted.component;
-        let index = |architecture: &String| format!("{component}/binary-{architecture}/Packages.xz");
-        let mut texts = Vec::new();
-        for file in [format!("{component}/source/Sources.xz"), index(&wanted.architecture)]
-            .into_iter()
-            .chain(wanted.foreign.iter().map(index))
-        {
-            let (sha256, size, _) = checksums(sums)
-                .find(|(_, _, name)| *name == file)
-                .ok_or_else(|| malformed(format!("it does not name `{file}`")))?;
-            let sha256: Sha256 = sha256.parse().map_err(|_| malformed(format!("its sha256 of `{file}` is none")))?;
-            let origins = vec![Origin::Debian { path: RelPath::new(format!("dists/{suite}/{file}"))? }];
-            let source = Source { file: RelPath::new("index.xz")?, sha256, size: Some(size), origins };
-            let dest = scratch.join(format!("{sha256}.xz"));
-            if !sha256_of(&dest).is_ok_and(|(there, _)| there == sha256) {
-                fetcher.fetch(&Job { name: file.clone(), source: &source, dest: dest.clone() }, progress)?;
-            }
-            let text = fs::File::open(&dest)
-                .and_then(unpacked)
-                .map_err(|error| LockError::Index { file, reason: printable(&error.to_string()).to_string() })?;
-            texts.push(text);
+        let mut files = vec![format!("{component}/source/Sources.xz"), packages_index(architecture)];
+        files.extend(foreign.iter().map(packages_index));
+        let Indices { version, signature, texts } = fetch(suite, &files)?;
+        let (own, further) = texts.split_at(2);
+        let further: Vec<_> = foreign.iter().map(String::as_str).zip(further.iter().map(String::as_str)).collect();
+        let mut release = Self::parse(suite, &version, signature, &own[1], &further, &own[0])?;
+
+        for (suite, names) in packages_from {
+            let Indices { version, signature, texts } = fetch(suite, &[packages_index(architecture)])?;
+            let other = Self::parse(suite, &version, signature, &texts.concat(), &[], "")?;
+            release.take_packages(other, names)?;
         }
-        let [sources, packages, foreign @ ..] = texts.as_slice() else {
-            return Err(malformed("it names too little".into()));
-        };
-        let version = release.get("version").unwrap_or_default();
-        let foreign: Vec<_> =
-            wanted.foreign.iter().map(String::as_str).zip(foreign.iter().map(String::as_str)).collect();
-        Self::parse(suite, version, signature, packages, &foreign, sources)
+        Ok(release)
+    }
+
+    /// Takes packages of another release in place of those of the same names.
+    fn take_packages(&mut self, other: Self, names: &[String]) -> Result<(), LockError> {
+        for name in names {
+            let package = other.packages.get(name).ok_or_else(|| LockError::Index {
+                file: format!("dists/{}: Packages", other.suite),
+                reason: format!("it has no package `{name}`, which `packages-from` of wanted.toml names"),
+            })?;
+            self.packages.replace(name.clone(), package.clone());
+        }
+        if self.signature == Signature::Good {
+            self.signature = other.signature;
+        }
+        self.other_versions.insert(other.suite, other.version);
+        Ok(())
     }
 
     /// What the indices say: of packages, of packages of each further architecture, and of sources.
@@ -153,7 +146,8 @@ impl Release {
             }
         }
         let sources = paragraphs(sources, &format!("dists/{suite}: Sources"))?;
-        Ok(Self { suite: suite.to_owned(), version: version.to_owned(), signature, packages: index, sources })
+        let (suite, version) = (suite.to_owned(), version.to_owned());
+        Ok(Self { suite, version, other_versions: BTreeMap::new(), signature, packages: index, sources })
     }
 
     /// The source archive of a source package, whose upstream version must be this one (Debian may
@@ -184,6 +178,59 @@ impl Release {
             [] => format!("`{}` has no source package `{package}`", self.suite),
             versions => format!("`{}` has `{package}` in version {}, not {wanted}", self.suite, versions.join(", ")),
         })
+    }
+}
+
+/// Indices of one suite, from its signed release file down.
+struct Indices {
+    /// The number of the point release.
+    version: String,
+    signature: Signature,
+    /// The text of each index, in the order in which they were asked for.
+    texts: Vec<String>,
+}
+
+impl Indices {
+    /// Fetches the files of a suite, each named below the suite's directory.
+    fn fetch(
+        suite: &str,
+        files: &[String],
+        scratch: &Path,
+        fetcher: &Fetcher,
+        progress: &dyn Progress,
+    ) -> Result<Self, LockError> {
+        let path = RelPath::new(format!("dists/{suite}/InRelease"))?;
+        let (signed, _) = fetcher
+            .debian_file(&path, RELEASE_SIZE)
+            .map_err(|tried| LockError::Unavailable { what: path.to_string(), tried })?;
+        let (release, signature) = verified(&signed, suite, scratch)?;
+        let malformed = |reason: String| LockError::Index { file: path.to_string(), reason };
+        let release = paragraphs(&release, path.as_str())?.into_iter().next();
+        let release = release.ok_or_else(|| malformed("it is empty".to_owned()))?;
+        if release.get("codename") != Some(suite) {
+            return Err(malformed(format!("it is not of `{suite}`")));
+        }
+        let sums = release.get("sha256").unwrap_or_default();
+
+        let mut texts = Vec::new();
+        for file in files {
+            let (sha256, size, _) = checksums(sums)
+                .find(|(_, _, name)| name == file)
+                .ok_or_else(|| malformed(format!("it does not name `{file}`")))?;
+            let sha256: Sha256 = sha256.parse().map_err(|_| malformed(format!("its sha256 of `{file}` is none")))?;
+            let origins = vec![Origin::Debian { path: RelPath::new(format!("dists/{suite}/{file}"))? }];
+            let source = Source { file: RelPath::new("index.xz")?, sha256, size: Some(size), origins };
+            let dest = scratch.join(format!("{sha256}.xz"));
+            if !sha256_of(&dest).is_ok_and(|(there, _)| there == sha256) {
+                fetcher.fetch(&Job { name: file.clone(), source: &source, dest: dest.clone() }, progress)?;
+            }
+            let text = fs::File::open(&dest).and_then(unpacked).map_err(|error| LockError::Index {
+                file: file.clone(),
+                reason: printable(&error.to_string()).to_string(),
+            })?;
+            texts.push(text);
+        }
+        Ok(Self { version: release.get("version").unwrap_or_default().to_owned(), signature, texts })
     }
 }
 
@@ -332,6 +379,32 @@ mod tests {
         assert_eq!(closure("app").unwrap_err(), "app");
         assert_eq!(closure("data:i386").unwrap_err(), "data:i386");
         assert_eq!(release.packages.get("lib:i386").unwrap().path, "pool/lib_i386.deb");
+    }
+
+    #[test]
+    fn single_packages_of_another_release() {
+        let release = |suite: &str, version: &str, packages: &[&str]| {
+            let rest = format!("Filename: pool/{suite}.deb\nSize: 5\nSHA256: {}\n\n", "ab".repeat(32));
+            let text: String = packages.iter().flat_map(|package| [package, rest.as_str()]).collect();
+            Release::parse(suite, version, Signature::Good, &text, &[], "").unwrap()
+        };
+        let old = &["Package: a\nVersion: 3\n", "Package: b\nVersion: 3\n", "Package: c\nVersion: 3\nDepends: b\n"];
+        let mut bookworm = release("bookworm", "12.1", old);
+        let trixie =
+            || release("trixie", "13.1", &["Package: a\nVersion: 4\n", "Package: b\nVersion: 2\nDepends: a\n"]);
+        bookworm.take_packages(trixie(), &["b".to_owned()]).unwrap();
+        let of = |name: &str| bookworm.packages.get(name).unwrap().path.clone();
+        assert_eq!(["a", "b", "c"].map(of), ["pool/bookworm.deb", "pool/trixie.deb", "pool/bookworm.deb"]);
+        let needed = super::super::resolve::closure(&bookworm.packages, &["c".to_owned()], &Default::default());
+        assert_eq!(needed.unwrap().into_iter().collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert_eq!(bookworm.other_versions["trixie"], "13.1");
+
+        let mut unchecked = trixie();
+        unchecked.signature = Signature::NotChecked("why".to_owned());
+        bookworm.take_packages(unchecked, &["a".to_owned()]).unwrap();
+        assert_eq!(bookworm.signature, Signature::NotChecked("why".to_owned()));
+        let error = bookworm.take_packages(trixie(), &["z".to_owned()]).unwrap_err().to_string();
+        assert!(error.contains("`dists/trixie: Packages`") && error.contains("no package `z`"), "{error}");
     }
 
     #[test]

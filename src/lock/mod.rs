@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 use build_graph::dsl::PinFrom;
 pub use build_graph::dsl::{
-    ImagesLock, LockedImage, LockedPackage, LockedRelease, LockedSource, SourcesLock, WantedSource,
+    ImagesLock, LockedImage, LockedPackage, LockedRelease, LockedSource, LockedSuite, SourcesLock, WantedSource,
 };
 use build_graph::node::{Origin, Source};
 use build_graph::untrusted::printable;
@@ -55,7 +55,9 @@ impl Wanted {
     /// Nothing, of the release that another lock file is of.
     fn of(release: &LockedRelease) -> Self {
         let LockedRelease { suite, component, architecture, foreign, .. } = release.clone();
-        Self { debian: DebianRelease { suite, component, architecture, foreign }, images: BTreeMap::new() }
+        let packages_from = BTreeMap::new();
+        let debian = DebianRelease { suite, component, architecture, foreign, packages_from };
+        Self { debian, images: BTreeMap::new() }
     }
 }
 
@@ -74,6 +76,10 @@ pub struct DebianRelease {
     /// of another word length.
     #[serde(default)]
     pub foreign: Vec<String>,
+    /// Packages that come from other releases, by code name: they stand in place of those of the
+    /// same names, whatever their versions; what they need comes from this release.
+    #[serde(default, rename = "packages-from")]
+    pub packages_from: BTreeMap<String, Vec<String>>,
 }
 
 /// An image that is wanted.
@@ -264,12 +270,17 @@ fn lock_images(wanted: &Wanted, release: &index::Release) -> Result<ImagesLock, 
             });
         }
     }
+    let packages_from = wanted.debian.packages_from.iter().map(|(suite, packages)| {
+        let version = release.other_versions.get(suite).cloned().unwrap_or_default();
+        (suite.clone(), LockedSuite { version, packages: sorted(packages) })
+    });
     let release = LockedRelease {
         suite: release.suite.clone(),
         version: release.version.clone(),
         component: wanted.debian.component.clone(),
         architecture: wanted.debian.architecture.clone(),
         foreign: sorted(&wanted.debian.foreign),
+        packages_from: packages_from.collect(),
     };
     Ok(ImagesLock { release, images, package })
 }

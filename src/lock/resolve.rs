@@ -45,6 +45,12 @@ impl Packages {
         }
     }
 
+    /// Puts a package in place of the one of that name, whatever their versions.
+    pub(super) fn replace(&mut self, name: String, package: Package) {
+        self.packages.remove(&name);
+        self.insert(name, package);
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&Package> {
         self.packages.get(name)
     }

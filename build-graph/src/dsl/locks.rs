@@ -36,6 +36,18 @@ pub struct LockedRelease {
     /// Further architectures.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub foreign: Vec<String>,
+    /// The other releases that single packages come from, by code name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", rename = "packages-from")]
+    pub packages_from: BTreeMap<String, LockedSuite>,
+}
+
+/// A release that only some packages come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockedSuite {
+    /// The number of the point release.
+    pub version: String,
+    /// These packages, sorted.
+    pub packages: Vec<String>,
 }
 
 /// An image's packages.

@@ -47,7 +47,7 @@ pub use context::Context;
 pub use dependency::{Library, Python};
 pub use header_folders::{below, header_folders};
 pub use locks::{
-    ImagesLock, LockedImage, LockedPackage, LockedRelease, LockedSource, Locks, ProjectPins, SourcesLock,
+    ImagesLock, LockedImage, LockedPackage, LockedRelease, LockedSource, LockedSuite, Locks, ProjectPins, SourcesLock,
     UnpinnedPackage,
 };
 pub use materials::{Materials, Override, ProjectFile, ProjectFiles};
