@@ -9,6 +9,7 @@
 #include <locale.h>
 #include <netdb.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -305,6 +306,19 @@ static void clocks(void)
     CHECK(usleep(2000) == 0);
     CHECK(clock_gettime(CLOCK_MONOTONIC, &after) == 0);
     CHECK((after.tv_sec - before.tv_sec) * 1000000000LL + after.tv_nsec - before.tv_nsec >= 2000000);
+#ifndef __native_client__
+    CHECK(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before) == 0 && clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after) == 0);
+    CHECK(before.tv_sec + before.tv_nsec > 0 && after.tv_sec + after.tv_nsec > 0 && after.tv_sec < 60);
+#endif
+}
+
+/* What a thread keeps for itself, of which there is one here. */
+static void keys(void)
+{
+    pthread_key_t key;
+    int value = 5;
+    CHECK(pthread_key_create(&key, NULL) == 0 && pthread_setspecific(key, &value) == 0);
+    CHECK(pthread_getspecific(key) == &value && pthread_key_delete(key) == 0);
 }
 
 int main(int argc, char **argv)
@@ -319,6 +333,7 @@ int main(int argc, char **argv)
     numbers();
     waits();
     clocks();
+    keys();
     if (failures)
         printf("native.c: %d failed\n", failures);
     return failures != 0;

@@ -16,7 +16,7 @@ pub(crate) const RECIPE: Recipe = recipe("readline", "8.2").source(debian("readl
         .makefile(SCRIPT)
         .for_target()
         .env("CC", compiler)
-        .env("CFLAGS", "-w -isystem /build/files")
+        .env("CFLAGS", "-w -I/build/files")
         // What its configure can't find out without running a program.
         .env("bash_cv_func_sigsetjmp", "missing")
         .env("bash_cv_wcwidth_broken", "no")

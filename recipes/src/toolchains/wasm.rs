@@ -24,7 +24,7 @@ pub fn wasm() -> Toolchain {
         )
         .with_ldflags(
             "-Wl,-z,stack-size=8388608 -Wl,--stack-first -Wl,--strip-all -Wl,--keep-section=pynbox.snapshot \
-             -Wl,--wrap=__wasilibc_find_relpath_alloc",
+             -Wl,--wrap=__wasilibc_find_relpath_alloc -Wl,--undefined=sandbox_close_the_ring",
         )
         .with_libraries(format!("-L/sysroot/lib -lsandbox_inner {EMULATED}"))
         // Without the second, clang hides every symbol of a WebAssembly object.

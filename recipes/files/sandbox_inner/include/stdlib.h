@@ -1,5 +1,5 @@
 /*
- * What wasi-libc's stdlib.h lacks: no other program can be started (system), temporary files, resolved paths.
+ * What wasi-libc's stdlib.h lacks: no other program can be started (system), temporary files.
  */
 #ifndef SANDBOX_STDLIB_H
 #define SANDBOX_STDLIB_H
@@ -13,14 +13,11 @@ extern "C" {
 /* process.c */
 int system(const char *command);
 
-/* files.c */
-char *realpath(const char *path, char *resolved);
-
 /* temporary.c */
-int mkstemp(char *template);
-int mkostemp(char *template, int flags);
-char *mkdtemp(char *template);
-char *mktemp(char *template);
+int mkstemp(char *pattern);
+int mkostemp(char *pattern, int flags);
+char *mkdtemp(char *pattern);
+char *mktemp(char *pattern);
 
 /* system.c */
 int getloadavg(double averages[], int count);

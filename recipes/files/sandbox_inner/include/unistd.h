@@ -87,7 +87,6 @@ char *getlogin(void);
 
 /* system.c */
 int gethostname(char *name, size_t size);
-int getpagesize(void);
 int getdtablesize(void);
 long sysconf(int name) __asm__("sandbox_sysconf");
 

@@ -1,13 +1,11 @@
 /*
- * Files: what needs privileges or another root fails; links in paths are resolved here.
+ * Files: what needs privileges or another root fails.
  */
 #include "identity.h"
 #include "refuse.h"
 
 #include <errno.h>
 #include <limits.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -65,7 +63,7 @@ static int figures(int failed, struct statvfs *out)
     return 0;
 }
 
-int statvfs(const char *path, struct statvfs *out)
+int statvfs(const char *restrict path, struct statvfs *restrict out)
 {
     struct stat state;
     return figures(stat(path, &state), out);
@@ -95,84 +93,4 @@ long pathconf(const char *path, int name)
 
 void sync(void)
 {
-}
-
-#define MAX_LINKS 40
-
-static char *fail(int error)
-{
-    errno = error;
-    return NULL;
-}
-
-/*
- * Takes the next component off `rest`, appends it to `done` and, if it is a link, puts the link's target in front of `rest`.
- * All buffers have PATH_MAX bytes. NULL on error.
- */
-static char *step(char *done, char *rest, int *links)
-{
-    char *name = rest + strspn(rest, "/");
-    size_t size = strcspn(name, "/"), have = strlen(done);
-    char target[PATH_MAX];
-
-    if (size == 0 || (size == 1 && name[0] == '.')) {
-        memmove(rest, name + size, strlen(name + size) + 1);
-        return done;
-    }
-    if (size == 2 && name[0] == '.' && name[1] == '.') {
-        char *slash = strrchr(done, '/');
-        if (slash)
-            *slash = '\0';
-        memmove(rest, name + size, strlen(name + size) + 1);
-        return done;
-    }
-    if (have + 1 + size >= PATH_MAX)
-        return fail(ENAMETOOLONG);
-    done[have] = '/';
-    memcpy(done + have + 1, name, size);
-    done[have + 1 + size] = '\0';
-    memmove(rest, name + size, strlen(name + size) + 1);
-
-    struct stat state;
-    if (lstat(done, &state))
-        return NULL;
-    if (!S_ISLNK(state.st_mode))
-        return rest[0] != '\0' && !S_ISDIR(state.st_mode) ? fail(ENOTDIR) : done;
-    if (++*links > MAX_LINKS)
-        return fail(ELOOP);
-    ssize_t length = readlink(done, target, sizeof target);
-    if (length < 0)
-        return NULL;
-    if ((size_t)length + 1 + strlen(rest) >= PATH_MAX)
-        return fail(ENAMETOOLONG);
-    memmove(rest + length, rest, strlen(rest) + 1);
-    memcpy(rest, target, length);
-    done[target[0] == '/' ? 0 : have] = '\0';
-    return done;
-}
-
-char *realpath(const char *path, char *resolved)
-{
-    char done[PATH_MAX] = "", rest[PATH_MAX];
-    int links = 0;
-
-    if (path == NULL)
-        return fail(EINVAL);
-    if (path[0] == '\0')
-        return fail(ENOENT);
-    if (strlen(path) >= PATH_MAX)
-        return fail(ENAMETOOLONG);
-    strcpy(rest, path);
-    if (path[0] != '/') {
-        if (getcwd(done, sizeof done) == NULL)
-            return NULL;
-        if (strcmp(done, "/") == 0)
-            done[0] = '\0';
-    }
-    while (rest[0] != '\0')
-        if (step(done, rest, &links) == NULL)
-            return NULL;
-    if (done[0] == '\0')
-        strcpy(done, "/");
-    return resolved ? strcpy(resolved, done) : strdup(done);
 }

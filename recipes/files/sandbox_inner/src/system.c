@@ -25,11 +25,6 @@ int gethostname(char *name, size_t size)
     return 0;
 }
 
-int getpagesize(void)
-{
-    return WASM_PAGE;
-}
-
 int getdtablesize(void)
 {
     return 1024;

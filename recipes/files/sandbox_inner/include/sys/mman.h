@@ -20,6 +20,7 @@ extern "C" {
 
 void *mmap(void *wanted, size_t size, int protection, int flags, int fd, off_t offset) __asm__("sandbox_mmap");
 int munmap(void *start, size_t size) __asm__("sandbox_munmap");
+int mprotect(void *start, size_t size, int protection) __asm__("sandbox_mprotect");
 
 #ifdef __cplusplus
 }

@@ -20,10 +20,10 @@ int fstatat(int dir, const char *path, struct stat *out, int flags) __asm__("san
 int futimens(int fd, const struct timespec times[]) __asm__("sandbox_futimens");
 int utimensat(int dir, const char *path, const struct timespec times[], int flags) __asm__("sandbox_utimensat");
 int mkdir(const char *path, mode_t mode) __asm__("sandbox_mkdir");
-int chmod(const char *path, mode_t mode);
-int fchmod(int fd, mode_t mode);
+int chmod(const char *path, mode_t mode) __asm__("sandbox_chmod");
+int fchmod(int fd, mode_t mode) __asm__("sandbox_fchmod");
 int lchmod(const char *path, mode_t mode);
-int fchmodat(int dir, const char *path, mode_t mode, int flags);
+int fchmodat(int dir, const char *path, mode_t mode, int flags) __asm__("sandbox_fchmodat");
 mode_t umask(mode_t mask);
 int mkfifo(const char *path, mode_t mode);
 int mknod(const char *path, mode_t mode, dev_t device);
