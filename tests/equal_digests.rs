@@ -16,7 +16,7 @@ use pynbox_build::build_graph::node::{NodeName, Op};
 use pynbox_build::executor::{ActionLimits, Ahead, DockerExecutor, NamespaceExecutor, runner_program};
 use pynbox_build::remote::caches::Caches;
 use pynbox_build::source::{FetchSettings, Fetcher};
-use pynbox_build::store::Store;
+use pynbox_build::store::{Area, Store};
 
 #[test]
 #[ignore = "needs a Docker daemon"]
@@ -35,7 +35,7 @@ fn zlib_comes_out_the_same_in_docker() {
     let store = Store::open(&Store::default_root().unwrap()).unwrap();
     let out = OutDir::new(project.join("out"));
     let plan = Plan::open(&out).unwrap();
-    let fetch = Fetcher::new(FetchSettings::new(store.root().join("partial")));
+    let fetch = Fetcher::new(FetchSettings::new(store.area(Area::Partial)));
     let namespaces = NamespaceExecutor::new();
     let caches = Caches::default();
     let context = BuildContext {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::BuildError;
-use crate::store::Store;
+use crate::store::{Area, Store};
 
 /// Variables of the caller that say where compilers, temporary files and crates are, and how many
 /// jobs may run.
@@ -53,7 +53,7 @@ pub(super) struct Start(PathBuf);
 impl Start {
     /// Makes it, if it is not there.
     pub(super) fn new(store: &Store) -> Result<Self, BuildError> {
-        let above = store.root().join("cargo");
+        let above = store.area(Area::Cargo);
         let (folder, settings) = (above.join(".start"), above.join(".cargo"));
         for made in [&folder, &settings] {
             fs::create_dir_all(made).map_err(BuildError::io("create", made))?;

@@ -12,7 +12,7 @@ use super::BuildError;
 use super::cargo_start::Start;
 use super::host_toolchain::host_toolchain;
 use crate::project::Seen;
-use crate::store::Store;
+use crate::store::{Area, Store};
 
 /// What the compilers say, and what that depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +62,7 @@ impl Compilers {
 }
 
 fn file(store: &Store) -> PathBuf {
-    store.root().join("cargo/compilers.json")
+    store.area(Area::Cargo).join("compilers.json")
 }
 
 const PROGRAMS: [&str; 7] = ["rustc", "cargo", "cc", "ldd", "as", "ld", "ar"];

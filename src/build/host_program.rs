@@ -19,9 +19,9 @@ use serde::Deserialize;
 
 use super::cargo_start::{self, Start};
 use super::compilers::Compilers;
-use super::{BuildError, cargo_home, cargo_places};
+use super::{BuildError, cargo_home};
 use crate::called::called;
-use crate::store::{Materialise, Store};
+use crate::store::{Area, Materialise, Store};
 
 /// The node for the compilers that are there: they may be others than those that the plan was made
 /// for.
@@ -59,14 +59,14 @@ pub fn build(
     }
     // One place for all builds of this program, so that cargo finds its earlier work; the path
     // stays out of the output.
-    let place = cargo_places::hold(store, node)?;
-    let (workspace, target) = (place.path.join("workspace"), place.path.join("target"));
+    let place = store.place(Area::Cargo, node.as_str())?;
+    let (workspace, target) = (place.path().join("workspace"), place.path().join("target"));
     if workspace.exists() {
         fs::remove_dir_all(&workspace).map_err(BuildError::io("remove", &workspace))?;
     }
     store.materialise(sources, &workspace, Materialise::Copy)?;
     touch(sources, &workspace)?;
-    let home = cargo_home::prepare(&place.path)?;
+    let home = cargo_home::prepare(place.path())?;
     let start = Start::new(store)?;
     let cargo = |verb: &[&str]| {
         let mut command = start.command("cargo");

@@ -14,7 +14,6 @@
 //! - [`selections`]: parts of trees
 //! - [`reachable`]: what the plan needs of the store
 //! - `patched`: which patches touched what an action failed at
-//! - [`cargo_places`]: where cargo builds host programs
 //! - `blobs`: the store as archives and patches see it
 
 pub mod action;
@@ -22,7 +21,6 @@ pub mod action_runner;
 mod blobs;
 pub mod builder;
 mod cargo_home;
-pub mod cargo_places;
 mod cargo_start;
 pub mod compilers;
 pub mod current;

@@ -9,10 +9,7 @@ use indicatif::HumanBytes;
 
 use super::{CommandError, Session, cache_drop, cache_remote, pack};
 use crate::build::reachable::Reachable;
-use crate::build::{BuildError, cargo_places};
-use crate::install::code_cache::{self, Code};
 use crate::print;
-use crate::remote::reapi;
 use crate::store::{Damage, GcPolicy, Store};
 
 /// What to do with the store.
@@ -83,10 +80,9 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<(), CommandError> {
             let stats = store.stats()?;
             outln!("{} results, {} trees, {} checkouts", stats.results, stats.trees, stats.checkouts);
             outln!("{} files, {}", stats.blobs, HumanBytes(stats.bytes));
-            let cargo: u64 = cargo_places::places(&store)?.iter().map(|place| place.bytes).sum();
-            outln!("{} of cargo's, for host programs", HumanBytes(cargo));
-            let compiled: u64 = compiled(&store)?.iter().map(|code| code.bytes).sum();
-            outln!("{} of compiled code, for installs", HumanBytes(compiled));
+            for (area, bytes) in stats.areas.iter() {
+                outln!("{} of {}", HumanBytes(bytes), area.content());
+            }
         }
         Verb::Verify(options) => {
             options.demand_remote()?;
@@ -143,57 +139,20 @@ fn gc(session: &Session, store: &Store, options: &GcOptions) -> Result<(), Comma
             policy.max_size = Some(0);
         }
     }
-    // Cargo's folders and compiled code are no results: they go first.
-    let mut cargo = 0;
-    let mut code_removed = 0;
-    let mut total = store.stats()?.bytes;
-    let places = cargo_places::places(store)?;
-    total += places.iter().map(|place| place.bytes).sum::<u64>();
-    let compiled = compiled(store)?;
-    total += compiled.iter().map(|code| code.bytes).sum::<u64>();
-    for code in &compiled {
-        let old = policy.max_age.is_some_and(|age| code.unused > age);
-        let large = policy.max_size.is_some_and(|size| total > size);
-        if (old || large) && code.unused > SPARE {
-            code.remove().map_err(BuildError::io("remove", &code.path))?;
-            total -= code.bytes;
-            code_removed += code.bytes;
-        }
-    }
-    for place in places {
-        let old = policy.max_age.is_some_and(|age| place.unused > age);
-        let large = policy.max_size.is_some_and(|size| total > size);
-        if (old || large) && place.unused > SPARE && place.remove()? {
-            total -= place.bytes;
-            cargo += place.bytes;
-        }
-    }
-    let left = cargo_places::places(store)?.iter().map(|place| place.bytes).sum::<u64>();
-    let code_left = compiled.iter().map(|code| code.bytes).sum::<u64>() - code_removed;
-    policy.max_size = policy.max_size.map(|size| size.saturating_sub(left + code_left));
     let report = store.gc(&policy)?;
-    reapi::collect_memos(store).map_err(BuildError::io("remove from", store.root().join("wire")))?;
     outln!(
-        "removed {} results, {} trees, {} checkouts, {} files ({}), {} of cargo's, {} of compiled code",
+        "removed {} results, {} trees, {} checkouts, {} files ({})",
         report.results,
         report.trees,
         report.checkouts,
         report.blobs,
         HumanBytes(report.bytes),
-        HumanBytes(cargo),
-        HumanBytes(code_removed)
     );
-    outln!(
-        "{} are left, {} of cargo's, and {} of compiled code",
-        HumanBytes(report.bytes_left),
-        HumanBytes(left),
-        HumanBytes(code_left)
-    );
+    for (area, bytes) in report.areas.iter() {
+        outln!("removed {} of {}", HumanBytes(bytes), area.content());
+    }
+    outln!("{} are left, and {} beside results", HumanBytes(report.bytes_left), HumanBytes(report.areas_left.total()));
     Ok(())
-}
-
-fn compiled(store: &Store) -> Result<Vec<Code>, CommandError> {
-    Ok(code_cache::list(store).map_err(BuildError::io("read", code_cache::folder(store)))?)
 }
 
 /// A number of days.

@@ -15,8 +15,8 @@ use crate::build::BuildError;
 use crate::build::builder::{Builder, Stamps};
 use crate::build::evaluate::open_single;
 use crate::install::repository::{self, Archive, Folder};
-use crate::install::{Destination, InstallError, Outcome, code_cache, prepare};
-use crate::store::Store;
+use crate::install::{Destination, InstallError, Outcome, prepare};
+use crate::store::{Area, Store};
 
 /// Options of `install`.
 #[derive(Debug, Args)]
@@ -102,7 +102,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
             for (name, package) in local_packages(&workplace.plan, &target)? {
                 packages.insert(package.name.clone(), (name, package));
             }
-            let cache = code_cache::folder(&workplace.store);
+            let cache = workplace.store.area(Area::Compiled);
             let build = LocalBuild { store: &workplace.store, builder: &builder, packages };
             install(&build, &session.bundle.packages, options, Some(&cache))
         }

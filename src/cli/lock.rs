@@ -8,6 +8,7 @@ use super::{CommandError, Session};
 use crate::lock::{self, Signature};
 use crate::project::LOCKS;
 use crate::source;
+use crate::store::Area;
 
 /// Options of `lock`.
 #[derive(Debug, Args)]
@@ -25,7 +26,7 @@ pub(super) fn run(session: &Session, _options: &Options) -> Result<(), CommandEr
         &project.root.join(LOCKS),
         &wanted,
         release,
-        &store.root().join("locking"),
+        &store.area(Area::Locking),
         &fetcher,
         &*source::for_stderr(0),
     )?;

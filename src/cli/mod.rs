@@ -59,7 +59,7 @@ use crate::remote::reapi::engine::{Engine, EngineSection};
 use crate::remote::settings::{self, RemotePlace, RemoteSettings, Role};
 use crate::remote::trust::Trust;
 use crate::source::{FetchSettings, Fetcher};
-use crate::store::{Origin, Store};
+use crate::store::{Area, Origin, Store};
 
 /// Builds sandboxed Python from source, reproducibly.
 #[derive(Debug, Parser)]
@@ -402,7 +402,7 @@ impl Session {
         leftover: Leftover,
     ) -> Result<FindExecutor, CommandError> {
         let choice = self.common.executor.unwrap_or(project.settings.build.executor);
-        let state = store.root().join("executors");
+        let state = store.area(Area::Executors);
         let section = match &project.settings.engine {
             _ if choice != Choice::Reapi => None,
             None => {
@@ -483,7 +483,7 @@ impl Session {
             offline: self.common.offline || settings.offline,
             debian_mirrors: settings.debian_mirror.clone().map(|mirror| vec![mirror]),
             pypi_index: settings.pypi_index.clone(),
-            ..FetchSettings::new(store.root().join("partial"))
+            ..FetchSettings::new(store.area(Area::Partial))
         })
     }
 }

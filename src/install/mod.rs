@@ -8,7 +8,6 @@
 //! A receipt, `packages/NAME.installed`, is the package's own description, which lists every file
 //! with its digest.
 
-pub mod code_cache;
 pub mod package;
 pub mod prepare;
 pub mod repository;

@@ -21,7 +21,7 @@ use super::object_layout::{at_once, is_on_the_way};
 use super::settings::{KEY_VARIABLE, RemoteSettings, SettingsError};
 use super::trust::{Distrust, Trust, now};
 use super::{DigestFunction, RemoteError, Upload, WireDigest, transport};
-use crate::store::{MissingBlob, Origin, Store, StoreError};
+use crate::store::{Area, MissingBlob, Origin, Store, StoreError};
 
 /// So many keys are asked for in one call.
 const BATCH: usize = 512;
@@ -93,7 +93,7 @@ impl Caches {
         root: &Path,
         store: &Store,
     ) -> Result<Self, SettingsError> {
-        let folder = store.root().join("remotes");
+        let folder = store.area(Area::Remotes);
         let guarded = |settings: RemoteSettings| {
             let transport = transport(&settings, root)?;
             let place = settings.identity(root)?;

@@ -18,6 +18,7 @@ use rustix::fs::{
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW};
 use rustix::io::{Errno, retry_on_intr};
 
+use super::area::{AreaBytes, Room};
 use super::blob::Blob;
 use super::checkout::parse_name;
 use super::files::{Time, changed, modified, open_dir, read_all};
@@ -32,10 +33,10 @@ const BATCH: usize = 64;
 /// What [`Store::gc`] may remove.
 #[derive(Debug, Clone, Default)]
 pub struct GcPolicy {
-    /// How many bytes of blobs may stay; the results that were used last stay longest. `None`: any
-    /// number.
+    /// How many bytes of blobs and of areas may stay. What is in areas goes first; of the results,
+    /// those that were used last stay longest. `None`: any number.
     pub max_size: Option<u64>,
-    /// For how long a result that is not used may stay. `None`: for ever.
+    /// For how long a result, or something in an area, may stay that is not used. `None`: for ever.
     pub max_age: Option<Duration>,
     /// Results that stay whatever their age and size.
     pub keep: HashSet<NodeKey>,
@@ -61,6 +62,10 @@ pub struct GcReport {
     pub bytes: u64,
     /// Bytes of the blobs that stayed.
     pub bytes_left: u64,
+    /// Bytes removed from areas.
+    pub areas: AreaBytes,
+    /// Bytes of the areas that stayed.
+    pub areas_left: AreaBytes,
 }
 
 struct Collection<'a> {
@@ -88,14 +93,20 @@ impl Store {
         futimens(&alone, &Timestamps { last_access: now, last_modification: now }).map_err(failed)?;
         let now = modified(&fstat(&alone).map_err(failed)?);
         let before = |time: Duration| (now.0.saturating_sub(i64::try_from(time.as_secs()).unwrap_or(i64::MAX)), now.1);
-        let oldest = self.session.oldest().map_err(failed)?;
+        let spared = before(policy.spare);
+        let oldest = policy.max_age.map(before);
+        let blobs = files(&self.blobs).map_err(self.inside("reading", "blobs"))?;
+        let blobs = blobs.iter().map(|(_, stat)| stat.st_size as u64).sum();
+        let mut areas = self.make_room(blobs, &Room { spared, oldest, max_size: policy.max_size })?;
         let mut collection = Collection {
             store: self,
             report: GcReport::default(),
-            horizon: oldest.min(before(policy.spare)),
+            horizon: self.session.oldest().map_err(failed)?.min(spared),
             manifests: HashMap::new(),
         };
-        let results = collection.results(policy, policy.max_age.map(before))?;
+        let left = self.area_bytes().total();
+        let max_size = policy.max_size.map(|size| size.saturating_sub(left));
+        let results = collection.results(policy, max_size, oldest)?;
         collection.remove_results(&results)?;
         let aside = collection.set_checkouts_aside()?;
         collection.remove_trees(&policy.keep_trees)?;
@@ -105,14 +116,15 @@ impl Store {
         for name in aside {
             remove_at(&self.session.dir, &*name).map_err(self.inside("removing from", "checkouts"))?;
         }
+        areas += self.remove_notes(spared)?;
         let _ = flock(&alone, FlockOperation::Unlock);
-        Ok(collection.report)
+        Ok(GcReport { areas, areas_left: self.area_bytes(), ..collection.report })
     }
 }
 
 impl Collection<'_> {
     /// The results that go.
-    fn results(&mut self, policy: &GcPolicy, oldest: Option<Time>) -> Result<Vec<String>> {
+    fn results(&mut self, policy: &GcPolicy, max_size: Option<u64>, oldest: Option<Time>) -> Result<Vec<String>> {
         let mut results = Vec::new();
         for (name, stat) in files(&self.store.results).map_err(self.store.inside("reading", "results"))? {
             let used = modified(&stat);
@@ -126,7 +138,7 @@ impl Collection<'_> {
         let mut size = 0;
         let mut gone = Vec::new();
         for (kept, used, name, key) in results {
-            let fits = match policy.max_size {
+            let fits = match max_size {
                 None => true,
                 // Once something had to go, all that was used longer ago goes as well.
                 Some(_) if !gone.is_empty() && !kept => false,

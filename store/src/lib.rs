@@ -11,7 +11,7 @@
 //! | `checkouts/BOOT/DIGEST-MODE` | a whole tree as files, shared by whoever needs it; of use until the machine starts anew |
 //! | `locks/` | locks of keys and of checkouts |
 //! | `tmp/SESSION/` | what is not finished |
-//! | `remotes/`, `wire/` | what remotes' modules remember: circuits, the servers' digests of our trees |
+//! | `cargo/`, `compiled/`, `executors/`, `locking/`, `partial/`, `remotes/`, `wire/` | what other rooms keep here: see [`Area`] |
 //! | `gate`, `gc`, `generation` | a lock between look-ups and removals, a lock between removals, a counter of removals |
 //! | `drops` | a mark of the last time that somebody dropped results on purpose |
 //!
@@ -29,6 +29,7 @@
 //! since the oldest living session began: the time of modification of manifests and results and the
 //! time of change of blobs say when that was.
 
+mod area;
 mod blob;
 mod checkout;
 mod error;
@@ -52,6 +53,7 @@ use build_graph::{NodeKey, Tree, TreeDigest};
 use rustix::fs::{CWD, Mode, OFlags, fchmod, fstat, mkdirat, openat};
 use rustix::io::Errno;
 
+pub use area::{Area, AreaBytes, Place};
 pub use blob::{Found, MissingBlob};
 pub use checkout::MaterialisedTree;
 pub use error::{Result, StoreError};

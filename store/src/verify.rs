@@ -9,10 +9,29 @@ use rayon::prelude::*;
 use rustix::fs::{AtFlags, statat};
 use rustix::io::Errno;
 
+use super::area::{Area, AreaBytes};
 use super::blob::{Blob, hash_stream, open_to_read};
 use super::files::open_dir;
 use super::gc::{files, names, parse_blob_name};
 use super::{Result, Store, StoreError};
+
+/// What the root of a store holds beside areas. The last ones are a file that a process is writing,
+/// and what `mkfs` makes.
+const OWN_NAMES: [&str; 13] = [
+    "blobs",
+    "checkouts",
+    "drops",
+    "format",
+    "gate",
+    "gc",
+    "generation",
+    "locks",
+    "results",
+    "tmp",
+    "trees",
+    "format.new",
+    "lost+found",
+];
 
 /// What [`Store::verify`] found damaged and removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +90,8 @@ pub struct Stats {
     pub checkouts: u64,
     /// Lines of unfinished work: folders of sessions, living or dead.
     pub sessions: u64,
+    /// Bytes of the areas.
+    pub areas: AreaBytes,
 }
 
 impl Store {
@@ -114,6 +135,12 @@ impl Store {
                 None => false,
             };
             report.incomplete += u64::from(!whole);
+        }
+        for name in names(&self.dir).map_err(self.inside("reading", ""))? {
+            let is_area = Area::ALL.into_iter().any(|area| area.folder() == name);
+            if !is_area && !OWN_NAMES.contains(&&*name) {
+                report.damaged.push(Damage::Stray(name));
+            }
         }
         Ok(report)
     }
@@ -167,6 +194,7 @@ impl Store {
             bytes: blobs.iter().map(|(_, stat)| stat.st_size as u64).sum(),
             checkouts,
             sessions: listed("tmp")?.len() as u64,
+            areas: self.area_bytes(),
         })
     }
 }

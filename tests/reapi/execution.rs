@@ -15,7 +15,7 @@ use pynbox_build::executor::{ActionLimits, NamespaceExecutor};
 use pynbox_build::remote::caches::Caches;
 use pynbox_build::remote::reapi::engine::{Engine, EngineSettings};
 use pynbox_build::source::{FetchSettings, Fetcher};
-use pynbox_build::store::{Origin, Store};
+use pynbox_build::store::{Area, Origin, Store};
 
 use testing::engines::{self, Server};
 
@@ -52,7 +52,7 @@ impl Workplace {
         let store = Store::open(&Store::default_root().unwrap()).unwrap();
         let out = OutDir::new(folder.path().join("out"));
         let plan = Plan::open(&out).unwrap();
-        let fetcher = Fetcher::new(FetchSettings::new(store.root().join("partial")));
+        let fetcher = Fetcher::new(FetchSettings::new(store.area(Area::Partial)));
         Self { store, plan, fetcher, caches: Caches::default(), out, here: NamespaceExecutor::new(), _folder: folder }
     }
 

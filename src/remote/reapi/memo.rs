@@ -1,10 +1,11 @@
 //! The server's digests of our trees, kept in the store: an image of a few hundred megabytes is
 //! hashed once, not once an action.
 //!
-//! `wire/FUNCTION/XX/TREE` below the store's root: a checksum (64 hexadecimal digits and a line
-//! feed), then lines: the digest of the tree's top directory, and the hash of each of its files, in
-//! their order. `wire/seen/XX`: an engine had a whole tree when this file was written. What is
-//! damaged or lost is made again. A wrong one could do no harm: servers compare bytes with digests.
+//! `FUNCTION/XX/TREE` in [`Area::Wire`]: a checksum (64 hexadecimal digits and a line feed), then
+//! lines: the digest of the tree's top directory, and the hash of each of its files, in their
+//! order. It goes with its tree. `seen/XX/NAME` in [`Area::Remotes`]: an engine had a whole tree
+//! when this file was written. What is damaged or lost is made again. A wrong one could do no harm:
+//! servers compare bytes with digests.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +19,7 @@ use super::client::Client;
 use super::merkle::Node;
 use super::{ReapiError, digest};
 use crate::remote::{DigestFunction, WireDigest};
-use crate::store::{Store, StoreError};
+use crate::store::{Area, Store, StoreError};
 
 /// So long is an engine believed to have what it had: they keep what is asked for for days.
 const FRESH: Duration = Duration::from_secs(600);
@@ -64,7 +65,7 @@ fn files(tree: &Tree) -> impl Iterator<Item = &Entry> {
 /// # Errors
 /// [`StoreError`] if a file's bytes are not in the store.
 pub(super) fn wire_tree(store: &Store, function: DigestFunction, tree: &Tree) -> Result<WireTree, StoreError> {
-    let place = place(store, digest::name(function), tree.digest().as_bytes());
+    let place = place(store.area(Area::Wire), digest::name(function), tree.digest().as_bytes());
     if let Some(known) = read(&place, tree) {
         return Ok(known);
     }
@@ -98,9 +99,9 @@ pub(super) fn wire_tree(store: &Store, function: DigestFunction, tree: &Tree) ->
     Ok(known)
 }
 
-fn place(store: &Store, kind: &str, name: &[u8; 32]) -> PathBuf {
+fn place(area: PathBuf, kind: &str, name: &[u8; 32]) -> PathBuf {
     let name = BlobDigest::from_bytes(*name).to_string();
-    store.root().join("wire").join(kind).join(&name[..2]).join(name)
+    area.join(kind).join(&name[..2]).join(name)
 }
 
 fn read(place: &Path, tree: &Tree) -> Option<WireTree> {
@@ -139,7 +140,7 @@ fn seen(store: &Store, client: &Client, tree: TreeDigest) -> PathBuf {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part);
     }
-    place(store, "seen", hasher.finalize().as_bytes())
+    place(store.area(Area::Remotes), "seen", hasher.finalize().as_bytes())
 }
 
 /// Whether an engine was seen to have a whole tree a moment ago.
@@ -155,48 +156,6 @@ pub(super) fn note(store: &Store, client: &Client, tree: TreeDigest, has: bool) 
     let _ = if has { write(store, &place, "") } else { fs::remove_file(&place) };
 }
 
-/// Removes memos of trees that the store no longer has, and notes of what engines had that are too
-/// old to count. Gives how many.
-///
-/// # Errors
-/// [`io::Error`] if a folder can't be read, or a file can't be removed.
-pub fn collect(store: &Store) -> io::Result<u64> {
-    let trees = store.root().join("trees");
-    let mut removed = 0;
-    for kind in entries(&store.root().join("wire"))? {
-        let notes = kind.file_name().is_some_and(|name| name == "seen");
-        for shard in entries(&kind)? {
-            for file in entries(&shard)? {
-                let kept = if notes {
-                    let age = fs::metadata(&file).and_then(|metadata| metadata.modified()).map(|at| at.elapsed());
-                    // What is of the future counts as new.
-                    age.is_ok_and(|age| age.map_or(true, |age| age < FRESH))
-                } else {
-                    let name = file.strip_prefix(&kind).unwrap_or(&file);
-                    trees.join(name).exists()
-                };
-                if !kept {
-                    match fs::remove_file(&file) {
-                        Ok(()) => removed += 1,
-                        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                        Err(error) => return Err(error),
-                    }
-                }
-            }
-        }
-    }
-    Ok(removed)
-}
-
-/// What is in a folder; nothing if there is none.
-fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    match fs::read_dir(folder) {
-        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
-}
-
 /// The error of the store, as one of the server's: the engine can't be given what is not there.
 pub(super) fn own(error: &StoreError) -> ReapiError {
     ReapiError::Settings(error.to_string())
@@ -207,9 +166,10 @@ mod tests {
     use build_graph::RelPath;
 
     use super::*;
+    use crate::store::GcPolicy;
 
     #[test]
-    fn a_memo_goes_with_its_tree_and_a_note_with_its_time() {
+    fn a_memo_is_read_again_and_goes_with_its_tree() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         let function = DigestFunction::Sha256;
@@ -220,21 +180,27 @@ mod tests {
                 tree.insert(RelPath::new(format!("{number}")).unwrap(), entry).unwrap();
             }
             let made = wire_tree(&store, function, &tree).unwrap();
-            let place = place(&store, digest::name(function), tree.digest().as_bytes());
+            let place = place(store.area(Area::Wire), digest::name(function), tree.digest().as_bytes());
             assert_eq!(read(&place, &tree).unwrap().root, made.root);
             (tree, place)
         };
         let (kept, kept_place) = memo("kept");
         let (_, lost_place) = memo("lost");
         store.put_tree(&kept).unwrap();
+        store.gc(&GcPolicy::default()).unwrap();
+        assert!(kept_place.exists() && !lost_place.exists());
+    }
+
+    #[test]
+    fn a_note_of_what_an_engine_has_counts_for_some_minutes() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let tree = Tree::new().digest();
         let client = Client::new(super::super::Endpoint::new("grpc://127.0.0.1:1")).unwrap();
-        note(&store, &client, kept.digest(), true);
-        assert_eq!(collect(&store).unwrap(), 1);
-        assert!(kept_place.exists() && !lost_place.exists() && had_lately(&store, &client, kept.digest()));
-        let old = std::time::SystemTime::now() - 2 * FRESH;
-        let file = fs::File::options().append(true).open(seen(&store, &client, kept.digest())).unwrap();
-        file.set_modified(old).unwrap();
-        assert_eq!(collect(&store).unwrap(), 1);
-        assert!(kept_place.exists() && !seen(&store, &client, kept.digest()).exists());
+        note(&store, &client, tree, true);
+        assert!(had_lately(&store, &client, tree));
+        let file = fs::File::options().append(true).open(seen(&store, &client, tree)).unwrap();
+        file.set_modified(std::time::SystemTime::now() - 2 * FRESH).unwrap();
+        assert!(!had_lately(&store, &client, tree));
     }
 }

@@ -31,7 +31,6 @@ use url::Url;
 pub use blobs::{Blob, Receive, Source};
 pub use client::{Capabilities, Client};
 pub use execute::ExecutionLimits;
-pub use memo::collect as collect_memos;
 
 use super::WireDigest;
 use super::access::Access;
