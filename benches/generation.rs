@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use build_graph::graph::Graph;
-use build_graph::ninja::{NinjaSettings, ninja_text};
+use build_graph::ninja::{LeftNode, NinjaSettings, ninja_text};
 use build_graph::node::{Action, ActionInput, Node, NodeName, Op, Selection, Target};
 use build_graph::{Glob, Projection, RelPath, SandboxPath};
 
@@ -78,7 +78,7 @@ fn main() {
         build_file: "build.ninja".into(),
         never_made: "out/never".into(),
         stamps: "out/stamps".into(),
-        descriptions: "out/nodes".into(),
+        plan: "out/plan".into(),
         default: None,
     };
     println!("{:>8} {:>12} {:>16} {:>18}", "nodes", "ours", "ninja -t targets", "cmake -G Ninja");
@@ -88,7 +88,7 @@ fn main() {
             let nodes = nodes(count);
             let start = Instant::now();
             let graph = Graph::new(nodes, BTreeMap::new()).expect("a graph");
-            let all: Vec<_> = (0..graph.nodes().len()).collect();
+            let all: Vec<_> = (0..graph.nodes().len()).map(|node| LeftNode { node, has_to_run: true }).collect();
             text = ninja_text(&graph, &all, &[], &settings);
             start.elapsed()
         });

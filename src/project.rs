@@ -1,6 +1,6 @@
 //! The project that the tool works in: its root, its settings, its files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -14,6 +14,8 @@ use build_graph::files::{is_leaving, with_unix_line_ends};
 use build_graph::node::Target;
 use build_graph::untrusted::printable_path;
 use build_graph::{Entry, RelPath, Tree};
+use rayon::prelude::*;
+use rustix::fs::Stat;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use walkdir::WalkDir;
@@ -173,27 +175,40 @@ pub struct Project {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
     path: PathBuf,
-    /// Device, inode, size, and the times of change in nanoseconds (content, then status). `None`:
-    /// it was not there.
-    identity: Option<(u64, u64, u64, i128, i128)>,
+    /// `None`: it was not there.
+    identity: Option<Identity>,
+}
+
+/// Device, inode, size, and the times of change in nanoseconds (content, then status).
+type Identity = (u64, u64, u64, i128, i128);
+
+fn identity(path: &Path) -> Option<Identity> {
+    fs::metadata(path).ok().map(|metadata| {
+        let changed = nanoseconds(metadata.mtime(), metadata.mtime_nsec());
+        let status = nanoseconds(metadata.ctime(), metadata.ctime_nsec());
+        (metadata.dev(), metadata.ino(), if metadata.is_dir() { 0 } else { metadata.size() }, changed, status)
+    })
+}
+
+fn nanoseconds(seconds: i64, nanoseconds: i64) -> i128 {
+    i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds)
 }
 
 impl Seen {
     /// Looks at a path.
     pub fn now(path: PathBuf) -> Self {
-        let nanoseconds =
-            |seconds: i64, nanoseconds: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds);
-        let identity = fs::metadata(&path).ok().map(|metadata| {
-            let changed = nanoseconds(metadata.mtime(), metadata.mtime_nsec());
-            let status = nanoseconds(metadata.ctime(), metadata.ctime_nsec());
-            (metadata.dev(), metadata.ino(), if metadata.is_dir() { 0 } else { metadata.size() }, changed, status)
-        });
-        Self { path, identity }
+        Self { identity: identity(&path), path }
     }
 
     /// Whether it is still the same.
     pub fn is_current(&self) -> bool {
-        Self::now(self.path.clone()) == *self
+        identity(&self.path) == self.identity
+    }
+
+    /// Whether all of these are still the same.
+    pub fn all_are_current(seen: &[Self]) -> bool {
+        // The kernel takes a microsecond a file; a folder in place of a source may have a million.
+        seen.par_iter().with_min_len(512).all(Self::is_current)
     }
 
     /// Whether a later change would show. The kernel stamps files by a clock with coarse steps, so
@@ -220,6 +235,32 @@ pub struct Loaded {
     pub materials: Materials,
     /// What was looked at: if all of it is current, loading again gives the same.
     pub seen: Vec<Seen>,
+    /// The folders in place of sources, by the sources' names.
+    pub folders: BTreeMap<String, PathBuf>,
+}
+
+/// What an earlier [`Project::load`] found in folders in place of sources: files of them that have
+/// not changed since are not read again. Only as long as the store has lost nothing.
+#[derive(Debug, Default)]
+pub struct EarlierFolders {
+    /// The folders with their trees, by the sources' names.
+    pub trees: BTreeMap<String, (PathBuf, Tree)>,
+    /// What was looked at then, by path.
+    pub seen: HashMap<PathBuf, Seen>,
+}
+
+impl EarlierFolders {
+    /// The entry of a file in the folder of a source, if it is as it was.
+    fn file(&self, source: &str, folder: &Path, path: &RelPath, stat: &Stat) -> Option<Entry> {
+        let (_, tree) = self.trees.get(source).filter(|(earlier, _)| earlier == folder)?;
+        let Entry::File { size, executable, .. } = tree.get(path.as_str())? else { return None };
+        let changed = nanoseconds(stat.st_mtime, stat.st_mtime_nsec as i64);
+        let status = nanoseconds(stat.st_ctime, stat.st_ctime_nsec as i64);
+        let now: Identity = (stat.st_dev, stat.st_ino, stat.st_size as u64, changed, status);
+        let same = self.seen.get(&folder.join(path.as_str()))?.identity == Some(now);
+        let fits = *size == stat.st_size as u64 && *executable == (stat.st_mode & 0o100 != 0);
+        (same && fits).then(|| tree.get(path.as_str()).cloned()).flatten()
+    }
 }
 
 impl Project {
@@ -252,6 +293,20 @@ impl Project {
     /// [`ProjectError::Stale`] if the recipes were changed after the program was compiled;
     /// malformed files and overrides.
     pub fn load(&self, bundle: &Bundle, overrides: &[String], store: &Store) -> Result<Loaded, ProjectError> {
+        self.load_again(bundle, overrides, store, &EarlierFolders::default())
+    }
+
+    /// As [`Project::load`], after it was done before.
+    ///
+    /// # Errors
+    /// As [`Project::load`].
+    pub fn load_again(
+        &self,
+        bundle: &Bundle,
+        overrides: &[String],
+        store: &Store,
+        earlier: &EarlierFolders,
+    ) -> Result<Loaded, ProjectError> {
         let mut seen = vec![Seen::now(self.root.join(SETTINGS_FILE))];
         let own_recipes = self.check_sources(bundle, &mut seen)?;
         if !own_recipes {
@@ -294,11 +349,13 @@ impl Project {
                 return Err(ProjectError::Outdated { folder: locks, differences });
             }
         }
+        let mut folders = BTreeMap::new();
         for option in overrides {
-            let (name, value) = self.read_override(option, &materials.locks, store, &mut seen)?;
+            let (name, value, folder) = self.read_override(option, &materials.locks, store, earlier, &mut seen)?;
+            folders.extend(folder.map(|folder| (name.clone(), folder)));
             materials.overrides.insert(name, value);
         }
-        Ok(Loaded { materials, seen })
+        Ok(Loaded { materials, seen, folders })
     }
 
     /// Returns the sources that the project's lock file has to pin: those of recipes that are not
@@ -486,8 +543,9 @@ impl Project {
         option: &str,
         locks: &Locks,
         store: &Store,
+        earlier: &EarlierFolders,
         seen: &mut Vec<Seen>,
-    ) -> Result<(String, Override), ProjectError> {
+    ) -> Result<(String, Override, Option<PathBuf>), ProjectError> {
         let error = |problem: String| ProjectError::Override { option: option.to_owned(), problem };
         let Some((name, path)) = option.split_once('=') else {
             return Err(error("expected NAME=PATH".to_owned()));
@@ -507,7 +565,9 @@ impl Project {
             for entry in sources.filter_map(Result::ok) {
                 seen.push(Seen::now(entry.into_path()));
             }
-            return Ok((name.to_owned(), Override::Folder(store.ingest(&path, Taking::Sources)?)));
+            let known = |file: &RelPath, stat: &Stat| earlier.file(name, &path, file, stat);
+            let tree = store.ingest_beside(&path, Taking::Sources, &known)?;
+            return Ok((name.to_owned(), Override::Folder(tree), Some(path)));
         }
         seen.push(Seen::now(path.clone()));
         regular::open(&path).map_err(|cause| error(format!("`{}`: {cause}", printable_path(&path))))?;
@@ -515,7 +575,7 @@ impl Project {
         let mut tree = Tree::new();
         // The first entry of a tree can't conflict.
         let _ = tree.insert(pin.file.clone(), entry);
-        Ok((name.to_owned(), Override::Archive(tree)))
+        Ok((name.to_owned(), Override::Archive(tree), None))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is taken of a project and of a folder that a user puts in a source's place: sources, and
 //! nothing that other programs do to them.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::process::Command;
 
 use build_graph::dsl::{Materials, Override, debian, recipe};
 use build_graph::{Entry, Tree};
-use pynbox_build::project::{Project, ProjectError};
+use pynbox_build::project::{CLOCK_STEP, EarlierFolders, Project, ProjectError};
 use pynbox_build::recipes;
 use pynbox_build::store::Store;
 use tempfile::TempDir;
@@ -213,4 +214,99 @@ fn sources_of_recipes_that_were_not_locked_are_named() {
 fn git_leaves_the_line_ends_of_this_repository() {
     let attributes = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(".gitattributes")).unwrap();
     assert!(attributes.lines().any(|line| line == "* -text"));
+}
+
+/// A folder that is read again with what an earlier reading found gives the tree that a first
+/// reading gives, whatever was done to it in between.
+#[test]
+fn an_override_that_is_read_again_is_what_is_there() {
+    let space = Space::new();
+    let at = |path: &str| space.at("z").join(path);
+    for number in 0..8 {
+        write(&at(&format!("d{}/f{number}", number % 2)), format!("text {number}").as_bytes());
+    }
+    let project = Project::find(&space.at("project")).unwrap();
+    let option = [format!("zlib={}", space.at("z").display())];
+    let read = |earlier: &EarlierFolders| {
+        std::thread::sleep(2 * CLOCK_STEP);
+        let mut loaded = project.load_again(&recipes::bundle(), &option, &space.store, earlier).unwrap();
+        let Some(Override::Folder(tree)) = loaded.materials.overrides.remove("zlib") else { panic!("no folder") };
+        let trees = loaded.folders.into_iter().map(|(name, folder)| (name, (folder, tree.clone()))).collect();
+        let seen = loaded.seen.into_iter().map(|seen| (seen.path().to_path_buf(), seen)).collect();
+        (tree, EarlierFolders { trees, seen })
+    };
+    let touch = |arguments: &[&str]| {
+        assert!(Command::new("touch").args(arguments).current_dir(space.at("z")).status().unwrap().success());
+    };
+    let edits: &[(&str, &dyn Fn())] = &[
+        ("nothing", &|| ()),
+        ("other bytes of the same length", &|| write(&at("d0/f0"), b"TEXT 0")),
+        ("other bytes with the time of before", &|| {
+            touch(&["-r", "d0/f2", "../time"]);
+            write(&at("d0/f2"), b"TEXT 2");
+            touch(&["-r", "../time", "d0/f2"]);
+        }),
+        ("two files in each other's place", &|| {
+            fs::rename(at("d0/f4"), at("other")).unwrap();
+            fs::rename(at("d0/f6"), at("d0/f4")).unwrap();
+            fs::rename(at("other"), at("d0/f6")).unwrap();
+        }),
+        ("two folders in each other's place", &|| {
+            fs::rename(at("d0"), at("other")).unwrap();
+            fs::rename(at("d1"), at("d0")).unwrap();
+            fs::rename(at("other"), at("d1")).unwrap();
+        }),
+        ("a mode", &|| fs::set_permissions(at("d1/f0"), fs::Permissions::from_mode(0o755)).unwrap()),
+        ("a file that is gone", &|| fs::remove_file(at("d1/f2")).unwrap()),
+        ("a link in a file's place", &|| {
+            fs::remove_file(at("d1/f0")).unwrap();
+            symlink("f4", at("d1/f0")).unwrap();
+        }),
+        ("a file in a link's place", &|| {
+            fs::remove_file(at("d1/f0")).unwrap();
+            write(&at("d1/f0"), b"text 0");
+        }),
+        ("a folder in a file's place", &|| {
+            fs::remove_file(at("d1/f4")).unwrap();
+            write(&at("d1/f4/below"), b"");
+        }),
+        ("a new file", &|| write(&at("new/file"), b"new")),
+        ("a second name", &|| fs::hard_link(at("new/file"), at("new/second")).unwrap()),
+    ];
+    let mut earlier = read(&EarlierFolders::default()).1;
+    let mut trees = BTreeMap::new();
+    for (what, edit) in edits {
+        edit();
+        let (tree, now) = read(&earlier);
+        assert_eq!(tree, read(&EarlierFolders::default()).0, "after {what}");
+        trees.insert(tree.digest(), *what);
+        earlier = now;
+    }
+    assert_eq!(trees.len(), edits.len(), "{trees:?}");
+    // Another folder of the same source is read, whatever is known of this one.
+    write(&space.at("other/d0/f0"), b"");
+    let option = [format!("zlib={}", space.at("other").display())];
+    let mut loaded = project.load_again(&recipes::bundle(), &option, &space.store, &earlier).unwrap();
+    let Some(Override::Folder(tree)) = loaded.materials.overrides.remove("zlib") else { panic!("no folder") };
+    assert_eq!(tree.len(), 1);
+}
+
+/// A file is not read again if nothing of it has changed.
+#[test]
+fn what_has_not_changed_of_an_override_is_not_read_again() {
+    let space = Space::new();
+    write(&space.at("z/file"), b"text");
+    let project = Project::find(&space.at("project")).unwrap();
+    let option = [format!("zlib={}", space.at("z").display())];
+    let loaded = project.load(&recipes::bundle(), &option, &space.store).unwrap();
+    // What an earlier reading is said to have found is taken on trust.
+    let mut tree = Tree::new();
+    let entry = space.store.put_bytes(b"TEXT", false).unwrap();
+    tree.insert("file".parse().unwrap(), entry).unwrap();
+    let trees = BTreeMap::from([("zlib".to_owned(), (space.at("z").canonicalize().unwrap(), tree.clone()))]);
+    let seen = loaded.seen.into_iter().map(|seen| (seen.path().to_path_buf(), seen)).collect();
+    let earlier = EarlierFolders { trees, seen };
+    let mut again = project.load_again(&recipes::bundle(), &option, &space.store, &earlier).unwrap();
+    let Some(Override::Folder(found)) = again.materials.overrides.remove("zlib") else { panic!("no folder") };
+    assert_eq!(found, tree);
 }

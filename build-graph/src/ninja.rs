@@ -1,9 +1,10 @@
 //! The ninja text of what is left to run.
 //!
-//! One edge a node. Its output is the node's stamp, its inputs are the stamps of the nodes it takes
-//! and its own description; the command names the node and the plan that the edge is of. Nodes
-//! whose results are known are left out: their digests stand in the plan that the `run-action` verb
-//! reads, not in the build file.
+//! One edge a node. Its output is the node's stamp, its inputs are the stamps of the nodes it takes;
+//! the command names the node and the plan that the edge is of. A node that has to run also has
+//! the plan as an input, which is newer than any stamp that `gen` leaves. Nodes whose results are
+//! known are left out: their digests stand in the plan that the `run-action` verb reads, not in the
+//! build file.
 //!
 //! The build file depends on a phony target that never exists. So each ninja starts the command
 //! that makes the build file, and that command decides whether anything changed: ninja itself
@@ -29,8 +30,8 @@ pub struct NinjaSettings {
     pub never_made: String,
     /// Directory of the stamps, as ninja sees it.
     pub stamps: String,
-    /// Directory of the descriptions, as ninja sees it.
-    pub descriptions: String,
+    /// The file of the plan, as ninja sees it.
+    pub plan: String,
     /// What ninja builds when it is told nothing.
     pub default: Option<String>,
 }
@@ -44,15 +45,23 @@ pub struct Pool {
     pub depth: usize,
 }
 
-/// Writes the build file of the nodes that are `left`, which must hold every node of `left` that
-/// another one in it takes.
+/// A node that is left to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeftNode {
+    /// The node.
+    pub node: NodeIndex,
+    /// Whether it has to run whatever comes of its inputs.
+    pub has_to_run: bool,
+}
+
+/// Writes the build file of the nodes that are `left`.
 ///
 /// Every alias is a target, also where nothing of it is left; so ninja answers "no work to do"
 /// instead of an unknown target.
-pub fn ninja_text(graph: &Graph, left: &[NodeIndex], pools: &[Pool], settings: &NinjaSettings) -> String {
+pub fn ninja_text(graph: &Graph, left: &[LeftNode], pools: &[Pool], settings: &NinjaSettings) -> String {
     let mut is_left = vec![false; graph.nodes().len()];
-    for node in left {
-        is_left[*node] = true;
+    for left in left {
+        is_left[left.node] = true;
     }
     let mut text = String::with_capacity(512 + 160 * left.len());
     text.push_str("# Written by `gen`: what is left to run. Changes are lost.\nninja_required_version = 1.5\n");
@@ -62,7 +71,7 @@ pub fn ninja_text(graph: &Graph, left: &[NodeIndex], pools: &[Pool], settings: &
     push(
         &mut text,
         format_args!(
-            "rule node\n  command = {} $node{}\n  description = $what\n  restat = 1\n  generator = 1\n",
+            "rule node\n  command = {} $node{}\n  description = $verb $node\n  restat = 1\n  generator = 1\n",
             escape(&settings.run),
             escape(&settings.run_options)
         ),
@@ -78,18 +87,17 @@ pub fn ninja_text(graph: &Graph, left: &[NodeIndex], pools: &[Pool], settings: &
     push(&mut text, format_args!("build {never_made}: phony\n"));
     push(&mut text, format_args!("build {}: gen | {never_made}\n", escape_path(&settings.build_file)));
     let stamps = escape_path(&settings.stamps);
-    let descriptions = escape_path(&settings.descriptions);
-    for at in left {
+    let plan = escape_path(&settings.plan);
+    for LeftNode { node: at, has_to_run } in left {
         let node = &graph.nodes()[*at];
-        push(&mut text, format_args!("build {stamps}/{}.digest: node {descriptions}/{}.json", node.name, node.name));
-        let mut implicit = graph.inputs(*at).iter().filter(|input| is_left[**input]).peekable();
-        if implicit.peek().is_some() {
-            text.push_str(" |");
+        push(&mut text, format_args!("build {stamps}/{}.digest: node", node.name));
+        if *has_to_run {
+            push(&mut text, format_args!(" {plan}"));
         }
-        for input in implicit {
+        for input in graph.inputs(*at).iter().filter(|input| is_left[**input]) {
             push(&mut text, format_args!(" {stamps}/{}.digest", graph.nodes()[*input].name));
         }
-        push(&mut text, format_args!("\n  node = {}\n  what = {} {}\n", node.name, node.op.verb(), node.name));
+        push(&mut text, format_args!("\n  node = {}\n  verb = {}\n", node.name, node.op.verb()));
         if let Some(pool) = node.op.pool() {
             push(&mut text, format_args!("  pool = {pool}\n"));
         }

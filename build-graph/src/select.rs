@@ -1,5 +1,7 @@
 //! Selections: which part of a tree a consumer sees, and where.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
@@ -33,6 +35,14 @@ pub struct Glob {
     pattern: Option<Arc<Pattern>>,
 }
 
+/// A thread keeps at most this many parsed patterns.
+const MAX_PARSED: usize = 1024;
+
+thread_local! {
+    /// The patterns that this thread has parsed: every unit of a library names the same headers.
+    static PARSED: RefCell<HashMap<String, Arc<Pattern>>> = RefCell::default();
+}
+
 /// A parsed pattern, which becomes a matcher when it is first used: most copies never are, and to
 /// make one costs more than to use it.
 #[derive(Debug)]
@@ -42,6 +52,22 @@ struct Pattern {
 }
 
 impl Pattern {
+    /// Parses a pattern, or returns the one that was parsed from the same text.
+    fn of(text: &str) -> Result<Arc<Self>, globset::Error> {
+        if let Some(pattern) = PARSED.with_borrow(|parsed| parsed.get(text).cloned()) {
+            return Ok(pattern);
+        }
+        let glob = globset::GlobBuilder::new(text).literal_separator(true).build()?;
+        let pattern = Arc::new(Self { glob, matcher: OnceLock::new() });
+        PARSED.with_borrow_mut(|parsed| {
+            if parsed.len() == MAX_PARSED {
+                parsed.clear();
+            }
+            parsed.insert(text.to_owned(), Arc::clone(&pattern));
+        });
+        Ok(pattern)
+    }
+
     fn is_match(&self, path: &str) -> bool {
         self.matcher.get_or_init(|| self.glob.compile_matcher()).is_match(path)
     }
@@ -65,11 +91,7 @@ impl Glob {
                 RelPath::new(text.as_str()).map_err(|e| error(e.to_string()))?;
                 None
             }
-            Some(_) => {
-                let glob = globset::GlobBuilder::new(&text).literal_separator(true).build();
-                let glob = glob.map_err(|e| error(e.kind().to_string()))?;
-                Some(Arc::new(Pattern { glob, matcher: OnceLock::new() }))
-            }
+            Some(_) => Some(Pattern::of(&text).map_err(|e| error(e.kind().to_string()))?),
         };
         let prefix = special.unwrap_or(text.len());
         Ok(Self { text, prefix, pattern })

@@ -50,13 +50,17 @@ impl Snapshot {
 /// [`BuildError::Io`] if it can't be written.
 pub fn keep(old: &Plan, store: &Store, left: impl Iterator<Item = NodeName>) -> Result<(), BuildError> {
     let current = Current::new(old, store);
+    let stamped = old.out().stamped();
     let mut text = String::new();
-    let mut names: Vec<_> = old.names().collect();
-    names.sort_unstable();
-    for name in names {
+    for name in old.names() {
         let Ok(node) = name.parse::<NodeName>() else { continue };
+        // What was built by that plan has a stamp.
+        let result = match old.known_result(name) {
+            None if stamped.contains(&node) => current.state(&node).ok(),
+            known => known.map(State::Done),
+        };
         // A plan that is damaged or does not fit its store has less of a history.
-        let Ok(State::Done(known)) = current.state(&node) else { continue };
+        let Some(State::Done(known)) = result else { continue };
         let key = known.key.map_or_else(|| "-".to_owned(), |key| key.to_string());
         let _ = writeln!(text, "{} {key} {name}", known.tree);
     }

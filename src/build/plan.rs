@@ -1,11 +1,11 @@
-//! What `gen` leaves behind: the descriptions of all nodes with the results that are known, and a
-//! stamp for each other node.
+//! What `gen` leaves behind: the descriptions of all nodes with the results that are known, and
+//! stamps of nodes that had a tree last time.
 //!
 //! ```text
-//! out/plan               the nodes with what is known of them (below)
+//! out/plan               the nodes with what is known of them (below); an input of each edge that
+//!                        has to run
 //! out/gen.json           what that `gen` saw (`record`); absent while one runs or if it failed
 //! out/belief             whom `gen` believed of what the store has
-//! out/nodes/NAME.json    the description of a node that is left: an input of its edge
 //! out/stamps/NAME.digest the digest of its tree: the output of its edge
 //! out/history/NUMBER     what was known when an earlier plan ended, for `why` (`history`)
 //! out/failed/NODE        the directory and the log of an action that failed
@@ -15,37 +15,55 @@
 //! The plan is one file, so that nobody ever sees half of one and half of another:
 //!
 //! ```text
-//! pynbox-plan 2 ID LENGTH              the BLAKE3 of all that follows; how long the head is
+//! pynbox-plan 3 ID LENGTH              the BLAKE3 of all that follows; how long the head is
 //! alias NAME NODE…                     the head: a line an alias,
-//! node OFFSET LENGTH TREE KEY …        a line a node (`plan::table`)
-//! {…}                                  the descriptions, a JSON document each
+//! node BLOCK SIZE OFFSET LENGTH …      a line a node (`plan::table`)
+//! …                                    blocks of descriptions, a JSON document each, in the order
+//!                                      of the lines; each block is compressed by zstd
 //! ```
+//!
+//! Nodes of one recipe are described almost alike, so a block takes a small part of its documents.
+//! A reader decompresses the one block that it needs.
 //!
 //! A stamp is a claim: whoever takes it up has to see that the store still has the bytes.
 
 pub mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use build_graph::graph::Graph;
 use build_graph::node::{Node, NodeName};
 use build_graph::untrusted::printable;
 use build_graph::{NodeKey, TreeDigest};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use walkdir::WalkDir;
 
 use super::BuildError;
-use table::Table;
+use table::{Place, Table};
 
 /// What the plan's first line begins with.
-const FORMAT: &str = "pynbox-plan 2";
+const FORMAT: &str = "pynbox-plan 3";
 /// No first line is longer.
 const MAX_FIRST_LINE: usize = 256;
+/// This many nodes are described in one block.
+const NODES_A_BLOCK: usize = 128;
+/// No document ends beyond this many bytes of its block.
+const MAX_BLOCK: u64 = 1 << 30;
+/// This much of a block is decompressed at once.
+const ORDINARY_BLOCK: u64 = 1 << 20;
+/// The level of compression: higher ones take longer and save little.
+const LEVEL: i32 = 1;
+/// What follows a node's name in the name of its stamp.
+const STAMP_ENDING: &str = ".digest";
 /// Stands for a digest that is not known.
 const NONE: &str = "-";
 /// How many names that are like a misspelt one are shown.
@@ -80,19 +98,20 @@ impl OutDir {
         self.path.join("stamps")
     }
 
-    /// The folder of the descriptions that are inputs of edges.
-    pub fn descriptions(&self) -> PathBuf {
-        self.path.join("nodes")
-    }
-
     /// The stamp of a node.
     pub fn stamp(&self, node: &NodeName) -> PathBuf {
-        self.stamps().join(format!("{node}.digest"))
+        self.stamps().join(format!("{node}{STAMP_ENDING}"))
     }
 
-    /// The description of a node that is left.
-    pub fn description(&self, node: &NodeName) -> PathBuf {
-        self.descriptions().join(format!("{node}.json"))
+    /// Returns the names of the nodes that have a stamp: one look at the folder, where a question
+    /// a node would cost more than the rest of `gen`.
+    pub fn stamped(&self) -> HashSet<NodeName> {
+        let folder = self.stamps();
+        let name = |entry: walkdir::DirEntry| {
+            let path = entry.path().strip_prefix(&folder).ok()?.to_str()?;
+            path.strip_suffix(STAMP_ENDING)?.parse().ok()
+        };
+        WalkDir::new(&folder).into_iter().filter_map(Result::ok).filter_map(name).collect()
     }
 
     /// Where the directory and the log of a failed action are kept.
@@ -230,26 +249,32 @@ impl NewPlan {
     /// # Errors
     /// [`BuildError::Io`] if a node can't be written as JSON.
     pub fn new(graph: &Graph, known: impl Fn(usize) -> Option<Known>) -> Result<Self, BuildError> {
-        let mut documents = Vec::new();
+        let nodes = graph.nodes();
+        let blocks: Vec<Block> = nodes.par_chunks(NODES_A_BLOCK).map(Block::of).collect::<Result<_, _>>()?;
         let mut head = String::new();
         for (alias, members) in graph.aliases() {
             let _ = write!(head, "alias {alias}");
             for member in members {
-                let _ = write!(head, " {}", graph.nodes()[*member].name);
+                let _ = write!(head, " {}", nodes[*member].name);
             }
             head.push('\n');
         }
-        for (at, node) in graph.nodes().iter().enumerate() {
-            let offset = documents.len();
-            serde_json::to_writer(&mut documents, node)
-                .map_err(|error| BuildError::io("describe", node.name.as_str())(error.into()))?;
-            let length = documents.len() - offset;
-            documents.push(b'\n');
-            table::write_line(&mut head, graph, at, offset..offset + length, known(at));
+        let mut begin = 0;
+        for (number, block) in blocks.iter().enumerate() {
+            let packed = block.bytes.len() as u64;
+            for (at, document) in block.documents.iter().enumerate() {
+                let at = number * NODES_A_BLOCK + at;
+                let (offset, length) = (document.start as u64, document.len() as u64);
+                table::write_line(&mut head, graph, at, Place { block: begin, packed, offset, length }, known(at));
+            }
+            begin += packed;
         }
-        let length = head.len();
         let mut content = head.into_bytes();
-        content.append(&mut documents);
+        let length = content.len();
+        content.reserve_exact(begin as usize);
+        for block in blocks {
+            content.extend_from_slice(&block.bytes);
+        }
         let id = PlanId::of(&content);
         let mut bytes = format!("{FORMAT} {id} {length}\n").into_bytes();
         bytes.append(&mut content);
@@ -275,14 +300,44 @@ impl NewPlan {
     }
 }
 
+/// The descriptions of some nodes.
+struct Block {
+    /// Compressed.
+    bytes: Vec<u8>,
+    /// The place of each document in what was compressed.
+    documents: Vec<Range<usize>>,
+}
+
+impl Block {
+    fn of(nodes: &[Node]) -> Result<Self, BuildError> {
+        let mut plain = Vec::new();
+        let mut documents = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            let start = plain.len();
+            serde_json::to_writer(&mut plain, node)
+                .map_err(|error| BuildError::io("describe", node.name.as_str())(error.into()))?;
+            documents.push(start..plain.len());
+        }
+        let name = nodes.first().map_or("", |node| node.name.as_str());
+        if plain.len() as u64 > MAX_BLOCK {
+            let error = io::Error::other("the descriptions of these nodes are too large for a plan");
+            return Err(BuildError::io("describe", name)(error));
+        }
+        let bytes = zstd::bulk::compress(&plain, LEVEL).map_err(BuildError::io("describe", name))?;
+        Ok(Self { bytes, documents })
+    }
+}
+
 /// What was planned: descriptions by name, and the results that were known.
 #[derive(Debug)]
 pub struct Plan {
     id: PlanId,
     out: OutDir,
     file: fs::File,
-    /// Where the descriptions begin.
-    documents: u64,
+    /// Where the blocks begin.
+    blocks: u64,
+    /// The block that was read last, by its place, and what it holds up to some place.
+    last: Mutex<Option<(u64, Arc<Vec<u8>>)>>,
     aliases: BTreeMap<String, Vec<NodeName>>,
     table: Table,
 }
@@ -327,7 +382,7 @@ impl Plan {
             aliases.insert(name, members);
         }
         let table = Table::parse(head.split_off(nodes), size - documents).map_err(|line| wrong(&line))?;
-        Ok(Self { id, out: out.clone(), file, documents, aliases, table })
+        Ok(Self { id, out: out.clone(), file, blocks: documents, last: Mutex::default(), aliases, table })
     }
 
     /// Its name.
@@ -405,13 +460,35 @@ impl Plan {
     /// The bytes of a description: what is written of a node.
     ///
     /// # Errors
-    /// [`BuildError::Io`] if they can't be read.
+    /// [`BuildError::Plan`] if they can't be read.
     pub fn document(&self, at: usize) -> Result<Vec<u8>, BuildError> {
-        let (offset, length) = self.table.document(at);
-        let mut bytes = vec![0; length];
-        let read = self.file.read_exact_at(&mut bytes, self.documents.saturating_add(offset));
-        read.map_err(BuildError::io("read", self.out.plan()))?;
-        Ok(bytes)
+        self.block_with(self.table.place(at)).map_err(|error| BuildError::Plan {
+            path: self.out.plan(),
+            problem: format!("is damaged at node `{}` ({error})", self.table.name(at)),
+        })
+    }
+
+    /// Reads the block with a document, and gives that. Takes no more memory than the file has, and
+    /// decompresses no more than it takes to come to the end of the document.
+    fn block_with(&self, place: Place) -> io::Result<Vec<u8>> {
+        let beyond = || io::Error::other("its description lies beyond the end");
+        let end = place.offset.checked_add(place.length).filter(|end| *end <= MAX_BLOCK).ok_or_else(beyond)?;
+        let range = place.offset as usize..end as usize;
+        let last = || self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = last().as_ref().filter(|(block, _)| *block == place.block).map(|(_, plain)| Arc::clone(plain));
+        if let Some(document) = read.as_ref().and_then(|plain| plain.get(range.clone())) {
+            return Ok(document.to_vec());
+        }
+        // The table was read only if its blocks are in the file.
+        let mut packed = vec![0; place.packed as usize];
+        self.file.read_exact_at(&mut packed, self.blocks + place.block)?;
+        let mut plain = Vec::new();
+        // The rest of an ordinary block is wanted next, mostly.
+        let wanted = end.max(ORDINARY_BLOCK);
+        zstd::stream::read::Decoder::with_buffer(&*packed)?.take(wanted).read_to_end(&mut plain)?;
+        let document = plain.get(range).ok_or_else(beyond)?.to_vec();
+        *last() = Some((place.block, Arc::new(plain)));
+        Ok(document)
     }
 
     /// The result of a node as `gen` knew it.
@@ -495,8 +572,12 @@ pub fn similar<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<Stri
 /// The tree that each node had when it was known or built last, as far as one can tell.
 pub fn last_trees(out: &OutDir) -> impl Fn(&NodeName) -> Option<TreeDigest> + use<'_> {
     let plan = Plan::open(out).ok();
+    let stamped = out.stamped();
     // A known node has no edge: its stamp is of an earlier time, if it has one.
-    move |name| plan.as_ref().and_then(|plan| plan.known(name)).or_else(|| out.read_stamp(name))
+    move |name| {
+        let known = plan.as_ref().and_then(|plan| plan.known(name));
+        known.or_else(|| stamped.contains(name).then(|| out.read_stamp(name)).flatten())
+    }
 }
 
 /// The plan's name, where its head begins, and how long that is; `None` if the file is no plan.
@@ -599,16 +680,56 @@ mod tests {
     fn a_description_that_is_not_in_the_plan_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let out = OutDir::new(folder.path());
-        let open = |place: &str| {
+        let node = graph(&["a"]).nodes()[0].clone();
+        let block = Block::of(std::slice::from_ref(&node)).unwrap();
+        let (packed, length) = (block.bytes.len(), block.documents[0].len());
+        let read = |place: &str| {
             let head = format!("node {place} - - local a - r\n");
             let id = PlanId::of(head.as_bytes());
-            fs::write(out.plan(), format!("{FORMAT} {id} {}\n{head}{{}}", head.len())).unwrap();
-            Plan::open(&out)
+            let first = format!("{FORMAT} {id} {}\n{head}", head.len());
+            fs::write(out.plan(), [first.as_bytes(), &block.bytes].concat()).unwrap();
+            Plan::open(&out)?.node(&node.name)
         };
-        assert!(open("0 2").is_ok() && open("1 1").is_ok());
-        for beyond in ["0 3", "3 0", "1 2", "0 9999999999999999999", "18446744073709551615 1"] {
-            assert!(matches!(open(beyond), Err(BuildError::Plan { .. })), "{beyond}");
+        assert_eq!(read(&format!("0 {packed} 0 {length}")).unwrap(), node);
+        for wrong in [
+            format!("0 {} 0 {length}", packed + 1),
+            format!("{packed} 1 0 {length}"),
+            format!("18446744073709551615 {packed} 0 {length}"),
+            format!("0 9999999999999999999 0 {length}"),
+            format!("0 {packed} 0 {}", length + 1),
+            format!("0 {packed} 1 {length}"),
+            format!("0 {packed} 0 9999999999999999999"),
+            format!("0 {packed} 18446744073709551615 1"),
+            format!("0 {packed} -1 {length}"),
+        ] {
+            assert!(matches!(read(&wrong), Err(BuildError::Plan { .. })), "{wrong}");
         }
+    }
+
+    /// Nodes of several blocks, one of which is larger than what is decompressed at once.
+    #[test]
+    fn every_node_of_a_large_plan_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = OutDir::new(folder.path());
+        let names: Vec<_> = (0..3 * NODES_A_BLOCK).map(|number| format!("n{number}")).collect();
+        let mut nodes = graph(&names.iter().map(String::as_str).collect::<Vec<_>>()).nodes().to_vec();
+        let mut tree = build_graph::Tree::new();
+        for number in 0..ORDINARY_BLOCK / 32 {
+            let target = format!("{number:032}");
+            let path = build_graph::RelPath::new(format!("{number}")).unwrap();
+            tree.insert(path, build_graph::Entry::Symlink { target }).unwrap();
+        }
+        nodes[NODES_A_BLOCK].op = Op::Local { tree };
+        let graph = Graph::new(nodes, BTreeMap::new()).unwrap();
+        NewPlan::new(&graph, known).unwrap().write(&out).unwrap();
+        let plan = Plan::open(&out).unwrap();
+        assert!(plan.is_whole());
+        assert_eq!(plan.names().count(), names.len());
+        for (at, node) in graph.nodes().iter().enumerate() {
+            assert_eq!(plan.node(&node.name).unwrap(), *node);
+            assert_eq!(plan.known_result(node.name.as_str()), known(at));
+        }
+        assert!(matches!(plan.node(&"n".parse().unwrap()), Err(BuildError::NoNode { .. })));
     }
 
     #[test]

@@ -4,17 +4,19 @@
 //! The record is removed before anything of a plan is written, and written last. So there is none
 //! while a `gen` runs, nor after one that failed or was interrupted.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use build_graph::node::{Node, Op};
 use build_graph::untrusted::printable_path;
 use serde::{Deserialize, Serialize};
 
 use super::BuildError;
 use super::plan::{OutDir, Plan, PlanId, write_atomically};
-use crate::project::Seen;
+use crate::project::{EarlierFolders, Seen};
 
 /// How many files that have changed are named.
 const MAX_NAMED: usize = 5;
@@ -56,8 +58,13 @@ pub struct Record {
     pub question: Question,
     /// The store's counter, which grows whenever the store loses something.
     pub generation: u64,
+    /// The store's mark of results that come to it, if they are all that could be known beside;
+    /// `None`: others may have some.
+    pub results: Option<String>,
     /// Every file and folder that it looked at.
     pub seen: Vec<Seen>,
+    /// The folders in place of sources, by the sources' names.
+    pub folders: BTreeMap<String, PathBuf>,
     /// The plan that it left.
     pub plan: PlanId,
     /// The file of the plan as it was left.
@@ -89,6 +96,31 @@ impl Record {
         serde_json::from_slice(&fs::read(file(out)).ok()?).ok()
     }
 
+    /// The file of the record as it is now: whoever writes another one changes it.
+    pub fn file_now(out: &OutDir) -> Seen {
+        Seen::now(file(out))
+    }
+
+    /// What it found in folders in place of sources; nothing, if the plan is not the one that it
+    /// left. Of use only for the same store, if that has lost nothing since.
+    pub fn folders(self, out: &OutDir) -> EarlierFolders {
+        let mut earlier = EarlierFolders::default();
+        let Ok(plan) = Plan::open(out) else { return earlier };
+        if self.folders.is_empty() || *plan.id() != self.plan {
+            return earlier;
+        }
+        for (source, folder) in self.folders {
+            let Ok(name) = format!("source/{source}/tree").parse() else { continue };
+            if let Ok(Node { op: Op::Local { tree }, .. }) = plan.node(&name)
+                && plan.known(&name) == Some(tree.digest())
+            {
+                earlier.trees.insert(source, (folder, tree));
+            }
+        }
+        earlier.seen = self.seen.into_iter().map(|seen| (seen.path().to_path_buf(), seen)).collect();
+        earlier
+    }
+
     /// Removes the record, before anything that it speaks of is changed.
     ///
     /// # Errors
@@ -117,7 +149,7 @@ impl Record {
             && self.generation == generation
             // A clock that was set back: the times of the stamps would be in the future.
             && self.ended <= SystemTime::now()
-            && self.seen.iter().all(Seen::is_current)
+            && Seen::all_are_current(&self.seen)
             && self.left_plan(out)
             && fs::read(build_file).is_ok_and(|text| blake3::hash(&text).to_string() == self.build_file)
     }

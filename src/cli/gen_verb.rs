@@ -1,6 +1,6 @@
 //! `pynbox-build gen`: resolves what is known and writes the rest out as ninja.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use build_graph::dsl::{Assembled, assemble};
 use build_graph::graph::Graph;
-use build_graph::ninja::{NinjaSettings, Pool, ninja_text};
+use build_graph::ninja::{LeftNode, NinjaSettings, Pool, ninja_text};
 use build_graph::node::{NodeName, Target};
 use build_graph::untrusted::{printable, printable_path};
 use clap::Args;
@@ -24,7 +24,7 @@ use crate::build::resolve::{Resolution, State, resolve};
 use crate::called::quoted;
 use crate::executor::Leftover;
 use crate::program::build_id;
-use crate::project::{self, Loaded, Project, Seen};
+use crate::project::{self, EarlierFolders, Loaded, Project, Seen};
 use crate::remote::caches::Caches;
 use crate::store::Store;
 
@@ -54,7 +54,11 @@ pub(super) struct Options {
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
     let generation = Generation::new(session, options)?;
     let asked_by_ninja = options.if_changed;
-    let answered = |record: &Record| asked_by_ninja || record.summary.left == 0;
+    // What is left may be known by now, if the store has got results since.
+    let results = generation.store.results_mark()?;
+    let as_left = |record: &Record| record.results.is_some() && record.results == results;
+    let answered = |record: &Record| asked_by_ninja || record.summary.left == 0 || as_left(record);
+    let looked_at = Record::file_now(&generation.out);
     {
         let _lock = OutLock::for_reading(&generation.out, &waiting_for)?;
         if let Some(record) = generation.unchanged()?.filter(answered) {
@@ -65,7 +69,9 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     generation.refuse_what_others_own()?;
     let _lock = OutLock::for_writing(&generation.out, &waiting_for)?;
     // Whoever wrote meanwhile may have done what there is to do.
-    if let Some(record) = generation.unchanged()?.filter(answered) {
+    if !looked_at.is_current()
+        && let Some(record) = generation.unchanged()?.filter(answered)
+    {
         generation.say_unchanged(&record, asked_by_ninja);
         return Ok(());
     }
@@ -130,29 +136,36 @@ impl<'a> Generation<'a> {
         if asked_by_ninja {
             return;
         }
-        let Summary { nodes, elsewhere, remote, .. } = record.summary;
+        let Summary { nodes, left, elsewhere, remote } = record.summary;
+        let left = if left == 0 { "all resolved, none".to_owned() } else { left.to_string() };
         let elsewhere = if elsewhere == 0 { String::new() } else { format!(" but {elsewhere} for other targets") };
         let asked = if remote == 0 { String::new() } else { format!("; {remote} are on remotes, not asked again") };
         outln!(
-            "gen: {nodes} nodes, all resolved, none left to run{elsewhere} (program, files, options and store unchanged{asked})"
+            "gen: {nodes} nodes, {left} left to run{elsewhere} (program, files, options and store unchanged{asked})"
         );
     }
 
     /// What another user made is said before anything is done, with how to mend it.
     fn refuse_what_others_own(&self) -> Result<(), BuildError> {
         let out = &self.out;
-        let folders = [out.path().to_path_buf(), out.path().join("lock"), out.stamps(), out.descriptions()];
+        let folders = [out.path().to_path_buf(), out.path().join("lock"), out.stamps()];
         let files = [BUILD_FILE].iter().chain(&NINJA_FILES).map(|name| self.project.root.join(name));
         plan::refuse_foreign(folders.into_iter().chain(files))
     }
 
     fn generate(&self) -> Result<(), CommandError> {
         let target = self.session.target(&self.project, self.target.as_deref())?;
-        // From now on the plan is no answer to what was asked, until there is another one.
-        Record::remove(&self.out)?;
         // Read before the store is asked, so that what gets lost meanwhile is noticed next time.
         let generation = self.store.generation()?;
-        let loaded = self.load()?;
+        let results = self.store.results_mark()?;
+        let earlier = Record::read(&self.out)
+            .filter(|record| record.question.store == self.question.store && record.generation == generation)
+            .map(|record| record.folders(&self.out))
+            .unwrap_or_default();
+        // From now on the plan is no answer to what was asked, until there is another one.
+        Record::remove(&self.out)?;
+        let loaded = self.load(&earlier)?;
+        drop(earlier);
         let assembled = assemble(&self.session.bundle.set, &loaded.materials.into(), &target)?;
         let caches = self.session.caches(&self.project, &self.store)?;
         let resolution = self.resolve(&assembled, &caches)?;
@@ -172,7 +185,10 @@ impl<'a> Generation<'a> {
         self.belief.write(&self.out)?;
         plan.write(&self.out)?;
         write_stamps(&self.out, graph.nodes(), &resolution.states, &left.all)?;
-        let text = ninja_text(graph, &left.all, &pools(), &self.ninja_settings(&plan.id, &target));
+        let has_to_run = |node: usize| matches!(resolution.states[node], State::Run(_));
+        let edges: Vec<_> =
+            left.all.iter().map(|node| LeftNode { node: *node, has_to_run: has_to_run(*node) }).collect();
+        let text = ninja_text(graph, &edges, &pools(), &self.ninja_settings(&plan.id, &target));
         // ninja believes its log over the stamps; with generator rules it does without one.
         remove_if_there(&self.project.root.join(NINJA_FILES[0]))?;
         self.write_build_file(&text)?;
@@ -185,7 +201,9 @@ impl<'a> Generation<'a> {
         let record = Record {
             question: self.question.clone(),
             generation,
+            results: results.filter(|_| caches.is_empty()),
             seen: loaded.seen,
+            folders: loaded.folders,
             plan: plan.id,
             plan_file: Seen::now(self.out.plan()),
             build_file: blake3::hash(text.as_bytes()).to_string(),
@@ -198,17 +216,21 @@ impl<'a> Generation<'a> {
     }
 
     /// What the recipes need, read when nothing of it changes any more.
-    fn load(&self) -> Result<Loaded, CommandError> {
+    fn load(&self, earlier: &EarlierFolders) -> Result<Loaded, CommandError> {
         let mut readings = 0;
         loop {
             readings += 1;
             let start = SystemTime::now();
-            let loaded = self.project.load(&self.session.bundle, &self.overrides, &self.store)?;
+            let loaded = self.project.load_again(&self.session.bundle, &self.overrides, &self.store, earlier)?;
             let end = SystemTime::now();
             // Reading may change files, too: rustup makes its settings when it is asked first.
-            let stays = |seen: &Seen| seen.is_settled(start, end) && seen.is_current();
-            if readings == MAX_READINGS || loaded.seen.iter().all(stays) {
+            let settled = loaded.seen.iter().all(|seen| seen.is_settled(start, end));
+            if settled && Seen::all_are_current(&loaded.seen) {
                 return Ok(loaded);
+            }
+            if readings == MAX_READINGS {
+                // Their times don't say what was read.
+                return Ok(Loaded { folders: BTreeMap::new(), ..loaded });
             }
             std::thread::sleep(project::CLOCK_STEP);
         }
@@ -249,7 +271,7 @@ impl<'a> Generation<'a> {
             build_file: BUILD_FILE.to_owned(),
             never_made: relative(&self.out.path().join("never-made")),
             stamps: relative(&self.out.stamps()),
-            descriptions: relative(&self.out.descriptions()),
+            plan: relative(&self.out.plan()),
             default: Some(target.to_string()),
         }
     }
@@ -391,10 +413,10 @@ fn option_list(session: &Session, target: Option<&str>, overrides: &[String]) ->
     list
 }
 
-/// Lays out the stamps and descriptions of what is left, with times that tell ninja what has to
-/// run: a node that has to run has a description that is newer than its stamp; one that only waits
-/// has a stamp that is newer than its description and than the stamps it waits for, until one of
-/// those is written anew.
+/// Lays out the stamps of what is left, with times that tell ninja what has to run: a node that has
+/// to run takes the plan, which is newer than its stamp; one that only waits has a stamp that is as
+/// old as the stamps it waits for, until one of those is written anew. A node that had no tree last
+/// time has no stamp, so ninja runs it.
 ///
 /// Times are set, not left to the clock, whose steps are coarser than two writes are apart.
 fn write_stamps(
@@ -406,32 +428,23 @@ fn write_stamps(
     // A little in the past: a file that is written a moment from now gets the time of the clock's
     // last step.
     let now = SystemTime::now() - Duration::from_secs(1);
-    let (before, long_before) = (now - Duration::from_secs(10), now - Duration::from_secs(20));
+    let before = now - Duration::from_secs(10);
+    touch(&out.plan(), now)?;
+    let stamped = out.stamped();
     for at in left {
-        let node = &nodes[*at];
-        let json = serde_json::to_vec(node)
-            .map_err(|error| BuildError::io("write", out.description(&node.name))(error.into()))?;
-        let (description, stamp) = (out.description(&node.name), out.stamp(&node.name));
-        plan::write_if_changed(&description, &json)?;
+        let name = &nodes[*at].name;
         match states[*at] {
             State::Known(_) => {}
-            State::Run(Some(last)) => {
-                touch(&description, now)?;
-                out.write_stamp(&node.name, last)?;
-                touch(&stamp, before)?;
+            State::Run(Some(last)) | State::Wait(Some(last)) => {
+                out.write_stamp(name, last)?;
+                touch(&out.stamp(name), before)?;
             }
-            State::Wait(Some(digest)) => {
-                touch(&description, long_before)?;
-                out.write_stamp(&node.name, digest)?;
-                touch(&stamp, before)?;
-            }
-            State::Run(None) | State::Wait(None) => {
-                touch(&description, now)?;
-                remove_if_there(&stamp)?;
-            }
+            State::Run(None) | State::Wait(None) if stamped.contains(name) => remove_if_there(&out.stamp(name))?,
+            State::Run(None) | State::Wait(None) => {}
         }
     }
-    if let Some(folder) = left.first().map(|_| out.stamps()) {
+    if !left.is_empty() {
+        let folder = out.stamps();
         fs::create_dir_all(&folder).map_err(BuildError::io("create", folder))?;
     }
     Ok(())

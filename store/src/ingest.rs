@@ -46,6 +46,10 @@ pub enum Taking {
     Move,
 }
 
+/// Returns the entry of a file by its path and what `stat` says of it, if that is known and the
+/// store has its bytes; such a file is not read.
+pub type KnownFile<'a> = dyn Fn(&RelPath, &Stat) -> Option<Entry> + Sync + 'a;
+
 impl Store {
     /// The tree of a folder, stored. Of modes, only whether the owner may execute a file is kept;
     /// of times and owners, nothing.
@@ -54,7 +58,15 @@ impl Store {
     /// [`StoreError::Unfit`] if it holds devices, sockets, pipes, names or link targets that are
     /// not UTF-8, or paths that are too deep; [`StoreError`] if something can't be read or stored.
     pub fn ingest(&self, dir: &Path, taking: Taking) -> Result<Tree> {
-        let mut walk = Walk::new(self, dir, taking)?;
+        self.ingest_beside(dir, taking, &|_, _| None)
+    }
+
+    /// As [`Store::ingest`], where some files are known.
+    ///
+    /// # Errors
+    /// As [`Store::ingest`].
+    pub fn ingest_beside(&self, dir: &Path, taking: Taking, known: &KnownFile<'_>) -> Result<Tree> {
+        let mut walk = Walk::new(self, dir, taking, known)?;
         walk.directory(None);
         walk.store()
     }
@@ -64,7 +76,7 @@ impl Store {
     /// # Errors
     /// As [`Store::ingest`], and [`StoreError::MissingOutputs`] with all that are not there.
     pub fn ingest_paths(&self, dir: &Path, outputs: &[RelPath], taking: Taking) -> Result<Tree> {
-        let mut walk = Walk::new(self, dir, taking)?;
+        let mut walk = Walk::new(self, dir, taking, &|_, _| None)?;
         let mut missing = Vec::new();
         for output in outputs {
             if !walk.output(output) {
@@ -81,6 +93,7 @@ impl Store {
 /// What was found at a path.
 enum Found {
     File { size: u64, executable: bool },
+    Known(Entry),
     Symlink(String),
     EmptyDirectory,
 }
@@ -90,12 +103,13 @@ struct Walk<'a> {
     dir: &'a Path,
     top: OwnedFd,
     taking: Taking,
+    known: &'a KnownFile<'a>,
     found: BTreeMap<RelPath, Found>,
     problems: Vec<String>,
 }
 
 impl<'a> Walk<'a> {
-    fn new(store: &'a Store, dir: &'a Path, taking: Taking) -> Result<Self> {
+    fn new(store: &'a Store, dir: &'a Path, taking: Taking, known: &'a KnownFile<'a>) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let open = || openat(CWD, dir, flags, Mode::empty());
         let top = match (open(), taking) {
@@ -106,7 +120,7 @@ impl<'a> Walk<'a> {
             (opened, _) => opened,
         }
         .map_err(|error| StoreError::outside("opening", dir, error))?;
-        Ok(Self { store, dir, top, taking, found: BTreeMap::new(), problems: Vec::new() })
+        Ok(Self { store, dir, top, taking, known, found: BTreeMap::new(), problems: Vec::new() })
     }
 
     fn problem(&mut self, path: &(impl AsRef<[u8]> + ?Sized), what: impl std::fmt::Display) {
@@ -225,7 +239,9 @@ impl<'a> Walk<'a> {
             FileType::Directory => return true,
             FileType::RegularFile => {
                 let size = stat.st_size as u64;
-                if size <= self.store.options.max_file_size {
+                if let Some(entry) = (self.known)(&path, stat) {
+                    self.found.insert(path, Found::Known(entry));
+                } else if size <= self.store.options.max_file_size {
                     self.found.insert(path, Found::File { size, executable: stat.st_mode & 0o100 != 0 });
                 } else {
                     let limit = self.store.options.max_file_size;
@@ -279,6 +295,7 @@ impl<'a> Walk<'a> {
         let take = |(path, found): &(&RelPath, &Found)| {
             let entry = match found {
                 Found::File { size, executable } => self.file(path, *size, *executable)?,
+                Found::Known(entry) => entry.clone(),
                 Found::Symlink(target) => Entry::Symlink { target: target.clone() },
                 Found::EmptyDirectory => Entry::EmptyDirectory,
             };

@@ -58,7 +58,7 @@ pub use blob::{Found, MissingBlob};
 pub use checkout::MaterialisedTree;
 pub use error::{Result, StoreError};
 pub use gc::{GcPolicy, GcReport};
-pub use ingest::Taking;
+pub use ingest::{KnownFile, Taking};
 pub use lock::KeyLock;
 pub use materialise::Materialise;
 pub use record::Origin;

@@ -2,19 +2,22 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use build_graph::{NodeKey, Tree, TreeDigest};
 use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, statat, unlinkat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::files::{modified, read_all};
-use super::gc::files;
+use super::files::{changed, modified, read_all};
+use super::gc::{files, names};
 use super::manifest::mark;
 use super::{Found, Result, Store, StoreError, sharded};
 
 /// The file with the mark of the last time that results were dropped.
 const DROPS: &str = "drops";
+/// No kernel's clock for files has longer steps.
+const CLOCK_STEP: Duration = Duration::from_millis(20);
 
 /// A result's file: 64 hexadecimal digits, the BLAKE3 of the rest; a line feed; then this as JSON.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -194,6 +197,31 @@ impl Store {
     /// [`StoreError`] if a file can't be read.
     pub fn result_from(&self, key: NodeKey) -> Result<Option<(TreeDigest, Origin)>> {
         Ok(self.believed(key)?.map(|record| (record.tree, record.origin)))
+    }
+
+    /// A mark that is another one after results came to the store or went from it. `None` if the
+    /// last one did so just now: another one that comes within the same step of the file system's
+    /// clock would not show.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the folders can't be looked at.
+    pub fn results_mark(&self) -> Result<Option<String>> {
+        let failed = |error| self.inside("reading", "results")(error);
+        let mut shards = names(&self.results).map_err(failed)?;
+        shards.sort_unstable();
+        let mut hasher = blake3::Hasher::new();
+        let mut last = (0, 0);
+        for shard in std::iter::once(".").chain(shards.iter().map(String::as_str)) {
+            let stat = statat(&self.results, shard, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
+            let (seconds, nanoseconds) = changed(&stat);
+            last = last.max((seconds, nanoseconds));
+            hasher.update(shard.as_bytes());
+            for number in [stat.st_ino as i64, seconds, nanoseconds] {
+                hasher.update(&number.to_le_bytes());
+            }
+        }
+        let settled = UNIX_EPOCH + Duration::new(last.0.max(0) as u64, last.1 as u32) + CLOCK_STEP;
+        Ok((settled < SystemTime::now()).then(|| hasher.finalize().to_string()))
     }
 
     /// Where each recorded result was computed, believed or not.

@@ -23,8 +23,8 @@ impl Space {
         let plan = fs::read(self.path("project/out/plan")).unwrap();
         let text = String::from_utf8_lossy(&plan);
         let mut words = text.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-        let node = words.find(|words| words.len() == 6 && words[0] == "node" && words[3] != "-");
-        node.unwrap()[5].to_owned()
+        let node = words.find(|words| words.len() >= 11 && words[0] == "node" && words[5] != "-");
+        node.unwrap()[8].to_owned()
     }
 
     /// A path beside the project.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::process::Command;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::on_every_ninja;
 use super::space::Space;
@@ -58,6 +58,30 @@ fn only_if_nothing_has_changed() {
         assert!(Command::new("touch").args(["-d", "9 days ago", &old]).status().unwrap().success());
         assert!(space.run(&["cache", "gc", "--max-age", "7"]).starts_with("removed 1 results"));
         is_slow(space, &[], "cache gc");
+    });
+}
+
+/// What is left does not make a `gen` long, as long as nothing came to the store.
+#[test]
+fn what_is_left_is_looked_up_again_only_after_results_came() {
+    on_every_ninja(|space| {
+        space.use_own_store();
+        space.edit("words.h", "What", &format!("What {:?}", SystemTime::now()));
+        let unchanged = |text: &str| text.contains("left to run") && text.contains(FAST);
+        // The first one puts something into the store.
+        let settled = (0..3).any(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            unchanged(&space.run(&GEN))
+        });
+        assert!(settled);
+        let file = fs::read(space.path("build.ninja")).unwrap();
+        assert!(String::from_utf8_lossy(&file).contains("build out/stamps/x86_64-linux/greeting/words.o.digest"));
+
+        space.ninja("out/stamps/x86_64-linux/greeting/words.o.digest");
+        let text = space.run(&GEN);
+        assert!(!unchanged(&text), "{text}");
+        let now = fs::read_to_string(space.path("build.ninja")).unwrap();
+        assert!(!now.contains("build out/stamps/x86_64-linux/greeting/words.o.digest"), "{now}");
     });
 }
 

@@ -44,7 +44,7 @@ fn plan_of(space: &Space, file: &str, before: &str) -> String {
 
 /// All that is left of a plan belongs together.
 fn assert_whole(space: &Space) {
-    let plan = plan_of(space, "out/plan", "pynbox-plan 1 ");
+    let plan = plan_of(space, "out/plan", "pynbox-plan 3 ");
     assert_eq!(plan_of(space, "build.ninja", "--plan "), plan);
     assert_eq!(plan_of(space, "out/gen.json", "\"plan\":\""), plan);
 }
@@ -146,7 +146,7 @@ fn whoever_waits_says_for_whom() {
 fn an_edge_of_an_earlier_plan_writes_no_stamp_of_this_one() {
     let space = Space::new(&ninjas()[0]);
     space.generate();
-    let plan = plan_of(&space, "out/plan", "pynbox-plan 1 ");
+    let plan = plan_of(&space, "out/plan", "pynbox-plan 3 ");
     space.edit("words.c", "recipe", "file");
     space.generate();
     let said = space.fail(&["run-action", "--plan", &plan, "x86_64-linux/greeting/words.o"]);

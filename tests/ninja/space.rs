@@ -215,8 +215,8 @@ impl Space {
         let plan = fs::read(self.path("out/plan")).unwrap();
         let text = String::from_utf8_lossy(&plan);
         let words = text.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-        let nodes = words.filter(|words| words.len() == 6 && words[0] == "node" && words[3] != "-");
-        nodes.map(|words| (words[5].to_owned(), words[3].to_owned())).collect()
+        let nodes = words.filter(|words| words.len() >= 11 && words[0] == "node" && words[5] != "-");
+        nodes.map(|words| (words[8].to_owned(), words[5].to_owned())).collect()
     }
 
     /// Replaces a text in a source; it must be there.

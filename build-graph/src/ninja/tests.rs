@@ -29,8 +29,9 @@ fn known_nodes_are_left_out_and_odd_paths_escaped() {
         build_file: "build.ninja".into(),
         never_made: "out of/nothing".into(),
         stamps: "out/stamps".into(),
-        descriptions: "out/nodes".into(),
+        plan: "out of/plan".into(),
         default: Some("all".into()),
     };
-    insta::assert_snapshot!(ninja_text(&graph, &[1, 2, 3], &[Pool { name: "fetch".into(), depth: 4 }], &settings));
+    let left = [(1, true), (2, false), (3, false)].map(|(node, has_to_run)| LeftNode { node, has_to_run });
+    insta::assert_snapshot!(ninja_text(&graph, &left, &[Pool { name: "fetch".into(), depth: 4 }], &settings));
 }

@@ -2,10 +2,11 @@
 //! so that nobody reads 100,000 descriptions to answer one.
 //!
 //! ```text
-//! node OFFSET LENGTH TREE KEY VERB NAME INPUTS RECIPE
+//! node BLOCK SIZE OFFSET LENGTH TREE KEY VERB NAME INPUTS RECIPE
 //! ```
 //!
-//! OFFSET and LENGTH are the place of the description, TREE and KEY what `gen` knew (or `-`), INPUTS
+//! BLOCK and SIZE are the place of a compressed block in what follows the head, OFFSET and LENGTH the
+//! place of the description in the decompressed block, TREE and KEY what `gen` knew (or `-`), INPUTS
 //! the numbers of the lines of the nodes that it takes (separated by commas, or `-`). RECIPE, which
 //! may hold anything but a line break, stands last.
 
@@ -28,10 +29,22 @@ pub struct Table {
     numbers: HashMap<Box<str>, u32>,
 }
 
+/// The place of a description.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    /// Where its block begins, after the head.
+    pub(super) block: u64,
+    /// The compressed size of the block.
+    pub(super) packed: u64,
+    /// Where it begins in the decompressed block.
+    pub(super) offset: u64,
+    /// Its length.
+    pub(super) length: u64,
+}
+
 #[derive(Debug)]
 struct Row {
-    offset: u64,
-    length: usize,
+    place: Place,
     known: Option<Known>,
     /// Places in the text.
     verb: Range<u32>,
@@ -42,7 +55,7 @@ struct Row {
 }
 
 impl Table {
-    /// Reads the lines; `size` is the length of all descriptions.
+    /// Reads the lines; `size` is the length of all blocks.
     ///
     /// # Errors
     /// The line that is none.
@@ -106,9 +119,9 @@ impl Table {
         self.inputs[start as usize..end as usize].iter().map(|input| *input as usize)
     }
 
-    /// Where a node's description is, and how long.
-    pub(super) fn document(&self, at: usize) -> (u64, usize) {
-        (self.rows[at].offset, self.rows[at].length)
+    /// Where a node's description is.
+    pub(super) fn place(&self, at: usize) -> Place {
+        self.rows[at].place
     }
 
     fn word(&self, place: &Range<u32>) -> &str {
@@ -117,9 +130,10 @@ impl Table {
 }
 
 /// Writes the line of a node whose description lies at this place.
-pub(super) fn write_line(head: &mut String, graph: &Graph, at: usize, document: Range<usize>, known: Option<Known>) {
+pub(super) fn write_line(head: &mut String, graph: &Graph, at: usize, place: Place, known: Option<Known>) {
     let node = &graph.nodes()[at];
-    let _ = write!(head, "node {} {} ", document.start, document.len());
+    let Place { block, packed, offset, length } = place;
+    let _ = write!(head, "node {block} {packed} {offset} {length} ");
     match known {
         Some(Known { tree, key: Some(key) }) => drop(write!(head, "{tree} {key}")),
         Some(Known { tree, key: None }) => drop(write!(head, "{tree} {NONE}")),
@@ -138,17 +152,18 @@ pub(super) fn write_line(head: &mut String, graph: &Graph, at: usize, document: 
 
 /// Reads a line that begins at `start` of the text; appends the node's inputs, which come before it.
 fn parse_line(line: &str, start: usize, size: u64, inputs: &mut Vec<u32>, number: usize) -> Option<Row> {
-    let mut fields = line.strip_prefix("node ")?.splitn(8, ' ');
-    let offset: u64 = fields.next()?.parse().ok()?;
-    let length: usize = fields.next()?.parse().ok()?;
+    let mut fields = line.strip_prefix("node ")?.splitn(10, ' ');
+    let mut number_of_bytes = || fields.next()?.parse::<u64>().ok();
+    let (block, packed) = (number_of_bytes()?, number_of_bytes()?);
+    let (offset, length) = (number_of_bytes()?, number_of_bytes()?);
     let known = parse_known(fields.next()?, fields.next()?)?;
-    let place = |word: &str| {
+    let word = |word: &str| {
         let begin = start + (word.as_ptr() as usize - line.as_ptr() as usize);
         // The text is shorter than what 32 bits count.
         begin as u32..(begin + word.len()) as u32
     };
-    let verb = place(fields.next()?);
-    let name = place(fields.next().filter(|name| !name.is_empty())?);
+    let verb = word(fields.next()?);
+    let name = word(fields.next().filter(|name| !name.is_empty())?);
     let taken = fields.next()?;
     let begin = inputs.len() as u32;
     if taken != NONE {
@@ -156,7 +171,8 @@ fn parse_line(line: &str, start: usize, size: u64, inputs: &mut Vec<u32>, number
             inputs.push(input.parse().ok().filter(|input| (*input as usize) < number)?);
         }
     }
-    let recipe = place(fields.next()?);
-    let end = offset.checked_add(length as u64)?;
-    (end <= size).then_some(Row { offset, length, known, verb, name, recipe, inputs: begin..inputs.len() as u32 })
+    let recipe = word(fields.next()?);
+    let end = block.checked_add(packed)?;
+    let place = Place { block, packed, offset, length };
+    (end <= size).then_some(Row { place, known, verb, name, recipe, inputs: begin..inputs.len() as u32 })
 }
