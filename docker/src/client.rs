@@ -72,7 +72,7 @@ impl Daemon {
         failed(&self.address, doing, error)
     }
 
-    /// Something between us and a container broke off.
+    /// Makes the error for a stream to a container that ended too early.
     pub(super) fn broken(&self, doing: &str, what: impl Into<String>) -> ExecutorError {
         ExecutorError::Environment {
             doing: format!("{doing} at `{}`", self.address),
@@ -82,7 +82,7 @@ impl Daemon {
     }
 }
 
-/// Whether it says that the thing in question is not there.
+/// Whether the daemon says that the object does not exist.
 pub(super) fn is_missing(error: &Error) -> bool {
     matches!(error, Error::DockerResponseServerError { status_code: 404, .. })
 }
@@ -109,7 +109,7 @@ fn failed(address: &str, doing: &str, error: Error) -> ExecutorError {
     }
 }
 
-/// An error with its causes.
+/// Joins an error and its causes to one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -78,7 +78,7 @@ pub(super) async fn create(daemon: &Daemon, image: &str, purpose: Purpose) -> Re
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         open_stdin: Some(true),
-        // When whoever is attached goes away, so does standard input, and with it process 1.
+        // When the attached client goes away, standard input ends, and with it process 1.
         stdin_once: Some(true),
         tty: Some(purpose == Purpose::Shell { terminal: true }),
         // A network namespace without any device; `none` would start one more program to give it a
@@ -140,8 +140,8 @@ pub(super) async fn start(daemon: &Daemon, id: &str) -> Result<(), Error> {
     daemon.docker.start_container(id, None::<StartContainerOptions>).await
 }
 
-/// Ends a container and removes all of it. What is gone already is no error, and whatever else is
-/// one is the next run's to repeat.
+/// Ends a container and removes it. It may be gone already. On any other error, the next run tries
+/// again.
 pub(super) async fn remove(daemon: &Daemon, id: &str) {
     let options = RemoveContainerOptions { force: true, v: true, ..RemoveContainerOptions::default() };
     let _ = daemon.docker.remove_container(id, Some(options)).await;

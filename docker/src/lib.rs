@@ -43,15 +43,15 @@ use tokio::task::JoinHandle;
 use client::Daemon;
 use image::Images;
 
-/// How a [`DockerExecutor`] deals with containers that wait.
+/// What becomes of containers that were started ahead.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Ahead {
-    /// Those that it started and did not use go with it.
+    /// The executor removes those that it started and did not use, when it is dropped.
     #[default]
     Own,
-    /// They stay for a moment for the next process, which runs the next action of the same build.
+    /// They stay for a moment, for the process that runs the next action of the same build.
     HandOver,
-    /// There are none: each action starts its own and waits for it.
+    /// No container is started ahead: each action starts its own.
     Never,
 }
 
@@ -74,7 +74,7 @@ struct Inner {
     /// Where containers that wait are noted.
     ready: PathBuf,
     ahead: Ahead,
-    /// What goes on beside the actions.
+    /// Tasks that run beside the actions.
     tasks: Mutex<Vec<JoinHandle<()>>>,
     /// How many containers are being started, by image.
     starting: Mutex<Vec<String>>,
@@ -144,17 +144,17 @@ impl DockerExecutor {
 }
 
 impl Inner {
-    /// Waits for what goes on beside the actions.
+    /// Waits for the tasks that run beside the actions.
     async fn settle(&self) {
         loop {
             let Some(task) = lock(&self.tasks).pop() else { return };
-            // One that failed has done all it could.
+            // The error of a task is no error of an action.
             let _ = task.await;
         }
     }
 }
 
-/// The job of a container's runner: of the outputs, it gives all of `/build`.
+/// Returns the job for a container's runner. It names no outputs: the runner gives all of `/build`.
 fn job(run: &Run<'_>) -> Job {
     Job {
         contract: contract::VERSION,

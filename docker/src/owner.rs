@@ -1,9 +1,8 @@
-//! Whose a container is. What a tool left behind that was killed is removed by the next one on the
-//! same machine.
+//! Labels that say which process made a container, so that the next tool on the same machine
+//! removes what a killed one left.
 //!
-//! A container that runs needs no such care: it ends with its standard input, or when it has waited
-//! long enough, and the daemon removes it. What is left are containers that were made and never
-//! started.
+//! That is only needed for containers that were made and never started. One that runs ends with its
+//! standard input, or when it has waited long enough, and the daemon removes it.
 
 use std::collections::HashMap;
 use std::fs;

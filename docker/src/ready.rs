@@ -1,8 +1,8 @@
 //! Containers that were started ahead and wait for an action.
 //!
-//! Each is noted by an empty file named after the daemon, the image and the container; who removes
-//! the file has the container, for one action. A container that nobody claims ends by itself
-//! ([`namespaces::serve::IDLE`]) and is removed by the daemon.
+//! For each there is an empty file, named after the daemon, the image and the container. The
+//! process that removes the file owns the container, for one action. A container that nobody claims
+//! ends by itself ([`namespaces::serve::IDLE`]) and is removed by the daemon.
 
 use std::fs;
 use std::sync::Arc;
@@ -84,8 +84,8 @@ pub(super) fn refill(inner: &Arc<Inner>, image: &str) {
     lock(&inner.tasks).retain(|task| !task.is_finished());
 }
 
-/// Starts one and notes it. One that can't be started is not missed: the next action starts its own
-/// and says why not.
+/// Starts one and makes its file. A failure is not reported here: the next action starts its own
+/// container and reports why it can't.
 async fn start(inner: Arc<Inner>, image: String) {
     if let Ok(id) = container::create(&inner.daemon, &image, Purpose::Waiting).await {
         let name = format!("{}{id}", prefix(&inner, &image));
@@ -105,7 +105,7 @@ async fn start(inner: Arc<Inner>, image: String) {
     }
 }
 
-/// Forgets one of this process's that was claimed.
+/// Drops a claimed container from the list of those that this process started.
 pub(super) fn forget(inner: &Inner, id: &str) {
     lock(&inner.started).retain(|name| !name.ends_with(id));
 }

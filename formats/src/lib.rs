@@ -1,5 +1,6 @@
-//! Readers of bytes that strangers wrote. Each accepts a strict format within bounds of memory, time
-//! and disk, and refuses everything else by name. None touches a file system by a name that it read.
+//! Readers of bytes that strangers wrote. Each accepts a strict format within bounds of memory,
+//! time and disk, and refuses everything else by name. None touches a file system by a name that it
+//! read.
 //!
 //! | module | what it reads |
 //! |---|---|

@@ -37,15 +37,15 @@ pub(super) struct Blob {
     pub(super) executable: bool,
 }
 
-/// What one round of look-ups found in the store, so that it looks at nothing twice: trees share
-/// most of their files. It is of use for that round only; later, what it names may be lost.
+/// What one round of look-ups found, so that it checks nothing twice: trees share most of their
+/// files. Good for that round only; garbage collection may remove the files later.
 #[derive(Debug, Default)]
 pub struct Found {
     blobs: HashSet<Blob>,
     pub(super) trees: HashSet<TreeDigest>,
 }
 
-/// What a look at a blob's file says.
+/// What the metadata of a blob's file says.
 enum Look {
     Good(Stat),
     /// Of the right length, but somebody changed its mode or time, and perhaps its bytes.
@@ -95,7 +95,7 @@ impl Blob {
 }
 
 impl Store {
-    /// Puts bytes into the store and gives their entry.
+    /// Puts bytes into the store and returns their entry.
     ///
     /// # Errors
     /// [`StoreError`] if they can't be written.
@@ -109,7 +109,7 @@ impl Store {
         Ok(blob.entry())
     }
 
-    /// Puts all that a reader gives into the store, hashing as it is written.
+    /// Puts everything that a reader gives into the store, and hashes it meanwhile.
     ///
     /// # Errors
     /// [`StoreError::Io`] if the reader fails, [`StoreError`] if the bytes can't be written.
@@ -177,8 +177,8 @@ impl Store {
         }
     }
 
-    /// Opens a file's bytes. They are what was put in, but for damage that changed neither length,
-    /// mode nor time; with [`verify_on_read`](super::Options::verify_on_read), without exception.
+    /// Opens a file's bytes. Damage that left length, mode and time alone is only noticed with
+    /// [`verify_on_read`](super::Options::verify_on_read).
     ///
     /// # Errors
     /// [`StoreError::NoBlob`] if the store has not got them, [`StoreError::NotAFile`] if the entry
@@ -194,7 +194,7 @@ impl Store {
         }
     }
 
-    /// A file's bytes, compared with their digest.
+    /// Reads a file's bytes and compares them with their digest.
     ///
     /// # Errors
     /// As [`Store::open_blob`]; a blob whose bytes are wrong is removed and counts as missing.
@@ -211,7 +211,7 @@ impl Store {
         Err(StoreError::NoBlob { digest: blob.digest })
     }
 
-    /// The files of a tree whose bytes are not in the store, in the order of their paths.
+    /// Returns the files of a tree whose bytes are not in the store, by path.
     ///
     /// # Errors
     /// [`StoreError`] if the store can't be read.
@@ -219,7 +219,7 @@ impl Store {
         self.missing_beside(tree, &mut Found::default())
     }
 
-    /// As [`Store::missing`], but does not look again at what was found already, and notes what is.
+    /// Does as [`Store::missing`], but skips what is in `found`, and adds to it.
     ///
     /// # Errors
     /// As [`Store::missing`].
@@ -237,7 +237,7 @@ impl Store {
         Ok(missing)
     }
 
-    /// Looks at a blob; gives its `stat` if it can be used. What is damaged is removed.
+    /// Returns the metadata of a blob if it can be used. A damaged blob is removed.
     pub(super) fn check(&self, blob: Blob) -> Result<Option<Stat>> {
         let name = blob.name();
         let failed = |error| self.inside("looking at the blob", &name)(error);
@@ -246,7 +246,7 @@ impl Store {
             Look::Good(stat) if !self.options.verify_on_read => return Ok(Some(stat)),
             Look::Good(stat) | Look::Touched(stat) => stat,
             Look::Damaged(stat) => {
-                // It may be whoever says how long it is that is wrong.
+                // The length that was asked for may be the wrong one.
                 if kind(&stat) != FileType::RegularFile || !self.holds(&name, blob.digest) {
                     self.drop_damaged(&self.blobs, &name, &stat);
                 }
@@ -298,7 +298,7 @@ impl Store {
     pub(super) fn adopt(&self, dir: impl AsFd, name: &str, blob: Blob) -> Result<(), Errno> {
         let to = blob.name();
         let _pass = self.gate.shared()?;
-        // What is there already may be of any quality; what is new is right.
+        // The file that is there may be damaged; the new one is right.
         into_place(dir, name, &self.blobs, &to)
     }
 
@@ -331,8 +331,8 @@ impl Store {
         })
     }
 
-    /// Removes a file that turned out to be damaged, if it is still the one that was looked at.
-    /// That it can't be removed is no error: whatever is put there later replaces it.
+    /// Removes a damaged file, if it is still the one that was checked. A failure is no error: the
+    /// next blob that is put there replaces it.
     pub(super) fn drop_damaged(&self, dir: &OwnedFd, name: &str, seen: &Stat) {
         let Ok(_pass) = self.gate.alone() else { return };
         let Ok(stat) = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) else { return };
@@ -347,8 +347,8 @@ impl Store {
         }
     }
 
-    /// A number that grows whenever something is removed from the store: a look-up that found
-    /// something stays right as long as the number read before it stays the same.
+    /// Returns a number that grows with each removal. What a look-up found is still there while the
+    /// number, read before it, stays the same.
     ///
     /// # Errors
     /// [`StoreError`] if the counter can't be read.
@@ -361,9 +361,9 @@ impl Store {
         }
     }
 
-    /// Advances the generation; only for who is alone inside the gate. Called before a removal and
-    /// after it: in whichever order a crash, the removal and another process's look-up come, that
-    /// process sees another number later.
+    /// Advances the generation. The caller is alone inside the gate, and calls it before a removal
+    /// and after it: then a process that looked up meanwhile sees another number later, even if
+    /// this one dies in between.
     pub(super) fn bump(&self) -> Result<(), Errno> {
         let mut bytes = [0; 8];
         let next = match pread(&self.generation, &mut bytes, 0)? {
@@ -392,8 +392,7 @@ pub(super) fn open_to_read(dir: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> 
     }
 }
 
-/// The digest and length of all that a reader gives. What comes next is read while what came is
-/// hashed.
+/// Returns the digest and length of everything that a reader gives. Reads ahead while it hashes.
 pub(super) fn hash_stream(reader: &mut (dyn Read + Send)) -> io::Result<(BlobDigest, u64)> {
     let (mut now, mut next) = (vec![0; SMALL as usize], vec![0; SMALL as usize]);
     let mut hasher = blake3::Hasher::new();
@@ -417,8 +416,8 @@ thread_local! {
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// What small files are read into, [`SMALL`] bytes. Each thread keeps one: clearing a new one cost
-/// more than most files do.
+/// The buffer for small files, [`SMALL`] bytes. Each thread keeps one: to clear a new one takes
+/// longer than to read most files.
 struct Buffer(Vec<u8>);
 
 impl Buffer {
@@ -431,7 +430,7 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        // A thread that ends has no place for it any more.
+        // A thread that ends has dropped its thread-local values.
         let _ = BUFFER.try_with(|place| place.set(std::mem::take(&mut self.0)));
     }
 }

@@ -1,4 +1,4 @@
-//! Whole trees as files, kept in the store for all who only read them.
+//! Whole trees as files, kept in the store for those who only read them.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use super::lock::LockFile;
 use super::remove::remove_at;
 use super::{Materialise, Result, Store, StoreError};
 
-/// A tree as files, shared with other processes: read it only. It stays while this value lives.
+/// A tree as files, read-only and shared with other processes. It stays while this value lives.
 #[derive(Debug)]
 pub struct MaterialisedTree {
     path: PathBuf,
@@ -26,7 +26,7 @@ impl MaterialisedTree {
 }
 
 impl Store {
-    /// A folder in the store that holds the tree's files; made if it is not there.
+    /// Returns a folder in the store with the tree's files, and makes it if it is missing.
     ///
     /// # Errors
     /// [`StoreError::NoTree`] if the store has no such tree, and as [`Store::materialise`].

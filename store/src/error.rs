@@ -15,7 +15,7 @@ pub enum StoreError {
     /// No environment variable says where the store is.
     #[error("no place for the store: set `PYNBOX_CACHE`, `XDG_CACHE_HOME` or `HOME`")]
     NoRoot,
-    /// What is told its path, cargo and programs that read text, can't be told it.
+    /// The path of the store is not UTF-8: cargo and others that get it take text only.
     #[error("the path of the store, `{}`, is no UTF-8; set `PYNBOX_CACHE` to one that is", printable_path(root))]
     NotText {
         /// The folder.
@@ -67,11 +67,11 @@ pub enum StoreError {
     Full {
         /// The store.
         root: PathBuf,
-        /// What was being done.
+        /// The step that failed, as a participle: `reading`.
         doing: &'static str,
-        /// With what.
+        /// The path concerned.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// The store can't be written to.
@@ -83,21 +83,21 @@ pub enum StoreError {
     NotWritable {
         /// The store.
         root: PathBuf,
-        /// What was being done.
+        /// The step that failed, as a participle: `reading`.
         doing: &'static str,
-        /// With what.
+        /// The path concerned.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// A system call failed.
     #[error("{doing} `{}` failed", printable_path(&path))]
     Io {
-        /// What was being done.
+        /// The step that failed, as a participle: `reading`.
         doing: &'static str,
-        /// With what.
+        /// The path concerned.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// A file of a tree is not in the store.
@@ -134,7 +134,7 @@ pub enum StoreError {
     Unfit {
         /// The folder.
         dir: PathBuf,
-        /// What, each with its path; the first few.
+        /// The first few problems, each with its path.
         problems: Vec<String>,
     },
     /// The place where a tree should stand is taken.
@@ -149,8 +149,8 @@ pub enum StoreError {
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 impl StoreError {
-    /// The exit code of a program that ends for this reason: 1 a build's own fault, 2 a wrong path,
-    /// 3 the environment's.
+    /// Returns the exit code for this error: 1 if the build is at fault, 2 for a wrong path, 3 if
+    /// the environment is.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::MissingOutputs { .. } | Self::Unfit { .. } => 1,

@@ -1,10 +1,10 @@
-//! Making room.
+//! Garbage collection.
 //!
-//! What may go is decided from the newest result to the oldest; removed are results, then trees
-//! that no result needs, then blobs that no tree needs, so that a process that dies in between
-//! leaves no result without its tree. Before each removal the file's mark is looked at again with
-//! the gate closed: what a running build found or wrote meanwhile stays. Blobs are decided on only
-//! when the trees are gone: which trees then remain is what counts.
+//! The collector walks the results from the newest to the oldest and decides which stay. It removes
+//! the other results, then trees that no result needs, then blobs that no tree needs. So a process
+//! that dies in between leaves no result without its tree. Right before it removes a file it closes
+//! the gate and reads the time of the file again: what a running build found or wrote meanwhile
+//! stays. It decides about blobs after the trees are gone, by the trees that remain.
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
@@ -27,7 +27,7 @@ use super::manifest::from_bytes;
 use super::remove::remove_at;
 use super::{Materialise, Result, Store};
 
-/// So many files are removed while the gate is closed once.
+/// How many files are removed while the gate is closed once.
 const BATCH: usize = 64;
 
 /// What [`Store::gc`] may remove.
@@ -42,7 +42,7 @@ pub struct GcPolicy {
     pub keep: HashSet<NodeKey>,
     /// Trees that stay, whether or not a result names them.
     pub keep_trees: HashSet<TreeDigest>,
-    /// What was used within this time stays whatever its size: ninja starts a process an edge, and
+    /// Whatever was used within this time stays: ninja starts one process for each edge, and
     /// between two of them no session may be alive.
     pub spare: Duration,
 }
@@ -111,8 +111,8 @@ impl Store {
         let aside = collection.set_checkouts_aside()?;
         collection.remove_trees(&policy.keep_trees)?;
         collection.remove_blobs()?;
-        // Last, because to remove a blob's other links is a change of the blob, which would pass
-        // for a use of it.
+        // Last: to remove another link of a blob changes the status change time of the blob, which
+        // would pass for a use.
         for name in aside {
             remove_at(&self.session.dir, &*name).map_err(self.inside("removing from", "checkouts"))?;
         }
@@ -123,7 +123,7 @@ impl Store {
 }
 
 impl Collection<'_> {
-    /// The results that go.
+    /// Returns the results to remove.
     fn results(&mut self, policy: &GcPolicy, max_size: Option<u64>, oldest: Option<Time>) -> Result<Vec<String>> {
         let mut results = Vec::new();
         for (name, stat) in files(&self.store.results).map_err(self.store.inside("reading", "results"))? {
@@ -179,7 +179,7 @@ impl Collection<'_> {
         Ok(())
     }
 
-    /// The trees that results name.
+    /// Returns the trees that results name.
     fn named(&self) -> Result<HashSet<TreeDigest>> {
         let mut named = HashSet::new();
         for (name, _) in files(&self.store.results).map_err(self.store.inside("reading", "results"))? {
@@ -193,8 +193,8 @@ impl Collection<'_> {
         Ok(named)
     }
 
-    /// Takes the checkouts that go out of the way, at once, so that none is ever seen in part.
-    /// Gives their names in the session's folder.
+    /// Renames each checkout to remove into the session's folder, so that nobody sees a part of
+    /// one. Returns their names there.
     fn set_checkouts_aside(&mut self) -> Result<Vec<String>> {
         let mut gone = Vec::new();
         let store = self.store;
@@ -241,7 +241,7 @@ impl Collection<'_> {
         Ok(())
     }
 
-    /// Whether a checkout of the tree is there: its guard may live longer than all that led to it.
+    /// Whether a checkout of the tree is there: its guard may outlive the results that led to it.
     fn has_checkout(&self, digest: TreeDigest) -> bool {
         [Materialise::Link, Materialise::Copy].into_iter().any(|mode| {
             let name = super::checkout::name(digest, mode);
@@ -264,8 +264,7 @@ impl Collection<'_> {
         }
         for batch in gone.chunks(BATCH) {
             let _pass = store.gate.alone().map_err(failed)?;
-            // A build may have found them since, by a tree that was not there when the others were
-            // looked at.
+            // A build may have added a tree since then that names them.
             wanted.look(store).map_err(store.inside("reading", "trees"))?;
             let (spared, batch): (Vec<_>, Vec<_>) = batch.iter().cloned().partition(|name| wanted.names(name));
             let removed = self.remove_batch(&store.blobs, &batch, changed).map_err(failed)?;
@@ -280,7 +279,7 @@ impl Collection<'_> {
         Ok(())
     }
 
-    /// Removes files whose mark is still older than the horizon. Gives how many, and their bytes.
+    /// Removes files whose time is still before the horizon. Returns their number and bytes.
     fn remove(&self, dir: &OwnedFd, what: &str, names: &[String], mark: fn(&Stat) -> Time) -> Result<(u64, u64)> {
         let failed = |error| self.store.inside("removing from", what)(error);
         let (mut count, mut bytes) = (0, 0);
@@ -293,7 +292,7 @@ impl Collection<'_> {
         Ok((count, bytes))
     }
 
-    /// As [`Self::remove`], with the gate closed.
+    /// Does as [`Self::remove`]; the caller has closed the gate.
     fn remove_batch(&self, dir: &OwnedFd, batch: &[String], mark: fn(&Stat) -> Time) -> Result<(u64, u64), Errno> {
         let (mut count, mut bytes) = (0, 0);
         self.store.bump()?;
@@ -334,8 +333,8 @@ impl Wanted {
         parse_blob_name(blob).is_some_and(|blob| self.blobs.contains(&blob))
     }
 
-    /// Looks at the trees that it does not know yet. Needs no gate: each is written whole before it
-    /// has its name.
+    /// Reads the trees that it does not know yet. Needs no gate: a tree gets its name when it is
+    /// whole.
     fn look(&mut self, store: &Store) -> Result<(), Errno> {
         for shard in names(&store.trees)? {
             let Ok(dir) = open_dir(&store.trees, &shard) else { continue };
@@ -353,14 +352,14 @@ impl Wanted {
                     file => file?,
                 };
                 let size = fstat(&file)?.st_size as u64;
-                // One that is damaged names nothing, as for those who read it.
+                // A damaged tree counts as missing everywhere, and names nothing.
                 if let Some(tree) = read_all(&file, size).ok().and_then(|bytes| from_bytes(&bytes)) {
                     let blobs = tree.iter().filter_map(|(_, entry)| Blob::of(entry));
                     self.blobs.extend(blobs.map(|blob| (blob.digest, blob.executable)));
                 }
                 self.trees.insert(name);
             }
-            // What came in the same moment of the file system's clock would not show.
+            // A change within the same tick of the file system's clock would not show.
             let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() as i64);
             if changed.0 + 2 < now {
                 self.shards.insert(shard, changed);
@@ -370,7 +369,7 @@ impl Wanted {
     }
 }
 
-/// What a path below `blobs/` names.
+/// Parses a path below `blobs/`: the digest, and whether the file is executable.
 pub(super) fn parse_blob_name(name: &str) -> Option<(BlobDigest, bool)> {
     let (_, name) = name.split_once('/')?;
     let plain = name.strip_suffix('x');

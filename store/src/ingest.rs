@@ -1,8 +1,8 @@
-//! Trees from folders, also from such as an untrusted action left behind.
+//! Makes trees of folders, such as the one that an untrusted action left.
 //!
-//! The folder is looked through first, and no file is taken if something in it is no part of a
-//! tree. No link is followed; every file is opened again from the top with the kernel refusing
-//! links on the way.
+//! The whole folder is listed first; if a tree can't hold something in it, no file is taken. No
+//! link is followed: every file is opened anew from the top, and the kernel refuses links on the
+//! way.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
@@ -30,7 +30,7 @@ use super::{Result, Store, StoreError};
 pub(super) const MAX_PATH: usize = 4000;
 /// A path with more components than this is refused.
 pub(super) const MAX_DEPTH: usize = 256;
-/// So many problems of a folder are told at most.
+/// The most problems of a folder that an error names.
 const MAX_PROBLEMS: usize = 10;
 
 /// What becomes of the files of a folder whose tree is taken.
@@ -41,8 +41,8 @@ pub enum Taking {
     /// They stay, and only sources are taken: nothing that version control or an editor left (see
     /// [`is_leaving`]).
     Sources,
-    /// They may go: what can be renamed into the store is not copied, and folders that can't be
-    /// read are made readable. Only for folders that no other process writes to any more.
+    /// They may go: a file is renamed into the store if possible, and copied if not. Unreadable
+    /// folders are made readable. No other process may write to the folder any more.
     Move,
 }
 
@@ -51,8 +51,8 @@ pub enum Taking {
 pub type KnownFile<'a> = dyn Fn(&RelPath, &Stat) -> Option<Entry> + Sync + 'a;
 
 impl Store {
-    /// The tree of a folder, stored. Of modes, only whether the owner may execute a file is kept;
-    /// of times and owners, nothing.
+    /// Stores a folder and returns its tree. Of a file's mode only the owner's right to execute it
+    /// is kept, and of times and owners nothing.
     ///
     /// # Errors
     /// [`StoreError::Unfit`] if it holds devices, sockets, pipes, names or link targets that are
@@ -71,7 +71,7 @@ impl Store {
         walk.store()
     }
 
-    /// As [`Store::ingest`], but only of these files and folders, at their own paths.
+    /// Does as [`Store::ingest`], of these files and folders only, at their own paths.
     ///
     /// # Errors
     /// As [`Store::ingest`], and [`StoreError::MissingOutputs`] with all that are not there.
@@ -129,7 +129,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Finds one declared output. False if it is not there.
+    /// Adds one declared output. Returns false if it is not there.
     fn output(&mut self, output: &RelPath) -> bool {
         let opened = match output.parent() {
             None => self.top.try_clone().map_err(|_| Errno::MFILE),
@@ -168,7 +168,7 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// Finds all that a folder holds, and what is below it.
+    /// Adds everything below a folder.
     fn directory(&mut self, start: Option<RelPath>) {
         let mut waiting = vec![start];
         while let Some(path) = waiting.pop() {
@@ -188,7 +188,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Finds what is directly in a folder, and gives how many things that were.
+    /// Adds what is directly in a folder, and returns the number of entries.
     fn list(&mut self, path: Option<&RelPath>, waiting: &mut Vec<Option<RelPath>>) -> Result<usize, Errno> {
         let dir = match path {
             None => self.top.try_clone().map_err(|_| Errno::MFILE)?,
@@ -233,7 +233,7 @@ impl<'a> Walk<'a> {
         Ok(count)
     }
 
-    /// Notes what stands at a path. True if it is a folder, whose content is to be found.
+    /// Adds what stands at a path. Returns true if it is a folder, whose content comes next.
     fn entry(&mut self, dir: &OwnedFd, name: &CStr, path: RelPath, stat: &Stat) -> bool {
         let what = match kind(stat) {
             FileType::Directory => return true,
@@ -366,8 +366,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Whether the very file can become a blob: it is ours, nobody else has a name for it, and it
-    /// carries nothing but its bytes.
+    /// Whether the file itself can become a blob: it is ours, it has no other hard link, and it has
+    /// no attributes beside its bytes.
     fn can_move(&self, file: &OwnedFd, stat: &Stat) -> bool {
         self.taking == Taking::Move
             && stat.st_nlink == 1

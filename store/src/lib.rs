@@ -8,26 +8,26 @@
 //! | `blobs/XX/DIGEST`, `blobs/XX/DIGESTx` | a file's bytes, mode 0444, or 0555 with the `x`; `XX` is the digest's first byte |
 //! | `trees/XX/DIGEST` | a tree's manifest: the bytes whose BLAKE3 is the tree's digest (see [`build_graph::encode`]) |
 //! | `results/XX/KEY` | which tree a key gave, and the lines that explain the key; begins with a checksum |
-//! | `checkouts/BOOT/DIGEST-MODE` | a whole tree as files, shared by whoever needs it; of use until the machine starts anew |
+//! | `checkouts/BOOT/DIGEST-MODE` | a whole tree as files, shared by all who read it; not used after a reboot |
 //! | `locks/` | locks of keys and of checkouts |
-//! | `tmp/SESSION/` | what is not finished |
+//! | `tmp/SESSION/` | unfinished files of a session |
 //! | `cargo/`, `compiled/`, `executors/`, `locking/`, `partial/`, `remotes/`, `wire/` | what other rooms keep here: see [`Area`] |
-//! | `gate`, `gc`, `generation` | a lock between look-ups and removals, a lock between removals, a counter of removals |
-//! | `drops` | a mark of the last time that somebody dropped results on purpose |
+//! | `gate`, `gc`, `generation` | the lock that keeps removals apart from look-ups, the lock of garbage collection, the count of removals |
+//! | `drops` | a random mark, new after each `cache drop` |
 //!
 //! # What holds at any moment
 //!
-//! Everything is written below `tmp/` and renamed into place when it is whole, so that any number
-//! of processes may work at once and each may die at any moment. Nothing is flushed to the disk:
-//! after a loss of power a file may be short or empty, never anything else under a journalling file
-//! system, and short ones are noticed. A blob's size, mode and time are looked at whenever it is
-//! used, manifests and results carry checksums, and checkouts do not outlive a start of the
-//! machine. What is damaged counts as missing and is removed. Bytes are compared with their digest
-//! by [`Store::verify`], and at every use if [`Options::verify_on_read`] is set.
+//! A process writes each file below `tmp/` and renames it into place when it is whole. So any
+//! number of processes may work at once, and each may be killed at any moment. Nothing is flushed
+//! to the disk: after a loss of power, a file on a journalling file system may be short or empty,
+//! and nothing worse. Each use of a blob checks its size, mode and time, so that a short one is
+//! noticed. Manifests and results carry checksums. Checkouts are not used after a reboot. A damaged
+//! file counts as missing and is removed. [`Store::verify`] compares bytes with their digests; with
+//! [`Options::verify_on_read`], each use does.
 //!
 //! Every open [`Store`] is a session. [`Store::gc`] removes nothing that was written, found or used
-//! since the oldest living session began: the time of modification of manifests and results and the
-//! time of change of blobs say when that was.
+//! since the oldest living session began. The modification time of manifests and results, and the
+//! status change time of blobs, record the last use.
 
 mod area;
 mod blob;
@@ -79,10 +79,9 @@ const FORMAT_HEAD: &str = "pynbox-build store ";
 pub struct Options {
     /// Compare every blob with its digest whenever it is used, not only its size. Off by default.
     pub verify_on_read: bool,
-    /// A blob that has this many links is copied instead of linked once more. The file system's own
-    /// limit counts as well.
+    /// The most hard links of a blob; beyond, it is copied. The file system has a limit, too.
     pub max_links: u64,
-    /// The longest file that is taken from an action, in bytes: a sparse file may claim any length.
+    /// The longest file that an action may give, in bytes: a sparse file can claim any length.
     pub max_file_size: u64,
 }
 
@@ -113,7 +112,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Where the store is unless the user says otherwise: `$PYNBOX_CACHE`, or `pynbox-build` in
+    /// Returns where the store is by default: `$PYNBOX_CACHE`, or `pynbox-build` in
     /// `$XDG_CACHE_HOME`, or in `$HOME/.cache`.
     ///
     /// # Errors
@@ -190,7 +189,7 @@ impl Store {
         Ok(store)
     }
 
-    /// The store's folder, as an absolute path.
+    /// Returns the store's folder, as an absolute path.
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -208,7 +207,7 @@ impl Store {
         }
     }
 
-    /// As [`Store::lock`], but gives `None` where that would wait.
+    /// Does as [`Store::lock`], but returns `None` where that would wait.
     ///
     /// # Errors
     /// As [`Store::lock`].
@@ -216,7 +215,7 @@ impl Store {
         KeyLock::acquire(&self.root, &self.locks, key, false)
     }
 
-    /// A new, empty folder on the store's file system.
+    /// Makes a new, empty folder on the store's file system.
     ///
     /// # Errors
     /// [`StoreError`] if it can't be made.
@@ -246,7 +245,7 @@ impl Store {
     }
 }
 
-/// Where something with this digest stands: `XX/DIGEST`.
+/// Returns the path of a digest's file in its folder: `XX/DIGEST`.
 fn sharded(digest: &[u8; 32]) -> String {
     let digest = NodeKey::from_bytes(*digest).to_string();
     format!("{}/{digest}", &digest[..2])
@@ -302,8 +301,8 @@ fn open_root(root: &Path) -> Result<OwnedFd> {
         return Err(StoreError::ForeignOwner { root: root.to_owned(), owner: stat.st_uid, user });
     }
     if stat.st_mode & 0o022 != 0 {
-        // A folder that was made just now or by hand gets what a careless umask left open closed; a
-        // store in use does not: somebody may have written to it.
+        // A careless umask may have left a new folder open; it is closed. A store in use is
+        // refused: somebody may have written to it.
         if openat(&dir, "format", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).is_ok() {
             return Err(StoreError::WritableByOthers { root: root.to_owned() });
         }
@@ -318,7 +317,7 @@ fn check_format(root: &Path, dir: &OwnedFd) -> Result<()> {
     let failed = |error| StoreError::inside(root, "reading", "format", error);
     let file = match openat(dir, "format", OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
         Err(Errno::NOENT) => {
-            // A store whose making was cut short has nothing else in it yet.
+            // If a process died while it made the store, nothing else is there yet.
             let others = rustix::fs::Dir::read_from(dir).map_err(failed)?.filter_map(Result::ok).any(|entry| {
                 !matches!(entry.file_name().to_bytes(), b"." | b".." | b"format" | b"format.new" | b"lost+found")
             });
@@ -361,7 +360,7 @@ fn write_format(dir: &OwnedFd) -> Result<(), Errno> {
     }
 }
 
-/// A name for the time from one start of the machine to the next.
+/// Returns a name for the time from one boot to the next.
 fn boot() -> String {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let name: String = text.trim().chars().filter(char::is_ascii_alphanumeric).collect();

@@ -1,5 +1,4 @@
-//! Locks between processes. All of them are `flock`, which the kernel lets go of when their holder
-//! dies.
+//! Locks between processes. All are `flock`s, which the kernel releases when their holder dies.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -11,10 +10,11 @@ use rustix::io::{Errno, retry_on_intr};
 
 use super::error::{Result, StoreError};
 
-/// Keeps what a look-up found from being removed between the look-up and its mark.
+/// The lock that keeps removals apart from look-ups: nothing is removed between the moment when a
+/// look-up finds it and the moment when it is marked as used.
 ///
-/// Look-ups and insertions pass it shared and for a few system calls only; whoever removes
-/// something passes it alone. A thread never passes it while it is already inside.
+/// Look-ups and insertions hold it shared, for a few system calls. Removals hold it exclusively. A
+/// thread never takes it twice.
 #[derive(Debug)]
 pub(super) struct Gate {
     file: OwnedFd,
@@ -28,7 +28,7 @@ struct Inside {
     alone: bool,
 }
 
-/// Being inside the gate; dropping it leaves.
+/// A hold on the gate, until it is dropped.
 pub(super) struct Pass<'gate>(&'gate Gate);
 
 impl Gate {
@@ -36,7 +36,7 @@ impl Gate {
         Self { file, inside: Mutex::default(), left: Condvar::new() }
     }
 
-    /// Enters beside others who enter shared.
+    /// Takes the gate together with other shared holders.
     pub(super) fn shared(&self) -> Result<Pass<'_>, Errno> {
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
         while inside.alone {
@@ -49,7 +49,7 @@ impl Gate {
         Ok(Pass(self))
     }
 
-    /// Enters when nobody is inside, and keeps all others out.
+    /// Takes the gate exclusively.
     pub(super) fn alone(&self) -> Result<Pass<'_>, Errno> {
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
         while inside.alone || inside.shared > 0 {
@@ -78,7 +78,7 @@ impl Drop for Pass<'_> {
     }
 }
 
-/// A lock file, held; removed from its directory when let go of.
+/// A lock file that is held. It is removed when it is released.
 #[derive(Debug)]
 pub(super) struct LockFile {
     dir: Arc<OwnedFd>,
@@ -87,8 +87,8 @@ pub(super) struct LockFile {
 }
 
 impl LockFile {
-    /// Makes the file and locks it; waits, or gives `None` if `operation` is one that does not
-    /// wait.
+    /// Makes the file and locks it. Where `operation` does not wait, returns `None` if another
+    /// holds it.
     pub(super) fn acquire(dir: &Arc<OwnedFd>, name: &str, operation: FlockOperation) -> Result<Option<Self>, Errno> {
         loop {
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
@@ -108,8 +108,8 @@ impl LockFile {
 
 impl Drop for LockFile {
     fn drop(&mut self) {
-        // Only who can hold it alone may remove it: nobody else is inside then, and who waits
-        // notices.
+        // Only an exclusive holder may remove it: then nobody else holds it, and who waits for it
+        // checks that it is still there.
         if flock(&self.file, FlockOperation::NonBlockingLockExclusive).is_ok()
             && is_at(&self.file, &self.dir, &self.name).unwrap_or(false)
         {
@@ -129,8 +129,8 @@ pub(super) fn is_at(file: impl AsFd, dir: impl AsFd, name: impl rustix::path::Ar
     }
 }
 
-/// The exclusive right to make a key's result, among all processes that use the store. Dropping it,
-/// or dying, lets go of it.
+/// The exclusive right to make a key's result, among all processes that use the store. It ends when
+/// this value is dropped, or its process dies.
 #[derive(Debug)]
 pub struct KeyLock {
     _file: LockFile,

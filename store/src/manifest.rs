@@ -36,8 +36,8 @@ impl Store {
         Ok(digest)
     }
 
-    /// The tree with this digest, if the store has its manifest. Its blobs may be missing. A
-    /// damaged manifest is removed.
+    /// Returns the tree with this digest, if the store has its manifest. Its blobs may be missing.
+    /// A damaged manifest is removed.
     ///
     /// # Errors
     /// [`StoreError`] if a file can't be read.
@@ -51,7 +51,7 @@ impl Store {
         Ok(Some(tree))
     }
 
-    /// Reads a manifest; `in_use` marks it.
+    /// Reads a manifest, and marks it as used if `in_use` is set.
     pub(super) fn read_tree(&self, digest: TreeDigest, in_use: bool) -> Result<Option<Tree>> {
         let name = sharded(digest.as_bytes());
         let read = || {
@@ -80,7 +80,7 @@ impl Store {
     }
 }
 
-/// Marks a manifest or a result as used in this session. False if it is gone.
+/// Marks a manifest or a result as used in this session. Returns false if it is gone.
 pub(super) fn mark(dir: &impl std::os::fd::AsFd, name: &str, modified: Time, start: Time) -> Result<bool, Errno> {
     if modified >= start {
         return Ok(true);
@@ -93,7 +93,7 @@ pub(super) fn mark(dir: &impl std::os::fd::AsFd, name: &str, modified: Time, sta
     }
 }
 
-/// The canonical encoding, as `build_graph::encode` documents it.
+/// Returns the canonical encoding, as [`build_graph::encode`] documents it.
 pub fn to_bytes(tree: &Tree) -> Vec<u8> {
     let mut bytes = Bytes(Vec::with_capacity(128 * (tree.len() + 1)));
     bytes.sized(0, tree.domain().as_bytes());
@@ -101,8 +101,7 @@ pub fn to_bytes(tree: &Tree) -> Vec<u8> {
     bytes.0
 }
 
-/// The tree that these bytes encode. `None` unless they are just what [`to_bytes`] would give for
-/// it.
+/// Decodes a tree. Returns `None` unless the bytes are exactly what [`to_bytes`] gives for it.
 pub fn from_bytes(bytes: &[u8]) -> Option<Tree> {
     let mut reader = Reader(bytes);
     if reader.sized(0)? != Tree::new().domain().as_bytes() {
@@ -112,7 +111,7 @@ pub fn from_bytes(bytes: &[u8]) -> Option<Tree> {
     let mut entries = Vec::new();
     for _ in 0..length {
         let path = std::str::from_utf8(reader.sized(1)?).ok()?;
-        // No tree that the store took has longer ones, and who wrote this may be a stranger.
+        // The store takes no longer paths, and a stranger may have written these bytes.
         if path.len() > MAX_PATH || path.bytes().filter(|byte| *byte == b'/').count() >= MAX_DEPTH {
             return None;
         }

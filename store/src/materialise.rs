@@ -1,4 +1,4 @@
-//! Trees as files.
+//! Writes trees as files.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -22,15 +22,15 @@ use super::{Result, Store, StoreError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Materialise {
     /// Hard links to the store's own files, mode 0444 or 0555: for trees that nobody can write to.
-    /// No two paths of a tree share an inode: the second of two equal files is a copy; so is what
-    /// can't be linked.
+    /// No two paths of a tree share an inode: the second of two equal files is a copy, and so is a
+    /// file that can't be linked.
     Link,
     /// Files of their own, mode 0644 or 0755, sharing blocks where the file system can.
     Copy,
 }
 
 impl Store {
-    /// Makes a tree's files below `dest`, which must not be there; it appears when it is whole.
+    /// Makes a tree's files below `dest`, which must not exist, and appears when it is whole.
     /// Everything in it, and `dest` itself, has
     /// [`SOURCE_DATE_EPOCH`](build_graph::SOURCE_DATE_EPOCH) as its time.
     ///
@@ -77,8 +77,8 @@ impl Store {
     }
 }
 
-/// The folder that a tree is built in beside its destination: locked, empty; what a dead process
-/// left in it is removed.
+/// The folder beside the destination in which the tree is built. It is locked and empty; what a
+/// dead process left in it is removed.
 fn begin_partial(parent: &OwnedFd, partial: &OsStr) -> Result<OwnedFd, Errno> {
     loop {
         match mkdirat(parent, partial, Mode::from_raw_mode(0o700)) {
@@ -111,7 +111,7 @@ struct Builder<'a> {
     /// The folders from the top to the present one.
     open: Vec<(String, OwnedFd)>,
     linked: HashSet<Blob>,
-    /// Whether blocks can be shared, as far as is known.
+    /// Whether the file system shares blocks, unless a try has failed.
     clone: bool,
 }
 
@@ -141,8 +141,8 @@ impl Builder<'_> {
         self.open.last().map_or(self.top.as_fd(), |(_, dir)| dir.as_fd())
     }
 
-    /// Goes to a folder, making what is not there. Paths come sorted, so that a folder that was
-    /// left is never entered again.
+    /// Enters a folder, and makes those on the way that are missing. Paths come sorted, so no
+    /// folder is entered twice.
     fn enter(&mut self, parent: Option<&str>) -> Result<(), Errno> {
         let components = || parent.into_iter().flat_map(|parent| parent.split('/'));
         let common = components().zip(&self.open).take_while(|(component, (name, _))| component == name).count();
@@ -194,7 +194,7 @@ impl Builder<'_> {
         if copied { Ok(()) } else { Err(missing()) }
     }
 
-    /// False if the blob turned out to have another length.
+    /// Returns false if the blob has another length than the tree says.
     fn copy(&mut self, from: &OwnedFd, name: &str, blob: Blob) -> Result<bool, Errno> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let to = openat(self.here(), name, flags, Mode::from_raw_mode(0o600))?;

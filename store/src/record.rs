@@ -29,8 +29,8 @@ pub(super) struct Record {
     origin: Origin,
 }
 
-/// Where a result was computed, as far as this store knows. What came of an engine or a cache is
-/// not signed unless that one is trusted.
+/// Where a result was computed, as far as this store knows. This machine signs results of an engine
+/// or of a cache only if that one is trusted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {
@@ -43,8 +43,8 @@ pub enum Origin {
     Cache {
         /// The name of the cache in the settings.
         remote: String,
-        /// Where the cache is: another project may call another one by the same name. Records of
-        /// earlier programs don't say.
+        /// Where the cache is: another project may use its name for another one. Records of earlier
+        /// versions lack it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         place: Option<String>,
         /// Whether a trusted key had signed it.
@@ -54,7 +54,7 @@ pub enum Origin {
         /// The id of the key that had signed it, or claims to have, where `signed` is not set.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         signer: Option<String>,
-        /// When it was signed, in seconds since 1970. Records of earlier programs don't say.
+        /// When it was signed, in seconds since 1970. Records of earlier versions lack it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         signed_at: Option<u64>,
     },
@@ -67,17 +67,17 @@ pub enum Origin {
         /// The id of the key that had signed it, or claims to have, where `signed` is not set.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         signer: Option<String>,
-        /// When it was signed, in seconds since 1970. Records of earlier programs don't say.
+        /// When it was signed, in seconds since 1970. Records of earlier versions lack it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         signed_at: Option<u64>,
-        /// The root of the project that it was imported for. Records of earlier programs don't say.
+        /// The root of the project that it was imported for. Records of earlier versions lack it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         project: Option<String>,
     },
 }
 
-/// Says which results are used, by where they were computed. A store may hold what one project
-/// believes and another one does not.
+/// Decides which results are used, by their origin. A store may hold results that one project
+/// trusts and another one does not.
 #[derive(Clone)]
 pub(super) struct Belief(Arc<dyn Fn(&Origin) -> bool + Send + Sync>);
 
@@ -102,8 +102,8 @@ impl Origin {
 }
 
 impl Store {
-    /// The same store for somebody who believes only results of some origins: the others count as
-    /// missing, and stay for those who believe them.
+    /// Returns the same store for somebody who trusts only results of some origins. The others
+    /// count as missing, and stay for those who trust them.
     #[must_use]
     pub fn believing(mut self, believes: impl Fn(&Origin) -> bool + Send + Sync + 'static) -> Self {
         self.belief = Some(Belief(Arc::new(believes)));
@@ -115,8 +115,8 @@ impl Store {
         Ok(self.read_record(key, true)?.filter(believes))
     }
 
-    /// The tree that a key gave, if it is recorded and believed. The tree itself may be missing. A
-    /// damaged record is removed.
+    /// Returns the tree of a key, if a trusted result is recorded. The tree itself may be missing.
+    /// A damaged record is removed.
     ///
     /// # Errors
     /// [`StoreError`] if a file can't be read.
@@ -124,7 +124,7 @@ impl Store {
         Ok(self.believed(key)?.map(|record| record.tree))
     }
 
-    /// The tree that a key gave, if it is recorded and the store has all of it.
+    /// Returns the tree of a key, if it is recorded and the store has all of its files.
     ///
     /// # Errors
     /// [`StoreError`] if a file can't be read.
@@ -134,8 +134,7 @@ impl Store {
         Ok(self.missing(&tree)?.is_empty().then_some((digest, tree)))
     }
 
-    /// The tree of a key as [`Store::whole_result`] gives it; does not look again at what was found
-    /// already, and notes what is.
+    /// Does as [`Store::whole_result`], but skips what is in `found`, and adds to it.
     ///
     /// # Errors
     /// As [`Store::whole_result`].
@@ -162,7 +161,7 @@ impl Store {
         self.record_from(key, tree, explanation, Origin::Here)
     }
 
-    /// As [`Store::record`], for a result that was not computed here.
+    /// Does as [`Store::record`], for a result that was computed elsewhere.
     ///
     /// # Errors
     /// As [`Store::record`].
@@ -170,8 +169,8 @@ impl Store {
         let name = sharded(key.as_bytes());
         let failed = |error| self.inside("writing the result", &name)(error);
         let record = Record { key, tree, explanation: explanation.to_vec(), origin };
-        // To replace a file costs a file system that guards against lost renames a hundred times
-        // what a new one costs.
+        // On a file system that guards against lost renames, to replace a file takes a hundred
+        // times as long as to make one.
         if self.read_record(key, true)?.is_some_and(|there| there == record) && self.tree(tree)?.is_some() {
             return Ok(());
         }
@@ -191,7 +190,7 @@ impl Store {
         self.write_file(&self.results, &name, &[checksum.as_bytes(), b"\n", &json]).map_err(failed)
     }
 
-    /// The tree that a key gave and where it was computed, of one record that is believed.
+    /// Returns the tree of a key and where it was computed, if a trusted result is recorded.
     ///
     /// # Errors
     /// [`StoreError`] if a file can't be read.
@@ -199,9 +198,9 @@ impl Store {
         Ok(self.believed(key)?.map(|record| (record.tree, record.origin)))
     }
 
-    /// A mark that is another one after results came to the store or went from it. `None` if the
-    /// last one did so just now: another one that comes within the same step of the file system's
-    /// clock would not show.
+    /// Returns a mark that changes when results come to the store or go from it. `None` if the last
+    /// change is too recent: another one within the same step of the file system's clock would not
+    /// show.
     ///
     /// # Errors
     /// [`StoreError`] if the folders can't be looked at.
@@ -224,7 +223,7 @@ impl Store {
         Ok((settled < SystemTime::now()).then(|| hasher.finalize().to_string()))
     }
 
-    /// Where each recorded result was computed, believed or not.
+    /// Returns where each recorded result was computed, trusted or not.
     ///
     /// # Errors
     /// [`StoreError`] if a file can't be read.
@@ -241,14 +240,14 @@ impl Store {
         Ok(origins)
     }
 
-    /// Forgets results, whoever uses them. Their trees and files go with the next collection of
-    /// garbage. Gives how many there were.
+    /// Forgets results, for all projects. The next garbage collection removes their trees and
+    /// files. Returns how many there were.
     ///
     /// # Errors
     /// [`StoreError`] if one can't be removed; those before it are.
     pub fn drop_results(&self, keys: &[NodeKey]) -> Result<u64> {
         let mut dropped = 0;
-        // Before and after: whoever plans meanwhile sees another mark later.
+        // Before and after: a process that plans meanwhile sees another mark later.
         self.mark_drop()?;
         for batch in keys.chunks(64) {
             let failed = |error| self.inside("removing from", "results")(error);
@@ -267,8 +266,7 @@ impl Store {
         Ok(dropped)
     }
 
-    /// A mark that is another one after results were dropped. What was planned with them before is
-    /// not to be used any more.
+    /// Returns a mark that changes when results are dropped. A plan with another mark is stale.
     ///
     /// # Errors
     /// [`StoreError`] if it can't be read.
@@ -289,7 +287,7 @@ impl Store {
         self.write_file(&self.dir, DROPS, &[mark.as_bytes()]).map_err(self.inside("writing", DROPS))
     }
 
-    /// The lines that explain a key, if its result is recorded.
+    /// Returns the lines that explain a key, if its result is recorded.
     ///
     /// # Errors
     /// [`StoreError`] if a file can't be read.
@@ -297,7 +295,7 @@ impl Store {
         Ok(self.read_record(key, false)?.map(|record| record.explanation))
     }
 
-    /// Where the result of a key was computed, if it is recorded, believed or not.
+    /// Returns where the result of a key was computed, if it is recorded, trusted or not.
     ///
     /// # Errors
     /// [`StoreError`] if a file can't be read.
@@ -305,7 +303,7 @@ impl Store {
         Ok(self.read_record(key, false)?.map(|record| record.origin))
     }
 
-    /// Reads a record; `in_use` marks it.
+    /// Reads a record, and marks it as used if `in_use` is set.
     pub(super) fn read_record(&self, key: NodeKey, in_use: bool) -> Result<Option<Record>> {
         let name = sharded(key.as_bytes());
         let read = || {

@@ -1,5 +1,5 @@
-//! Removing folders that anything may have been left in: unreadable folders, any depth, any names.
-//! No link is followed.
+//! Removes folders, whatever an action left in them: unreadable folders, any depth, any names. No
+//! link is followed.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -8,12 +8,11 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, chmod, openat, renameat, 
 use rustix::io::Errno;
 use rustix::path::Arg;
 
-/// Folders deeper than this are moved up before they are emptied, so that depth costs neither
-/// descriptors nor stack.
+/// Folders deeper than this are moved up before they are emptied, so that descriptors and stack
+/// suffice for any depth.
 const DEEP: usize = 64;
 
-/// Removes the file, link or folder `name` with all that it holds. That it is not there is no
-/// error.
+/// Removes the file, link or folder `name` with everything in it. It may be missing.
 pub(super) fn remove_at(dir: impl AsFd, name: impl Arg) -> Result<(), Errno> {
     let dir = dir.as_fd();
     let name = name.into_c_str()?;

@@ -1,9 +1,9 @@
 //! Sessions: one for every open [`Store`](super::Store), with a folder of its own under `tmp/` for
-//! whatever is not finished.
+//! unfinished files.
 //!
-//! `tmp/SESSION/lock` is locked as long as the session lives, and its time of modification says
-//! when the session began: what was marked since then is in use. Folders of sessions that died are
-//! swept by the next that begins.
+//! `tmp/SESSION/lock` is locked while the session lives. Its modification time says when the
+//! session began: what was marked as used since then may be in use. A new session removes the
+//! folders of dead ones.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -20,8 +20,8 @@ use super::files::{Time, changed, modified, open_dir};
 use super::lock::is_at;
 use super::remove::remove_at;
 
-/// A folder of a session that has no lock is left alone for this long, in seconds: its owner may be
-/// about to make it.
+/// How many seconds a session's folder without a lock is left alone: its owner may be about to make
+/// the lock.
 const GRACE: i64 = 3600;
 
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Session {
             });
             let (dir, lock) = match opened {
                 Ok(opened) => opened,
-                // Swept away before it was locked.
+                // Another session removed it before it was locked.
                 Err(Errno::NOENT) => continue,
                 Err(errno) => return Err(error(errno)),
             };
@@ -67,12 +67,12 @@ impl Session {
         }
     }
 
-    /// A name in the session's folder that was not given before.
+    /// Returns an unused name for the session's folder.
     pub(super) fn fresh(&self) -> String {
         self.counter.fetch_add(1, Ordering::Relaxed).to_string()
     }
 
-    /// A new, empty folder, which other users can't look into: an untrusted action writes there.
+    /// Makes a new, empty folder that other users can't enter: an untrusted action writes there.
     pub(super) fn scratch(self: &Arc<Self>) -> Result<Scratch> {
         let name = self.fresh();
         mkdirat(&self.dir, &name, Mode::from_raw_mode(0o700))
@@ -81,7 +81,7 @@ impl Session {
         Ok(Scratch { session: self.clone(), name, path })
     }
 
-    /// Removes the folders of dead sessions. What can't be removed stays for another time.
+    /// Removes the folders of dead sessions, as far as it can.
     pub(super) fn sweep(&self) {
         let _ = for_each_name(&self.tmp, |name| {
             if name == self.name {
@@ -103,7 +103,7 @@ impl Session {
         });
     }
 
-    /// When the oldest session that is alive began.
+    /// Returns when the oldest living session began.
     pub(super) fn oldest(&self) -> Result<Time, Errno> {
         let mut oldest = self.start;
         for_each_name(&self.tmp, |name| {
@@ -153,8 +153,8 @@ fn random() -> Result<u64, Errno> {
     Ok(u64::from_le_bytes(bytes))
 }
 
-/// A new, empty folder on the store's own file system, removed with all that it holds when dropped,
-/// or, if this process dies, by the next one that opens the store. What is made in it can be
+/// A new folder on the store's own file system. It is removed with its content when this value is
+/// dropped; if the process dies, the next one that opens the store removes it. Files in it can be
 /// [ingested](super::Store::ingest_paths) without a copy.
 #[derive(Debug)]
 pub struct Scratch {
@@ -164,7 +164,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Where it is.
+    /// Returns the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }

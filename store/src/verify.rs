@@ -1,4 +1,4 @@
-//! Looking a whole store through.
+//! Checks everything in a store.
 
 use std::fmt;
 use std::fs::File;
@@ -42,7 +42,7 @@ pub enum Damage {
     Tree(TreeDigest),
     /// A key's result.
     Result(NodeKey),
-    /// A file that no store of this format holds; left alone.
+    /// A file that does not belong into a store; left alone.
     Stray(String),
 }
 
@@ -68,8 +68,8 @@ pub struct VerifyReport {
     pub trees: u64,
     /// Results that are right.
     pub results: u64,
-    /// Those of them whose tree, or some of its files, are not in the store. That is no damage:
-    /// what such a key gives is made, or fetched, again.
+    /// Those of them that lack their tree, or files of it. That is no damage: the output of such a
+    /// key is made, or fetched, again.
     pub incomplete: u64,
     /// What was damaged.
     pub damaged: Vec<Damage>,
@@ -88,14 +88,14 @@ pub struct Stats {
     pub bytes: u64,
     /// Checkouts.
     pub checkouts: u64,
-    /// Lines of unfinished work: folders of sessions, living or dead.
+    /// Folders of sessions, living or dead.
     pub sessions: u64,
     /// Bytes of the areas.
     pub areas: AreaBytes,
 }
 
 impl Store {
-    /// Reads all that the store holds and compares it with its digests. Removes what is damaged.
+    /// Reads everything in the store and compares it with its digests. Removes damaged files.
     ///
     /// # Errors
     /// [`StoreError`] if something can't be read.
