@@ -69,6 +69,16 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_recipe_states_a_license_of_the_spdx_list() {
+        for recipe in bundle().set.recipes {
+            let license = recipe.stated_license().unwrap_or_else(|| panic!("`{}` states none", recipe.name()));
+            if let Err(error) = spdx::Expression::parse(license) {
+                panic!("`{}`: {error}", recipe.name());
+            }
+        }
+    }
+
     /// Every node of the target, with what makes it, its command and its inputs: no byte of the SDK
     /// is needed to see these change.
     #[test]

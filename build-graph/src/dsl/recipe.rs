@@ -12,6 +12,7 @@ pub struct Recipe {
     pub(super) targets: Option<&'static [&'static str]>,
     pub(super) source: Source,
     pub(super) pin: Option<Pin>,
+    pub(super) license: Option<&'static str>,
     pub(super) provides: Option<&'static str>,
     pub(super) describe: fn(&mut Context<'_>),
     /// Where it is written.
@@ -38,6 +39,7 @@ pub const fn recipe(name: &'static str, version: &'static str) -> Recipe {
         targets: None,
         source: Source::Pinned(name),
         pin: None,
+        license: None,
         provides: None,
         describe: |_| (),
         at: Location::caller(),
@@ -71,6 +73,29 @@ impl Recipe {
     pub const fn files(mut self, directory: &'static str) -> Self {
         self.source = Source::Files(directory);
         self
+    }
+
+    /// States the license of what it builds, as an SPDX expression such as `MIT OR Apache-2.0`. It is
+    /// part of no key.
+    #[must_use]
+    pub const fn license(mut self, expression: &'static str) -> Self {
+        self.license = Some(expression);
+        self
+    }
+
+    /// Returns its name.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Returns the version that it builds.
+    pub const fn stated_version(&self) -> &'static str {
+        self.version
+    }
+
+    /// Returns the license of what it builds, as an SPDX expression, if it states one.
+    pub const fn stated_license(&self) -> Option<&'static str> {
+        self.license
     }
 
     /// Stands for a dependency of this name on its targets, where no recipe has the name itself.

@@ -2,12 +2,13 @@
 
 use build_graph::dsl::{Recipe, debian, recipe};
 
-pub(crate) const RECIPE: Recipe = recipe("bzip2", "1.0.8").source(debian("bzip2")).describe(|cx| {
-    cx.c_library("bz2")
-        // The others in the tarball are programs.
-        .sources("blocksort huffman crctable randtable compress decompress bzlib")
-        .headers("*.h")
-        .defines("-D_FILE_OFFSET_BITS=64")
-        .public_headers("bzlib.h")
-        .shared();
-});
+pub(crate) const RECIPE: Recipe =
+    recipe("bzip2", "1.0.8").license("bzip2-1.0.6").source(debian("bzip2")).describe(|cx| {
+        cx.c_library("bz2")
+            // The others in the tarball are programs.
+            .sources("blocksort huffman crctable randtable compress decompress bzlib")
+            .headers("*.h")
+            .defines("-D_FILE_OFFSET_BITS=64")
+            .public_headers("bzlib.h")
+            .shared();
+    });

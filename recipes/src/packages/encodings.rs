@@ -9,8 +9,11 @@ use crate::toolchains::HOST;
 const LISTS: &str =
     "/usr/lib/x86_64-linux-gnu/gconv/gconv-modules /usr/lib/x86_64-linux-gnu/gconv/gconv-modules.d/*.conf";
 
-pub(crate) const RECIPE: Recipe =
-    recipe("encodings", "0.1.0").targets(&[HOST]).files("recipes/files/encodings").describe(|cx| {
+pub(crate) const RECIPE: Recipe = recipe("encodings", "0.1.0")
+    .license("MIT OR Apache-2.0")
+    .targets(&[HOST])
+    .files("recipes/files/encodings")
+    .describe(|cx| {
         let files = cx.source();
         let program = cx
             .program("tables")

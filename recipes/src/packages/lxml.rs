@@ -5,7 +5,7 @@ use build_graph::dsl::{Recipe, pypi, recipe};
 
 use crate::toolchains::ALL;
 
-pub(crate) const RECIPE: Recipe = recipe("lxml", "4.9.4").targets(ALL).source(pypi("lxml")).describe(|cx| {
+pub(crate) const RECIPE: Recipe = recipe("lxml", "4.9.4").license("BSD-3-Clause").targets(ALL).source(pypi("lxml")).describe(|cx| {
     let files = cx.files("recipes/files/lxml");
     let installs = cx.toolchain().installs();
     for name in ["etree", "objectify", "_elementpath", "builder", "sax"] {

@@ -14,7 +14,7 @@ const PIN: Pin = fixed("openssl-1.1.1w.tar.gz", "cf3098950cb4d853ad95c0841f1f9c6
     .in_pool("pool/main/o/openssl/openssl_1.1.1w.orig.tar.gz")
     .urls(&["https://www.openssl.org/source/old/1.1.1/openssl-1.1.1w.tar.gz"]);
 
-pub(crate) const RECIPE: Recipe = recipe("openssl", "1.1.1w").source(PIN).describe(|cx| {
+pub(crate) const RECIPE: Recipe = recipe("openssl", "1.1.1w").license("OpenSSL").source(PIN).describe(|cx| {
     let toolchain = cx.toolchain();
     // Where Python has threads, its own getentropy() is called if the program has it.
     let threads = match toolchain.has_threads() {

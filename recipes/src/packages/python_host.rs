@@ -17,8 +17,12 @@ const SCRIPT: &str = "cp -r src work && cd work\n\
      find /build/python -exec touch -h -d @$SOURCE_DATE_EPOCH {} +\n\
      /build/python/bin/python2.7 -m compileall -q /build/python/lib/python2.7 || true";
 
-pub(crate) const RECIPE: Recipe =
-    recipe("python-host", "2.7.18").targets(&[HOST]).source_of("python").provides("python").describe(|cx| {
+pub(crate) const RECIPE: Recipe = recipe("python-host", "2.7.18")
+    .license("Python-2.0")
+    .targets(&[HOST])
+    .source_of("python")
+    .provides("python")
+    .describe(|cx| {
         let (zlib, gdbm) = (cx.dependency("zlib"), cx.dependency("gdbm"));
         let tree = cx
             .makefile(SCRIPT)

@@ -12,7 +12,7 @@ pub(super) const TESTS: &str = "Lib/test/** Lib/**/test/** Lib/**/tests/**";
 /// of that list have none by these names.
 const WITHOUT: &str = "!Lib/bsddb/** !Lib/lib-tk/**";
 
-pub(crate) const RECIPE: Recipe = recipe("python-tests", "2.7.18").describe(|cx| {
+pub(crate) const RECIPE: Recipe = recipe("python-tests", "2.7.18").license("Python-2.0").describe(|cx| {
     let source = cx.unpacked("python", 1);
     let tests = source.select(format!("{TESTS} {WITHOUT}")).strip("Lib");
     let tests = cx.merge("tests", [(tests, "")]);

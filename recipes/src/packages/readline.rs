@@ -9,7 +9,7 @@ const SCRIPT: &str = "mkdir -p work lib include/readline && cd work\n\
      cd ../src && cp chardefs.h history.h keymaps.h readline.h rlconf.h rlstdc.h rltypedefs.h tilde.h ../include/readline\n\
      cp ../files/setjmp.h ../include";
 
-pub(crate) const RECIPE: Recipe = recipe("readline", "8.2").source(debian("readline")).describe(|cx| {
+pub(crate) const RECIPE: Recipe = recipe("readline", "8.2").license("GPL-3.0-or-later").source(debian("readline")).describe(|cx| {
     let files = cx.files("recipes/files/readline");
     let compiler = cx.toolchain().cc_for_shared();
     let tree = cx

@@ -8,8 +8,11 @@ use crate::toolchains::WASM;
 const UNITS: &str = "calls clocks create descriptors dlfcn errors files flags folder iconv identity links locale mman netdb process signal \
      socket start stat system temporary terminal threads times waits zone";
 
-pub(crate) const RECIPE: Recipe =
-    recipe("sandbox_inner", "0.1.0").targets(&[WASM]).files("recipes/files/sandbox_inner").describe(|cx| {
+pub(crate) const RECIPE: Recipe = recipe("sandbox_inner", "0.1.0")
+    .license("MIT OR Apache-2.0")
+    .targets(&[WASM])
+    .files("recipes/files/sandbox_inner")
+    .describe(|cx| {
         let files = cx.source();
         // How the tables are laid out that `iconv.c` reads.
         let format = cx.files("recipes/files/encodings").select("tables.h");

@@ -14,7 +14,7 @@ const UNITS: &str =
 const LIBRARIES: &str = "toolchain/linux_x86_glibc/x86_64-nacl/lib";
 
 pub(crate) const RECIPE: Recipe =
-    recipe("sandbox_inner", "0.1.0").targets(&[NACL]).files("recipes/files/sandbox_inner").describe(|cx| {
+    recipe("sandbox_inner", "0.1.0").license("MIT OR Apache-2.0").targets(&[NACL]).files("recipes/files/sandbox_inner").describe(|cx| {
         // How the tables are laid out that `iconv.c` reads.
         let format = cx.files("recipes/files/encodings").select("tables.h");
         cx.c_library("sandbox_inner")

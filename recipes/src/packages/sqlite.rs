@@ -11,6 +11,6 @@ const DEFINES: &str = "-DSQLITE_THREADSAFE=0 -DSQLITE_MAX_MMAP_SIZE=0 -DSQLITE_O
 /// Tcl to make it.
 const PIN: Pin = debian("libdbd-sqlite3-perl").package_version("1.72");
 
-pub(crate) const RECIPE: Recipe = recipe("sqlite", "3.39.4").source(PIN).describe(|cx| {
+pub(crate) const RECIPE: Recipe = recipe("sqlite", "3.39.4").license("blessing").source(PIN).describe(|cx| {
     cx.c_library("sqlite3").sources("sqlite3").defines(DEFINES).public_headers("sqlite3.h sqlite3ext.h").shared();
 });

@@ -72,7 +72,7 @@ const PIN: Pin = fixed("Python-2.7.18.tgz", "da3080e3b488f648a3d7a4560ddee895284
     .in_pool("pool/main/p/python2.7/python2.7_2.7.18.orig.tar.gz")
     .urls(&["https://www.python.org/ftp/python/2.7.18/Python-2.7.18.tgz"]);
 
-pub(crate) const RECIPE: Recipe = recipe("python", "2.7.18").source(PIN).describe(|cx| {
+pub(crate) const RECIPE: Recipe = recipe("python", "2.7.18").license("Python-2.0").source(PIN).describe(|cx| {
     let source = cx.source();
     let files = cx.files("recipes/files/python");
     let python_host = cx.host_tool("python-host");
