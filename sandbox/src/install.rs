@@ -28,6 +28,12 @@ impl Installation {
         Self(dest)
     }
 
+    /// Whether it is one of several generations, `DEST/generations/N`.
+    pub fn is_generation(&self) -> bool {
+        let above = self.0.parent().and_then(Path::file_name);
+        above == Some(OsStr::new("generations"))
+    }
+
     /// `DEST`.
     pub fn place(&self) -> &Path {
         &self.0

@@ -7,6 +7,8 @@
 //!
 //! - because the directory that holds it holds this installation, too, and can't be mounted for
 //!   writing ([`crate::overlap`]);
+//! - or because it lies directly in DEST or in `DEST/generations`, where the links lead that this
+//!   program was started by: who could make others there could have any program run;
 //! - or because only root may write that directory, and this user is somebody else;
 //! - or because the kernel made it, as in `/proc`, or it leads to this process's own descriptors,
 //!   as `/dev/stdout` does;
@@ -58,23 +60,28 @@ pub struct Links {
     me: u32,
     /// The directories that hold the installation, by device and inode.
     around: Vec<FileId>,
+    /// Of these, DEST and its directory of generations, if the installation is one of several.
+    of_generations: Vec<FileId>,
 }
 
 impl Links {
     /// Those that no guest of this installation can have made.
     pub fn of_no_guest(installation: Option<&Installation>) -> Self {
         let around = installation.and_then(|installation| overlap::directories_around(installation.place()).ok());
-        Self { all: false, me: rustix::process::geteuid().as_raw(), around: around.unwrap_or_default() }
+        let around = around.unwrap_or_default();
+        let is_generation = installation.is_some_and(Installation::is_generation);
+        let of_generations = around.iter().copied().skip(1).take(if is_generation { 2 } else { 0 }).collect();
+        Self { all: false, me: rustix::process::geteuid().as_raw(), around, of_generations }
     }
 
     /// All of them.
     pub fn all() -> Self {
-        Self { all: true, me: 0, around: Vec::new() }
+        Self { all: true, me: 0, around: Vec::new(), of_generations: Vec::new() }
     }
 
     /// None of them, but the kernel's own.
     pub fn none() -> Self {
-        Self { all: false, me: 0, around: Vec::new() }
+        Self { all: false, me: 0, around: Vec::new(), of_generations: Vec::new() }
     }
 
     /// The path of a directory without links.
@@ -186,8 +193,9 @@ impl Links {
                 && owner(link.st_uid)
                 && (holder.st_mode & OTHERS_WRITE == 0 || holder.st_mode & STICKY != 0)
         };
-        let around = self.around.contains(&(holder.st_dev, holder.st_ino));
-        Ok(around && closed(&ours) || self.me != 0 && closed(&trusted))
+        let holder = (holder.st_dev, holder.st_ino);
+        let around = self.around.contains(&holder);
+        Ok(self.of_generations.contains(&holder) || around && closed(&ours) || self.me != 0 && closed(&trusted))
     }
 }
 
@@ -289,6 +297,28 @@ mod tests {
         // What other users may replace is theirs, wherever it lies.
         std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
         assert!(matches!(links.open_directory(&at("work")), Err(SourceError::Link(..))));
+    }
+
+    #[test]
+    fn links_to_the_current_generation_are_followed_whoever_may_write_there() {
+        let home = tempfile::tempdir().unwrap();
+        let at = |path: &str| home.path().join(path);
+        for folder in ["generations/2/bin", "generations/2/root/sub", "secret"] {
+            std::fs::create_dir_all(at(folder)).unwrap();
+        }
+        symlink("2", at("generations/current")).unwrap();
+        symlink("generations/current/root", at("root")).unwrap();
+        symlink("../../../secret", at("generations/2/root/out")).unwrap();
+        for folder in [".", "generations", "generations/2/root"] {
+            std::fs::set_permissions(at(folder), std::fs::Permissions::from_mode(0o777)).unwrap();
+        }
+        let links = Links::of_no_guest(Some(&Installation::at(at("generations/2"))));
+        let wanted = inode(&links.open_directory(&at("generations/2/root/sub")).unwrap());
+        assert_eq!(inode(&links.open_directory(&at("root/sub")).unwrap()), wanted);
+        assert!(matches!(links.open_directory(&at("root/out")), Err(SourceError::Link(..))));
+        // An installation that is no generation has no such links.
+        let links = Links::of_no_guest(Some(&Installation::at(at("generations"))));
+        assert!(matches!(links.open_directory(&at("root/sub")), Err(SourceError::Link(..))));
     }
 
     #[test]
