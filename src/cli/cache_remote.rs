@@ -259,7 +259,7 @@ fn differences(before: &Tree, after: &Tree) -> Vec<String> {
 }
 
 /// A number that is another one each time.
-fn seed() -> u64 {
+pub(super) fn seed() -> u64 {
     let mut bytes = [0; 8];
     // Without random bytes, the same are chosen each time: still a check.
     let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
@@ -268,11 +268,11 @@ fn seed() -> u64 {
 
 /// A share of a whole: `5%`, `0.5%`, `100%`.
 #[derive(Debug, Clone, Copy)]
-struct Share(f64);
+pub(super) struct Share(f64);
 
 impl Share {
     /// Chooses so many of all, by chance, as the seed says; at least one if any is asked for.
-    fn choose<T>(self, all: &[T], key: impl Fn(&T) -> NodeKey, seed: u64) -> Vec<&T> {
+    pub(super) fn choose<T>(self, all: &[T], key: impl Fn(&T) -> NodeKey, seed: u64) -> Vec<&T> {
         let number = |item: &&T| {
             let mut hasher = blake3::Hasher::new();
             hasher.update(&seed.to_le_bytes()).update(key(item).as_bytes());

@@ -172,11 +172,7 @@ impl From<ProjectError> for CommandError {
 
 impl From<InstallError> for CommandError {
     fn from(error: InstallError) -> Self {
-        let why = match &error {
-            InstallError::NotUndone { error, .. } => error,
-            error => error,
-        };
-        let kind = match why {
+        let kind = match &error {
             // All of it lies in folders that the caller named.
             InstallError::Io { source, .. } | InstallError::Package { source: PackageError::Io(source), .. } => {
                 Kind::of_named(source)

@@ -1,4 +1,4 @@
-//! `pynbox-build install DEST [PACKAGE[=VERSION]…]`.
+//! `pynbox-build install DEST [PACKAGE[=VERSION]…]`, and where packages come from.
 
 use std::collections::{BTreeMap, btree_map};
 use std::fs::File;
@@ -10,6 +10,8 @@ use build_graph::node::{Op, Package, Target};
 use build_graph::untrusted::{printable, printable_path};
 use clap::Args;
 
+use super::dest::{Keep, settle, verify};
+use super::json::JsonOption;
 use super::{CommandError, Session};
 use crate::build::BuildError;
 use crate::build::builder::{Builder, Stamps};
@@ -32,18 +34,29 @@ pub(super) struct Options {
     /// Take the packages from a folder of archives instead of the local build
     #[arg(long, value_name = "DIR")]
     repo: Option<PathBuf>,
+    /// Install nothing: compare every file of the packages, or of all, with its receipt. Status 1
+    /// if one differs
+    #[arg(long, conflicts_with_all = ["repo", "target", "keep"])]
+    verify: bool,
+    #[command(flatten)]
+    keep: Keep,
+    #[command(flatten)]
+    json: JsonOption,
 }
 
 impl Options {
     /// Installs packages of the local build, for this target or the default one.
     pub(super) fn of(dest: PathBuf, packages: &[&str], target: Option<String>) -> Self {
         let packages = packages.iter().map(|package| (*package).to_owned()).collect();
-        Self { dest, packages, target, repo: None }
+        let (keep, json) = (Keep::default(), JsonOption { json: false });
+        Self { dest, packages, target, repo: None, verify: false, keep, json }
     }
 }
 
 /// Where packages come from.
-trait Repository {
+pub(super) trait Repository {
+    /// All packages, in all versions.
+    fn all(&self) -> Vec<Found>;
     /// The package of this name, of that version or the latest one.
     fn find(&self, name: &str, version: Option<&str>) -> Result<Found, CommandError>;
     /// Opens the archive of one.
@@ -51,11 +64,12 @@ trait Repository {
 }
 
 /// A package of a repository.
-struct Found {
-    name: String,
-    version: String,
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    pub(super) name: String,
+    pub(super) version: String,
     /// The names of the packages that it needs.
-    requires: Vec<String>,
+    pub(super) requires: Vec<String>,
 }
 
 fn no_package(name: &str, version: Option<&str>, there: impl Iterator<Item = (String, String)>) -> CommandError {
@@ -66,47 +80,58 @@ fn no_package(name: &str, version: Option<&str>, there: impl Iterator<Item = (St
 }
 
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
-    match &options.repo {
-        Some(repo) => {
-            let target = match (&options.target, session.project()) {
-                (None, Err(_)) => session.bundle.default_target.clone(),
-                (None, Ok(project)) => project.default_target(&session.bundle),
-                (Some(target), _) => Target(target.clone()),
-            };
-            let target = session.known(target)?;
-            let folder = Folder::read(repo, &target).map_err(|error| match error {
-                InstallError::Io { path, source, .. } if path == *repo && is_wrong_folder(&source) => {
-                    CommandError::input(format!("`{}` is no folder of archives: {source}", printable_path(repo)))
-                }
-                error => error.into(),
-            })?;
-            for unusable in &folder.unusable {
-                errln!("warning: `{}` is left out: {}", printable_path(&unusable.path), unusable.error);
-            }
-            if folder.archives.is_empty() && !folder.other_targets.is_empty() {
-                let others: Vec<_> =
-                    folder.other_targets.iter().map(|target| format!("`{}`", printable(target.as_str()))).collect();
-                return Err(CommandError::input(format!(
-                    "`{}` has no packages for the target `{target}`",
-                    printable_path(repo)
-                ))
-                .hint(format!("name a target with `--target`: there are packages for {}", others.join(", "))));
-            }
-            install(&Archives { folder, target }, &session.bundle.packages, options, None)
-        }
-        None => {
-            let workplace = session.workplace()?;
-            let target = session.target(&workplace.project, options.target.as_deref())?;
-            let builder = workplace.builder(Stamps::Old);
-            let mut packages = BTreeMap::new();
-            for (name, package) in local_packages(&workplace.plan, &target)? {
-                packages.insert(package.name.clone(), (name, package));
-            }
-            let cache = workplace.store.area(Area::Compiled);
-            let build = LocalBuild { store: &workplace.store, builder: &builder, packages };
-            install(&build, &session.bundle.packages, options, Some(&cache))
-        }
+    if options.verify {
+        return verify::run(&options.dest, &options.packages, options.json);
     }
+    if options.json.json {
+        return Err(CommandError::input("an install answers nothing as JSON").hint("`--json` goes with `--verify`"));
+    }
+    with_repository(session, options.target.as_deref(), options.repo.as_deref(), |repository, cache| {
+        install(repository, &session.bundle.packages, options, cache)
+    })
+}
+
+/// Opens the local build or a folder of archives, and the folder of code that was compiled before.
+pub(super) fn with_repository<T>(
+    session: &Session,
+    target: Option<&str>,
+    repo: Option<&Path>,
+    take: impl FnOnce(&dyn Repository, Option<&Path>) -> Result<T, CommandError>,
+) -> Result<T, CommandError> {
+    let Some(repo) = repo else {
+        let workplace = session.workplace()?;
+        let target = session.target(&workplace.project, target)?;
+        let builder = workplace.builder(Stamps::Old);
+        let mut packages = BTreeMap::new();
+        for (name, package) in local_packages(&workplace.plan, &target)? {
+            packages.insert(package.name.clone(), (name, package));
+        }
+        let cache = workplace.store.area(Area::Compiled);
+        return take(&LocalBuild { store: &workplace.store, builder: &builder, packages }, Some(&cache));
+    };
+    let target = match (target, session.project()) {
+        (None, Err(_)) => session.bundle.default_target.clone(),
+        (None, Ok(project)) => project.default_target(&session.bundle),
+        (Some(target), _) => Target(target.to_owned()),
+    };
+    let target = session.known(target)?;
+    let folder = Folder::read(repo, &target).map_err(|error| match error {
+        InstallError::Io { path, source, .. } if path == *repo && is_wrong_folder(&source) => {
+            CommandError::input(format!("`{}` is no folder of archives: {source}", printable_path(repo)))
+        }
+        error => error.into(),
+    })?;
+    for unusable in &folder.unusable {
+        errln!("warning: `{}` is left out: {}", printable_path(&unusable.path), unusable.error);
+    }
+    if folder.archives.is_empty() && !folder.other_targets.is_empty() {
+        let others: Vec<_> =
+            folder.other_targets.iter().map(|target| format!("`{}`", printable(target.as_str()))).collect();
+        let no_packages = format!("`{}` has no packages for the target `{target}`", printable_path(repo));
+        return Err(CommandError::input(no_packages)
+            .hint(format!("name a target with `--target`: there are packages for {}", others.join(", "))));
+    }
+    take(&Archives { folder, target }, None)
 }
 
 /// Whether what should be a folder is none.
@@ -147,9 +172,12 @@ fn install(
     for found in &wanted {
         outcomes.push(transaction.add(&found.name, repository.open(found)?)?);
     }
-    let prepare = || prepare::prepare(&destination, code_cache, prepare::DEADLINE);
-    let is_new = outcomes.iter().any(|outcome| *outcome != Outcome::Present);
-    transaction.commit(prepare).map_err(|error| with_hint(error, "nothing was installed; get the packages anew"))?;
+    let asked = options.packages.iter().map(|package| name_of(package).to_owned());
+    let by = ["install"].into_iter().chain(options.packages.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
+    let prepare = |new: &Path| prepare::prepare(new, code_cache, prepare::DEADLINE);
+    let number = transaction
+        .commit(&by, asked, prepare)
+        .map_err(|error| with_hint(error, "nothing was installed; get the packages anew"))?;
     for (Found { name, version, .. }, outcome) in wanted.iter().zip(outcomes) {
         let what = match outcome {
             Outcome::Present => "is there already",
@@ -158,18 +186,19 @@ fn install(
         };
         outln!("install: {name} {} {what}", printable(version));
     }
-    if destination.is_unprepared() {
-        if !is_new {
-            let later = "the packages are installed; programs start slowly until this succeeds: install again";
-            prepare().map_err(|error| with_hint(error, later))?;
-        }
-        destination.set_prepared()?;
+    if let Some(number) = number {
+        settle("install", &destination, number, options.keep);
     }
     Ok(())
 }
 
+/// The package that is meant by `NAME` or `NAME=VERSION`.
+pub(super) fn name_of(package: &str) -> &str {
+    package.split_once('=').map_or(package, |(name, _)| name)
+}
+
 /// An error of an install, with what to do if programs could not be prepared.
-fn with_hint(error: InstallError, hint: &str) -> CommandError {
+pub(super) fn with_hint(error: InstallError, hint: &str) -> CommandError {
     let is_unprepared = matches!(error, InstallError::Unprepared { .. });
     let error = CommandError::from(error);
     if is_unprepared { error.hint(hint) } else { error }
@@ -198,6 +227,15 @@ fn choose(repository: &dyn Repository, unasked: &Packages, asked: &[String]) -> 
             )));
         }
     }
+    closure(repository, wanted, &versions)
+}
+
+/// Packages with all that they need, by name.
+pub(super) fn closure(
+    repository: &dyn Repository,
+    mut wanted: Vec<String>,
+    versions: &BTreeMap<&str, &str>,
+) -> Result<Vec<Found>, CommandError> {
     let mut chosen: BTreeMap<String, Found> = BTreeMap::new();
     while let Some(name) = wanted.pop() {
         if let btree_map::Entry::Vacant(place) = chosen.entry(name) {
@@ -217,6 +255,15 @@ struct LocalBuild<'a> {
 }
 
 impl Repository for LocalBuild<'_> {
+    fn all(&self) -> Vec<Found> {
+        let found = |package: &Package| Found {
+            name: package.name.clone(),
+            version: package.version.clone(),
+            requires: package.requires.clone(),
+        };
+        self.packages.values().map(|(_, package)| found(package)).collect()
+    }
+
     fn find(&self, name: &str, version: Option<&str>) -> Result<Found, CommandError> {
         let found = self.packages.get(name).map(|(_, package)| package);
         let found = found.filter(|package| version.is_none_or(|version| package.version == version));
@@ -269,6 +316,15 @@ impl Archives {
 }
 
 impl Repository for Archives {
+    fn all(&self) -> Vec<Found> {
+        let found = |archive: &Archive| Found {
+            name: archive.name.clone(),
+            version: archive.version.clone(),
+            requires: archive.requires.clone(),
+        };
+        self.folder.archives.iter().map(found).collect()
+    }
+
     fn find(&self, name: &str, version: Option<&str>) -> Result<Found, CommandError> {
         let Archive { name, version, requires, .. } = self.archive(name, version)?.clone();
         Ok(Found { name, version, requires })

@@ -1,4 +1,6 @@
-//! `pynbox-build list`: the nodes of the graph, by name.
+//! `pynbox-build list`: the nodes of the graph, by name; or, of a folder, what is installed there.
+
+use std::path::Path;
 
 use build_graph::key;
 use clap::Args;
@@ -6,6 +8,7 @@ use serde::Serialize;
 
 use super::json::{self, Answer, JsonOption};
 use super::{CommandError, Session};
+use crate::install::Installed;
 use crate::model::{Model, NodeRecord};
 use crate::print;
 
@@ -13,8 +16,9 @@ use crate::print;
 #[derive(Debug, Args)]
 pub(super) struct Options {
     /// Only nodes whose names or recipes match one of these: a name, a recipe, a target, or a
-    /// pattern such as `'wasm32-wasi/zlib/*.o'` (`**` goes over `/`)
-    #[arg(value_name = "PATTERN")]
+    /// pattern such as `'wasm32-wasi/zlib/*.o'` (`**` goes over `/`). A folder in which packages are
+    /// installed: what they are, and its generations
+    #[arg(value_name = "PATTERN|DEST")]
     patterns: Vec<String>,
     /// With each node, its recipe, how it stands now (`known`, `built` since `gen`, `ready` to run,
     /// `waiting`), and its key
@@ -46,6 +50,11 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
         let graph = session.assembled(&project, &session.store_of(&project)?, &[], None)?.graph;
         print::out(key::listing(&graph).as_bytes());
         return Ok(());
+    }
+    if let [dest] = options.patterns.as_slice()
+        && let Some(installed) = Installed::find(Path::new(dest))?
+    {
+        return super::dest::list(&installed, options.json);
     }
     let questioned = session.questioned()?;
     let model = Model::new(&questioned.plan, &questioned.store);

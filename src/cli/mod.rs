@@ -6,6 +6,7 @@ mod cache_remote;
 mod check;
 mod checkout;
 mod clean;
+mod dest;
 mod error;
 mod export;
 mod fetch;
@@ -17,11 +18,13 @@ mod lock;
 mod log_extract;
 mod overrides;
 mod pack;
+mod provenance;
 #[cfg(test)]
 mod reference;
 mod run_action;
 mod shell;
 mod source;
+mod verify;
 mod why;
 
 use std::cell::LazyCell;
@@ -99,6 +102,24 @@ enum Verb {
     Gen(gen_verb::Options),
     /// Install packages into a folder
     Install(install::Options),
+    /// Remove packages from a folder
+    Uninstall(dest::Uninstall),
+    /// Replace the packages of a folder by the latest that there are
+    Upgrade(dest::Upgrade),
+    /// Have an earlier generation of a folder count again
+    Rollback(dest::Rollback),
+    /// Remove generations of a folder that are not needed any more
+    Prune(dest::Prune),
+    /// Say which packages there are to install
+    Search(dest::search::Options),
+    /// Say where an installed file comes from: package, node, sources, patches
+    Which(dest::which::Options),
+    /// Compare what is installed with another build of it, file by file
+    Verify(verify::Options),
+    /// State what a node or an installation was built from: in-toto, SLSA provenance
+    Provenance(provenance::Provenance),
+    /// List what a node or an installation is made of and with: SPDX, CycloneDX
+    Sbom(provenance::Sbom),
     /// Copy packages into a folder that `install --repo` takes
     Export(export::Options),
     /// Get all pinned sources now, in parallel
@@ -143,6 +164,15 @@ pub fn main(bundle: impl FnOnce() -> Bundle + 'static) -> ExitCode {
     let done = match &cli.verb {
         Verb::Gen(options) => gen_verb::run(&session, options),
         Verb::Install(options) => install::run(&session, options),
+        Verb::Uninstall(options) => dest::uninstall(&session, options),
+        Verb::Upgrade(options) => dest::upgrade(&session, options),
+        Verb::Rollback(options) => dest::rollback(options),
+        Verb::Prune(options) => dest::prune(options),
+        Verb::Search(options) => dest::search::run(&session, options),
+        Verb::Which(options) => dest::which::run(&session, options),
+        Verb::Verify(options) => verify::run(&session, options),
+        Verb::Provenance(options) => provenance::provenance(&session, options),
+        Verb::Sbom(options) => provenance::sbom(&session, options),
         Verb::Export(options) => export::run(&session, options),
         Verb::Fetch(options) => fetch::run(&session, options),
         Verb::Source(verb) => source::run(&session, verb),

@@ -11,7 +11,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
 use super::json::{Answer, schema_name};
-use super::{Cli, list};
+use super::{Cli, dest, list, verify};
 use crate::project::Settings;
 
 /// Set to write the pages instead of comparing them.
@@ -168,6 +168,11 @@ fn written(argument: &Arg) -> String {
 fn answers() -> String {
     let mut text = ANSWERS_HEAD.to_owned();
     answer::<list::Nodes>(&mut text);
+    answer::<dest::Listed>(&mut text);
+    answer::<dest::verify::Verified>(&mut text);
+    answer::<dest::search::Packages>(&mut text);
+    answer::<dest::which::Origin>(&mut text);
+    answer::<verify::Compared>(&mut text);
     text
 }
 

@@ -1,20 +1,20 @@
-//! Installing packages into a folder, DEST.
+//! Installing packages into a folder, DEST, and looking after what is installed there.
 //!
-//! All packages of one install are one [`Transaction`]: they are unpacked beside their places first
-//! and checked whole, then their files are moved to their places, and their receipts last. A
-//! journal says what was there before, so that an error, a full disk or a kill at any moment leaves
-//! either all of it or nothing: what was begun is undone, at once or by the next install.
+//! DEST has [generations](generation): an install makes a new one and has it count by one rename,
+//! so that an error, a full disk or a kill at any moment leaves either all of it or nothing, and
+//! what was there before can be had back. All packages of one install are one [`Transaction`].
 //!
 //! A receipt, `packages/NAME.installed`, is the package's own description, which lists every file
 //! with its digest.
 
+mod generation;
 pub mod package;
 pub mod prepare;
 pub mod repository;
 mod transaction;
+pub mod verify;
 pub mod version;
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,12 +24,8 @@ use build_graph::untrusted::{printable, printable_path};
 use package::{Manifest, PackageError};
 use thiserror::Error;
 
-use crate::regular;
-
+pub use generation::{About, Generation, Installed, Kept, Pruned};
 pub use transaction::Transaction;
-
-/// What an interrupted install of an earlier program left, below `packages`.
-const STALE: [&str; 3] = [".staging", ".staged-", ".new-"];
 
 /// A package can't be installed.
 #[derive(Debug, Error)]
@@ -128,13 +124,57 @@ pub enum InstallError {
         /// Its exit status, if it ended by itself.
         status: Option<u8>,
     },
-    /// The install failed, and so did the undoing of it.
-    #[error("{error}; what was changed until then can't be put back now ({undoing}): the next install tries again")]
-    NotUndone {
-        /// Why the install failed.
-        error: Box<InstallError>,
-        /// Why it is not undone.
-        undoing: Box<InstallError>,
+    /// What says what is installed is not what this program wrote.
+    #[error("`{}` is no sound receipt: {source}; remove it, and install the package again", printable_path(path))]
+    Receipt {
+        /// The receipt.
+        path: PathBuf,
+        /// What is wrong.
+        source: PackageError,
+    },
+    /// A package is not installed.
+    #[error("package `{}` is not installed in `{}`; `list` shows what is", printable(name), printable_path(dest))]
+    NotInstalled {
+        /// The folder.
+        dest: PathBuf,
+        /// The package.
+        name: String,
+    },
+    /// There is no such generation, or no earlier one.
+    #[error("`{}` has no generation {number}; `list` shows all", printable_path(dest))]
+    NoGeneration {
+        /// The folder.
+        dest: PathBuf,
+        /// Which one was asked for.
+        number: String,
+    },
+    /// What no package installed is where a generation has a package's file.
+    #[error("`{}` is in the way: generation {number} has a package's file there; move it away", printable_path(path))]
+    Rollback {
+        /// The generation.
+        number: u64,
+        /// What is in the way.
+        path: PathBuf,
+    },
+    /// DEST belongs to somebody else.
+    #[error(
+        "`{}` belongs to the user with the number {owner}, who could have you run anything; do this as that user, or \
+         install into another folder",
+        printable_path(path)
+    )]
+    OtherUser {
+        /// What belongs to them.
+        path: PathBuf,
+        /// The user.
+        owner: u32,
+    },
+    /// DEST is not laid out as this program does it.
+    #[error("`{}` is in the way: {why}; put that right, or install into another folder", printable_path(path))]
+    Layout {
+        /// What is wrong.
+        path: PathBuf,
+        /// How.
+        why: &'static str,
     },
 }
 
@@ -156,34 +196,38 @@ pub enum Outcome {
     Replaced,
 }
 
-/// A folder with packages in it.
+/// A folder with packages in it, which is about to be changed.
 #[derive(Debug)]
 pub struct Destination {
     path: PathBuf,
-    /// Held as long as this value lives: one install at a time.
+    /// Held as long as this value lives: one change at a time.
     _lock: File,
 }
 
 impl Destination {
-    /// Opens or makes the folder, waits for other installs into it, and undoes what an interrupted
+    /// Opens or makes the folder, waits for others who change it, and removes what an interrupted
     /// one left.
     ///
     /// # Errors
-    /// [`InstallError`] if it is no folder, or can't be made or written.
+    /// [`InstallError`] if it is no folder, belongs to another user, or can't be made or written.
     pub fn open(path: &Path) -> Result<Self, InstallError> {
-        let packages = path.join("packages");
-        fs::create_dir_all(&packages).map_err(|error| match not_a_folder(&packages) {
+        fs::create_dir_all(path).map_err(|error| match not_a_folder(path) {
             Some(path) => InstallError::NotAFolder { path },
-            None => InstallError::io("create", &packages)(error),
+            None => InstallError::io("create", path)(error),
         })?;
         let path = path.canonicalize().map_err(InstallError::io("open", path))?;
-        let lock_path = path.join("packages/.lock");
+        let generations = path.join(generation::FOLDER);
+        generation::make_folder(&generations)?;
+        generation::check_owner(&path)?;
+        let lock_path = generations.join(".lock");
+        if !lock_path.exists() && !generation::names(&generations)?.is_empty() {
+            return Err(InstallError::Layout { path: generations, why: "no install made it" });
+        }
         let lock = File::create(&lock_path).map_err(InstallError::io("create", &lock_path))?;
         lock.lock().map_err(InstallError::io("lock", &lock_path))?;
-        let destination = Self { path, _lock: lock };
-        transaction::recover(&destination.path)?;
-        destination.sweep()?;
-        Ok(destination)
+        generation::migrate(&path)?;
+        generation::sweep(&path)?;
+        Ok(Self { path, _lock: lock })
     }
 
     /// The folder.
@@ -191,18 +235,20 @@ impl Destination {
         &self.path
     }
 
+    /// The current generation; `None` if nothing is installed.
+    ///
+    /// # Errors
+    /// [`InstallError`] if it can't be read.
+    pub fn current(&self) -> Result<Option<Generation>, InstallError> {
+        generation::current(&self.path)
+    }
+
     /// The receipts of what is installed, sorted by name.
     ///
     /// # Errors
     /// [`InstallError`] if one can't be read.
     pub fn receipts(&self) -> Result<Vec<Manifest>, InstallError> {
-        let mut names = BTreeSet::new();
-        for name in self.records()? {
-            if let Some(name) = name.strip_suffix(".installed") {
-                names.insert(name.to_owned());
-            }
-        }
-        names.into_iter().filter_map(|name| self.receipt(&name).transpose()).collect()
+        self.current()?.map_or_else(|| Ok(Vec::new()), |current| current.receipts())
     }
 
     /// The receipt of a package; `None` if it is not installed.
@@ -210,16 +256,10 @@ impl Destination {
     /// # Errors
     /// [`InstallError`] if there is one that can't be read.
     pub fn receipt(&self, name: &str) -> Result<Option<Manifest>, InstallError> {
-        let path = self.path.join("packages").join(format!("{name}.installed"));
-        let bytes = match regular::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(InstallError::io("read", path)(error)),
-        };
-        serde_json::from_slice(&bytes).map(Some).map_err(|error| InstallError::io("read", path)(error.into()))
+        self.current()?.map_or(Ok(None), |current| generation::receipt(&current.path, name))
     }
 
-    /// Begins an install of packages that come together or not at all.
+    /// Begins a change of packages that come and go together or not at all.
     ///
     /// # Errors
     /// [`InstallError`] if what is installed can't be read, or nothing can be written.
@@ -234,48 +274,45 @@ impl Destination {
     pub fn install(&self, archive_name: &str, archive: impl io::Read) -> Result<Outcome, InstallError> {
         let mut transaction = self.begin()?;
         let outcome = transaction.add(archive_name, archive)?;
-        transaction.commit(|| Ok(()))?;
+        transaction.commit("install", [archive_name.to_owned()], |_| Ok(()))?;
         Ok(outcome)
     }
 
-    /// Whether something was installed, or was about to be, since all programs were last prepared.
-    pub fn is_unprepared(&self) -> bool {
-        self.unprepared().exists()
-    }
-
-    /// Notes that all programs are prepared.
+    /// Goes to another generation: to the one that was current before, or to this one. What no
+    /// package installed goes along.
     ///
     /// # Errors
-    /// [`InstallError`] if it can't be noted.
-    pub fn set_prepared(&self) -> Result<(), InstallError> {
-        let path = self.unprepared();
-        fs::remove_file(&path).map_err(InstallError::io("remove", path))
+    /// [`InstallError`]; DEST is as it was.
+    pub fn rollback(&self, to: Option<u64>) -> Result<Generation, InstallError> {
+        let all = generation::all(&self.path)?;
+        let missing = |number: String| InstallError::NoGeneration { dest: self.path.clone(), number };
+        let current = all.iter().find(|generation| generation.current).ok_or_else(|| missing("to leave".to_owned()))?;
+        let others = || all.iter().filter(|generation| !generation.current);
+        let wanted = match to {
+            Some(number) if number == current.number => return Ok(current.clone()),
+            Some(number) => others().find(|generation| generation.number == number),
+            None => others().max_by_key(|generation| (generation.order, generation.number)),
+        };
+        let number = || to.map_or_else(|| "before this one".to_owned(), |number| number.to_string());
+        let wanted = wanted.ok_or_else(|| missing(number()))?;
+        let carried = generation::sync_strangers(current, wanted)?;
+        generation::leave(&self.path, current, carried)?;
+        generation::switch(&self.path, wanted.number)?;
+        Ok(Generation { current: true, ..wanted.clone() })
     }
 
-    fn unprepared(&self) -> PathBuf {
-        self.path.join("packages/.unprepared")
+    /// Removes all generations but the current one and the last `keep` before it. Those in which a
+    /// program runs stay, and those that hold what is nobody's but the user's.
+    ///
+    /// # Errors
+    /// [`InstallError`] if one can't be removed.
+    pub fn prune(&self, keep: usize) -> Result<(Vec<Pruned>, Vec<Kept>), InstallError> {
+        generation::prune(&self.path, keep)
     }
 
-    /// Removes what an interrupted install of an earlier program left.
-    fn sweep(&self) -> Result<(), InstallError> {
-        for name in self.records()? {
-            if STALE.iter().any(|stale| name.starts_with(stale)) || name.ends_with(".installing") {
-                let path = self.path.join("packages").join(name);
-                let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-                removed.map_err(InstallError::io("remove", path))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The names of what is kept beside the packages.
-    fn records(&self) -> Result<Vec<String>, InstallError> {
-        let folder = self.path.join("packages");
-        let entries = fs::read_dir(&folder).map_err(InstallError::io("read", &folder))?;
-        entries
-            .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
-            .collect::<io::Result<_>>()
-            .map_err(InstallError::io("read", &folder))
+    /// Where packages are unpacked.
+    fn staging(&self) -> PathBuf {
+        self.path.join(generation::FOLDER).join(generation::STAGING)
     }
 }
 

@@ -48,6 +48,37 @@ pub struct Manifest {
     pub content: Tree,
 }
 
+impl Manifest {
+    /// Reads a receipt, which whoever can write to DEST may have made.
+    ///
+    /// # Errors
+    /// [`PackageError`] if it is longer than any package's description, does not read, or is not
+    /// what [`read`] would have taken.
+    pub fn parse(receipt: &[u8]) -> Result<Self, PackageError> {
+        if receipt.len() as u64 > MAX_MANIFEST {
+            return Err(invalid(format!("it has more than {MAX_MANIFEST} bytes")));
+        }
+        let manifest: Self = serde_json::from_slice(receipt).map_err(|error| invalid(error.to_string()))?;
+        manifest.check()?;
+        rebuilt(&manifest.content)?;
+        Ok(manifest)
+    }
+
+    fn check(&self) -> Result<(), PackageError> {
+        if self.format != FORMAT {
+            return Err(invalid(format!("its format is {}, this program reads {FORMAT}", self.format)));
+        }
+        check_name(&self.name)?;
+        // They are printed when something is in the way, and stay in receipts.
+        let paths = self.content.iter().map(|(path, _)| path.as_str());
+        let words = [&self.version, &self.target.0].into_iter().chain(&self.requires).map(String::as_str);
+        match words.chain(paths).find(|text| !is_printable(text)) {
+            Some(text) => Err(invalid(format!("`{}` holds characters that can't be printed", printable(text)))),
+            None => Ok(()),
+        }
+    }
+}
+
 /// A package can't be written or read.
 #[derive(Debug, Error)]
 pub enum PackageError {
@@ -204,16 +235,7 @@ fn read_manifest(member: &mut Member<'_, impl Read>) -> Result<Manifest, Package
     }
     let manifest: Manifest = serde_json::from_reader(io::BufReader::new(member))
         .map_err(|error| invalid(format!("`{MANIFEST}` does not read ({error})")))?;
-    if manifest.format != FORMAT {
-        return Err(invalid(format!("its format is {}, this program reads {FORMAT}", manifest.format)));
-    }
-    check_name(&manifest.name)?;
-    // They are printed when something is in the way, and stay in receipts.
-    let paths = manifest.content.iter().map(|(path, _)| path.as_str());
-    let words = [&manifest.version, &manifest.target.0].into_iter().chain(&manifest.requires).map(String::as_str);
-    if let Some(text) = words.chain(paths).find(|text| !is_printable(text)) {
-        return Err(invalid(format!("`{}` holds characters that can't be printed", printable(text))));
-    }
+    manifest.check()?;
     Ok(manifest)
 }
 

@@ -5,7 +5,6 @@
 //! trusted. What a program of a package does in its initialisation, the loader runs behind its wall
 //! and with limits. Here, a deadline ends the loader itself.
 
-use std::fs;
 use std::io::{self, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
@@ -16,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::{Destination, InstallError};
+use super::{InstallError, generation};
 use crate::regular;
 
 /// How long the loader may take for a part of the programs: many times of what all known ones need
@@ -27,17 +26,18 @@ const PART: usize = 256;
 /// The folder of compiled code.
 pub(super) const COMPILED: &str = "compiled";
 
-/// Lets the loader compile every program and library that is installed. What an install before this
-/// one left in the folder `code_cache` is not compiled again. What others put there is left alone.
+/// Lets the loader of an installation (DEST, or a generation) compile every program and library
+/// that is installed there. What an install before this one left in the folder `code_cache` is not
+/// compiled again. What others put there is left alone.
 ///
 /// # Errors
 /// [`InstallError::Unprepared`] if the loader fails or takes longer than the deadline.
-pub fn prepare(destination: &Destination, code_cache: Option<&Path>, deadline: Duration) -> Result<(), InstallError> {
-    let loader = destination.path().join("bin/run");
+pub fn prepare(installation: &Path, code_cache: Option<&Path>, deadline: Duration) -> Result<(), InstallError> {
+    let loader = installation.join("bin/run");
     let mut modules = Vec::new();
-    for receipt in destination.receipts()? {
+    for receipt in generation::receipts(installation)? {
         for (path, entry) in receipt.content.iter() {
-            let file = matches!(entry, Entry::File { .. }) && is_module(&destination.path().join(path.as_str()));
+            let file = matches!(entry, Entry::File { .. }) && is_module(&installation.join(path.as_str()));
             if let Some(guest) = path.as_str().strip_prefix("root/").filter(|_| file) {
                 modules.push(format!("/{guest}"));
             }
@@ -88,18 +88,6 @@ fn wait(mut child: Child, deadline: Duration) -> io::Result<Option<ExitStatus>> 
             Err(error) => return Err(error.into()),
         }
     }
-}
-
-/// Copies compiled code, which is files in one folder, to a new folder.
-pub(super) fn copy_code(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            fs::copy(entry.path(), to.join(entry.file_name()))?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

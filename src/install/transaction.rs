@@ -1,19 +1,9 @@
-//! Packages that are installed together or not at all.
+//! Packages that are installed or removed together or not at all.
 //!
-//! # Below `packages/.transaction`
-//!
-//! | path | what it is |
-//! |---|---|
-//! | `new/NAME/PATH`, `receipts/NAME.installed` | what is to be moved to its place |
-//! | `old/PATH` | what was there before, as long as it may have to be put back |
-//! | `compiled` | the earlier compiled code; DEST has a copy meanwhile, which preparing changes |
-//! | `journal` | which paths are changed, and what of them was there before |
-//!
-//! Nothing outside this folder changes before the journal is on the disk, and the packages are
-//! installed at the moment when it is removed. Whoever finds a journal undoes what it lists. Each
-//! step of that can be repeated, so it may be interrupted, too.
-
-mod journal;
+//! Packages are unpacked into `generations/.staging` and checked. Then the next generation is made:
+//! a copy of the current one, in which files are moved to their places and removed, and programs
+//! are compiled. It becomes the current one by one rename. What an error or a kill leaves before
+//! that is removed, at once or when DEST is opened next; nobody has seen it.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -27,17 +17,15 @@ use build_graph::{Entry, RelPath, SOURCE_DATE_EPOCH, Tree};
 use rayon::prelude::*;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
+use super::generation::{self, Generation, STAGING, make_folder, remove};
 use super::package::{self, Manifest, PackageError};
-use super::prepare::{COMPILED, copy_code};
+use super::prepare::COMPILED;
 use super::{Destination, InstallError, Outcome};
 use crate::regular;
-use journal::Journal;
-pub(super) use journal::recover;
 
 /// Folders of DEST in which no package installs anything: receipts are ours to write, and the
 /// loader trusts the native code that it finds in `compiled`.
-const RESERVED: [&str; 2] = ["packages", COMPILED];
-const FOLDER: &str = "packages/.transaction";
+const RESERVED: [&str; 3] = [generation::PACKAGES, COMPILED, generation::FOLDER];
 /// What a folder that packages install into lets everybody do.
 const FOLDER_MODE: u32 = 0o755;
 
@@ -46,7 +34,11 @@ const FOLDER_MODE: u32 = 0o755;
 #[derive(Debug)]
 pub struct Transaction<'a> {
     destination: &'a Destination,
+    /// What it begins with.
+    before: Option<Generation>,
     packages: Vec<Staged>,
+    /// Packages that go.
+    gone: BTreeSet<String>,
     staging: Arc<Mutex<Option<PathBuf>>>,
 }
 
@@ -61,9 +53,10 @@ struct Staged {
 
 impl<'a> Transaction<'a> {
     pub(super) fn begin(destination: &'a Destination) -> Result<Self, InstallError> {
-        let folder = destination.path.join(FOLDER);
-        remove_tree(&folder)?;
-        fs::create_dir(&folder).map_err(InstallError::io("create", &folder))?;
+        let folder = destination.staging();
+        remove(&folder)?;
+        make_folder(&folder)?;
+        let before = destination.current()?;
         let staging = Arc::new(Mutex::new(Some(folder)));
         let interrupted = Arc::clone(&staging);
         // An interrupt waits until what is being moved is at its place, and stops what is being
@@ -73,7 +66,7 @@ impl<'a> Transaction<'a> {
             discard(&mut staging);
             std::mem::forget(staging);
         });
-        Ok(Self { destination, packages: Vec::new(), staging })
+        Ok(Self { destination, before, packages: Vec::new(), gone: BTreeSet::new(), staging })
     }
 
     /// Unpacks a package from its archive, unless the very same is installed.
@@ -81,7 +74,7 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// [`InstallError`]; DEST is as it was.
     pub fn add(&mut self, archive_name: &str, archive: impl Read) -> Result<Outcome, InstallError> {
-        let root = &self.destination.path;
+        let (dest, current) = (&self.destination.path, self.before.as_ref().map(|before| before.path.as_path()));
         let mut intact = HashSet::new();
         let mut before = None;
         let new = OnceCell::new();
@@ -89,16 +82,18 @@ impl<'a> Transaction<'a> {
         let read = package::read::<Stop>(
             archive,
             |manifest| {
-                reserved(manifest, root)?;
-                before = self.destination.receipt(&manifest.name)?;
-                if let Some(before) = &before {
-                    let (whole, sound) = look_at(root, manifest, before)?;
-                    if before == manifest && whole.len() == manifest.content.len() && sound {
-                        return Err(Stop::Present(Box::new(manifest.clone())));
+                reserved(manifest, dest)?;
+                if let Some(root) = current {
+                    before = generation::receipt(root, &manifest.name)?;
+                    if let Some(before) = &before {
+                        let (whole, sound) = look_at(root, manifest, before)?;
+                        if before == manifest && whole.len() == manifest.content.len() && sound {
+                            return Err(Stop::Present(Box::new(manifest.clone())));
+                        }
+                        intact = whole;
                     }
-                    intact = whole;
                 }
-                let folder = new.get_or_init(|| root.join(FOLDER).join("new").join(&manifest.name));
+                let folder = new.get_or_init(|| self.destination.staging().join("new").join(&manifest.name));
                 fs::create_dir_all(folder).map_err(InstallError::io("create", folder))?;
                 Ok(())
             },
@@ -122,26 +117,67 @@ impl<'a> Transaction<'a> {
         Ok(outcome)
     }
 
-    /// Installs what was added, if `prepare` succeeds with it: that is called when all of it is in
-    /// its place, and may change the folder of compiled code.
+    /// Has an installed package go.
     ///
     /// # Errors
-    /// [`InstallError`]; DEST is as it was, unless that is [`InstallError::NotUndone`].
-    pub fn commit(self, prepare: impl FnOnce() -> Result<(), InstallError>) -> Result<(), InstallError> {
+    /// [`InstallError::NotInstalled`].
+    pub fn remove(&mut self, name: &str) -> Result<Manifest, InstallError> {
+        let receipt = match &self.before {
+            Some(before) => generation::receipt(&before.path, name)?,
+            None => None,
+        };
+        let missing = || InstallError::NotInstalled { dest: self.destination.path.clone(), name: name.to_owned() };
+        let receipt = receipt.ok_or_else(missing)?;
+        self.gone.insert(name.to_owned());
+        Ok(receipt)
+    }
+
+    /// Makes the next generation of what was added, if `prepare` succeeds with its folder: that is
+    /// called when everything is at its place there, and may change the folder of compiled code.
+    /// `by` says what makes it, `asked` which packages were asked for by name. Gives its number, or
+    /// `None` if nothing changes.
+    ///
+    /// # Errors
+    /// [`InstallError`]; DEST is as it was.
+    pub fn commit(
+        self,
+        by: &str,
+        asked: impl IntoIterator<Item = String>,
+        prepare: impl FnOnce(&Path) -> Result<(), InstallError>,
+    ) -> Result<Option<u64>, InstallError> {
         let staging = lock(&self.staging);
-        if self.packages.iter().all(|package| package.outcome == Outcome::Present) {
-            return Ok(());
+        let dest = &self.destination.path;
+        let mut wanted = self.before.as_ref().map(|before| before.about.asked.clone()).unwrap_or_default();
+        wanted.extend(asked);
+        wanted.retain(|name| !self.gone.contains(name));
+        if self.gone.is_empty() && self.packages.iter().all(|package| package.outcome == Outcome::Present) {
+            if let Some(before) = self.before.as_ref().filter(|before| before.about.asked != wanted) {
+                generation::set_asked(before, wanted)?;
+            }
+            return Ok(None);
         }
-        let plan = InstallPlan::new(self.destination, &self.packages)?;
-        let root = &self.destination.path;
-        if let Err(error) = plan.journal.write(root).and_then(|()| plan.apply(self.destination, prepare)) {
-            return Err(match recover(root) {
-                Ok(()) => error,
-                Err(undoing) => InstallError::NotUndone { error: Box::new(error), undoing: Box::new(undoing) },
-            });
+        let plan = InstallPlan::new(dest, self.before.as_ref(), &self.packages, &self.gone)?;
+        let number = generation::next(dest)?;
+        let new = dest.join(generation::FOLDER).join(number.to_string());
+        let make = || {
+            make_folder(&new)?;
+            if let Some(before) = &self.before {
+                let carried = generation::copy(before, &new)?;
+                generation::leave(dest, before, carried)?;
+            }
+            plan.apply(&self.destination.staging(), &new)?;
+            prepare(&new)?;
+            generation::finish(&new, by, wanted)?;
+            generation::switch(dest, number)
+        };
+        if let Err(error) = make() {
+            // What can't be removed now goes when DEST is opened next: it is not whole, or not
+            // current.
+            let _ = fs::remove_dir_all(&new);
+            return Err(error);
         }
         drop(staging);
-        Ok(())
+        Ok(Some(number))
     }
 }
 
@@ -151,9 +187,9 @@ impl Drop for Transaction<'_> {
     }
 }
 
-/// Removes what is unpacked. With a journal, it is the next install's to undo.
+/// Removes what is unpacked.
 fn discard(staging: &mut Option<PathBuf>) {
-    if let Some(folder) = staging.take().filter(|folder| !folder.join("journal").exists()) {
+    if let Some(folder) = staging.take() {
         let _ = fs::remove_dir_all(folder);
     }
 }
@@ -185,15 +221,18 @@ fn in_the_way(name: &str, path: PathBuf, why: impl Into<String>) -> InstallError
 }
 
 fn reserved(manifest: &Manifest, root: &Path) -> Result<(), InstallError> {
-    let reserved = |path: &&RelPath| RESERVED.contains(&path.as_str().split('/').next().unwrap_or_default());
-    match manifest.content.iter().map(|(path, _)| path).find(reserved) {
+    match manifest.content.iter().map(|(path, _)| path).find(|path| is_reserved(path)) {
         Some(path) => Err(in_the_way(&manifest.name, root.join(path), "what is kept there is no package's")),
         None => Ok(()),
     }
 }
 
+fn is_reserved(path: &RelPath) -> bool {
+    RESERVED.contains(&path.as_str().split('/').next().unwrap_or_default())
+}
+
 /// Which paths of a package are there as it lists them, of those that its receipt lists as well;
-/// and whether their folders are open to all, which is put right.
+/// and whether their folders are open to all.
 fn look_at(root: &Path, manifest: &Manifest, receipt: &Manifest) -> Result<(HashSet<RelPath>, bool), InstallError> {
     let mut sound = true;
     let mut inside = Inside::new(root);
@@ -201,11 +240,7 @@ fn look_at(root: &Path, manifest: &Manifest, receipt: &Manifest) -> Result<(Hash
         let host = root.join(&folder);
         if inside.is(&folder) == There::Folder {
             let mode = fs::symlink_metadata(&host).map_err(InstallError::io("look at", &host))?.mode();
-            if mode & FOLDER_MODE != FOLDER_MODE {
-                let mode = fs::Permissions::from_mode(mode & 0o7777 | FOLDER_MODE);
-                fs::set_permissions(&host, mode).map_err(InstallError::io("change the mode of", &host))?;
-                sound = false;
-            }
+            sound &= mode & FOLDER_MODE == FOLDER_MODE;
         }
     }
     let mut listed = Vec::new();
@@ -239,13 +274,13 @@ fn is_intact(host: &Path, entry: &Entry) -> bool {
     }
 }
 
-fn hash(path: &Path) -> io::Result<blake3::Hash> {
+pub(super) fn hash(path: &Path) -> io::Result<blake3::Hash> {
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(regular::open(path)?)?;
     Ok(hasher.finalize())
 }
 
-fn mode(executable: bool) -> u32 {
+pub(super) fn mode(executable: bool) -> u32 {
     if executable { 0o755 } else { 0o644 }
 }
 
@@ -300,54 +335,51 @@ fn folders(content: &Tree) -> BTreeSet<RelPath> {
     folders
 }
 
-/// How DEST becomes what it is to be.
+/// How a copy of the current generation becomes the next one.
 #[derive(Default)]
 struct InstallPlan {
-    journal: Journal,
-    /// Of what is set aside, that which nothing replaces at once.
+    /// Files and links that go.
     removed: Vec<RelPath>,
-    /// From below the transaction's folder to DEST, in this order.
+    /// Folders that go if nothing is left in them, those further up first.
+    folders_gone: BTreeSet<RelPath>,
+    /// Folders that are made, those further up first.
+    made: BTreeSet<RelPath>,
+    /// From below the staging folder to the generation, in this order.
     moves: Vec<(PathBuf, RelPath)>,
+    /// What is written as receipts.
+    receipts: Vec<Manifest>,
     /// All that is installed afterwards.
     whole: Tree,
 }
 
 impl InstallPlan {
-    fn new(destination: &Destination, packages: &[Staged]) -> Result<Self, InstallError> {
-        let root = &destination.path;
-        let before: BTreeMap<_, _> =
-            destination.receipts()?.into_iter().map(|receipt| (receipt.name.clone(), receipt)).collect();
-        let mut after: BTreeMap<&str, &Manifest> =
-            before.iter().map(|(name, receipt)| (name.as_str(), receipt)).collect();
+    fn new(
+        dest: &Path,
+        current: Option<&Generation>,
+        packages: &[Staged],
+        gone: &BTreeSet<String>,
+    ) -> Result<Self, InstallError> {
+        // Nothing is where there is no generation yet.
+        let nowhere = dest.join(generation::FOLDER).join(STAGING).join("none");
+        let root = current.map_or(&*nowhere, |current| &*current.path);
+        let receipts = current.map(Generation::receipts).transpose()?.unwrap_or_default();
+        let before: BTreeMap<_, _> = receipts.into_iter().map(|receipt| (receipt.name.clone(), receipt)).collect();
+        let mut after: BTreeMap<&str, &Manifest> = before
+            .iter()
+            .filter(|(name, _)| !gone.contains(*name))
+            .map(|(name, receipt)| (name.as_str(), receipt))
+            .collect();
         after.extend(packages.iter().map(|package| (package.manifest.name.as_str(), &package.manifest)));
-        let whole = Self::together(root, packages, &before, &after)?;
+        let whole = Self::together(dest, packages, &before, &after)?;
+        names_are_free(dest, packages)?;
 
         let owned: HashSet<&RelPath> =
             before.values().flat_map(|receipt| receipt.content.iter().map(|(path, _)| path)).collect();
         let packages: Vec<_> = packages.iter().filter(|package| package.outcome != Outcome::Present).collect();
         let mut plan = Self::default();
         let mut inside = Inside::new(root);
-        // What goes, of packages that are replaced.
-        let mut leaving: BTreeSet<RelPath> = BTreeSet::new();
-        let mut folders_left: BTreeSet<RelPath> = BTreeSet::new();
-        for path in packages.iter().filter_map(|package| before.get(&package.manifest.name)).flat_map(paths) {
-            let there = inside.is(path);
-            match whole.get(path.as_str()) {
-                Some(Entry::EmptyDirectory) if there == There::Leaf => {}
-                Some(_) => continue,
-                None => {}
-            }
-            if there == There::Leaf {
-                leaving.insert(path.clone());
-            }
-            let mut above = if there == There::Folder { Some(path.clone()) } else { path.parent() };
-            while let Some(folder) = above {
-                above = folder.parent();
-                folders_left.insert(folder);
-            }
-        }
-        let mut aside: BTreeSet<RelPath> = leaving.clone();
-        let mut made: BTreeSet<RelPath> = BTreeSet::new();
+        let replaced = packages.iter().map(|package| &package.manifest.name);
+        let leaving = plan.leaving(replaced.chain(gone).filter_map(|name| before.get(name)), &whole, &mut inside);
         // Two packages may have the same file.
         let mut placed: HashSet<&RelPath> = HashSet::new();
         for package in &packages {
@@ -365,50 +397,69 @@ impl InstallPlan {
                             let host = root.join(&folder);
                             let link = fs::symlink_metadata(&host).is_ok_and(|there| there.is_symlink());
                             let what = if link { "it is a symbolic link" } else { "it is no folder" };
-                            return Err(in_the_way(name, host, what));
+                            return Err(in_the_way(name, dest.join(folder), what));
                         }
-                        There::Leaf | There::Nothing => made.insert(folder),
+                        There::Leaf | There::Nothing => plan.made.insert(folder),
                     };
                 }
                 let folder = matches!(entry, Entry::EmptyDirectory);
                 match inside.is(path) {
-                    There::Leaf if owned.contains(path) => drop(aside.insert(path.clone())),
-                    There::Leaf => return Err(in_the_way(name, root.join(path), "no package installed it")),
+                    There::Leaf if owned.contains(path) => {}
+                    There::Leaf => return Err(in_the_way(name, dest.join(path), "no package installed it")),
                     There::Folder if folder => continue,
                     There::Folder => {
-                        let below = emptied(root, path, &leaving)
-                            .map_err(|other| in_the_way(name, other, "no package installed it"))?;
-                        folders_left.extend(below);
-                        plan.journal.new.push(path.clone());
+                        let below = emptied(root, path, &leaving).map_err(|other| {
+                            let other = other.strip_prefix(root).map_or_else(|_| other.clone(), |path| dest.join(path));
+                            in_the_way(name, other, "no package installed it")
+                        })?;
+                        plan.folders_gone.extend(below);
                     }
-                    There::Nothing if folder => {}
-                    There::Nothing => plan.journal.new.push(path.clone()),
+                    There::Nothing => {}
                 }
                 if folder {
-                    made.insert(path.clone());
+                    plan.made.insert(path.clone());
                 } else {
                     plan.moves.push((Path::new("new").join(name).join(path), path.clone()));
                 }
             }
         }
-        for folder in folders_left {
-            let needed = whole.get(folder.as_str()).is_some_and(|entry| matches!(entry, Entry::EmptyDirectory))
-                || whole.with_prefix(&format!("{folder}/")).next().is_some();
-            let host = root.join(&folder);
-            if !needed
-                && let Ok(there) = fs::symlink_metadata(&host)
-                && there.is_dir()
-            {
-                plan.journal.gone.push((folder, there.mode() & 0o7777));
-            }
-        }
-        plan.removed = leaving.into_iter().collect();
-        plan.receipts(root, &packages, &mut aside)?;
-        plan.journal.aside = aside.into_iter().collect();
-        plan.journal.made = made.into_iter().collect();
-        plan.journal.had_code = root.join(COMPILED).symlink_metadata().is_ok();
+        plan.folders_gone.retain(|folder| {
+            let empty = whole.get(folder.as_str()).is_some_and(|entry| matches!(entry, Entry::EmptyDirectory));
+            !empty && whole.with_prefix(&format!("{folder}/")).next().is_none()
+        });
+        let receipt = |name: &String| RelPath::new(format!("{}/{name}.installed", generation::PACKAGES));
+        plan.removed = leaving.into_iter().chain(gone.iter().filter_map(|name| receipt(name).ok())).collect();
+        plan.receipts = packages.into_iter().map(|package| package.manifest.clone()).collect();
         plan.whole = whole;
         Ok(plan)
+    }
+
+    /// What goes of packages that are replaced or removed.
+    fn leaving<'m>(
+        &mut self,
+        packages: impl Iterator<Item = &'m Manifest>,
+        whole: &Tree,
+        inside: &mut Inside<'_>,
+    ) -> BTreeSet<RelPath> {
+        let mut leaving = BTreeSet::new();
+        let content = packages.flat_map(|receipt| receipt.content.iter());
+        for path in content.map(|(path, _)| path).filter(|path| !is_reserved(path)) {
+            let there = inside.is(path);
+            match whole.get(path.as_str()) {
+                Some(Entry::EmptyDirectory) if there == There::Leaf => {}
+                Some(_) => continue,
+                None => {}
+            }
+            if there == There::Leaf {
+                leaving.insert(path.clone());
+            }
+            let mut above = if there == There::Folder { Some(path.clone()) } else { path.parent() };
+            while let Some(folder) = above {
+                above = folder.parent();
+                self.folders_gone.insert(folder);
+            }
+        }
+        leaving
     }
 
     /// What is installed afterwards, if that fits together.
@@ -454,107 +505,79 @@ impl InstallPlan {
         Ok(whole)
     }
 
-    /// Puts the receipts beside what is unpacked: they take their places last.
-    fn receipts(
-        &mut self,
-        root: &Path,
-        packages: &[&Staged],
-        aside: &mut BTreeSet<RelPath>,
-    ) -> Result<(), InstallError> {
-        let folder = root.join(FOLDER).join("receipts");
-        fs::create_dir_all(&folder).map_err(InstallError::io("create", &folder))?;
-        for Staged { manifest, outcome, .. } in packages {
-            let name = format!("{}.installed", manifest.name);
-            let file = folder.join(&name);
-            let failed = || InstallError::io("write", &file);
-            let bytes = serde_json::to_vec(manifest).map_err(|error| failed()(error.into()))?;
-            step().and_then(|()| fs::write(&file, bytes)).map_err(failed())?;
-            fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).map_err(failed())?;
-            let path = RelPath::new(format!("packages/{name}"))
-                .map_err(|error| failed()(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
-            if *outcome == Outcome::Replaced {
-                aside.insert(path.clone());
-            } else {
-                self.journal.new.push(path.clone());
-            }
-            self.moves.push((Path::new("receipts").join(name), path));
-        }
-        Ok(())
-    }
-
-    fn apply(
-        &self,
-        destination: &Destination,
-        prepare: impl FnOnce() -> Result<(), InstallError>,
-    ) -> Result<(), InstallError> {
-        let unprepared = destination.unprepared();
-        step().and_then(|()| File::create(&unprepared)).map_err(InstallError::io("write", unprepared))?;
-        let root = &destination.path;
-        let folder = root.join(FOLDER);
-        let old = folder.join("old");
-        let replaced: HashSet<&RelPath> = self.journal.aside.iter().collect();
-        let set_aside = |path: &RelPath, how: fn(&Path, &Path) -> io::Result<()>| {
-            let (from, to) = (root.join(path), old.join(path));
-            let above = to.parent().unwrap_or(&old);
-            let done = step().and_then(|()| fs::create_dir_all(above)).and_then(|()| how(&from, &to));
-            done.map_err(InstallError::io("set aside", from))
-        };
+    /// Changes a copy of the current generation into the next one.
+    fn apply(&self, staging: &Path, root: &Path) -> Result<(), InstallError> {
         for path in &self.removed {
-            set_aside(path, |from, to| fs::rename(from, to))?;
+            let host = root.join(path);
+            step().and_then(|()| fs::remove_file(&host)).map_err(InstallError::io("remove", host))?;
         }
-        for (path, _) in self.journal.gone.iter().rev() {
+        let mut inside = Inside::new(root);
+        for path in self.folders_gone.iter().rev().filter(|path| inside.is(path) == There::Folder) {
             let host = root.join(path);
             // One in which something is left stays.
             match step().and_then(|()| fs::remove_dir(&host)) {
-                Err(error) if !matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound) => {
+                Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => {
                     return Err(InstallError::io("remove", host)(error));
                 }
                 _ => {}
             }
         }
-        for path in &self.journal.made {
+        for path in &self.made {
             let host = root.join(path);
-            let made = step().and_then(|()| match fs::create_dir(&host) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-                made => made,
-            });
-            let made = made.and_then(|()| fs::set_permissions(&host, fs::Permissions::from_mode(FOLDER_MODE)));
-            made.map_err(InstallError::io("create", &host))?;
+            step().map_err(InstallError::io("create", &host))?;
+            make_folder(&host)?;
         }
         for (from, path) in &self.moves {
-            if replaced.contains(path) {
-                // By another name, so that there is always something at the place.
-                set_aside(path, |from, to| match fs::hard_link(from, to) {
-                    Err(error) if error.kind() != io::ErrorKind::StorageFull => fs::rename(from, to),
-                    linked => linked,
-                })?;
-            }
             let host = root.join(path);
-            step().and_then(|()| fs::rename(folder.join(from), &host)).map_err(InstallError::io("write", host))?;
+            step().and_then(|()| fs::rename(staging.join(from), &host)).map_err(InstallError::io("write", host))?;
         }
-        for folder in folders(&self.whole) {
+        let mut inside = Inside::new(root);
+        for folder in folders(&self.whole).into_iter().filter(|folder| inside.is(folder) == There::Folder) {
+            let host = root.join(folder);
+            open_to_all(&host).map_err(InstallError::io("change the mode of", &host))?;
             // They are only times.
-            let _ = set_time(&root.join(folder));
+            let _ = set_time(&host);
         }
-        if self.journal.had_code {
-            // Its own files, and no copies of them, are what programs are known by: they are set
-            // aside.
-            let (code, aside) = (root.join(COMPILED), folder.join(COMPILED));
-            let done = step().and_then(|()| fs::rename(&code, &aside));
-            let done = done.and_then(|()| step()).and_then(|()| copy_code(&aside, &code));
-            done.map_err(InstallError::io("set aside", code))?;
+        let packages = root.join(generation::PACKAGES);
+        make_folder(&packages)?;
+        for manifest in &self.receipts {
+            let file = packages.join(format!("{}.installed", manifest.name));
+            let write = || {
+                step()?;
+                fs::write(&file, serde_json::to_vec(manifest)?)?;
+                fs::set_permissions(&file, fs::Permissions::from_mode(0o644))
+            };
+            write().map_err(InstallError::io("write", &file))?;
         }
-        prepare()?;
-        // From here on it is done.
-        let journal = Journal::path(root);
-        step().and_then(|()| fs::remove_file(&journal)).map_err(InstallError::io("remove", &journal))?;
-        // What is left of it goes with the transaction, or with the next install.
-        File::open(&folder).and_then(|folder| folder.sync_all()).or(Ok(()))
+        Ok(())
     }
 }
 
-fn paths(manifest: &Manifest) -> impl Iterator<Item = &RelPath> {
-    manifest.content.iter().map(|(path, _)| path)
+/// Lets everybody read and enter a folder.
+fn open_to_all(folder: &Path) -> io::Result<()> {
+    let mode = fs::symlink_metadata(folder)?.mode() & 0o7777;
+    if mode & FOLDER_MODE == FOLDER_MODE {
+        return Ok(());
+    }
+    fs::set_permissions(folder, fs::Permissions::from_mode(mode | FOLDER_MODE))
+}
+
+/// Whether the first names of what is to be installed are free in DEST, or lead to the current
+/// generation.
+fn names_are_free(dest: &Path, packages: &[Staged]) -> Result<(), InstallError> {
+    for Staged { manifest, .. } in packages {
+        let ours = [generation::PACKAGES, COMPILED].into_iter();
+        let paths = manifest.content.iter().map(|(path, _)| path.as_str().split('/').next().unwrap_or_default());
+        let names: BTreeSet<&str> = ours.chain(paths).collect();
+        for name in names.into_iter().filter(|name| !generation::is_ours(dest, name)) {
+            let host = dest.join(name);
+            if let Ok(there) = fs::symlink_metadata(&host) {
+                let why = if there.is_symlink() { "it is a symbolic link" } else { "no package installed it" };
+                return Err(in_the_way(&manifest.name, host, why));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The folders at and below one that has to give way, if nothing is in it but what leaves; else
@@ -603,13 +626,6 @@ fn set_time(path: &Path) -> io::Result<()> {
     Ok(utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
-fn remove_tree(path: &Path) -> Result<(), InstallError> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(InstallError::io("remove", path)(error)),
-        _ => Ok(()),
-    }
-}
-
 struct Hashing<'a> {
     inner: &'a mut dyn Read,
     hasher: blake3::Hasher,
@@ -626,12 +642,12 @@ impl Read for Hashing<'_> {
 /// Every change to the disk passes here, so that tests can have it fail or end there.
 #[cfg(not(test))]
 #[expect(clippy::unnecessary_wraps, reason = "it fails in tests")]
-fn step() -> io::Result<()> {
+pub(super) fn step() -> io::Result<()> {
     Ok(())
 }
 
 #[cfg(test)]
-use tests::step;
+pub(super) use tests::step;
 
 #[cfg(test)]
 mod tests;

@@ -15,10 +15,19 @@ use crate::space::{Space, ended};
 
 /// Each verb with what it must be given; `DEST` is an installation, `FILE` a file, `NEW` nothing
 /// yet.
-const MINIMAL: [(&str, &str); 24] = [
+const MINIMAL: [(&str, &str); 33] = [
     ("gen", ""),
     ("list", "--keys"),
     ("install", "NEW"),
+    ("uninstall", "DEST none"),
+    ("upgrade", "DEST"),
+    ("rollback", "DEST"),
+    ("prune", "DEST"),
+    ("search", ""),
+    ("which", "DEST/bin/run"),
+    ("verify", "DEST"),
+    ("provenance", "source/zlib/tree"),
+    ("sbom", "source/zlib/tree"),
     ("export", "NEW"),
     ("fetch", "zlib"),
     ("source add", "FILE"),
@@ -42,6 +51,8 @@ const MINIMAL: [(&str, &str); 24] = [
     ("run-action", "source/zlib/tree"),
 ];
 
+/// Verbs that look for an installation first.
+const OF_DEST: [&str; 6] = ["uninstall", "upgrade", "rollback", "prune", "which", "verify"];
 /// Verbs that need no project.
 const WITHOUT_PROJECT: [&str; 6] =
     ["cache root", "cache stats", "cache verify", "cache keygen", "cache gc", "cache drop"];
@@ -87,7 +98,7 @@ fn every_verb_is_tried() {
 fn a_folder_that_is_no_project_is_bad_input() {
     let space = space();
     fs::remove_file(space.path("project/pynbox.toml")).unwrap();
-    for (verb, arguments) in MINIMAL {
+    for (verb, arguments) in MINIMAL.into_iter().filter(|(verb, _)| !OF_DEST.contains(verb)) {
         let status = if WITHOUT_PROJECT.contains(&verb) { 0 } else { 2 };
         let part = if status == 0 { "" } else { "there is no `pynbox.toml`" };
         assert_status(&space, &mut offline(&space, &format!("{verb} {arguments}")), status, part);
@@ -97,7 +108,8 @@ fn a_folder_that_is_no_project_is_bad_input() {
         }
     }
     fs::write(space.path("project/pynbox.toml"), "[build]\ntarget = 7\n").unwrap();
-    for (verb, arguments) in MINIMAL.iter().filter(|(verb, _)| !WITHOUT_PROJECT.contains(verb)) {
+    let needs_project = |verb: &str| !WITHOUT_PROJECT.contains(&verb) && !OF_DEST.contains(&verb);
+    for (verb, arguments) in MINIMAL.iter().filter(|(verb, _)| needs_project(verb)) {
         assert_status(&space, &mut offline(&space, &format!("{verb} {arguments}")), 2, "pynbox.toml` is malformed");
     }
 }
@@ -108,6 +120,8 @@ fn a_store_that_cannot_be_made_is_the_environments_fault() {
     for (verb, arguments) in MINIMAL {
         let (status, part) = match verb {
             _ if WITHOUT_STORE.contains(&verb) => (0, ""),
+            "which" => (2, "`DEST"),
+            _ if OF_DEST.contains(&verb) => (2, "nothing is installed in `DEST`"),
             // What is expected is read first, and this project has nothing.
             "check" => (2, "reasons.toml"),
             _ => (3, "`/proc/nothing/store`"),
@@ -149,6 +163,23 @@ fn wrong_usage_and_bad_input() {
         ("install NEW --repo FOLDER", "no package"),
         ("install FILE", "`FILE"),
         ("install FILE/below", "`FILE"),
+        ("install NEW --verify", "nothing is installed"),
+        ("install NEW --verify --repo FOLDER", "--repo"),
+        ("install NEW --json", "--verify"),
+        ("uninstall FOLDER python", "nothing is installed"),
+        ("uninstall FOLDER", "PACKAGE"),
+        ("upgrade FOLDER", "nothing is installed"),
+        ("rollback FILE", "nothing is installed"),
+        ("rollback FOLDER x", "'x'"),
+        ("prune FOLDER --keep x", "'x'"),
+        ("search vax", "no package has `vax` in its name"),
+        ("which nowhere/file", "`nowhere`"),
+        ("which FILE", "in no folder that packages are installed in"),
+        ("verify FOLDER", "nothing is installed"),
+        ("provenance vax/vax", "no node `vax/vax`"),
+        ("provenance wasm32-wasi/zlib/package", "is not built"),
+        ("sbom vax/vax", "no node `vax/vax`"),
+        ("sbom zlib --format vax", "'vax'"),
         ("export FILE", "`FILE`"),
         ("export NEW --target vax", "no target `vax`"),
         ("fetch vax", "no source `vax`"),
@@ -301,8 +332,8 @@ fn an_installation_that_cannot_be_compiled() {
         let _ = fs::remove_dir_all(&repo);
         fs::create_dir(&repo).unwrap();
         let loader = format!("#!/bin/sh\n{ending}\n");
-        write_package(&space, &repo, "sandbox_outer", &[("bin/run", loader.as_bytes())]);
-        write_package(&space, &repo, "sandbox_inner", &[("root/slib/x.so", b"\0asm")]);
+        write_package(&space, &repo, "sandbox_outer", "1", &[], &[("bin/run", loader.as_bytes())]);
+        write_package(&space, &repo, "sandbox_inner", "1", &[], &[("root/slib/x.so", b"\0asm")]);
         let dest = space.path(format!("dest-{status}-{}", ending.len()));
         let mut command = space.tool(["install", "--repo"]);
         command.args([&repo, &dest]).args(["sandbox_inner", "--target", "wasm32-wasi"]);
@@ -311,15 +342,23 @@ fn an_installation_that_cannot_be_compiled() {
     }
 }
 
-fn write_package(space: &Space, repo: &Path, name: &str, files: &[(&str, &[u8])]) {
+/// Writes a package of the default target into a folder.
+pub(crate) fn write_package(
+    space: &Space,
+    repo: &Path,
+    name: &str,
+    version: &str,
+    requires: &[&str],
+    files: &[(&str, &[u8])],
+) {
     let store = Store::open(&space.path("packages")).unwrap();
     let mut tree = Tree::new();
     for (path, bytes) in files {
         tree.insert(path.parse().unwrap(), store.put_bytes(bytes, path.starts_with("bin/")).unwrap()).unwrap();
     }
     let target = Target("wasm32-wasi".to_owned());
-    let (version, requires, content) = ("1".to_owned(), Vec::new(), Vec::new());
-    let package = Package { name: name.to_owned(), version, target, requires, content };
+    let requires = requires.iter().map(|name| (*name).to_owned()).collect();
+    let package = Package { name: name.to_owned(), version: version.to_owned(), target, requires, content: Vec::new() };
     let archive = fs::File::create(repo.join(package::file_name(&package))).unwrap();
     package::write(&package, &tree, &store, archive).unwrap();
 }

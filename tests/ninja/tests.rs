@@ -12,6 +12,7 @@ mod jobs;
 mod messages;
 mod pack;
 mod plan;
+mod provenance;
 mod remotes;
 mod shell;
 mod space;

@@ -1,4 +1,4 @@
-//! Installs that fail or are killed at every single step.
+//! Installs, rollbacks and removals that fail or are killed at every single step.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ thread_local! {
     static FAULTS: Cell<(usize, usize)> = const { Cell::new((usize::MAX, usize::MAX)) };
 }
 
-pub(super) fn step() -> io::Result<()> {
+pub(crate) fn step() -> io::Result<()> {
     let (fail, kill) = FAULTS.get();
     FAULTS.set((fail.saturating_sub(1), kill.saturating_sub(1)));
     if kill == 0 {
@@ -134,13 +134,13 @@ fn install(archives: &Path, dest: &Path, names: &[&str]) -> Result<Vec<Outcome>,
     for name in names {
         outcomes.push(transaction.add(name, File::open(archives.join(name)).unwrap())?);
     }
-    let code = destination.path().join(COMPILED);
-    transaction.commit(|| {
+    transaction.commit("install", [], |new| {
         // What a loader does: keeps some of what is there, and leaves new code beside it.
+        let code = new.join(COMPILED);
         let prepared = step()
             .and_then(|()| fs::create_dir_all(&code))
             .and_then(|()| step())
-            .and_then(|()| fs::copy(destination.path().join("bin/run"), code.join("of-run")).map(drop));
+            .and_then(|()| fs::copy(new.join("bin/run"), code.join("of-run")).map(drop));
         prepared.and_then(|()| step()).map_err(InstallError::io("write", &code))
     })?;
     Ok(outcomes)
@@ -148,26 +148,41 @@ fn install(archives: &Path, dest: &Path, names: &[&str]) -> Result<Vec<Outcome>,
 
 const NEW: [&str; 3] = ["a-2", "b-2", "c-2"];
 
-/// All that is below a folder: kinds, modes, bytes, targets; but for what says nothing of packages.
-fn snapshot(folder: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
+/// All that shows in DEST: kinds, modes, bytes, targets; but for what says nothing of packages.
+fn snapshot(dest: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
     let mut all = BTreeMap::new();
-    for entry in walkdir::WalkDir::new(folder) {
-        let entry = entry.unwrap();
-        let path = entry.path().strip_prefix(folder).unwrap().to_path_buf();
-        if path == Path::new("packages/.lock") || path == Path::new("packages/.unprepared") {
+    for name in generation::names(dest).unwrap() {
+        if name == generation::FOLDER {
             continue;
         }
-        let metadata = entry.metadata().unwrap();
-        let bytes = if metadata.is_file() {
-            fs::read(entry.path()).unwrap()
-        } else if metadata.is_symlink() {
-            fs::read_link(entry.path()).unwrap().into_os_string().into_encoded_bytes()
-        } else {
-            Vec::new()
-        };
-        all.insert(path, (metadata.mode(), bytes));
+        for entry in walkdir::WalkDir::new(dest.join(name)) {
+            let entry = entry.unwrap();
+            let path = entry.path().strip_prefix(dest).unwrap().to_path_buf();
+            if path.starts_with(generation::PACKAGES) && path.extension() == Some("json".as_ref()) {
+                continue;
+            }
+            let metadata = entry.metadata().unwrap();
+            let bytes = if metadata.is_file() {
+                fs::read(entry.path()).unwrap()
+            } else if metadata.is_symlink() {
+                fs::read_link(entry.path()).unwrap().into_os_string().into_encoded_bytes()
+            } else {
+                Vec::new()
+            };
+            all.insert(path, (metadata.mode(), bytes));
+        }
     }
     all
+}
+
+/// The numbers of the generations, after what was not finished is removed; nothing else is there.
+fn generations(dest: &Path) -> Vec<u64> {
+    drop(Destination::open(dest).unwrap());
+    let mut names = generation::names(&dest.join(generation::FOLDER)).unwrap();
+    names.retain(|name| name != ".lock" && name != "current");
+    let mut numbers: Vec<u64> = names.iter().map(|name| name.parse().expect(name)).collect();
+    numbers.sort_unstable();
+    numbers
 }
 
 #[test]
@@ -175,7 +190,12 @@ fn everything_that_can_change_does() {
     let space = Space::new();
     let dest = space.old("dest");
     assert_eq!(install(space.folder.path(), &dest, &["a-1", "b-1"]).unwrap(), [Outcome::Present; 2]);
-    let unchanged = fs::metadata(dest.join("root/same")).unwrap();
+    let changed = |path: &str| {
+        let metadata = fs::metadata(dest.join(path)).unwrap();
+        (metadata.ino(), metadata.mtime_nsec(), metadata.ctime_nsec())
+    };
+    let unchanged = changed("root/same");
+    let code = changed("compiled/other");
     let outcomes = install(space.folder.path(), &dest, &NEW).unwrap();
     assert_eq!(outcomes, [Outcome::Replaced, Outcome::Replaced, Outcome::Installed]);
     let after = snapshot(&dest);
@@ -202,11 +222,16 @@ fn everything_that_can_change_does() {
     ] {
         assert_eq!(bytes(path), Some(text.as_bytes()), "{path}");
     }
-    for gone in ["root/goes/far", "root/empty-goes", "packages/.transaction"] {
+    for gone in ["root/goes/far", "root/empty-goes"] {
         assert_eq!(bytes(gone), None, "{gone}");
     }
-    // What is as it was is not even touched: code that was compiled of it stays known.
-    assert_eq!(fs::metadata(dest.join("root/same")).unwrap().ctime_nsec(), unchanged.ctime_nsec());
+    // The generation before is not even touched: code that was compiled of it stays known.
+    assert_eq!(changed("generations/1/root/same"), unchanged);
+    assert_eq!(changed("generations/1/compiled/other"), code);
+    assert_ne!(changed("root/same"), unchanged, "a copy");
+    // What is the user's is one file in both.
+    assert_eq!(changed("generations/1/root/goes/mine"), changed("root/goes/mine"));
+    assert_eq!(generations(&dest), [1, 2]);
     assert!(install(space.folder.path(), &dest, &NEW).unwrap().iter().all(|outcome| *outcome == Outcome::Present));
     // And back.
     fs::remove_file(dest.join("root/goes/mine")).unwrap();
@@ -228,30 +253,33 @@ fn an_error_at_any_step_leaves_everything_as_it_was() {
                 assert!(at > 50, "{at}");
                 return;
             }
-            Err(error) => {
-                assert!(matches!(error, InstallError::Io { .. }) && !error.to_string().contains("put back"), "{error}");
-            }
+            Err(error) => assert!(matches!(error, InstallError::Io { .. }), "{error}"),
         }
         assert_eq!(snapshot(&dest), before, "step {at}");
+        assert_eq!(generations(&dest), [1], "step {at}");
     }
 }
 
-testing::helpers!("install" => install_and_die);
+testing::helpers!("change" => change_and_die);
 
-/// Installs, and fails and is killed at the steps that the argument names: `FAIL KILL FOLDER`.
-fn install_and_die() {
+/// Does something, and is killed at the step that the argument names: `WHAT KILL FOLDER`.
+fn change_and_die() {
     let task = helper::argument();
     let words: Vec<_> = task.splitn(3, ' ').collect();
-    let (fail, kill) = (words[0].parse().unwrap(), words[1].parse().unwrap());
     let folder = Path::new(words[2]);
-    FAULTS.set((fail, kill));
-    let installed = install(folder, &folder.join("dest"), &NEW);
-    assert_eq!(installed.is_ok(), fail == usize::MAX);
+    let dest = folder.join("dest");
+    FAULTS.set((usize::MAX, words[1].parse().unwrap()));
+    match words[0] {
+        "install" => drop(install(folder, &dest, &NEW).unwrap()),
+        "rollback" => drop(Destination::open(&dest).unwrap().rollback(None).unwrap()),
+        "prune" => drop(Destination::open(&dest).unwrap().prune(0).unwrap()),
+        _ => drop(Destination::open(&dest).unwrap()),
+    }
 }
 
-/// Installs in a process that fails and is killed at these steps; gives whether it lived.
-fn killed(space: &Space, fail: usize, kill: usize) -> bool {
-    let status = helper::command("install", format!("{fail} {kill} {}", space.folder.path().display()))
+/// Does something in a process that is killed at this step; gives whether it lived.
+fn killed(space: &Space, what: &str, kill: usize) -> bool {
+    let status = helper::command("change", format!("{what} {kill} {}", space.folder.path().display()))
         .stdout(std::process::Stdio::null())
         .status()
         .unwrap();
@@ -267,52 +295,116 @@ fn a_kill_at_any_step_leaves_all_or_nothing() {
     let other = space.old("other");
     install(space.folder.path(), &other, &NEW).unwrap();
     let after = snapshot(&other);
-    let mut whole = 0;
     for at in 0.. {
-        if killed(&space, usize::MAX, at) {
+        if killed(&space, "install", at) {
             assert!(at > 50, "{at}");
             break;
         }
-        drop(Destination::open(&dest).unwrap());
-        let now = snapshot(&dest);
-        if now == after {
-            whole += 1;
-            install(space.folder.path(), &dest, &NEW).unwrap();
-            fs::remove_dir_all(&dest).unwrap();
-            space.old("dest");
-        } else {
-            assert_eq!(now, before, "step {at}");
-        }
+        // Also before anybody has cleaned up.
+        assert_eq!(snapshot(&dest), before, "step {at}");
+        assert_eq!(generations(&dest), [1], "step {at}");
+        assert_eq!(snapshot(&dest), before, "step {at}");
     }
-    assert_eq!(whole, 0, "nothing is left to do after the packages are installed");
     assert_eq!(snapshot(&dest), after);
+    assert_eq!(generations(&dest), [1, 2]);
 }
 
 #[test]
-fn a_kill_while_a_failed_install_is_undone_is_made_good_by_the_next() {
+fn a_kill_at_any_step_of_a_rollback_leaves_all_or_nothing() {
+    let space = Space::new();
+    let dest = space.old("dest");
+    let old = snapshot(&dest);
+    install(space.folder.path(), &dest, &NEW).unwrap();
+    // What is the user's goes along, as it is now.
+    fs::write(dest.join("root/later"), "later").unwrap();
+    fs::create_dir(dest.join("root/made")).unwrap();
+    fs::write(dest.join("root/made/deep"), "deep").unwrap();
+    fs::remove_file(dest.join("root/goes/mine")).unwrap();
+    fs::write(dest.join("root/goes/new"), "new").unwrap();
+    fs::rename(dest.join("root/goes/new"), dest.join("root/goes/mine")).unwrap();
+    let new = snapshot(&dest);
+    let mut steps = 0;
+    while !killed(&space, "rollback", steps) {
+        assert_eq!(snapshot(&dest), new, "step {steps}");
+        assert_eq!(generations(&dest), [1, 2], "step {steps}");
+        steps += 1;
+    }
+    assert!(steps > 3, "{steps}");
+    let mut expected = old;
+    for path in ["root/later", "root/made", "root/made/deep", "root/goes/mine"] {
+        expected.insert(path.into(), new[Path::new(path)].clone());
+    }
+    assert_eq!(snapshot(&dest), expected);
+    // What the user removes stays removed, and is not taken for what would be lost.
+    fs::remove_file(dest.join("root/later")).unwrap();
+    assert_eq!(Destination::open(&dest).unwrap().rollback(None).unwrap().number, 2);
+    assert!(!dest.join("root/later").exists() && dest.join("root/made/deep").exists());
+    fs::remove_file(dest.join("root/made/deep")).unwrap();
+    let (pruned, kept) = Destination::open(&dest).unwrap().prune(0).unwrap();
+    assert_eq!((pruned.len(), kept), (1, Vec::new()));
+}
+
+#[test]
+fn a_kill_at_any_step_of_a_removal_leaves_what_counts() {
+    let space = Space::new();
+    let dest = space.old("dest");
+    install(space.folder.path(), &dest, &NEW).unwrap();
+    let before = snapshot(&dest);
+    let mut steps = 0;
+    while !killed(&space, "prune", steps) {
+        assert_eq!(snapshot(&dest), before, "step {steps}");
+        steps += 1;
+    }
+    assert!(steps > 1, "{steps}");
+    assert_eq!(generations(&dest), [2]);
+    assert_eq!(snapshot(&dest), before);
+}
+
+/// Makes of an installation what earlier programs made.
+fn without_generations(dest: &Path) {
+    let first = dest.join("generations/1");
+    for name in generation::names(&first).unwrap() {
+        fs::remove_file(dest.join(&name)).unwrap();
+        fs::rename(first.join(&name), dest.join(&name)).unwrap();
+    }
+    fs::remove_dir_all(dest.join("generations")).unwrap();
+    fs::remove_file(dest.join("packages/generation.json")).unwrap();
+    fs::create_dir_all(dest.join("packages/.staging/left")).unwrap();
+}
+
+#[test]
+fn an_installation_of_an_earlier_program_becomes_a_generation_whatever_interrupts() {
     let space = Space::new();
     let dest = space.old("dest");
     let before = snapshot(&dest);
-    // The last step of all, before which everything is done and must be undone.
-    let mut last = 0;
-    FAULTS.set((usize::MAX, usize::MAX));
-    let other = space.old("other");
-    loop {
-        FAULTS.set((last, usize::MAX));
-        if install(space.folder.path(), &other, &NEW).is_ok() {
-            break;
+    without_generations(&dest);
+    let known = |path: &str| {
+        let metadata = fs::metadata(dest.join(path)).unwrap();
+        (metadata.ino(), metadata.mtime_nsec(), metadata.ctime_nsec())
+    };
+    let files = ["bin/run", "root/same", "compiled/other", "mine"].map(|path| (path, known(path)));
+    let mut steps = 0;
+    while !killed(&space, "open", steps) {
+        for (path, was) in files {
+            assert_eq!(known(path), was, "step {steps}");
         }
-        last += 1;
+        steps += 1;
     }
-    FAULTS.set((usize::MAX, usize::MAX));
-    let mut undoing = 0;
-    while !killed(&space, last - 1, last + undoing) {
-        drop(Destination::open(&dest).unwrap());
-        assert_eq!(snapshot(&dest), before, "step {undoing}");
-        undoing += 1;
-    }
-    assert!(undoing > 20, "{undoing}");
+    assert!(steps > 6, "{steps}");
     assert_eq!(snapshot(&dest), before);
+    assert_eq!(generations(&dest), [1]);
+    for (path, was) in files {
+        assert_eq!(known(path), was, "what compiled code is known by");
+    }
+    install(space.folder.path(), &dest, &NEW).unwrap();
+    // Once half of it is moved, another program goes on.
+    let other = space.old("other");
+    without_generations(&other);
+    FAULTS.set((4, usize::MAX));
+    Destination::open(&other).unwrap_err();
+    FAULTS.set((usize::MAX, usize::MAX));
+    drop(Destination::open(&other).unwrap());
+    assert_eq!(snapshot(&other), before);
 }
 
 #[test]
@@ -340,11 +432,11 @@ fn what_can_not_be_prepared_is_not_installed() {
         let mut transaction = destination.begin().unwrap();
         transaction.add("a-2", File::open(space.folder.path().join("a-2")).unwrap()).unwrap();
         transaction.add("b-2", File::open(space.folder.path().join("b-2")).unwrap()).unwrap();
-        let loader = dest.join("bin/run");
-        let refused = transaction.commit(|| {
+        let refused = transaction.commit("install", [], |new| {
+            let loader = new.join("bin/run");
             assert_eq!(fs::read_to_string(&loader).unwrap(), "two");
-            fs::remove_dir_all(dest.join(COMPILED)).or_else(|_| fs::create_dir(dest.join(COMPILED))).unwrap();
-            Err(InstallError::Unprepared { loader: loader.clone(), how: "it took too long".to_owned(), status: None })
+            fs::remove_dir_all(new.join(COMPILED)).or_else(|_| fs::create_dir(new.join(COMPILED))).unwrap();
+            Err(InstallError::Unprepared { loader, how: "it took too long".to_owned(), status: None })
         });
         assert!(matches!(refused, Err(InstallError::Unprepared { .. })), "{refused:?}");
         drop(destination);
@@ -352,4 +444,24 @@ fn what_can_not_be_prepared_is_not_installed() {
         // The very files, by which the loader knows programs.
         assert_eq!(fs::metadata(dest.join("compiled/other")).map(|code| (code.ino(), code.ctime_nsec())).ok(), code);
     }
+}
+
+#[test]
+fn a_removed_package_leaves_what_others_and_the_user_have() {
+    let space = Space::new();
+    let dest = space.old("dest");
+    let before = snapshot(&dest);
+    let destination = Destination::open(&dest).unwrap();
+    let mut transaction = destination.begin().unwrap();
+    transaction.remove("a").unwrap();
+    assert!(matches!(transaction.remove("c"), Err(InstallError::NotInstalled { .. })));
+    assert_eq!(transaction.commit("uninstall a", [], |_| Ok(())).unwrap(), Some(2));
+    let after = snapshot(&dest);
+    let left: Vec<_> = after.keys().filter(|path| !path.is_dir()).filter_map(|path| path.to_str()).collect();
+    let files: Vec<_> = left.into_iter().filter(|path| dest.join(path).is_file()).collect();
+    let expected = ["compiled/of-run", "compiled/other", "mine", "packages/b.installed", "root/b", "root/both"];
+    assert_eq!(files, [&expected[..], &["root/goes/mine"]].concat());
+    assert!(!dest.join("bin").exists(), "the link has gone with the folder");
+    assert_eq!(destination.rollback(Some(1)).unwrap().number, 1);
+    assert_eq!(snapshot(&dest), before);
 }
