@@ -42,7 +42,7 @@ pub(super) struct Provenance {
     /// Who built, as a URI
     #[arg(long, value_name = "URI")]
     builder: Option<String>,
-    /// Which run it was, such as a CI job's URL; without it, the same build gives the same statement
+    /// Which run it was, such as a CI job's URL; without it, the same build states the same
     #[arg(long, value_name = "ID")]
     invocation: Option<String>,
     /// State the time now as the end of the build

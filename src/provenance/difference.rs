@@ -44,8 +44,8 @@ pub fn of(before: &Tree, after: &Tree) -> Vec<Difference> {
 }
 
 impl Difference {
-    /// What differs, in words; with the bytes of both files if the stores have them: where the first
-    /// other byte is, and what `diffoscope` says of it.
+    /// What differs, in words. If the stores have the bytes of both files: where the first other
+    /// byte is, and what `diffoscope` says of it.
     ///
     /// # Errors
     /// If a file can't be read.

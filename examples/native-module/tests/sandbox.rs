@@ -3,8 +3,9 @@
 //!
 //! What Python itself needs comes from the store that the tests are run with, or is built.
 
+use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_native-module");
 
@@ -37,23 +38,64 @@ fn a_module_of_ones_own_is_built_installed_and_imported() {
     ours(&["gen"]);
     output(Command::new("ninja").current_dir(&project_folder).args(["python", "editdistance"]));
     ours(&["install", &dest_text, "python"]);
-    let run = |program: &str| {
-        let output = Command::new(dest.join("bin/run")).args(["python", "-c", program]).output().expect("a sandbox");
+    let run_with = |options: &[&str], program: &str| {
+        let mut command = Command::new(dest.join("bin/run"));
+        let output = command.args(options).args(["python", "-c", program]).output().expect("a sandbox");
         (
             output.status.code(),
             String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr),
         )
     };
+    let run = |program: &str| run_with(&[], program);
     // Not before it is installed.
-    let (status, said) = run("import editdistance");
-    assert_eq!(status, Some(1));
-    assert!(said.contains("ImportError: No module named editdistance"), "{said}");
+    let not_yet = |(status, said): (Option<i32>, String)| {
+        assert!(status == Some(1) && said.contains("ImportError: No module named editdistance"), "{said}");
+    };
+    not_yet(run("import editdistance"));
 
-    ours(&["install", &dest_text, "editdistance"]);
+    // A guest that runs keeps what it was started with, whatever is installed meanwhile.
+    let mut guest = Command::new(dest.join("bin/run"))
+        .args(["python", "-c", "import sys\nsys.stdin.readline()\nimport json\nimport editdistance"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("a sandbox");
+    let installed = ours(&["install", &dest_text, "editdistance", "--keep", "0"]);
+    let installed = String::from_utf8_lossy(&installed.stdout).into_owned();
+    assert!(installed.contains("generation 2 is current"), "{installed}");
+    assert!(installed.contains("generation 1 stays: a program runs in it"), "{installed}");
     assert!(dest.join("root/slib/libdistance.so").is_file(), "the library that the module needs comes with it");
     let program = "import editdistance as e; print e.distance('kitten', 'sitting'), e.distance('', 'abc'), e.__file__";
     let expected = "3 3 /python/lib/python2.7/site-packages/editdistance.so\n";
     assert_eq!(run(program), (Some(0), expected.to_owned()));
+    guest.stdin.take().expect("a pipe").write_all(b"go\n").expect("a guest that reads");
+    let output = guest.wait_with_output().expect("a guest that ends");
+    not_yet((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()));
+    // Each generation has its own snapshot, which is good when one goes back and forth.
+    for (imported, number) in [(false, "1"), (true, "2")] {
+        ours(&["rollback", &dest_text, number]);
+        let said = run_with(&["-v", "-v"], "import json");
+        assert!(said.1.contains("the snapshot is loaded"), "{said:?}");
+        match imported {
+            true => assert_eq!(run(program), (Some(0), expected.to_owned())),
+            false => not_yet(run(program)),
+        }
+    }
+    // Where it came from, and that it can be made again.
+    let which = ours(&["which", &format!("{dest_text}/root/slib/libdistance.so")]);
+    let which = String::from_utf8_lossy(&which.stdout).into_owned();
+    assert!(which.contains("package: editdistance") || which.contains("package: distance"), "{which}");
+    assert!(which.contains("node:    wasm32-wasi/distance/"), "{which}");
+    let verified = ours(&["verify", &dest_text, "--share", "0.1%"]);
+    let verified = String::from_utf8_lossy(&verified.stdout).into_owned();
+    assert!(verified.contains(" are the same, 0 differ, 0 are not known there"), "{verified}");
+    let statement = ours(&["provenance", &dest_text]).stdout;
+    assert_eq!(ours(&["provenance", &dest_text]).stdout, statement, "the same build, the same bytes");
+    let statement = String::from_utf8_lossy(&statement).into_owned();
+    for part in ["root/slib/libdistance.so", "Python-2.7.18.tgz", "https://slsa.dev/provenance/v1"] {
+        assert!(statement.contains(part), "{part}");
+    }
     // Errors of its arguments are Python's.
     let (status, said) = run("import editdistance; editdistance.distance(1, 'a')");
     assert_eq!(status, Some(1));
