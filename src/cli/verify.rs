@@ -6,12 +6,13 @@
 //! has.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
 use build_graph::node::Op;
 use build_graph::untrusted::{printable, printable_path};
-use build_graph::{NodeKey, Tree};
+use build_graph::{Entry, NodeKey, RelPath, Tree};
 use clap::Args;
 use serde::Serialize;
 
@@ -26,7 +27,8 @@ use crate::environment;
 use crate::install::package::Manifest;
 use crate::install::{Installed, verify};
 use crate::model::Model;
-use crate::provenance::difference;
+use crate::provenance::difference::{self, Open};
+use crate::regular;
 use crate::remote::caches::Caches;
 use crate::remote::settings;
 use crate::remote::trust::Trust;
@@ -87,9 +89,14 @@ impl Answer for Compared {
 }
 
 impl Compared {
-    /// Compares two trees. What differs is explained from the stores, the second of which may be
-    /// the first.
-    fn take(&mut self, name: &str, here: &Tree, there: &Tree, stores: (&Store, &Store)) -> Result<(), CommandError> {
+    /// Compares two trees. What differs is explained by the files that these open.
+    fn take(
+        &mut self,
+        name: &str,
+        here: &Tree,
+        there: &Tree,
+        open: (&Open<'_>, &Open<'_>),
+    ) -> Result<(), CommandError> {
         if here.digest() == there.digest() {
             self.same += 1;
             return Ok(());
@@ -97,8 +104,7 @@ impl Compared {
         let differences = difference::of(here, there);
         let mut files = Vec::new();
         for one in differences.iter().take(MAX_EXPLAINED) {
-            files
-                .extend(one.explain(stores.0, stores.1).map_err(|error| CommandError::environment(error.to_string()))?);
+            files.extend(one.explain(open.0, open.1).map_err(|error| CommandError::environment(error.to_string()))?);
         }
         if differences.len() > MAX_EXPLAINED {
             files.push(format!("and {} files more", differences.len() - MAX_EXPLAINED));
@@ -125,11 +131,11 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let mut compared = Compared::default();
     let other = options.against.as_deref().map(Path::new).map(Installed::find).transpose()?.flatten();
     if let Some(other) = other {
-        installations(&receipts, &other.current.receipts()?, &session.store()?, &mut compared)?;
+        installations(&installed, &receipts, &other, &mut compared)?;
     } else {
         let workplace = session.workplace()?;
         let model = Model::new(&workplace.plan, &workplace.store);
-        packages(&workplace, &model, &receipts, &mut compared)?;
+        packages(&workplace, &model, &installed, &receipts, &mut compared)?;
         if compared.differences.is_empty() {
             match options.against.as_deref() {
                 None => rebuild(&workplace, &receipts, options, &mut compared)?,
@@ -166,20 +172,32 @@ fn answer(dest: &Path, compared: Compared, json: JsonOption) -> Result<(), Comma
     }
 }
 
+/// Opens files of a store.
+fn of_store(store: &Store) -> impl Fn(&RelPath, &Entry) -> Option<File> + '_ {
+    |_, entry| store.open_blob(entry).ok()
+}
+
+/// Opens files of an installation.
+fn of_installation(installed: &Installed) -> impl Fn(&RelPath, &Entry) -> Option<File> + '_ {
+    |path, _| regular::open(&installed.current.path.join(path)).ok()
+}
+
 /// Compares two installations by their receipts.
 fn installations(
+    installed: &Installed,
     here: &[Manifest],
-    there: &[Manifest],
-    store: &Store,
+    other: &Installed,
     compared: &mut Compared,
 ) -> Result<(), CommandError> {
+    let there = other.current.receipts()?;
     let there: BTreeMap<_, _> = there.iter().map(|receipt| (&receipt.name, receipt)).collect();
+    let open: (&Open<'_>, &Open<'_>) = (&of_installation(installed), &of_installation(other));
     for receipt in here {
         match there.get(&receipt.name) {
             None => compared.unknown += 1,
-            Some(other) => {
+            Some(found) => {
                 let name = format!("{} {}", receipt.name, receipt.version);
-                compared.take(&name, &receipt.content, &other.content, (store, store))?;
+                compared.take(&name, &receipt.content, &found.content, open)?;
             }
         }
     }
@@ -190,10 +208,12 @@ fn installations(
 fn packages(
     workplace: &Workplace,
     model: &Model<'_>,
+    installed: &Installed,
     receipts: &[Manifest],
     compared: &mut Compared,
 ) -> Result<(), CommandError> {
     let store = &workplace.store;
+    let open: (&Open<'_>, &Open<'_>) = (&of_installation(installed), &of_store(store));
     for receipt in receipts {
         let name = &receipt.name;
         let Some((at, made)) = package_of(model, store, receipt)? else {
@@ -204,7 +224,7 @@ fn packages(
             return Err(CommandError::input(format!("`{}` is not built here", model.table().name(at)))
                 .hint(format!("run `{} gen && ninja`, then this again", called())));
         };
-        compared.take(&format!("{name} {}", receipt.version), &receipt.content, &made.content, (store, store))?;
+        compared.take(&format!("{name} {}", receipt.version), &receipt.content, &made.content, open)?;
     }
     Ok(())
 }
@@ -249,7 +269,7 @@ fn rebuild(
     let seed = options.seed.unwrap_or_else(seed);
     for (name, _, before) in options.share.choose(&actions, |(_, key, _)| *key, seed) {
         let again = builder.again(name)?;
-        compared.take(name.as_str(), before, &again, (&workplace.store, &workplace.store))?;
+        compared.take(name.as_str(), before, &again, (&of_store(&workplace.store), &of_store(&workplace.store)))?;
     }
     compared.seed = Some(seed);
     Ok(())
@@ -270,7 +290,7 @@ fn ask(
         for (name, key, here) in results {
             match other.result(key)?.map(|digest| other.tree(digest)).transpose()?.flatten() {
                 None => compared.unknown += 1,
-                Some(there) => compared.take(&name, &here, &there, (store, &other))?,
+                Some(there) => compared.take(&name, &here, &there, (&of_store(store), &of_store(&other)))?,
             }
         }
         return Ok(());
@@ -287,7 +307,7 @@ fn ask(
             // Without its bytes, only the names of files are told.
             let _ = caches.fetch(store, key, hit.digest, &store.missing(&hit.tree)?);
         }
-        compared.take(&name, &here, &hit.tree, (store, store))?;
+        compared.take(&name, &here, &hit.tree, (&of_store(store), &of_store(store)))?;
     }
     Ok(())
 }

@@ -1,15 +1,13 @@
 //! How two trees differ: in which files, and where in them.
 
-use std::fs;
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, Read, Seek as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use build_graph::untrusted::printable;
 use build_graph::{Entry, RelPath, Tree};
 use rustix::fs::{Access, access};
-
-use crate::store::Store;
 
 /// The program that explains files, if it is installed.
 const DIFFOSCOPE: &str = "diffoscope";
@@ -43,13 +41,16 @@ pub fn of(before: &Tree, after: &Tree) -> Vec<Difference> {
     found
 }
 
+/// Opens the file at a path of one of the trees; `None` if its bytes are not here.
+pub type Open<'a> = dyn Fn(&RelPath, &Entry) -> Option<File> + 'a;
+
 impl Difference {
-    /// What differs, in words. If the stores have the bytes of both files: where the first other
-    /// byte is, and what `diffoscope` says of it.
+    /// What differs, in words. If the bytes of both files are here: where the first other byte is,
+    /// and what `diffoscope` says of it.
     ///
     /// # Errors
     /// If a file can't be read.
-    pub fn explain(&self, before: &Store, after: &Store) -> io::Result<Vec<String>> {
+    pub fn explain(&self, before: &Open<'_>, after: &Open<'_>) -> io::Result<Vec<String>> {
         let path = printable(self.path.as_str());
         let (one, two) = match (&self.before, &self.after) {
             (Some(one @ Entry::File { .. }), Some(two @ Entry::File { .. })) => (one, two),
@@ -57,7 +58,7 @@ impl Difference {
             (None, Some(_)) => return Ok(vec![format!("`{path}` is only in the second")]),
             _ => return Ok(vec![format!("`{path}` is {} and {}", kind(&self.before), kind(&self.after))]),
         };
-        let (Ok(mut first), Ok(mut second)) = (before.open_blob(one), after.open_blob(two)) else {
+        let (Some(mut first), Some(mut second)) = (before(&self.path, one), after(&self.path, two)) else {
             return Ok(vec![format!("`{path}` differs; its bytes are not here")]);
         };
         let mut lines = match first_difference(&mut first, &mut second)? {
@@ -66,9 +67,9 @@ impl Difference {
         };
         if let Some(program) = in_path(DIFFOSCOPE) {
             let folder = tempfile::tempdir()?;
-            for (name, store, entry) in [("first", before, one), ("second", after, two)] {
-                let mut from = store.open_blob(entry).map_err(io::Error::other)?;
-                io::copy(&mut from, &mut fs::File::create_new(folder.path().join(name))?)?;
+            for (name, mut from) in [("first", first), ("second", second)] {
+                from.rewind()?;
+                io::copy(&mut from, &mut File::create_new(folder.path().join(name))?)?;
             }
             lines.extend(diffoscope(&program, folder.path())?);
         }
@@ -138,6 +139,7 @@ fn diffoscope(program: &Path, folder: &Path) -> io::Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Store;
 
     #[test]
     fn differences_are_named_and_located() {
@@ -150,11 +152,12 @@ mod tests {
             }
             tree
         };
+        let open = |_: &RelPath, entry: &Entry| store.open_blob(entry).ok();
         let one = tree(&[("a", "same", false), ("b", "0123x", false), ("c", "c", false), ("d", "d", false)]);
         let mut two = tree(&[("a", "same", false), ("b", "0123yz", false), ("c", "c", true), ("e", "e", false)]);
         two.insert("f".parse().unwrap(), Entry::EmptyDirectory).unwrap();
         let lines: Vec<_> =
-            of(&one, &two).iter().map(|found| found.explain(&store, &store).unwrap()[0].clone()).collect();
+            of(&one, &two).iter().map(|found| found.explain(&open, &open).unwrap()[0].clone()).collect();
         let expected = [
             "`b` differs from byte 4 on (5 and 6 bytes)",
             "`c` has the same bytes and another mode",

@@ -1,7 +1,7 @@
 //! The verbs that look after an installation, on small packages of a folder.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
 use crate::exit_codes::write_package;
@@ -108,7 +108,18 @@ fn files_are_compared_with_receipts_and_with_another_installation() {
     write_package(&space, &space.path("repo"), "app", "1", &["lib"], &[("root/app/main", b"app X")]);
     run(&space, "install DEST app --repo REPO");
     let (status_, said) = status(&space, &against);
-    assert!(status_ == Some(1) && said.contains("app 1 differs") && said.contains("`root/app/main` differs"), "{said}");
+    let found = "`root/app/main` differs from byte 4 on (5 and 5 bytes)";
+    assert!(status_ == Some(1) && said.contains("app 1 differs") && said.contains(found), "{said}");
+    // What explains files is asked, and its words reach no terminal as they are.
+    let tools = space.path("tools");
+    fs::create_dir(&tools).unwrap();
+    let script = "#!/bin/sh\nprintf '\\033[31m%s %s\\n' \"$(cat \"$4\")\" \"$(cat \"$5\")\"\n";
+    fs::write(tools.join("diffoscope"), script).unwrap();
+    fs::set_permissions(tools.join("diffoscope"), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = space.tool(["verify", "--against"]);
+    let path = std::env::join_paths([tools, "/usr/bin".into(), "/bin".into()]).unwrap();
+    let (_, said, _) = ended(&command.args([&other, &dest]).env("PATH", path).output().unwrap());
+    assert!(said.contains(r"  \u{1b}[31mapp X app 1"), "{said}");
 
     fs::write(dest.join("root/app/main"), "app Y").unwrap();
     fs::remove_file(dest.join("root/slib/x")).unwrap();
@@ -149,6 +160,9 @@ fn packages_are_searched_and_files_found() {
     fail(&space, "which FILE", "in no folder that packages are installed in");
 }
 
+/// Changes an installation.
+type Attack<'a> = Box<dyn Fn(&Space) + 'a>;
+
 /// Whoever can write to DEST may have put anything there.
 #[test]
 fn what_is_not_ours_in_an_installation_is_refused_by_name() {
@@ -162,7 +176,7 @@ fn what_is_not_ours_in_an_installation_is_refused_by_name() {
     let honest = |content: &str| {
         format!(r#"{{"format":1,"name":"app","version":"1","target":"wasm32-wasi","requires":[],"content":{content}}}"#)
     };
-    let attacks: [(&str, Box<dyn Fn(&Space)>); 9] = [
+    let attacks: [(&str, Attack<'_>); 9] = [
         ("no JSON", Box::new(|space| receipt(space, "{"))),
         ("another package", Box::new(|space| receipt(space, &honest("{}").replace("\"app\"", "\"lib\"")))),
         ("up", Box::new(|space| receipt(space, &honest(r#"{"../../x":{"kind":"empty_directory"}}"#)))),
