@@ -5,45 +5,58 @@
 //! - [`settings`]: which remotes there are; [`access`]: certificates and tokens; [`trust`]: whom to
 //!   believe
 //! - [`belief`]: which results that the store has are used
-//! - [`caches`]: all of them together, as a build sees them; `circuit_breaker`: one of them, with
-//!   attempts that end and a circuit that opens
+//! - [`caches`]: all of them together, as a build sees them
+//! - `verify`, `retry`, `circuit_breaker`: policies for one remote, each a decorator of
+//!   [`Transport`]; `stack` puts them together
 //! - `budget`: what answers may take of memory
 //! - `object_layout`, over `directory`, `http` and `s3`: remotes that keep objects under names
 //! - [`pack`]: results and bytes as one file
 //!
-//! A [`Transport`] speaks one protocol, and nothing of what it says is trusted. What stands above
-//! it checks the signature of every envelope, the key in it, and every byte against its digest;
-//! retries, deadlines and the circuit that opens are above it as well. So a transport makes one
-//! attempt, gives up after a time of its own, and says how it failed.
+//! A [`Transport`] speaks one protocol to one remote. It makes one attempt, gives up after its own
+//! deadline, and says how it failed. Nothing that it returns is trusted: `verify` checks the bytes
+//! of blobs, and [`caches`] checks the signature and the key of every envelope.
 
 pub mod access;
 pub mod belief;
 mod budget;
 pub mod caches;
 mod circuit_breaker;
+pub mod digest;
 mod directory;
 pub mod envelope;
 mod http;
 mod object_layout;
 pub mod pack;
 pub mod reapi;
+mod retry;
 mod s3;
 pub mod settings;
+#[cfg(test)]
+mod test_transport;
 pub mod trust;
+mod verify;
 mod worker_pool;
 
 use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use build_graph::NodeKey;
 use thiserror::Error;
 
+use self::retry::RetryTransport;
+use circuit_breaker::CircuitBreakerTransport;
 use envelope::SignedEnvelope;
 use object_layout::ObjectLayout;
 use settings::{RemotePlace, RemoteSettings, SettingsError};
+use verify::VerifyTransport;
+
+use crate::retry::RetryPolicy;
+
+/// How often a request is tried.
+const ATTEMPTS: u32 = 3;
 
 /// How a remote names bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,34 +86,68 @@ impl fmt::Display for WireDigest {
 /// Why a remote did not do what it was asked to.
 #[derive(Debug, Error)]
 pub enum RemoteError {
-    /// It can't be reached, does not answer, is overloaded, or broke off: trying again may help.
+    /// It can't be reached, does not answer, or broke off: trying again may help.
     #[error("{0}")]
     Unavailable(String),
-    /// It answers that it can't just now.
+    /// It answers that it is overloaded or out of order: trying again may help.
     #[error("{0}")]
     Busy(String),
     /// It does not let us: wrong credentials, read-only, full.
     #[error("{0}")]
     Refused(String),
-    /// What it says is not what its protocol allows, or bytes are not what their digest promises.
+    /// Its answer breaks its protocol.
     #[error("{0}")]
     Wrong(String),
+    /// The bytes of some blobs are not what their digests promise. The others were received.
+    #[error("{} files are damaged", .0.len())]
+    Damaged(Vec<DamagedBlob>),
+    /// It failed so often that it is not asked again for a while.
+    #[error("{cause}")]
+    LeftAlone {
+        /// How it failed last.
+        cause: Box<RemoteError>,
+        /// For how long it is not asked.
+        seconds: u64,
+    },
+    /// It was not asked, because it failed a moment ago ([`RemoteError::LeftAlone`]).
+    #[error("it is left alone, because it failed a moment ago")]
+    CircuitOpen,
     /// This side failed: a file can't be read, the store can't be written.
     #[error("{0}")]
     Local(#[from] io::Error),
 }
 
-/// Bytes on their way to a remote.
-#[derive(Debug)]
-pub struct Upload {
-    /// What the remote is to know them by.
-    pub digest: WireDigest,
-    /// The file that they are read from, at its beginning.
-    pub file: File,
+impl RemoteError {
+    /// Returns whether the same request may succeed a moment later.
+    fn may_pass(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Busy(_))
+    }
 }
 
-/// Takes the bytes of one blob as they arrive. It checks them, and stops reading after the blob's
-/// size.
+/// A blob whose bytes were refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DamagedBlob {
+    /// The digest that was asked for.
+    pub blob: WireDigest,
+    /// What is wrong with the bytes.
+    pub damage: Damage,
+}
+
+/// What is wrong with the bytes of a blob.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Damage {
+    /// They end early or can't be decompressed; the error says where. Another transfer may be
+    /// whole.
+    Incomplete(String),
+    /// They have another digest or length.
+    OtherBytes,
+}
+
+/// Opens the bytes of one blob that is to be put, at its beginning.
+pub type Open<'a> = dyn Fn(&WireDigest) -> io::Result<File> + Sync + 'a;
+
+/// Takes the bytes of one blob as they arrive, to the end of the reader. An error of the reader is
+/// the transport's affair: what this function returns after one is not looked at.
 pub type Receive<'a> = dyn Fn(&WireDigest, &mut dyn Read) -> Result<(), RemoteError> + Sync + 'a;
 
 /// One protocol to one remote. Calls may come from several threads at once.
@@ -136,17 +183,56 @@ pub trait Transport: Send + Sync {
     /// [`RemoteError`]; what was received before has been received.
     fn fetch(&self, blobs: &[WireDigest], receive: &Receive<'_>) -> Result<(), RemoteError>;
 
-    /// Puts blobs that [`missing`](Self::missing) named.
+    /// Puts blobs, whether or not the remote has them. `open` is called once for each, from any
+    /// thread.
     ///
     /// # Errors
     /// [`RemoteError`]; some of them may be there.
-    fn put(&self, blobs: Vec<Upload>) -> Result<(), RemoteError>;
+    fn put(&self, blobs: &[WireDigest], open: &Open<'_>) -> Result<(), RemoteError>;
 
     /// Puts a result whose blobs are all there, in place of what was under its key.
     ///
     /// # Errors
     /// [`RemoteError`].
     fn put_result(&self, result: &SignedEnvelope) -> Result<(), RemoteError>;
+}
+
+impl<T: Transport + ?Sized> Transport for Box<T> {
+    fn place(&self) -> String {
+        (**self).place()
+    }
+
+    fn digest_function(&self) -> Result<DigestFunction, RemoteError> {
+        (**self).digest_function()
+    }
+
+    fn look_up(&self, keys: &[NodeKey]) -> Result<Vec<Option<Vec<u8>>>, RemoteError> {
+        (**self).look_up(keys)
+    }
+
+    fn missing(&self, blobs: &[WireDigest]) -> Result<HashSet<WireDigest>, RemoteError> {
+        (**self).missing(blobs)
+    }
+
+    fn fetch(&self, blobs: &[WireDigest], receive: &Receive<'_>) -> Result<(), RemoteError> {
+        (**self).fetch(blobs, receive)
+    }
+
+    fn put(&self, blobs: &[WireDigest], open: &Open<'_>) -> Result<(), RemoteError> {
+        (**self).put(blobs, open)
+    }
+
+    fn put_result(&self, result: &SignedEnvelope) -> Result<(), RemoteError> {
+        (**self).put_result(result)
+    }
+}
+
+/// Adds all policies to a transport: each blob is verified, what failed is tried again, and a
+/// remote that failed too often is left alone. `circuit` is the file that tells other processes so.
+fn stack(transport: impl Transport, circuit: PathBuf) -> impl Transport {
+    let verified = VerifyTransport::new(transport);
+    let retried = RetryTransport::new(verified, RetryPolicy::of(ATTEMPTS));
+    CircuitBreakerTransport::new(retried, circuit)
 }
 
 /// The transport to a remote, by where it is. `root` is the folder to which relative paths belong.

@@ -19,7 +19,7 @@ use build_graph::{BlobDigest, NodeKey};
 
 use super::budget::{Budget, MAX_ENVELOPE, MAX_ENVELOPES, Unread, check_length, read_within, unpacked};
 use super::envelope::SignedEnvelope;
-use super::{DigestFunction, Receive, RemoteError, Transport, Upload, WireDigest};
+use super::{DigestFunction, Open, Receive, RemoteError, Transport, WireDigest};
 use crate::retry::RetryPolicy;
 
 /// Fast, and still a third of a compiled file.
@@ -128,12 +128,8 @@ impl<O: Objects> Transport for ObjectLayout<O> {
         })
     }
 
-    fn put(&self, blobs: Vec<Upload>) -> Result<(), RemoteError> {
-        let blobs: Vec<_> = blobs.into_iter().map(|upload| (upload.digest, Mutex::new(Some(upload.file)))).collect();
-        at_once(self.0.width(), &blobs, |(digest, file)| {
-            let file = file.lock().unwrap_or_else(PoisonError::into_inner).take();
-            file.map_or(Ok(()), |file| self.put_packed(&blob_name(digest), file))
-        })?;
+    fn put(&self, blobs: &[WireDigest], open: &Open<'_>) -> Result<(), RemoteError> {
+        at_once(self.0.width(), blobs, |blob| self.put_packed(&blob_name(blob), open(blob)?))?;
         Ok(())
     }
 

@@ -10,15 +10,20 @@ use pynbox_build::remote::access::Access;
 use pynbox_build::remote::envelope::{Envelope, SignedEnvelope, WireBlob};
 use pynbox_build::remote::reapi::transport::ReapiTransport;
 use pynbox_build::remote::reapi::{Blob, Client, Endpoint, ReapiError, Source, digest};
-use pynbox_build::remote::{DigestFunction, RemoteError, Transport, Upload, WireDigest};
+use pynbox_build::remote::{DigestFunction, RemoteError, Transport, WireDigest};
 
 use testing::engines::{self, Server};
 
-fn upload(digest: WireDigest, bytes: &[u8]) -> Upload {
-    let mut file = tempfile::tempfile().unwrap();
-    file.write_all(bytes).unwrap();
-    file.rewind().unwrap();
-    Upload { digest, file }
+/// Puts blobs, each by its digest.
+fn put(transport: &ReapiTransport, function: DigestFunction, blobs: &[Vec<u8>]) {
+    let blobs: BTreeMap<_, _> = blobs.iter().map(|bytes| (digest::of(function, bytes), bytes)).collect();
+    let open = |digest: &WireDigest| {
+        let mut file = tempfile::tempfile()?;
+        file.write_all(blobs[digest])?;
+        file.rewind()?;
+        Ok(file)
+    };
+    transport.put(&blobs.keys().copied().collect::<Vec<_>>(), &open).unwrap();
 }
 
 /// Bytes that compress a little.
@@ -57,7 +62,7 @@ fn blobs(server: &Server) {
     let absent = digest::of(function, b"nobody has this");
     let missing = transport.missing(&digests).unwrap();
     assert!(digests.iter().all(|digest| digest.size == 0 || missing.contains(digest)));
-    transport.put(digests.iter().zip(&contents).map(|(digest, content)| upload(*digest, content)).collect()).unwrap();
+    put(&transport, function, &contents);
     let mut asked = digests.clone();
     asked.push(absent);
     assert_eq!(transport.missing(&asked).unwrap(), HashSet::from([absent]));
@@ -65,7 +70,7 @@ fn blobs(server: &Server) {
     assert_eq!(got, digests.into_iter().zip(contents).collect());
     // The same again changes nothing.
     let again = bytes(5, 4 << 20);
-    transport.put(vec![upload(digest::of(function, &again), &again)]).unwrap();
+    put(&transport, function, &[again]);
 }
 
 fn tree(files: usize, salt: &str) -> (Tree, Vec<Vec<u8>>) {
@@ -101,10 +106,9 @@ fn results(server: &Server) {
     for (key, files) in [(1, 3), (2, 4000), (3, 1)] {
         let (tree, contents) = tree(files, &format!("result {key}"));
         let signed = signed(function, key, tree, &contents);
-        let blobs = contents.iter().map(|content| upload(digest::of(function, content), content)).collect();
         // The last is one whose files never came.
         if key != 3 {
-            transport.put(blobs).unwrap();
+            put(&transport, function, &contents);
             transport.put_result(&signed).unwrap();
             stored.push(Some(signed.to_bytes().to_vec()));
         } else {
@@ -122,7 +126,7 @@ fn results(server: &Server) {
     // A newer one takes the place of an older.
     let (tree, contents) = tree(2, "newer");
     let newer = signed(function, 1, tree, &contents);
-    transport.put(contents.iter().map(|content| upload(digest::of(function, content), content)).collect()).unwrap();
+    put(&transport, function, &contents);
     transport.put_result(&newer).unwrap();
     assert_eq!(transport.look_up(&keys[..1]).unwrap(), [Some(newer.to_bytes().to_vec())]);
 }

@@ -6,6 +6,7 @@
 //! standard output: inline where it is small, else a blob of its own.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
@@ -20,10 +21,12 @@ use super::retry::may_pass;
 use super::{Endpoint, ReapiError, digest};
 use crate::remote::budget::{Budget, MAX_ENVELOPE, MAX_ENVELOPES, check_length};
 use crate::remote::envelope::SignedEnvelope;
-use crate::remote::{DigestFunction, Receive, RemoteError, Transport, Upload, WireDigest};
+use crate::remote::{DigestFunction, Open, Receive, RemoteError, Transport, WireDigest};
 
 /// An envelope of more bytes is a blob of its own.
 const INLINE: usize = 256 << 10;
+/// So many files are open at once.
+const MAX_OPEN: usize = 128;
 
 /// A cache that speaks the protocol.
 #[derive(Debug)]
@@ -190,9 +193,13 @@ impl Transport for ReapiTransport {
         }
     }
 
-    fn put(&self, blobs: Vec<Upload>) -> Result<(), RemoteError> {
-        let blobs = blobs.into_iter().map(|Upload { digest, file }| Blob { digest, source: Source::File(file) });
-        Ok(self.client.upload(blobs.collect())?)
+    fn put(&self, blobs: &[WireDigest], open: &Open<'_>) -> Result<(), RemoteError> {
+        for part in blobs.chunks(MAX_OPEN) {
+            let blob = |digest| Ok(Blob { digest, source: Source::File(open(&digest)?) });
+            let blobs = part.iter().copied().map(blob).collect::<io::Result<_>>()?;
+            self.client.upload(blobs)?;
+        }
+        Ok(())
     }
 
     fn put_result(&self, result: &SignedEnvelope) -> Result<(), RemoteError> {
