@@ -37,7 +37,7 @@ use namespaces::job::Job;
 use namespaces::{Executor, ExecutorError, Run, Status};
 use rustix::io::Errno;
 use support::signals::before_end;
-use tokio::runtime::Runtime;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use client::Daemon;
@@ -58,8 +58,7 @@ pub enum Ahead {
 /// Runs actions in Docker containers.
 pub struct DockerExecutor {
     inner: Arc<Inner>,
-    /// Taken when it is dropped.
-    runtime: Option<Runtime>,
+    runtime: Handle,
 }
 
 impl std::fmt::Debug for DockerExecutor {
@@ -97,8 +96,7 @@ impl DockerExecutor {
         for folder in [&ready, &state.join("images")] {
             fs::create_dir_all(folder).map_err(|source| host("make", folder, source))?;
         }
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        let runtime = runtime.map_err(|source| ExecutorError::Environment {
+        let runtime = network::runtime::handle().map_err(|source| ExecutorError::Environment {
             doing: "starting threads".to_owned(),
             source,
             hint: "see `ulimit -u`".to_owned(),
@@ -117,14 +115,13 @@ impl DockerExecutor {
         });
         let reaping = Arc::clone(&inner);
         lock(&inner.tasks).push(runtime.spawn(async move { owner::reap(&reaping.daemon).await }));
-        Ok(Self { inner, runtime: Some(runtime) })
+        Ok(Self { inner, runtime })
     }
 
     /// Lets SIGINT and SIGTERM remove this process's containers, and those that wait, before they
     /// end the process.
     pub fn end_with_signals(&self) {
-        let (Some(runtime), inner) = (&self.runtime, Arc::clone(&self.inner)) else { return };
-        let runtime = runtime.handle().clone();
+        let (runtime, inner) = (self.runtime.clone(), Arc::clone(&self.inner));
         before_end(move || {
             let cleaning = async {
                 let mut all = ready::claim_all(&inner);
@@ -136,10 +133,6 @@ impl DockerExecutor {
             let bounded = async { tokio::time::timeout(std::time::Duration::from_secs(5), cleaning).await };
             let _ = runtime.block_on(bounded);
         });
-    }
-
-    fn runtime(&self) -> Result<&Runtime, ExecutorError> {
-        self.runtime.as_ref().ok_or_else(|| ExecutorError::Internal("the executor has ended".to_owned()))
     }
 }
 
@@ -168,8 +161,7 @@ fn job(run: &Run<'_>) -> Job {
 
 impl Drop for DockerExecutor {
     fn drop(&mut self) {
-        let Some(runtime) = self.runtime.take() else { return };
-        runtime.block_on(async {
+        self.runtime.block_on(async {
             self.inner.settle().await;
             if self.inner.ahead == Ahead::Own {
                 let own = ready::claim_own(&self.inner);
@@ -177,8 +169,6 @@ impl Drop for DockerExecutor {
                 futures_util::future::join_all(removing).await;
             }
         });
-        // A thread that reads the terminal would be waited for.
-        runtime.shutdown_background();
     }
 }
 
@@ -195,12 +185,12 @@ impl Executor for DockerExecutor {
             return Err(ExecutorError::Internal(format!("the build directory `{path}` is not empty")));
         }
         let log = File::create(run.log).map_err(|source| host("write", run.log, source))?;
-        self.runtime()?.block_on(session::run(&self.inner, run, log))
+        self.runtime.block_on(session::run(&self.inner, run, log))
     }
 
     fn shell(&self, run: &Run<'_>) -> Result<Status, ExecutorError> {
         check_directories(run)?;
-        self.runtime()?.block_on(shell::run(&self.inner, run))
+        self.runtime.block_on(shell::run(&self.inner, run))
     }
 }
 

@@ -8,9 +8,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use build_graph::untrusted::printable_path;
+use network::http::{HeaderName, HeaderValue};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use ureq::tls::{PemItem, parse_pem};
 
 /// The table `tls` of a remote or an engine. Paths are relative to the project; all files are PEM.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,7 +128,6 @@ impl fmt::Debug for Access {
 }
 
 fn is_header(name: &str, value: &str) -> bool {
-    use ureq::http::{HeaderName, HeaderValue};
     name.parse::<HeaderName>().is_ok() && HeaderValue::from_str(value).is_ok() && value.is_ascii()
 }
 
@@ -136,14 +137,17 @@ fn read(path: &Path) -> Result<Vec<u8>, AccessError> {
 
 fn certificates(path: &Path) -> Result<Vec<u8>, AccessError> {
     let pem = read(path)?;
-    let found = parse_pem(&pem).any(|item| matches!(item, Ok(PemItem::Certificate(_))));
+    let found = CertificateDer::pem_slice_iter(&pem).any(|item| item.is_ok());
     if found { Ok(pem) } else { Err(AccessError::Pem { path: path.to_owned(), what: "certificate" }) }
 }
 
 fn key_of(path: &Path) -> Result<Vec<u8>, AccessError> {
     let pem = read(path)?;
-    let found = parse_pem(&pem).any(|item| matches!(item, Ok(PemItem::PrivateKey(_))));
-    if found { Ok(pem) } else { Err(AccessError::Pem { path: path.to_owned(), what: "private key" }) }
+    if PrivateKeyDer::from_pem_slice(&pem).is_ok() {
+        Ok(pem)
+    } else {
+        Err(AccessError::Pem { path: path.to_owned(), what: "private key" })
+    }
 }
 
 #[cfg(test)]

@@ -151,8 +151,8 @@ impl Objects for Directory {
         }
     }
 
-    fn put(&self, name: &str, _length: u64, bytes: &mut (dyn Read + Send)) -> Result<(), RemoteError> {
-        self.write(&self.file(name), bytes)
+    fn put(&self, name: &str, _length: u64, mut bytes: Box<dyn Read + Send>) -> Result<(), RemoteError> {
+        self.write(&self.file(name), &mut bytes)
     }
 }
 
@@ -170,7 +170,7 @@ mod tests {
 
     fn put(folder: &Path, text: &str) {
         for name in NAMES {
-            Directory::new(folder.to_path_buf()).put(name, 0, &mut text.as_bytes()).unwrap();
+            Directory::new(folder.to_path_buf()).put(name, 0, Box::new(io::Cursor::new(text.to_owned()))).unwrap();
         }
     }
 

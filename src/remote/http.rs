@@ -4,27 +4,30 @@
 use std::io::{self, Read};
 use std::time::Duration;
 
-use base64::Engine as _;
-use ureq::http::{StatusCode, header};
-use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, RequestBuilder, SendBody};
+use network::http::{
+    Client, ClientSettings, HeaderMap, HeaderName, HeaderValue, HttpError, Limits, Method, Proxy, Request, Response,
+    Roots, StatusCode, Upload, header,
+};
+use network::login::{Netrc, take_login, without_password};
 use url::Url;
 
 use super::access::Access;
 use super::object_layout::Objects;
 use super::{RemoteError, settings};
 use crate::environment;
-use crate::source::{Netrc, take_login, without_password};
 
 /// A transfer that is slower than this is broken off, after the time that every answer has.
 const SLOWEST: u64 = 128 << 10;
+/// So much of the answer to a PUT is read, so that its connection can be used again.
+const PUT_ANSWER: u64 = 64 << 10;
 
 /// A web server.
 #[derive(Debug)]
 pub(super) struct Http {
-    agent: Agent,
+    client: Client,
     base: Url,
     access: Access,
+    headers: HeaderMap,
     deadline: Duration,
 }
 
@@ -33,55 +36,44 @@ impl Http {
         environment::check_proxies().map_err(|error| error.to_string())?;
         let deadline = settings.deadline();
         let roots = match &access.ca {
-            Some(pem) => RootCerts::new_with_certs(&certificates(pem)),
-            None => RootCerts::PlatformVerifier,
+            Some(pem) => Roots::Only(pem.clone()),
+            None if base.scheme() == "http" => Roots::None,
+            None => Roots::System,
         };
-        let shown = access.identity.as_ref().map(|(certificate, key)| {
-            let key = PrivateKey::from_pem(key).map_err(|error| error.to_string())?;
-            Ok::<_, String>(ClientCert::new_with_certs(&certificates(certificate), key))
+        let client = Client::new(ClientSettings {
+            connect_timeout: deadline.min(Duration::from_secs(3)),
+            redirects: 0,
+            roots,
+            identity: access.identity.clone(),
+            proxy: Proxy::Environment,
         });
-        let tls = TlsConfig::builder().root_certs(roots).client_cert(shown.transpose()?).build();
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .timeout_connect(Some(deadline.min(Duration::from_secs(3))))
-            .max_idle_connections(32)
-            .max_idle_connections_per_host(32)
-            .user_agent(concat!("pynbox-build/", env!("CARGO_PKG_VERSION")))
-            .accept_encoding("identity")
-            .tls_config(tls)
-            .build();
         let login = take_login(&mut base).or_else(|| Netrc::of_user().find(&base));
-        let basic = login.map(|login| {
-            let pair = format!("{}:{}", login.user, login.password);
-            format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
-        });
-        let mut access = access;
-        let name = header::AUTHORIZATION.as_str();
-        if let Some(basic) = basic.filter(|_| access.headers.iter().all(|(header, _)| header != name)) {
-            access.headers.push((name.to_owned(), basic));
+        let mut headers = HeaderMap::new();
+        headers.extend(login.map(|login| (header::AUTHORIZATION, login.basic())));
+        for (name, value) in &access.headers {
+            let name = HeaderName::try_from(name).map_err(|error| error.to_string())?;
+            let mut value = HeaderValue::try_from(value).map_err(|error| error.to_string())?;
+            value.set_sensitive(true);
+            headers.insert(name, value);
         }
-        Ok(Self { agent: Agent::new_with_config(config), base, access, deadline })
+        Ok(Self { client, base, access, headers, deadline })
     }
 
-    /// A request with what this server is to be shown, and with so much time.
-    fn with_access<B>(&self, mut request: RequestBuilder<B>, bytes: u64) -> RequestBuilder<B> {
-        for (name, value) in &self.access.headers {
-            request = request.header(name, value);
+    /// Makes a request for an object of so many bytes, with what this server is to be shown.
+    fn send(&self, method: Method, name: &str, bytes: u64, upload: Option<Upload>) -> Result<Response, RemoteError> {
+        let failed = |error: &dyn std::fmt::Display| RemoteError::Unavailable(format!("`{}`: {error}", self.place()));
+        let url = format!("{}/{name}", self.base.as_str().trim_end_matches('/'));
+        let url = Url::parse(&url).map_err(|error| failed(&error))?;
+        let mut headers = self.headers.clone();
+        if upload.is_some() {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/zstd"));
         }
-        request.config().timeout_global(self.time_for(bytes)).build()
-    }
-
-    fn url(&self, name: &str) -> String {
-        format!("{}/{name}", self.base.as_str().trim_end_matches('/'))
-    }
-
-    fn time_for(&self, bytes: u64) -> Option<Duration> {
-        Some(self.deadline + Duration::from_secs(bytes / SLOWEST))
-    }
-
-    fn failed(&self, error: &ureq::Error) -> RemoteError {
-        RemoteError::Unavailable(format!("`{}`: {error}", self.place()))
+        let total = Some(self.deadline + Duration::from_secs(bytes / SLOWEST));
+        let limits = Limits { silence: None, total };
+        self.client.send(Request { method, url, headers, limits }, upload).map_err(|error| match error {
+            HttpError::Settings(problem) => RemoteError::Refused(format!("`{}`: {problem}", self.place())),
+            error => failed(&error),
+        })
     }
 
     /// What a status other than success means; `Ok` if it is that there is nothing.
@@ -96,14 +88,6 @@ impl Http {
     }
 }
 
-fn certificates(pem: &[u8]) -> Vec<Certificate<'static>> {
-    let certificate = |item| match item {
-        Ok(PemItem::Certificate(certificate)) => Some(certificate),
-        _ => None,
-    };
-    parse_pem(pem).filter_map(certificate).collect()
-}
-
 impl Objects for Http {
     fn place(&self) -> String {
         without_password(self.base.as_str())
@@ -114,34 +98,27 @@ impl Objects for Http {
     }
 
     fn get(&self, name: &str, size: u64) -> Result<Option<Box<dyn Read + '_>>, RemoteError> {
-        let request = self.with_access(self.agent.get(self.url(name)), size);
-        let response = request.call().map_err(|error| self.failed(&error))?;
-        if response.status() != StatusCode::OK {
-            return self.absent(response.status()).map(|()| None);
+        let response = self.send(Method::GET, name, size, None)?;
+        if response.status != StatusCode::OK {
+            return self.absent(response.status).map(|()| None);
         }
-        Ok(Some(Box::new(response.into_body().into_reader())))
+        Ok(Some(Box::new(response.body)))
     }
 
     fn has(&self, name: &str) -> Result<bool, RemoteError> {
-        let request = self.with_access(self.agent.head(self.url(name)), 0);
-        let response = request.call().map_err(|error| self.failed(&error))?;
-        match response.status() {
+        match self.send(Method::HEAD, name, 0, None)?.status {
             StatusCode::OK => Ok(true),
             status => self.absent(status).map(|()| false),
         }
     }
 
-    fn put(&self, name: &str, length: u64, bytes: &mut (dyn Read + Send)) -> Result<(), RemoteError> {
-        let request = self.agent.put(self.url(name)).header(header::CONTENT_TYPE, "application/zstd");
-        let request = self.with_access(request.header(header::CONTENT_LENGTH, length), length);
-        let mut bytes: &mut dyn Read = bytes;
-        let response = request.send(SendBody::from_reader(&mut bytes)).map_err(|error| self.failed(&error))?;
-        if response.status().is_success() {
-            // Read to its end, so that the connection can be used again.
-            let _ = io::copy(&mut response.into_body().into_reader().take(64 << 10), &mut io::sink());
+    fn put(&self, name: &str, length: u64, bytes: Box<dyn Read + Send>) -> Result<(), RemoteError> {
+        let response = self.send(Method::PUT, name, length, Some(Upload { length, bytes }))?;
+        let status = response.status;
+        if status.is_success() {
+            let _ = io::copy(&mut response.body.take(PUT_ANSWER), &mut io::sink());
             return Ok(());
         }
-        let status = response.status();
         self.absent(status).and_then(|()| Err(RemoteError::Refused(format!("`{}` answers {status}", self.place()))))
     }
 }

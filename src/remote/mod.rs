@@ -35,7 +35,6 @@ pub mod settings;
 mod test_transport;
 pub mod trust;
 mod verify;
-mod worker_pool;
 
 use std::collections::HashSet;
 use std::fmt;

@@ -12,10 +12,11 @@
 
 use std::collections::HashSet;
 use std::io::{self, Read, Seek as _};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use build_graph::{BlobDigest, NodeKey};
+use network::parallel;
 
 use super::budget::{Budget, MAX_ENVELOPE, MAX_ENVELOPES, Unread, check_length, read_within, unpacked};
 use super::envelope::SignedEnvelope;
@@ -48,7 +49,7 @@ pub(super) trait Objects: Send + Sync {
         let places: Vec<_> = (0..wanted.len()).collect();
         let answers = AtomicBool::new(false);
         let skipped = Mutex::new(Vec::new());
-        at_once(self.width(), &places, |place| {
+        parallel::map(self.width(), &places, |place| {
             let (name, size) = &wanted[*place];
             let mut retries = SINGLE.begin();
             let object = loop {
@@ -81,7 +82,7 @@ pub(super) trait Objects: Send + Sync {
     fn has(&self, name: &str) -> Result<bool, RemoteError>;
 
     /// Puts an object; nobody may ever see a part of it.
-    fn put(&self, name: &str, length: u64, bytes: &mut (dyn Read + Send)) -> Result<(), RemoteError>;
+    fn put(&self, name: &str, length: u64, bytes: Box<dyn Read + Send>) -> Result<(), RemoteError>;
 }
 
 /// Takes an object, or that there is none.
@@ -101,7 +102,7 @@ impl<O: Objects> Transport for ObjectLayout<O> {
 
     fn look_up(&self, keys: &[NodeKey]) -> Result<Vec<Option<Vec<u8>>>, RemoteError> {
         let (head, budget) = (SignedEnvelope::head(), Budget::new(MAX_ENVELOPES));
-        at_once(self.0.width(), keys, |key| {
+        parallel::map(self.0.width(), keys, |key| {
             let Some(object) = self.0.get(&format!("ac/{key}"), 0)? else { return Ok(None) };
             match read_within(unpacked(object)?, &head, MAX_ENVELOPE, &budget) {
                 Ok(bytes) => Ok(Some(bytes)),
@@ -116,7 +117,7 @@ impl<O: Objects> Transport for ObjectLayout<O> {
     }
 
     fn missing(&self, blobs: &[WireDigest]) -> Result<HashSet<WireDigest>, RemoteError> {
-        let there = at_once(self.0.width(), blobs, |blob| self.0.has(&blob_name(blob)))?;
+        let there = parallel::map(self.0.width(), blobs, |blob| self.0.has(&blob_name(blob)))?;
         Ok(blobs.iter().zip(there).filter(|(_, there)| !there).map(|(blob, _)| *blob).collect())
     }
 
@@ -129,7 +130,7 @@ impl<O: Objects> Transport for ObjectLayout<O> {
     }
 
     fn put(&self, blobs: &[WireDigest], open: &Open<'_>) -> Result<(), RemoteError> {
-        at_once(self.0.width(), blobs, |blob| self.put_packed(&blob_name(blob), open(blob)?))?;
+        parallel::map(self.0.width(), blobs, |blob| self.put_packed(&blob_name(blob), open(blob)?))?;
         Ok(())
     }
 
@@ -145,7 +146,7 @@ impl<O: Objects> ObjectLayout<O> {
         zstd::stream::copy_encode(bytes, &mut packed, LEVEL)?;
         let length = packed.stream_position()?;
         packed.rewind()?;
-        self.0.put(name, length, &mut packed)
+        self.0.put(name, length, Box::new(packed))
     }
 }
 
@@ -157,43 +158,5 @@ fn blob_name(blob: &WireDigest) -> String {
 pub(super) fn is_on_the_way(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, WouldBlock};
     let kinds = [TimedOut, WouldBlock, ConnectionReset, ConnectionAborted, BrokenPipe];
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>());
-    kinds.contains(&error.kind()) || matches!(inner, Some(ureq::Error::Timeout(_)))
-}
-
-/// Calls a function with each item, on so many threads; the first error ends it. Results come in
-/// the order of the items.
-pub(super) fn at_once<T: Sync, R: Send>(
-    width: usize,
-    items: &[T],
-    call: impl Fn(&T) -> Result<R, RemoteError> + Sync,
-) -> Result<Vec<R>, RemoteError> {
-    if let [item] = items {
-        return Ok(vec![call(item)?]);
-    }
-    let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(items.len())));
-    let failed = Mutex::new(None);
-    std::thread::scope(|scope| {
-        for _ in 0..width.min(items.len()) {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(item) = items.get(at) else { return };
-                    match call(item) {
-                        Ok(result) => results.lock().unwrap_or_else(PoisonError::into_inner).push((at, result)),
-                        Err(error) => {
-                            next.store(items.len(), Ordering::Relaxed);
-                            failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-                        }
-                    }
-                }
-            });
-        }
-    });
-    if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        return Err(error);
-    }
-    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    results.sort_by_key(|(at, _)| *at);
-    Ok(results.into_iter().map(|(_, result)| result).collect())
+    kinds.contains(&error.kind())
 }

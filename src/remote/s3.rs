@@ -8,25 +8,27 @@ use std::time::Duration;
 
 use async_channel::Sender;
 use bytes::{Bytes, BytesMut};
-use futures_util::stream::{self, BoxStream};
+use futures_util::stream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use network::login::take_login;
+use network::parallel;
+use network::stream::StreamReader;
+use network::worker_pool::take_all;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
 use object_store::{
     BackoffConfig, Certificate, ClientOptions, Error, ObjectStoreExt as _, RetryConfig, WriteMultipart,
 };
-use tokio::runtime::Runtime;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::RemoteError;
 use super::access::Access;
-use super::object_layout::{Objects, Take, at_once};
+use super::object_layout::{Objects, Take};
 use super::settings::RemoteSettings;
-use super::worker_pool::take_all;
 use crate::environment;
-use crate::source::take_login;
 
 /// What is longer is put in several parts.
 const PART: usize = 16 << 20;
@@ -49,7 +51,7 @@ pub(super) struct S3 {
     prefix: String,
     place: String,
     deadline: Duration,
-    runtime: Runtime,
+    runtime: Handle,
 }
 
 impl S3 {
@@ -92,13 +94,12 @@ impl S3 {
         }
         let plain = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
         let builder = builder.with_client_options(client.with_timeout_disabled().with_allow_http(plain));
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         Ok(Self {
             bucket: builder.build().map_err(|error| error.to_string())?,
             prefix: url.path().trim_matches('/').to_owned(),
             place: url.to_string(),
             deadline,
-            runtime: runtime.map_err(|error| error.to_string())?,
+            runtime: network::runtime::handle().map_err(|error| error.to_string())?,
         })
     }
 
@@ -200,7 +201,7 @@ impl Objects for S3 {
         let broken = |error| io::Error::new(io::ErrorKind::ConnectionAborted, error);
         let stream = found.into_stream().map_err(broken).boxed();
         let until = Instant::now() + self.time_for(size);
-        Ok(Some(Box::new(Body { s3: self, stream, until, piece: io::Cursor::default() })))
+        Ok(Some(Box::new(StreamReader::new(self.runtime.clone(), stream, None, Some(until)))))
     }
 
     /// What is small arrives whole, many at once, and is taken by one thread a processor: with a
@@ -208,7 +209,7 @@ impl Objects for S3 {
     fn get_each(&self, wanted: &[(String, u64)], take: &Take<'_>) -> Result<(), RemoteError> {
         let (small, large): (Vec<_>, Vec<_>) = (0..wanted.len()).partition(|place| wanted[*place].1 <= WHOLE);
         self.get_small(wanted, small, take)?;
-        at_once(STREAMS, &large, |place| {
+        parallel::map(STREAMS, &large, |place| {
             let (name, size) = &wanted[*place];
             take(*place, self.get(name, *size)?)
         })?;
@@ -220,7 +221,7 @@ impl Objects for S3 {
         Ok(self.wait(0, self.bucket.head(&path))?.is_some())
     }
 
-    fn put(&self, name: &str, length: u64, bytes: &mut (dyn Read + Send)) -> Result<(), RemoteError> {
+    fn put(&self, name: &str, length: u64, mut bytes: Box<dyn Read + Send>) -> Result<(), RemoteError> {
         let path = self.path(name);
         let done = if length <= PART as u64 {
             let mut payload = Vec::with_capacity(length as usize);
@@ -243,30 +244,5 @@ impl Objects for S3 {
             })?
         };
         done.ok_or_else(|| RemoteError::Refused(format!("`{}`: there is no such bucket", self.place)))
-    }
-}
-
-/// A body that arrives in pieces.
-struct Body<'a> {
-    s3: &'a S3,
-    stream: BoxStream<'static, io::Result<Bytes>>,
-    until: Instant,
-    piece: io::Cursor<Bytes>,
-}
-
-impl Read for Body<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let count = self.piece.read(buffer)?;
-            if count > 0 || buffer.is_empty() {
-                return Ok(count);
-            }
-            let next = async { tokio::time::timeout_at(self.until, self.stream.next()).await };
-            match self.s3.runtime.block_on(next) {
-                Ok(Some(piece)) => self.piece = io::Cursor::new(piece?),
-                Ok(None) => return Ok(0),
-                Err(_) => return Err(io::ErrorKind::TimedOut.into()),
-            }
-        }
     }
 }

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use build_graph::untrusted::printable_path;
+use network::login::without_password;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use url::Url;
 
 use super::access::{Access, AccessError, TlsSettings};
 use crate::called::called;
-use crate::source::without_password;
 
 /// The longest time that a setting can ask for, in seconds: a year, which a clock can always be
 /// asked to wait.

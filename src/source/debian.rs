@@ -6,10 +6,11 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use build_graph::RelPath;
+use network::http::Proxy;
+use network::login::Netrc;
 use url::Url;
 
 use super::http::Location;
-use super::netrc::Netrc;
 use super::transfer::Failure;
 
 /// What apt's settings say, asked once.
@@ -75,7 +76,11 @@ impl Settings {
         let host = parsed.host_str().unwrap_or_default();
         let setting = [format!("acquire::{scheme}::proxy::{host}"), format!("acquire::{scheme}::proxy")];
         let proxy = setting.iter().filter_map(|name| self.proxies.get(name)).find(|value| !value.is_empty());
-        place.proxy = proxy.map(|value| (!value.eq_ignore_ascii_case("DIRECT")).then(|| value.clone()));
+        place.proxy = match proxy {
+            None => Proxy::Environment,
+            Some(value) if value.eq_ignore_ascii_case("DIRECT") => Proxy::Direct,
+            Some(value) => Proxy::Url(value.clone()),
+        };
         place.login = self.netrc.find(&parsed);
         place
     }
@@ -153,9 +158,9 @@ mod tests {
             ]),
             ..Settings::default()
         };
-        assert_eq!(settings.place("http://a.test/x").proxy, Some(Some("http://p.test:3128".into())));
-        assert_eq!(settings.place("http://b.test/x").proxy, Some(None));
-        assert_eq!(settings.place("https://a.test/x").proxy, None);
+        assert_eq!(settings.place("http://a.test/x").proxy, Proxy::Url("http://p.test:3128".into()));
+        assert_eq!(settings.place("http://b.test/x").proxy, Proxy::Direct);
+        assert_eq!(settings.place("https://a.test/x").proxy, Proxy::Environment);
     }
 
     #[test]

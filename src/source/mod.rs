@@ -9,7 +9,6 @@ mod debian;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod http;
-mod netrc;
 mod partial;
 mod progress;
 mod pypi;
@@ -17,20 +16,19 @@ mod transfer;
 
 use crate::called::called;
 use crate::retry::RetryPolicy;
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use build_graph::node::{Origin, Source};
 use build_graph::untrusted::printable_path;
 use build_graph::{RelPath, Sha256};
+use network::login::without_password;
+use network::parallel;
 use thiserror::Error;
 
-pub(crate) use http::without_password;
-pub(crate) use netrc::{Netrc, take_login};
 pub use partial::sha256_of;
 pub use progress::{Bars, Lines, Progress, Quiet, for_stderr};
 
@@ -282,23 +280,10 @@ impl Fetcher {
         progress: &dyn Progress,
         then: impl Fn(usize, Result<Fetched, FetchError>) -> T + Sync,
     ) -> Vec<T> {
-        let next = AtomicUsize::new(0);
-        let results = Mutex::new(Vec::with_capacity(jobs.len()));
-        std::thread::scope(|scope| {
-            for _ in 0..self.settings.parallel.clamp(1, jobs.len().max(1)) {
-                scope.spawn(|| {
-                    loop {
-                        let index = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(job) = jobs.get(index) else { break };
-                        let result = then(index, self.fetch(job, progress));
-                        results.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
-                    }
-                });
-            }
-        });
-        let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-        results.sort_by_key(|(index, _)| *index);
-        results.into_iter().map(|(_, result)| result).collect()
+        let numbered: Vec<_> = jobs.iter().enumerate().collect();
+        let fetch = |(index, job): &(usize, &Job<'_>)| Ok::<_, Infallible>(then(*index, self.fetch(job, progress)));
+        let Ok(results) = parallel::map(self.settings.parallel, &numbered, fetch);
+        results
     }
 
     /// A small file of a Debian mirror that nothing pins, such as a release's `InRelease`: its

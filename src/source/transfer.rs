@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use build_graph::untrusted::printable_path;
 use thiserror::Error;
 
-use super::http::{self, Client, Location};
+use super::http::{Client, Location};
 use super::partial::{LocalError, Partial};
 use crate::regular;
 
@@ -117,7 +117,7 @@ fn once(
             Ok(0) => break,
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) if http::is_timeout(&error) => return Err(Failure::Stalled),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(Failure::Stalled),
             Err(error) => return Err(Failure::Cut { got: partial.length(), why: error.to_string() }),
         };
         if partial.length() + count as u64 > limits.most() {

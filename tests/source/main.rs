@@ -1,5 +1,7 @@
 //! Fetching from servers that are well, ill and evil. All of them listen on loopback.
 
+mod environment;
+
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
@@ -10,6 +12,8 @@ use build_graph::{RelPath, Sha256};
 use pynbox_build::source::{FetchError, FetchSettings, Fetched, Fetcher, Job, Quiet, sha256_of};
 use tempfile::TempDir;
 use testing::scripted::{Request, Server, answer, ranged};
+
+testing::helpers!("fetch" => environment::fetch);
 
 const HTML: &[u8] = b"<!DOCTYPE html><html><body>Please log in</body></html>";
 

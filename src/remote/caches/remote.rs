@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use build_graph::NodeKey;
 use build_graph::untrusted::printable;
+use network::parallel;
 
 use super::super::envelope::SignedEnvelope;
-use super::super::object_layout::at_once;
 use super::super::settings::{RemoteSettings, Role, SettingsError};
 use super::super::{DamagedBlob, DigestFunction, Open, Receive, RemoteError, Transport, WireDigest, stack, transport};
 use crate::store::StoreError;
@@ -109,7 +109,7 @@ impl Remote {
 
     /// Puts results; returns how many.
     pub(super) fn put_results(&self, results: &[SignedEnvelope]) -> Option<usize> {
-        let put = at_once(PUT_AT_ONCE, results, |result| self.transport.put_result(result));
+        let put = parallel::map(PUT_AT_ONCE, results, |result| self.transport.put_result(result));
         self.answer_write(Request::PutResults, put).map(|put| put.len())
     }
 

@@ -11,6 +11,7 @@ use async_channel::Sender;
 use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
 use bazel_remote_apis::google::bytestream::{ReadRequest, WriteRequest};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use network::worker_pool::take_all;
 use proto::batch_update_blobs_request::Request as BatchItem;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
@@ -21,7 +22,6 @@ use zstd::stream::write::{Decoder, Encoder};
 use super::client::Client;
 use super::{ReapiError, digest};
 use crate::remote::budget::MAX_WINDOW_LOG;
-use crate::remote::worker_pool::take_all;
 use crate::remote::{DigestFunction, WireDigest};
 
 /// What one message of a stream carries.

@@ -13,7 +13,7 @@ use proto::capabilities_client::CapabilitiesClient;
 use proto::compressor::Value as Compressor;
 use proto::content_addressable_storage_client::ContentAddressableStorageClient;
 use proto::execution_client::ExecutionClient;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Handle;
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap, MetadataValue};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 use tonic::{Code, Request};
@@ -59,7 +59,7 @@ pub struct Capabilities {
 #[derive(Debug)]
 pub struct Client {
     endpoint: Endpoint,
-    pub(super) runtime: Option<Runtime>,
+    pub(super) runtime: Handle,
     pub(super) channel: Channel,
     pub(super) headers: MetadataMap,
     pub(super) running: Running,
@@ -73,10 +73,8 @@ impl Client {
     /// [`ReapiError::Settings`] if the address, a header or a certificate is malformed,
     /// [`ReapiError::Io`] if a file can't be read.
     pub fn new(endpoint: Endpoint) -> Result<Self, ReapiError> {
-        let runtime =
-            Builder::new_multi_thread().worker_threads(2).thread_name("reapi").enable_all().build().map_err(
-                |error| ReapiError::Settings(format!("can't start threads for `{}`: {error}", endpoint.url)),
-            )?;
+        let runtime = network::runtime::handle()
+            .map_err(|error| ReapiError::Settings(format!("can't start threads for `{}`: {error}", endpoint.url)))?;
         let channel = {
             // The channel's own task lives in the runtime.
             let _inside = runtime.enter();
@@ -84,7 +82,7 @@ impl Client {
         };
         let headers = headers(&endpoint)?;
         let running = Running::default();
-        Ok(Self { endpoint, runtime: Some(runtime), channel, headers, running, capabilities: OnceLock::new() })
+        Ok(Self { endpoint, runtime, channel, headers, running, capabilities: OnceLock::new() })
     }
 
     /// The server that it speaks to.
@@ -94,10 +92,7 @@ impl Client {
 
     /// Does something asynchronous to its end.
     pub(super) fn wait<T>(&self, future: impl Future<Output = T>) -> T {
-        match &self.runtime {
-            Some(runtime) => runtime.block_on(future),
-            None => unreachable!("the runtime is there until the client is dropped"),
-        }
+        self.runtime.block_on(future)
     }
 
     /// A call with the endpoint's headers and its deadline, of which the server is told.
@@ -249,15 +244,6 @@ impl Client {
 
     pub(super) fn absent(&self, digest: &WireDigest) -> ReapiError {
         ReapiError::Absent { url: self.endpoint.url.clone(), digest: *digest }
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        // Waiting for streams that a server keeps open would keep the program.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 

@@ -138,8 +138,7 @@ impl Client {
 
     /// Has what is waited for cancelled before a signal ends this process.
     pub fn end_with_signals(&self) {
-        let Some(runtime) = &self.runtime else { return };
-        let runtime = runtime.handle().clone();
+        let runtime = self.runtime.clone();
         let (running, channel, headers) = (self.running.clone(), self.channel.clone(), self.headers.clone());
         before_end(move || {
             let names = {

@@ -1,16 +1,33 @@
-//! Logins that the user's own files name, in the format of netrc: `machine HOST login NAME password
-//! WORD`.
+//! Names and passwords: in URLs, and in the user's own files in the format of netrc
+//! (`machine HOST login NAME password WORD`).
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
 use url::Url;
+
+use crate::http::HeaderValue;
 
 /// A name and a password.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Login {
-    pub(crate) user: String,
-    pub(crate) password: String,
+pub struct Login {
+    /// The name.
+    pub user: String,
+    /// The password.
+    pub password: String,
+}
+
+impl Login {
+    /// Returns the value of the header `Authorization`, in the scheme `Basic`.
+    pub fn basic(&self) -> HeaderValue {
+        let pair = format!("{}:{}", self.user, self.password);
+        let text = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair));
+        // Base64 has only what a header may have.
+        let mut value = HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("Basic"));
+        value.set_sensitive(true);
+        value
+    }
 }
 
 impl std::fmt::Debug for Login {
@@ -21,13 +38,13 @@ impl std::fmt::Debug for Login {
 
 /// The logins of some files.
 #[derive(Debug, Default)]
-pub(crate) struct Netrc {
+pub struct Netrc {
     machines: Vec<(String, Login)>,
 }
 
 impl Netrc {
     /// The user's: `$NETRC`, else `~/.netrc`. Nothing, if there is none.
-    pub(crate) fn of_user() -> Self {
+    pub fn of_user() -> Self {
         let file = std::env::var_os("NETRC")
             .map(PathBuf::from)
             .or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".netrc")));
@@ -35,7 +52,7 @@ impl Netrc {
     }
 
     /// Those of several files, in order; what can't be read has none.
-    pub(crate) fn of_files(files: &[PathBuf]) -> Self {
+    pub fn of_files(files: &[PathBuf]) -> Self {
         let mut netrc = Self::default();
         for file in files {
             // One login that is no UTF-8 does not hide the others.
@@ -70,7 +87,7 @@ impl Netrc {
 
     /// The login for a URL, as apt_auth.conf(5) matches: host, port if named, a path's beginning;
     /// over plain `http` only if the entry says so. (Plain netrc has hosts only.)
-    pub(crate) fn find(&self, url: &Url) -> Option<Login> {
+    pub fn find(&self, url: &Url) -> Option<Login> {
         let matches = |machine: &str| {
             let (scheme, rest) = machine.split_once("://").unwrap_or(("https", machine));
             let (host, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
@@ -84,8 +101,21 @@ impl Netrc {
     }
 }
 
+/// Returns a URL without a login, to be shown.
+pub fn without_password(url: &str) -> String {
+    match Url::parse(url) {
+        Ok(mut parsed) if !parsed.username().is_empty() || parsed.password().is_some() => {
+            // Both can fail only for URLs that can't have credentials.
+            let _ = parsed.set_username("");
+            let _ = parsed.set_password(None);
+            parsed.to_string()
+        }
+        _ => url.to_owned(),
+    }
+}
+
 /// Takes the login out of a URL.
-pub(crate) fn take_login(url: &mut Url) -> Option<Login> {
+pub fn take_login(url: &mut Url) -> Option<Login> {
     if url.username().is_empty() && url.password().is_none() {
         return None;
     }

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 ///
 /// # Errors
 /// The first error of `take`; otherwise that of `receive`.
-pub(super) fn take_all<T: Send, E: Send>(
+pub fn take_all<T: Send, E: Send>(
     waiting: usize,
     receive: impl FnOnce(Sender<T>, &Notify) -> Result<(), E>,
     take: impl Fn(T) -> Result<(), E> + Sync,
