@@ -29,6 +29,10 @@ cargo fmt --manifest-path sandbox/fuzz/Cargo.toml --check
 step "lints"
 cargo clippy --release --locked --workspace --all-targets -- -D warnings
 cargo clippy --release --locked --no-default-features -- -D warnings
+# Without the features `docker` and `reapi`, what they bring is not in the tool.
+if cargo tree --locked --edges normal --no-default-features --package pynbox-build --prefix none | grep -E '^(bollard|hyperlocal|prost|tonic)'; then
+    exit 1
+fi
 cargo clippy --release --locked --manifest-path sandbox/Cargo.toml --all-targets -- -D warnings
 # As the build graph compiles it, for one kind of guest at a time.
 for guests in nacl wasm; do

@@ -4,7 +4,7 @@
 set -eu
 case " $* " in
 *" --crate-name pynbox_build "* | *" --crate-name pynbox_run "* | *" --crate-name build_fuzz "* | *" --crate-name loader_fuzz "*) ;;
-*" --crate-name formats "* | *" --crate-name store "* | *" --crate-name support "*) ;;
+*" --crate-name formats "* | *" --crate-name remote "* | *" --crate-name store "* | *" --crate-name support "*) ;;
 *" --crate-name zip "*" debug-assertions="*) ;;
 # A build script links it, too, without libFuzzer: for that, cargo compiles it without optimisation.
 *" --crate-name build_graph "*" opt-level="*) ;;

@@ -33,12 +33,12 @@ pub mod model;
 mod program;
 pub mod project;
 pub mod provenance;
-pub mod remote;
 pub mod source;
 
 pub use build_graph;
 pub use cli::main;
 pub use formats::{archive, image, patch};
 pub use recipes;
+pub use remote;
 pub use store;
 pub(crate) use support::{called, environment, regular, retry, signals};

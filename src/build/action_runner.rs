@@ -51,8 +51,10 @@ impl<E: Executor + ?Sized> ActionRunner for E {
     }
 }
 
-/// On a worker of an engine.
-impl ActionRunner for Engine {
+/// Runs actions on the workers of an engine.
+pub struct OnEngine<'a>(pub &'a Engine);
+
+impl ActionRunner for OnEngine<'_> {
     fn run(&self, store: &Store, run: &ActionRun<'_>) -> Result<Ran, BuildError> {
         let groups = group(run)?;
         let inputs: Vec<(&SandboxPath, &Tree)> = groups.iter().map(|(at, group)| (at, &group.tree)).collect();
@@ -67,8 +69,8 @@ impl ActionRunner for Engine {
             outputs: &run.action.outputs,
             limits: run.limits,
         };
-        let report = self.run(store, &action, &scratch.path().join(BUILD), &scratch.path().join(LOG))?.report;
-        Ok(Ran { status: report.result()?, origin: Origin::Engine(self.name().to_owned()), scratch })
+        let report = self.0.run(store, &action, &scratch.path().join(BUILD), &scratch.path().join(LOG))?.report;
+        Ok(Ran { status: report.result()?, origin: Origin::Engine(self.0.name().to_owned()), scratch })
     }
 }
 
@@ -92,7 +94,7 @@ pub struct Fallback<'a> {
 
 impl ActionRunner for Fallback<'_> {
     fn run(&self, store: &Store, run: &ActionRun<'_>) -> Result<Ran, BuildError> {
-        match ActionRunner::run(self.engine, store, run) {
+        match OnEngine(self.engine).run(store, run) {
             Err(error @ (BuildError::Executor(_) | BuildError::Engine(_))) => {
                 outln!("`{}` runs here, not on the engine `{}`: {error}", run.name, self.engine.name());
                 self.here.run(store, run)

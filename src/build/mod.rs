@@ -60,7 +60,7 @@ pub enum BuildError {
     Executor(#[from] ExecutorError),
     /// The engine failed, not the command on it.
     #[error(transparent)]
-    Engine(#[from] crate::remote::reapi::ReapiError),
+    Engine(#[from] remote::reapi::ReapiError),
     /// A pinned file could not be had.
     #[error(transparent)]
     Fetch(#[from] crate::source::FetchError),

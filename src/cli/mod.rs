@@ -51,7 +51,7 @@ use crate::build::plan::{self, NewPlan, OutDir, Plan, PlanId};
 use crate::build::record::{Record, Stale};
 use crate::called::called;
 use crate::environment;
-use crate::executor::{ActionLimits, Choice, Executor, Leftover};
+use crate::executor::{ActionLimits, Choice, Executor, Leftover, runner_program};
 use crate::print;
 use crate::program::build_id;
 use crate::project::Project;
@@ -488,7 +488,8 @@ impl Session {
         // Who only reads needs no key.
         let writes = remotes.iter().any(|remote| remote.role == Role::ReadWrite);
         let trust = if writes { self.trust(project)? } else { Trust::new(&project.settings.trust, None)? };
-        Ok(Caches::open(remotes, trust, &project.root, store)?)
+        let caches = Caches::open(remotes, trust, &project.root, store)?;
+        Ok(caches.with_warnings(|text| errln!("warning: {text}")))
     }
 
     /// The target that was asked for, or the project's default.
@@ -547,14 +548,16 @@ fn refuse(stale: Stale) -> CommandError {
 
 /// The engine; `None`, said plainly, if it can't be reached.
 fn find_engine(section: &EngineSection, root: &Path) -> Result<Option<Arc<Engine>>, BuildError> {
-    match section.settings(root).and_then(Engine::open) {
+    let unusable =
+        |error: &dyn std::fmt::Display| BuildError::Settings(format!("the engine `{}`: {error}", section.name));
+    let settings = section.settings(root).map_err(|error| unusable(&error))?;
+    let runner = runner_program().map_err(|error| unusable(&error))?;
+    match Engine::open(settings, runner) {
         Ok(engine) => {
             engine.end_with_signals();
             Ok(Some(Arc::new(engine)))
         }
-        Err(error @ (ReapiError::Settings(_) | ReapiError::Io { .. })) => {
-            Err(BuildError::Settings(format!("the engine `{}`: {error}", section.name)))
-        }
+        Err(error @ (ReapiError::Settings(_) | ReapiError::Io { .. })) => Err(unusable(&error)),
         Err(error) => {
             outln!("actions run here, not on the engine `{}`: {error}", section.name);
             Ok(None)

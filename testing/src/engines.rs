@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use pynbox_build::remote::reapi::{Client, Endpoint};
+use pynbox_build::remote::reapi::{Channel, Endpoint};
 use tempfile::TempDir;
 
 use crate::free_port;
@@ -53,7 +53,7 @@ fn start(mut command: Command, port: u16, instance: &str, folder: TempDir) -> Se
     let began = Instant::now();
     loop {
         let asked = Endpoint { attempts: 1, deadline: Duration::from_secs(2), ..endpoint.clone() };
-        if Client::new(asked).unwrap().capabilities().is_ok() {
+        if Channel::new(asked).unwrap().capabilities().is_ok() {
             return Server { child, endpoint, _folder: folder };
         }
         let ended = child.try_wait().unwrap();

@@ -9,7 +9,7 @@ use pynbox_build::build_graph::{BlobDigest, Entry, NodeKey, RelPath, Tree};
 use pynbox_build::remote::access::Access;
 use pynbox_build::remote::envelope::{Envelope, SignedEnvelope, WireBlob};
 use pynbox_build::remote::reapi::transport::ReapiTransport;
-use pynbox_build::remote::reapi::{Blob, Client, Endpoint, ReapiError, Source, digest};
+use pynbox_build::remote::reapi::{Blob, Cas, Channel, Endpoint, ReapiError, Source, digest};
 use pynbox_build::remote::{DigestFunction, RemoteError, Transport, WireDigest};
 
 use testing::engines::{self, Server};
@@ -133,19 +133,20 @@ fn results(server: &Server) {
 
 /// The server does not take what it can't have.
 fn refusals(server: &Server) {
-    let client = Client::new(Endpoint { attempts: 1, ..server.endpoint.clone() }).unwrap();
-    let function = client.capabilities().unwrap().function;
+    let channel = Channel::new(Endpoint { attempts: 1, ..server.endpoint.clone() }).unwrap();
+    let function = channel.capabilities().unwrap().function;
+    let cas = Cas::new(&channel);
     for size in [10, 6 << 20] {
         let real = bytes(9, size);
         let mut other = real.clone();
         other[size / 2] ^= 1;
         let digest = digest::of(function, &real);
-        let sent = client.upload(vec![Blob { digest, source: Source::Bytes(other) }]);
+        let sent = cas.upload(vec![Blob { digest, source: Source::Bytes(other) }]);
         assert!(sent.is_err(), "{size} wrong bytes were taken");
-        assert_eq!(client.missing(&[digest]).unwrap(), HashSet::from([digest]));
+        assert_eq!(cas.missing(&[digest]).unwrap(), HashSet::from([digest]));
     }
     let absent = digest::of(function, b"absent");
-    assert!(matches!(client.fetch_one(&absent), Err(ReapiError::Absent { .. })));
+    assert!(matches!(cas.fetch_one(&absent), Err(ReapiError::Absent { .. })));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use futures_util::{Stream, stream};
 use prost::Message as _;
 use proto::execution_server::{Execution, ExecutionServer};
 use pynbox_build::remote::DigestFunction;
-use pynbox_build::remote::reapi::{Client, ExecutionLimits, ReapiError, digest};
+use pynbox_build::remote::reapi::{Channel, ExecutionLimits, ReapiError, digest, execution};
 use tonic::{Code, Request, Response, Status};
 
 use crate::own;
@@ -107,9 +107,10 @@ fn execute(executions: &[End], waits: &[End]) -> (Result<i32, ReapiError>, u32, 
         .add_service(own::engine())
         .add_service(ExecutionServer::new(scripted.clone()));
     let (_runtime, endpoint) = own::serve(router);
-    let client = Client::new(endpoint).unwrap();
+    let execution = execution::Execution::new(&Channel::new(endpoint).unwrap());
     let action = digest::of(DigestFunction::Sha256, b"an action");
-    let result = client.execute(&action, false, LIMITS).map(|response| response.result.unwrap_or_default().exit_code);
+    let result =
+        execution.execute(&action, false, LIMITS).map(|response| response.result.unwrap_or_default().exit_code);
     (result, scripted.asked.load(Ordering::SeqCst), scripted.waited.load(Ordering::SeqCst))
 }
 

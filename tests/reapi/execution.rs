@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pynbox_build::build::action::{self, ActionRun};
+use pynbox_build::build::action_runner::OnEngine;
 use pynbox_build::build::builder::{Builder, Stamps};
 use pynbox_build::build::evaluate::BuildContext;
 use pynbox_build::build::plan::{OutDir, Plan};
 use pynbox_build::build_graph::node::{Action, ActionInput, NodeName, Op, Selection, Target};
 use pynbox_build::build_graph::{Projection, RelPath, SandboxPath, Tree};
-use pynbox_build::executor::{ActionLimits, NamespaceExecutor};
+use pynbox_build::executor::{ActionLimits, NamespaceExecutor, runner_program};
 use pynbox_build::remote::caches::Caches;
 use pynbox_build::remote::reapi::engine::{Engine, EngineSettings};
 use pynbox_build::source::{FetchSettings, Fetcher};
@@ -28,7 +29,7 @@ fn engine(server: &Server) -> Engine {
     // The user that the worker's own container shows: nobody may hand on user 0 of a container
     // without rights.
     let platform = ["unixGID", "unixUID"].map(|name| (name.to_owned(), "1000".to_owned()));
-    Engine::open(settings(server, platform.into())).unwrap()
+    Engine::open(settings(server, platform.into()), runner_program().unwrap()).unwrap()
 }
 
 /// The plan of this project's recipes, with all that zlib needs in the store.
@@ -91,7 +92,7 @@ fn zlib_comes_out_the_same_from_an_engine() {
             inputs: inputs.collect(),
             limits: ActionLimits::DEFAULT,
         };
-        let (remote, origin) = action::run(&workplace.store, &engine, Some(&workplace.out), &run).unwrap();
+        let (remote, origin) = action::run(&workplace.store, &OnEngine(&engine), Some(&workplace.out), &run).unwrap();
         assert_eq!(origin, Origin::Engine("farm".to_owned()));
         assert_eq!(remote.digest(), local.tree, "`{name}`");
         compared += 1;
@@ -151,7 +152,7 @@ fn what_an_action_makes_and_prints_comes_back() {
             limits,
         };
         let local = action::run(&workplace.store, &workplace.here, Some(&workplace.out), &run);
-        let remote = action::run(&workplace.store, &engine, Some(&workplace.out), &run);
+        let remote = action::run(&workplace.store, &OnEngine(&engine), Some(&workplace.out), &run);
         (local.map(|(tree, _)| tree), remote.map(|(tree, _)| tree))
     };
     let both = |script: &str, outputs: &[&str]| limited(script, outputs, ActionLimits::DEFAULT);
@@ -204,10 +205,10 @@ fn what_an_engine_cannot_do_is_said() {
         inputs: vec![Arc::default()],
         limits: ActionLimits::DEFAULT,
     };
-    let reason = action::run(&workplace.store, &engine, None, &run).unwrap_err().to_string();
+    let reason = action::run(&workplace.store, &OnEngine(&engine), None, &run).unwrap_err().to_string();
     assert!(reason.contains("/no/such/program"), "{reason}");
     drop(server);
-    let reason = action::run(&workplace.store, &engine, None, &run).unwrap_err().to_string();
+    let reason = action::run(&workplace.store, &OnEngine(&engine), None, &run).unwrap_err().to_string();
     assert!(reason.contains("grpc://127.0.0.1"), "{reason}");
 }
 
@@ -215,7 +216,7 @@ fn what_an_engine_cannot_do_is_said() {
 #[ignore = "needs BuildGrid: PYNBOX_TEST_BUILDGRID"]
 fn a_cache_alone_is_no_engine() {
     let server = engines::buildgrid();
-    let error = Engine::open(settings(&server, Default::default())).unwrap_err().to_string();
+    let error = Engine::open(settings(&server, Default::default()), Vec::new()).unwrap_err().to_string();
     assert!(error.contains("cache alone"), "{error}");
 }
 

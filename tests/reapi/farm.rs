@@ -25,7 +25,7 @@ use prost::Message as _;
 use proto::content_addressable_storage_server::{ContentAddressableStorage, ContentAddressableStorageServer};
 use proto::execution_server::{Execution, ExecutionServer};
 use pynbox_build::build_graph::{Entry, RelPath, Tree};
-use pynbox_build::executor::ActionLimits;
+use pynbox_build::executor::{ActionLimits, runner_program};
 use pynbox_build::remote::DigestFunction;
 use pynbox_build::remote::reapi::engine::{Engine, EngineSettings, Ran, RemoteAction};
 use pynbox_build::remote::reapi::{Endpoint, ReapiError, digest};
@@ -323,7 +323,7 @@ impl Client {
             platform: Default::default(),
             patience: Duration::from_secs(1),
         };
-        let engine = Engine::open(settings).unwrap();
+        let engine = Engine::open(settings, runner_program().unwrap()).unwrap();
         let mut image = Tree::new();
         for name in ["one", "two"] {
             image.insert(RelPath::new(name).unwrap(), store.put_bytes(name.as_bytes(), false).unwrap()).unwrap();

@@ -13,7 +13,7 @@ use bazel_remote_apis::google::bytestream::{
 };
 use futures_util::{Stream, stream};
 use proto::capabilities_server::CapabilitiesServer;
-use pynbox_build::remote::reapi::{Blob, Client, Endpoint, ReapiError, Source, digest};
+use pynbox_build::remote::reapi::{Blob, Cas, Channel, Endpoint, ReapiError, Source, digest};
 use pynbox_build::remote::{DigestFunction, WireDigest};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -148,11 +148,12 @@ fn content() -> Vec<u8> {
 /// Sends a blob to the server and takes it back.
 fn there_and_back(vice: Vice) -> (Result<Vec<u8>, ReapiError>, WireDigest, Liar) {
     let (_runtime, liar, endpoint) = serve(vice);
-    let client = Client::new(endpoint).unwrap();
-    assert_eq!(client.capabilities().unwrap().function, DigestFunction::Blake3);
+    let channel = Channel::new(endpoint).unwrap();
+    let cas = Cas::new(&channel);
+    assert_eq!(channel.capabilities().unwrap().function, DigestFunction::Blake3);
     let digest = digest::of(DigestFunction::Blake3, &content());
-    client.upload(vec![Blob { digest, source: Source::Bytes(content()) }]).unwrap();
-    (client.fetch_one(&digest), digest, liar)
+    cas.upload(vec![Blob { digest, source: Source::Bytes(content()) }]).unwrap();
+    (cas.fetch_one(&digest), digest, liar)
 }
 
 #[test]
@@ -185,16 +186,17 @@ fn no_wrong_byte_comes_in() {
 fn a_stream_ends_that_brings_nothing_or_is_not_answered() {
     for vice in [Vice::Drip, Vice::Mute] {
         let (_runtime, liar, endpoint) = serve(vice);
-        let client = Client::new(Endpoint { attempts: 1, ..endpoint }).unwrap();
-        client.capabilities().unwrap();
+        let channel = Channel::new(Endpoint { attempts: 1, ..endpoint }).unwrap();
+        channel.capabilities().unwrap();
+        let cas = Cas::new(&channel);
         let bytes = vec![7; 10_000];
         let digest = digest::of(DigestFunction::Blake3, &bytes);
-        let sent = client.upload(vec![Blob { digest, source: Source::Bytes(bytes.clone()) }]);
+        let sent = cas.upload(vec![Blob { digest, source: Source::Bytes(bytes.clone()) }]);
         let ended = if vice == Vice::Mute {
             sent
         } else {
             sent.unwrap();
-            client.fetch_one(&digest).map(drop)
+            cas.fetch_one(&digest).map(drop)
         };
         assert!(
             matches!(ended, Err(ReapiError::Call { code: tonic::Code::DeadlineExceeded, .. })),

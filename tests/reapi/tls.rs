@@ -4,7 +4,7 @@
 use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
 use proto::capabilities_server::CapabilitiesServer;
 use pynbox_build::remote::reapi::engine::EngineSection;
-use pynbox_build::remote::reapi::{Client, Endpoint, ReapiError};
+use pynbox_build::remote::reapi::{Channel, Endpoint, ReapiError};
 use pynbox_build::remote::settings::{RemotePlace, RemoteSettings};
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Code, Request, Status};
@@ -50,7 +50,10 @@ impl Room {
     fn ask(&self, url: &str, settings: &str) -> Result<(), ReapiError> {
         let text = format!("name = 'farm'\nurl = '{url}'\n{settings}");
         let engine: EngineSection = toml::from_str(&text).unwrap();
-        let by_engine = engine.settings(self.folder.path()).and_then(|engine| ask(engine.endpoint));
+        let by_engine = engine
+            .settings(self.folder.path())
+            .map_err(|error| ReapiError::Settings(error.to_string()))
+            .and_then(|engine| ask(engine.endpoint));
         let remote: RemoteSettings = toml::from_str(&text).unwrap();
         let RemotePlace::Grpc(place) = remote.place(self.folder.path()).unwrap() else { panic!() };
         let access = remote.access(self.folder.path()).map_err(|error| ReapiError::Settings(error.to_string()));
@@ -61,7 +64,7 @@ impl Room {
 }
 
 fn ask(endpoint: Endpoint) -> Result<(), ReapiError> {
-    Client::new(Endpoint { attempts: 1, ..endpoint })?.capabilities().map(drop)
+    Channel::new(Endpoint { attempts: 1, ..endpoint })?.capabilities().map(drop)
 }
 
 #[test]

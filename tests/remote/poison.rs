@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use build_graph::BlobDigest;
-use pynbox_build::remote::settings::{RemoteSettings, TrustSettings};
+use pynbox_build::remote::settings::{RemoteSettings, TrustSettings, TrustedKey};
 use pynbox_build::store::Origin;
 
 use crate::side::{Room, Side, key, remote};
@@ -128,8 +128,7 @@ fn keys_are_rotated_and_revoked() {
     // Both count while the old one is replaced.
     let both = reader("a", vec![old.clone(), new.clone()], vec![]);
     assert!(both.get(1) && both.get(2));
-    let retired =
-        pynbox_build::remote::settings::TrustedKey { until: Some("2001-01-01".parse().unwrap()), ..old.clone() };
+    let retired = TrustedKey { until: Some("2001-01-01".parse().unwrap()), ..old.clone() };
     let later = reader("b", vec![retired, new.clone()], vec![]);
     assert!(!later.get(1) && later.get(2));
     let id = old_id(&old.key);

@@ -18,8 +18,8 @@ use thiserror::Error;
 
 use super::envelope::{KeyId, SignedEnvelope};
 use super::settings::{SettingsError, TrustSettings, TrustedKey};
-use crate::called::called;
-use crate::store::Origin;
+use store::Origin;
+use support::called::called;
 
 /// Why a result is not believed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

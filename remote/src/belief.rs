@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::settings::{RemoteSettings, SettingsError};
 use super::trust::{Standing, Trust};
-use crate::store::Origin;
+use store::Origin;
 
 /// Whom a project believes of what is recorded.
 #[derive(Debug, Clone)]

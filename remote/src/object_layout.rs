@@ -21,7 +21,7 @@ use network::parallel;
 use super::budget::{Budget, MAX_ENVELOPE, MAX_ENVELOPES, Unread, check_length, read_within, unpacked};
 use super::envelope::SignedEnvelope;
 use super::{DigestFunction, Open, Receive, RemoteError, Transport, WireDigest};
-use crate::retry::RetryPolicy;
+use support::retry::RetryPolicy;
 
 /// Fast, and still a third of a compiled file.
 const LEVEL: i32 = 1;

@@ -23,13 +23,13 @@ use build_graph::{BlobDigest, Entry, NodeKey, SOURCE_DATE_EPOCH, TreeDigest};
 use tar::{EntryType, Header};
 use thiserror::Error;
 
-use crate::archive::{ArchiveError, Bounds, Compression, Member, each_member};
+use formats::archive::{ArchiveError, Bounds, Compression, Member, each_member};
 
 use super::budget::{Budget, MAX_ENVELOPE, MAX_ENVELOPES, Unread, read_within};
 use super::envelope::{Envelope, SignedEnvelope, WireBlob};
 use super::trust::Trust;
 use super::{DigestFunction, WireDigest};
-use crate::store::{Origin, Store, StoreError};
+use store::{Origin, Store, StoreError};
 
 const HEAD: &str = "pynbox-pack-1";
 const RESULTS: &str = "results/";

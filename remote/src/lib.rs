@@ -23,10 +23,15 @@ pub mod caches;
 mod circuit_breaker;
 pub mod digest;
 mod directory;
+pub mod engine;
 pub mod envelope;
 mod http;
 mod object_layout;
 pub mod pack;
+#[cfg(feature = "reapi")]
+pub mod reapi;
+#[cfg(not(feature = "reapi"))]
+#[path = "without_reapi.rs"]
 pub mod reapi;
 mod retry;
 mod s3;
@@ -52,7 +57,7 @@ use object_layout::ObjectLayout;
 use settings::{RemotePlace, RemoteSettings, SettingsError};
 use verify::VerifyTransport;
 
-use crate::retry::RetryPolicy;
+use support::retry::RetryPolicy;
 
 /// How often a request is tried.
 const ATTEMPTS: u32 = 3;
@@ -135,8 +140,8 @@ pub struct DamagedBlob {
 /// What is wrong with the bytes of a blob.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Damage {
-    /// They end early or can't be decompressed; the error says where. Another transfer may be
-    /// whole.
+    /// The transfer broke off, or they can't be decompressed; the error says where. Another transfer
+    /// may be whole.
     Incomplete(String),
     /// They have another digest or length.
     OtherBytes,
@@ -244,9 +249,12 @@ fn transport(settings: &RemoteSettings, root: &Path) -> Result<Box<dyn Transport
         RemotePlace::S3 { bucket, endpoint } => {
             Box::new(ObjectLayout(s3::S3::new(&bucket, endpoint.as_deref(), settings, access).map_err(failed)?))
         }
+        #[cfg(feature = "reapi")]
         RemotePlace::Grpc(url) => {
-            let endpoint = reapi::Endpoint::of_remote(&url, settings, access);
+            let endpoint = engine::Endpoint::of_remote(&url, settings, access);
             Box::new(reapi::transport::ReapiTransport::new(endpoint).map_err(|error| failed(error.to_string()))?)
         }
+        #[cfg(not(feature = "reapi"))]
+        RemotePlace::Grpc(_) => return Err(failed(reapi::MISSING.to_owned())),
     })
 }

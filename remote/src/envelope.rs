@@ -27,7 +27,7 @@ use build_graph::{BlobDigest, Entry, NodeKey, Tree, TreeDigest};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 
 use super::{DigestFunction, WireDigest};
-use crate::store::manifest::{from_bytes, to_bytes};
+use store::manifest::{from_bytes, to_bytes};
 
 const DOMAIN: &[u8] = b"pynbox-envelope-v1";
 const SIGNED_DOMAIN: &[u8] = b"pynbox-signed-v1";

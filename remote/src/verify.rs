@@ -95,9 +95,9 @@ impl<T: Transport> Transport for VerifyTransport<T> {
 pub(super) enum Problem {
     /// The connection failed.
     OnTheWay(io::Error),
-    /// They end early, or can't be decompressed.
+    /// The transfer broke off, or they can't be decompressed.
     Incomplete(io::Error),
-    /// They have another digest, or are more.
+    /// They have another digest or length.
     OtherBytes,
 }
 
@@ -136,10 +136,7 @@ impl<'a> VerifyingReader<'a> {
             }
         };
         match count {
-            0 if left > 0 => {
-                let text = format!("{} of {} bytes came", hasher.size(), self.blob.size);
-                Err(Problem::Incomplete(io::Error::new(io::ErrorKind::UnexpectedEof, text)))
-            }
+            0 if left > 0 => Err(Problem::OtherBytes),
             0 => match self.hasher.take().map(Hasher::finish) {
                 Some(digest) if digest != self.blob => Err(Problem::OtherBytes),
                 _ => Ok(0),
@@ -192,7 +189,7 @@ mod tests {
             assert!(matches!(read(blob, &[blob, b"y"].concat()), Err(Problem::OtherBytes)));
         }
         assert!(matches!(read(b"alpha", b"alphb"), Err(Problem::OtherBytes)));
-        assert!(matches!(read(b"alpha", b"alph"), Err(Problem::Incomplete(_))));
+        assert!(matches!(read(b"alpha", b"alph"), Err(Problem::OtherBytes)));
     }
 
     #[test]

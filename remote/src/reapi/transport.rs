@@ -7,21 +7,19 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
-use std::sync::{Mutex, PoisonError};
 
 use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
 use build_graph::{Entry, NodeKey};
 use prost::Message as _;
 use tonic::Code;
 
-use super::blobs::{Blob, Source};
-use super::client::Client;
 use super::merkle::Node;
-use super::retry::may_pass;
-use super::{Endpoint, ReapiError, digest};
-use crate::remote::budget::{Budget, MAX_ENVELOPE, MAX_ENVELOPES, check_length};
-use crate::remote::envelope::SignedEnvelope;
-use crate::remote::{DigestFunction, Open, Receive, RemoteError, Transport, WireDigest};
+use super::status::may_pass;
+use super::stream::{Blob, Source};
+use super::{ActionCache, Cas, Channel, Endpoint, ReapiError, digest};
+use crate::budget::{Budget, MAX_ENVELOPE, MAX_ENVELOPES, check_length};
+use crate::envelope::SignedEnvelope;
+use crate::{DigestFunction, Open, Receive, RemoteError, Transport, WireDigest};
 
 /// An envelope of more bytes is a blob of its own.
 const INLINE: usize = 256 << 10;
@@ -31,7 +29,9 @@ const MAX_OPEN: usize = 128;
 /// A cache that speaks the protocol.
 #[derive(Debug)]
 pub struct ReapiTransport {
-    client: Client,
+    channel: Channel,
+    cas: Cas,
+    cache: ActionCache,
 }
 
 impl ReapiTransport {
@@ -41,7 +41,8 @@ impl ReapiTransport {
     /// # Errors
     /// [`ReapiError::Settings`] if the endpoint makes no sense.
     pub fn new(endpoint: Endpoint) -> Result<Self, ReapiError> {
-        Ok(Self { client: Client::new(Endpoint { attempts: 1, ..endpoint })? })
+        let channel = Channel::new(Endpoint { attempts: 1, ..endpoint })?;
+        Ok(Self { cas: Cas::new(&channel), cache: ActionCache::new(&channel), channel })
     }
 
     /// The name under which a key's result stands, and the messages that it is made of.
@@ -74,7 +75,7 @@ impl ReapiTransport {
                 if !budget.take(digest.size) {
                     return Err(RemoteError::Wrong(format!("its answers have more than {MAX_ENVELOPES} bytes")));
                 }
-                match self.client.fetch_one(&digest) {
+                match self.cas.fetch_one(&digest) {
                     Err(error) if error.is_absent() => Ok(None),
                     Err(ReapiError::Wrong { .. }) => Ok(Some(Vec::new())),
                     fetched => Ok(Some(fetched?)),
@@ -124,11 +125,11 @@ impl ReapiTransport {
 
     fn send_missing(&self, blobs: Vec<Blob>) -> Result<(), ReapiError> {
         let digests: Vec<_> = blobs.iter().map(|blob| blob.digest).collect();
-        let missing = self.client.missing(&digests)?;
+        let missing = self.cas.missing(&digests)?;
         // Each once.
         let lacking: BTreeMap<_, _> =
             blobs.into_iter().filter(|blob| missing.contains(&blob.digest)).map(|blob| (blob.digest, blob)).collect();
-        self.client.upload(lacking.into_values().collect())
+        self.cas.upload(lacking.into_values().collect())
     }
 }
 
@@ -147,7 +148,7 @@ impl From<ReapiError> for RemoteError {
 
 impl Transport for ReapiTransport {
     fn place(&self) -> String {
-        let endpoint = self.client.endpoint();
+        let endpoint = self.channel.endpoint();
         // Somebody may have put a password into the address.
         let url = match (endpoint.url.split_once("://"), endpoint.url.rsplit_once('@')) {
             (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
@@ -157,15 +158,15 @@ impl Transport for ReapiTransport {
     }
 
     fn digest_function(&self) -> Result<DigestFunction, RemoteError> {
-        Ok(self.client.capabilities()?.function)
+        Ok(self.channel.capabilities()?.function)
     }
 
     fn look_up(&self, keys: &[NodeKey]) -> Result<Vec<Option<Vec<u8>>>, RemoteError> {
-        let function = self.client.capabilities()?.function;
+        let function = self.channel.capabilities()?.function;
         let actions: Vec<_> = keys.iter().map(|key| self.action(function, key).0).collect();
         let mut found = Vec::with_capacity(keys.len());
         let budget = Budget::new(MAX_ENVELOPES);
-        for result in self.client.action_results(&actions)? {
+        for result in self.cache.results(&actions)? {
             found.push(match result {
                 Some(result) => self.envelope(&result, &budget)?,
                 None => None,
@@ -175,36 +176,25 @@ impl Transport for ReapiTransport {
     }
 
     fn missing(&self, blobs: &[WireDigest]) -> Result<HashSet<WireDigest>, RemoteError> {
-        Ok(self.client.missing(blobs)?)
+        Ok(self.cas.missing(blobs)?)
     }
 
     fn fetch(&self, blobs: &[WireDigest], receive: &Receive<'_>) -> Result<(), RemoteError> {
-        let failed = Mutex::new(None);
-        let fetched = self.client.fetch(blobs, &|digest, reader| {
-            receive(digest, reader).map_err(|error| {
-                *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                // Only ends the rest; the error itself is kept.
-                self.client.wrong("what came was not taken")
-            })
-        });
-        match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            Some(error) => Err(error),
-            None => Ok(fetched?),
-        }
+        self.cas.fetch(blobs, receive)
     }
 
     fn put(&self, blobs: &[WireDigest], open: &Open<'_>) -> Result<(), RemoteError> {
         for part in blobs.chunks(MAX_OPEN) {
             let blob = |digest| Ok(Blob { digest, source: Source::File(open(&digest)?) });
             let blobs = part.iter().copied().map(blob).collect::<io::Result<_>>()?;
-            self.client.upload(blobs)?;
+            self.cas.upload(blobs)?;
         }
         Ok(())
     }
 
     fn put_result(&self, result: &SignedEnvelope) -> Result<(), RemoteError> {
         check_length(result)?;
-        let capabilities = self.client.capabilities()?;
+        let capabilities = self.channel.capabilities()?;
         let function = capabilities.function;
         if !capabilities.update_results {
             return Err(RemoteError::Refused(format!("`{}` takes no results from us", self.place())));
@@ -213,6 +203,6 @@ impl Transport for ReapiTransport {
         let (message, more) = self.result(function, result);
         blobs.extend(more);
         self.send_missing(blobs)?;
-        Ok(self.client.update_action_result(&action, &message)?)
+        Ok(self.cache.update(&action, &message)?)
     }
 }

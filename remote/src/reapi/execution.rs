@@ -1,4 +1,4 @@
-//! One action on an engine: asked for, waited for, and waited for again when the connection breaks.
+//! Execution: one action is asked for, waited for, and waited for again when the connection breaks.
 //! What nobody waits for any more is cancelled.
 
 use std::collections::BTreeSet;
@@ -9,18 +9,17 @@ use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
 use bazel_remote_apis::google::longrunning::operations_client::OperationsClient;
 use bazel_remote_apis::google::longrunning::{CancelOperationRequest, Operation, operation};
 use prost::Message as _;
+use proto::execution_client::ExecutionClient;
 use proto::execution_stage::Value as Stage;
+use support::retry::Retries;
+use support::signals::before_end;
 use tokio::time::{Instant, timeout_at};
-use tonic::metadata::MetadataMap;
-use tonic::transport::Channel;
-use tonic::{Code, Request, Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
-use super::client::Client;
-use super::retry::may_pass;
-use super::{ReapiError, digest};
-use crate::remote::WireDigest;
-use crate::retry::Retries;
-use crate::signals::before_end;
+use super::cas::MAX_ANSWER;
+use super::status::may_pass;
+use super::{Channel, ReapiError, digest};
+use crate::WireDigest;
 
 /// A connection that held so long was good: tries are counted anew after it. Servers and proxies
 /// end streams that are older than they like.
@@ -88,11 +87,10 @@ impl Drop for Current {
 }
 
 /// Tells a server that nobody waits for these. It need not obey, and need not know how to.
-async fn cancel(channel: Channel, headers: MetadataMap, names: Vec<String>) {
+async fn cancel(channel: &Channel, names: Vec<String>) {
     let telling = names.into_iter().map(|name| {
-        let mut client = OperationsClient::new(channel.clone());
-        let mut request = Request::new(CancelOperationRequest { name });
-        *request.metadata_mut() = headers.clone();
+        let mut client = OperationsClient::new(channel.grpc());
+        let request = channel.long_request(CancelOperationRequest { name });
         async move { client.cancel_operation(request).await }
     });
     let _ = tokio::time::timeout(CANCELLING, futures_util::future::join_all(telling)).await;
@@ -104,7 +102,19 @@ enum Seen {
     Broken(Status),
 }
 
-impl Client {
+/// A client of a server's execution. Clones know of one another's operations.
+#[derive(Debug, Clone)]
+pub struct Execution {
+    channel: Channel,
+    running: Running,
+}
+
+impl Execution {
+    /// The execution of the server that a channel leads to.
+    pub fn new(channel: &Channel) -> Self {
+        Self { channel: channel.clone(), running: Running::default() }
+    }
+
     /// Executes an action of which the server has every byte, and waits for it within limits. An
     /// operation that is given up is cancelled.
     ///
@@ -116,21 +126,21 @@ impl Client {
         skip_cache: bool,
         limits: ExecutionLimits,
     ) -> Result<proto::ExecuteResponse, ReapiError> {
-        let function = self.function()?;
+        let function = self.channel.capabilities()?.function_number();
         let queue = Instant::now() + limits.queue;
         let mut operation = Current { running: self.running.clone(), name: None, queue };
-        self.wait(async {
+        self.channel.wait(async {
             let executed = self.execute_within(action, function, skip_cache, &mut operation);
             let executed = match tokio::time::timeout(limits.all, executed).await {
                 Ok(executed) => executed,
                 Err(_) => {
                     let late = format!("the action did not end within {} seconds", limits.all.as_secs());
-                    Err(self.failed("executing", &Status::deadline_exceeded(late)))
+                    Err(self.channel.failed("executing", &Status::deadline_exceeded(late)))
                 }
             };
             self.running.unless_ending().await;
             if let (Err(_), Some(name)) = (&executed, operation.name.clone()) {
-                cancel(self.channel.clone(), self.headers.clone(), vec![name]).await;
+                cancel(&self.channel, vec![name]).await;
             }
             executed
         })
@@ -138,15 +148,14 @@ impl Client {
 
     /// Has what is waited for cancelled before a signal ends this process.
     pub fn end_with_signals(&self) {
-        let runtime = self.runtime.clone();
-        let (running, channel, headers) = (self.running.clone(), self.channel.clone(), self.headers.clone());
+        let (running, channel) = (self.running.clone(), self.channel.clone());
         before_end(move || {
             let names = {
                 let mut running = running.lock();
                 running.ending = true;
                 running.names.iter().cloned().collect()
             };
-            runtime.block_on(cancel(channel, headers, names));
+            channel.wait(cancel(&channel, names));
         });
     }
 
@@ -157,7 +166,7 @@ impl Client {
         skip_cache: bool,
         operation: &mut Current,
     ) -> Result<proto::ExecuteResponse, ReapiError> {
-        let mut retries = self.retries();
+        let mut retries = self.channel.retries();
         // Operations that the server began. That it begins one more is no sign that the next will
         // end well.
         let mut begun = 0;
@@ -203,21 +212,21 @@ impl Client {
                     }
                     status
                 }
-                Seen::Broken(status) => return Err(self.failed("executing", &status)),
+                Seen::Broken(status) => return Err(self.channel.failed("executing", &status)),
             };
             let again = may_pass(status.code()) || matches!(status.code(), Code::NotFound | Code::Unimplemented);
-            let most = self.endpoint().attempts;
+            let most = self.channel.endpoint().attempts;
             let is_given_up = !again || (operation.name.is_none() && begun >= most);
             match retries.pause().filter(|_| !is_given_up) {
                 Some(pause) => tokio::time::sleep(pause).await,
-                None => return Err(self.failed("executing", &status)),
+                None => return Err(self.channel.failed("executing", &status)),
             }
         }
     }
 
     async fn ask(&self, action: &WireDigest, function: i32, skip: bool) -> Result<Streaming<Operation>, Status> {
-        let request = self.long_request(proto::ExecuteRequest {
-            instance_name: self.endpoint().instance.clone(),
+        let request = self.channel.long_request(proto::ExecuteRequest {
+            instance_name: self.channel.instance(),
             skip_cache_lookup: skip,
             action_digest: Some(digest::to_proto(action)),
             digest_function: function,
@@ -225,12 +234,16 @@ impl Client {
             inline_stderr: true,
             ..Default::default()
         });
-        Ok(self.execution().execute(request).await?.into_inner())
+        Ok(self.client().execute(request).await?.into_inner())
     }
 
     async fn wait_for(&self, name: String) -> Result<Streaming<Operation>, Status> {
-        let request = self.long_request(proto::WaitExecutionRequest { name });
-        Ok(self.execution().wait_execution(request).await?.into_inner())
+        let request = self.channel.long_request(proto::WaitExecutionRequest { name });
+        Ok(self.client().wait_execution(request).await?.into_inner())
+    }
+
+    fn client(&self) -> ExecutionClient<tonic::transport::Channel> {
+        ExecutionClient::new(self.channel.grpc()).max_decoding_message_size(MAX_ANSWER)
     }
 
     /// Reads a stream to the end of its operation. A server that begins one is well: tries are
@@ -263,13 +276,13 @@ impl Client {
             return match message.result {
                 Some(operation::Result::Response(any)) => match proto::ExecuteResponse::decode(&*any.value) {
                     Ok(response) => Ok(Seen::Done(Box::new(response))),
-                    Err(error) => Err(self.wrong(format!("its answer to an execution is malformed: {error}"))),
+                    Err(error) => Err(self.channel.wrong(format!("its answer to an execution is malformed: {error}"))),
                 },
                 Some(operation::Result::Error(status)) => {
                     let response = proto::ExecuteResponse { status: Some(status), ..Default::default() };
                     Ok(Seen::Done(Box::new(response)))
                 }
-                None => Err(self.wrong("an operation is done and has no result")),
+                None => Err(self.channel.wrong("an operation is done and has no result")),
             };
         }
     }
@@ -282,7 +295,8 @@ impl Client {
     ) -> Result<Result<Option<Operation>, Status>, ReapiError> {
         let Some(until) = until else { return Ok(stream.message().await) };
         timeout_at(until, stream.message()).await.map_err(|_| {
-            self.failed("executing", &Status::deadline_exceeded("no worker was free within the engine's `patience`"))
+            self.channel
+                .failed("executing", &Status::deadline_exceeded("no worker was free within the engine's `patience`"))
         })
     }
 }

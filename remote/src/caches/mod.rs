@@ -17,12 +17,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use build_graph::{BlobDigest, Entry, NodeKey, Tree, TreeDigest};
 
 pub use self::check::Checked;
-use self::remote::{Fetched, Remote};
+use self::remote::{Fetched, Remote, Warn};
 use super::envelope::{Envelope, SignedEnvelope, WireBlob};
 use super::settings::{KEY_VARIABLE, RemoteSettings, SettingsError};
 use super::trust::{Distrust, Trust, now};
 use super::{Damage, DigestFunction, RemoteError, WireDigest, digest};
-use crate::store::{Area, MissingBlob, Origin, Store, StoreError};
+use store::{Area, MissingBlob, Origin, Store, StoreError};
 
 /// So many keys are looked up by one request.
 const LOOK_UP_AT_ONCE: usize = 512;
@@ -86,6 +86,14 @@ impl Caches {
         let circuits = store.area(Area::Remotes);
         let remotes = settings.into_iter().map(|settings| Remote::open(settings, root, &circuits));
         Ok(Self { remotes: remotes.collect::<Result<_, _>>()?, trust, ..Self::default() })
+    }
+
+    /// Has warnings handed to `warn`, each as one line; without this, nobody sees them.
+    #[must_use]
+    pub fn with_warnings(mut self, warn: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        let warn: Arc<Warn> = Arc::new(warn);
+        self.remotes.iter_mut().for_each(|remote| remote.warn = Arc::clone(&warn));
+        self
     }
 
     /// Whether there is no remote.
@@ -285,11 +293,10 @@ impl Caches {
             // It may have what somebody has signed, which is worth more.
             if self.trust.signing_key().is_none() && !remote.settings.unsigned {
                 if !signable.is_empty() && !self.is_keyless_said.swap(true, Ordering::Relaxed) {
-                    errln!(
-                        "warning: nothing is put on remote `{}`: it holds what is signed, and there is no key to sign with \
-                         (`signing-key`, or the variable `{KEY_VARIABLE}`)",
-                        remote.settings.name
-                    );
+                    remote.warn(&format!(
+                        ": nothing is put there, because it holds what is signed, and there is no key to sign with; set \
+                         `signing-key` of `[trust]`, or the variable `{KEY_VARIABLE}`"
+                    ));
                 }
                 continue;
             }

@@ -16,7 +16,7 @@ use thiserror::Error;
 
 /// The table `tls` of a remote or an engine. Paths are relative to the project; all files are PEM.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TlsSettings {
     /// The file of the authorities that may vouch for the server, in place of the system's.
@@ -49,6 +49,9 @@ pub enum AccessError {
     /// A certificate without its key, or a key without its certificate.
     #[error("`certificate` and `key` of `tls` are of use together only")]
     Unpaired,
+    /// A variable that holds what the server is to be shown is not set.
+    #[error("the variable `{0}`, which the settings name, is not set")]
+    Unset(String),
     /// A header's name or value is none.
     #[error("the header `{0}` can't be sent: its name, or the value in its variable, holds what no header may")]
     Header(String),

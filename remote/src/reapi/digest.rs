@@ -3,8 +3,8 @@
 use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
 use proto::digest_function::Value;
 
-pub use crate::remote::digest::{Hasher, hex, of, of_reader};
-use crate::remote::{DigestFunction, WireDigest};
+pub use crate::digest::{Hasher, hex, of, of_reader};
+use crate::{DigestFunction, WireDigest};
 
 /// The best function that a server offers; `None` if there is none that we speak.
 pub fn choose(offered: &[i32]) -> Option<DigestFunction> {

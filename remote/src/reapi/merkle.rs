@@ -7,7 +7,7 @@ use build_graph::{BlobDigest, Entry, RelPath, Tree};
 use prost::Message as _;
 
 use super::digest;
-use crate::remote::{DigestFunction, WireDigest};
+use crate::{DigestFunction, WireDigest};
 
 /// No tree that comes from a server may have more entries: a few directories that name each other
 /// could be a tree of any size.

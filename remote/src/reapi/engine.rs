@@ -3,153 +3,59 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
 use bazel_remote_apis::google::protobuf;
-use build_graph::{Entry, RelPath, SandboxPath, Tree, contract};
+use build_graph::{Entry, RelPath, Tree, contract};
 use namespaces::job::{Ending, Job, Report};
 use namespaces::runner;
 use prost::Message as _;
-use serde::{Deserialize, Serialize};
+use store::Store;
 use tonic::Code;
 
-use super::blobs::{Blob, Source};
-use super::client::Client;
-use super::execute::ExecutionLimits;
+use super::execution::{Execution, ExecutionLimits};
 use super::memo::{self, WireTree};
 use super::merkle::{Node, Received};
-use super::{Endpoint, ReapiError, digest};
-use crate::executor::{ActionLimits, runner_program};
-use crate::remote::access::{Access, TlsSettings};
-use crate::remote::settings::LONGEST_TIMEOUT;
-use crate::remote::{DigestFunction, WireDigest};
-use crate::store::Store;
-
-/// How to speak to an engine.
-#[derive(Debug, Clone)]
-pub struct EngineSettings {
-    /// What it is called in messages and envelopes, and trusted by.
-    pub name: String,
-    /// Where it is.
-    pub endpoint: Endpoint,
-    /// What a worker must have, in the engine's own terms.
-    pub platform: BTreeMap<String, String>,
-    /// How long an action may wait for a worker.
-    pub patience: Duration,
-}
-
-/// The section `[engine]` of `pynbox.toml`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct EngineSection {
-    /// The name in messages and envelopes. `engines` of `[trust]` trusts the engine by it.
-    pub name: String,
-    /// `grpc://HOST:PORT`, or `grpcs://HOST:PORT` for TLS.
-    pub url: String,
-    /// The server's instance.
-    #[serde(default)]
-    pub instance: String,
-    /// The platform properties that a worker must have, in the engine's own terms.
-    #[serde(default)]
-    pub platform: BTreeMap<String, String>,
-    /// Certificates, each in PEM.
-    #[serde(default)]
-    pub tls: TlsSettings,
-    /// The environment variable with a token, which is sent as `Authorization: Bearer`.
-    #[serde(default)]
-    pub token_variable: Option<String>,
-    /// More headers of every call: for each name the environment variable with the value.
-    #[serde(default)]
-    pub header_variables: BTreeMap<String, String>,
-    /// How many seconds an action may wait for a worker, if the engine says that it waits. Then it
-    /// runs here.
-    #[serde(default = "an_hour")]
-    pub patience: u64,
-}
-
-fn an_hour() -> u64 {
-    3600
-}
-
-impl EngineSection {
-    /// The settings; paths are relative to `root`.
-    ///
-    /// # Errors
-    /// [`ReapiError::Settings`] if they don't fit together, or a variable that they name is not
-    /// set.
-    pub fn settings(&self, root: &Path) -> Result<EngineSettings, ReapiError> {
-        let mut endpoint = Endpoint { instance: self.instance.clone(), ..Endpoint::new(&self.url) };
-        endpoint.access = Access::read(&self.tls, self.token_variable.as_deref(), &self.header_variables, root)
-            .map_err(|error| ReapiError::Settings(error.to_string()))?;
-        if let Some(variable) = endpoint.access.unset.first() {
-            let problem = format!("the variable `{variable}`, which the settings name, is not set");
-            return Err(ReapiError::Settings(problem));
-        }
-        let patience = Duration::from_secs(self.patience.min(LONGEST_TIMEOUT));
-        Ok(EngineSettings { name: self.name.clone(), endpoint, platform: self.platform.clone(), patience })
-    }
-}
+use super::stream::{Blob, Source};
+use super::{Cas, Channel, ReapiError, digest};
+pub use crate::engine::{EngineSection, EngineSettings, Ran, RemoteAction};
+use crate::{DigestFunction, WireDigest};
 
 /// An engine, with what every action on it needs.
 #[derive(Debug)]
 pub struct Engine {
     name: String,
-    client: Client,
+    channel: Channel,
+    cas: Cas,
+    execution: Execution,
     platform: BTreeMap<String, String>,
     patience: Duration,
     runner: Vec<u8>,
 }
 
-/// An action as an engine gets it.
-#[derive(Debug, Clone, Copy)]
-pub struct RemoteAction<'a> {
-    /// The image.
-    pub image: &'a Tree,
-    /// The inputs, and where they appear.
-    pub inputs: &'a [(&'a SandboxPath, &'a Tree)],
-    /// Program and arguments.
-    pub command: &'a [String],
-    /// The whole environment.
-    pub environment: &'a [(String, String)],
-    /// The files and directories below `/build` that are its result.
-    pub outputs: &'a [RelPath],
-    /// What it may take.
-    pub limits: ActionLimits,
-}
-
-/// How an action on an engine ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ran {
-    /// What the runner says.
-    pub report: Report,
-    /// Whether the engine had the result already.
-    pub cached: bool,
-    /// The worker, as the engine names it.
-    pub worker: String,
-}
-
 impl Engine {
-    /// Connects to an engine, and sees that it executes anything and that the runner is there.
+    /// Connects to an engine, and sees that it executes anything. `runner` is the static program
+    /// that does an action's last steps on a worker.
     ///
     /// # Errors
     /// [`ReapiError`].
-    pub fn open(settings: EngineSettings) -> Result<Self, ReapiError> {
-        let runner = runner_program().map_err(|error| ReapiError::Settings(error.to_string()))?;
-        let client = Client::new(settings.endpoint)?;
-        if !client.capabilities()?.executes {
-            return Err(client.wrong("it is a cache alone and executes nothing"));
+    pub fn open(settings: EngineSettings, runner: Vec<u8>) -> Result<Self, ReapiError> {
+        let channel = Channel::new(settings.endpoint.clone())?;
+        if !channel.capabilities()?.executes {
+            return Err(channel.wrong("it is a cache alone and executes nothing"));
         }
-        Ok(Self { name: settings.name, client, platform: settings.platform, patience: settings.patience, runner })
+        let (cas, execution) = (Cas::new(&channel), Execution::new(&channel));
+        let EngineSettings { name, platform, patience, .. } = settings;
+        Ok(Self { name, channel, cas, execution, platform, patience, runner })
     }
 
     /// Has what the engine runs cancelled before a signal ends this process.
     pub fn end_with_signals(&self) {
-        self.client.end_with_signals();
+        self.execution.end_with_signals();
     }
 
     /// What it is called.
@@ -164,24 +70,24 @@ impl Engine {
     /// [`ReapiError`] if the action could not be given to the engine, or its answer makes no sense.
     /// A command that fails is a [`Report`].
     pub fn run(&self, store: &Store, action: &RemoteAction<'_>, build: &Path, log: &Path) -> Result<Ran, ReapiError> {
-        let function = self.client.capabilities()?.function;
+        let function = self.channel.capabilities()?.function;
         let prepared = self.prepare(store, function, action)?;
         self.upload(store, &prepared, false)?;
         let time = action.limits.time.unwrap_or(LONGEST);
         let limits = ExecutionLimits { queue: self.patience, all: time.saturating_add(self.patience) };
-        let response = match self.client.execute(&prepared.action, false, limits) {
+        let response = match self.execution.execute(&prepared.action, false, limits) {
             Err(ReapiError::Call { code: Code::FailedPrecondition, .. }) => {
                 // It has lost what it had.
                 self.upload(store, &prepared, true)?;
-                self.client.execute(&prepared.action, false, limits)?
+                self.execution.execute(&prepared.action, false, limits)?
             }
             response => response?,
         };
         for tree in &prepared.trees {
-            memo::note(store, &self.client, tree.tree.digest(), true);
+            memo::note(store, self.channel.endpoint(), tree.tree.digest(), true);
         }
         let cached = response.cached_result;
-        let result = response.result.ok_or_else(|| self.client.wrong("it executed an action and has no result"))?;
+        let result = response.result.ok_or_else(|| self.channel.wrong("it executed an action and has no result"))?;
         let printed = self.stream(&result.stdout_raw, result.stdout_digest.as_ref(), action.limits.log)?;
         fs::write(log, printed).map_err(|source| own("write", log, source))?;
         let report = self.report(&result)?;
@@ -268,17 +174,17 @@ impl Engine {
         let mut wanted: HashMap<WireDigest, Where<'_>> =
             prepared.small.iter().map(|(digest, bytes)| (*digest, Where::Memory(bytes.clone()))).collect();
         for Sent { tree, wire } in &prepared.trees {
-            if !all && memo::had_lately(store, &self.client, tree.digest()) {
+            if !all && memo::had_lately(store, self.channel.endpoint(), tree.digest()) {
                 continue;
             }
-            memo::note(store, &self.client, tree.digest(), false);
+            memo::note(store, self.channel.endpoint(), tree.digest(), false);
             let messages = wire.messages(prepared.function, tree);
             wanted.extend(messages.into_iter().map(|(digest, bytes)| (digest, Where::Memory(bytes))));
             wanted.extend(wire.files(tree).into_iter().map(|(digest, entry)| (digest, Where::Store(entry))));
         }
         let digests: Vec<_> = wanted.keys().copied().collect();
         let mut blobs = Vec::new();
-        for digest in self.client.missing(&digests)? {
+        for digest in self.cas.missing(&digests)? {
             let source = match wanted.remove(&digest) {
                 Some(Where::Memory(bytes)) => Source::Bytes(bytes),
                 Some(Where::Store(entry)) => Source::File(store.open_blob(entry).map_err(|error| memo::own(&error))?),
@@ -293,7 +199,7 @@ impl Engine {
             if part.is_empty() {
                 return Ok(());
             }
-            self.client.upload(part)?;
+            self.cas.upload(part)?;
         }
     }
 
@@ -301,11 +207,11 @@ impl Engine {
     fn stream(&self, raw: &[u8], digest: Option<&proto::Digest>, most: u64) -> Result<Vec<u8>, ReapiError> {
         match digest {
             Some(digest) if u64::try_from(digest.size_bytes).unwrap_or(0) > most => Err(self
-                .client
+                .channel
                 .wrong(format!("a log that it gives has {} bytes, at most {most} are allowed", digest.size_bytes))),
             Some(digest) if raw.is_empty() && digest.size_bytes != 0 => {
                 let digest = digest::from_proto(digest);
-                self.client.fetch_one(&digest.ok_or_else(|| self.client.wrong("the digest of a log is malformed"))?)
+                self.cas.fetch_one(&digest.ok_or_else(|| self.channel.wrong("the digest of a log is malformed"))?)
             }
             _ => Ok(raw.to_vec()),
         }
@@ -317,13 +223,13 @@ impl Engine {
         let last = text.lines().next_back().unwrap_or_default();
         let report: Report = serde_json::from_str(last).map_err(|_| {
             let said = text.trim().chars().take(300).collect::<String>();
-            self.client.wrong(format!(
+            self.channel.wrong(format!(
                 "the runner ended with status {} and without a report; can a worker start a static program for x86-64? It said: {said}",
                 result.exit_code
             ))
         })?;
         if i32::from(report.exit_code()) != result.exit_code {
-            return Err(self.client.wrong(format!("the runner's report and its status {} differ", result.exit_code)));
+            return Err(self.channel.wrong(format!("the runner's report and its status {} differ", result.exit_code)));
         }
         Ok(report)
     }
@@ -354,13 +260,13 @@ impl Engine {
             }
             Ok(())
         };
-        let wrong = |problem: String| self.client.wrong(format!("an output that it gives: {problem}"));
+        let wrong = |problem: String| self.channel.wrong(format!("an output that it gives: {problem}"));
         take().map_err(wrong)?;
         for directory in &result.output_directories {
             let path = place(&directory.path).map_err(wrong)?;
             let digest = directory.tree_digest.as_ref().and_then(digest::from_proto);
             let digest = digest.ok_or_else(|| wrong(format!("`{path}` has a malformed digest")))?;
-            let bytes = self.client.fetch_one(&digest)?;
+            let bytes = self.cas.fetch_one(&digest)?;
             let tree = proto::Tree::decode(&*bytes).map_err(|error| wrong(format!("`{path}`: {error}")))?;
             received.add_tree(&path, function, &tree).map_err(wrong)?;
         }
@@ -387,12 +293,12 @@ impl Engine {
         }
         let digests: Vec<_> = places.keys().copied().collect();
         let got = std::sync::atomic::AtomicUsize::new(0);
-        self.client.fetch(&digests, &|digest, bytes| {
+        self.cas.fetch_verified(&digests, |digest, bytes| {
             let mut first: Option<&Path> = None;
             for (path, executable) in places.get(digest).into_iter().flatten() {
                 let mut write = || -> io::Result<()> {
                     match first {
-                        None => drop(io::copy(bytes, &mut File::create(path)?)?),
+                        None => write_whole(bytes, path)?,
                         Some(first) => drop(fs::copy(first, path)?),
                     }
                     let mode = if *executable { 0o755 } else { 0o644 };
@@ -405,7 +311,7 @@ impl Engine {
             Ok(())
         })?;
         if got.into_inner() != digests.len() {
-            return Err(self.client.wrong("it does not have an output of the action that it has just executed"));
+            return Err(self.channel.wrong("it does not have an output of the action that it has just executed"));
         }
         for (path, entry) in received.shape().iter() {
             if let Entry::Symlink { target } = entry {
@@ -443,6 +349,16 @@ struct Prepared<'a> {
 enum Where<'a> {
     Memory(Vec<u8>),
     Store(&'a Entry),
+}
+
+/// Writes all bytes to a new file; removes it if they end with an error, as wrong ones do.
+fn write_whole(bytes: &mut dyn Read, path: &Path) -> io::Result<()> {
+    let written = io::copy(bytes, &mut File::create(path)?);
+    if written.is_err() {
+        // The error says more than one that the file can't be removed.
+        let _ = fs::remove_file(path);
+    }
+    written.map(drop)
 }
 
 fn own(doing: &'static str, path: &Path, source: io::Error) -> ReapiError {

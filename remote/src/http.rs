@@ -14,7 +14,7 @@ use url::Url;
 use super::access::Access;
 use super::object_layout::Objects;
 use super::{RemoteError, settings};
-use crate::environment;
+use support::environment;
 
 /// A transfer that is slower than this is broken off, after the time that every answer has.
 const SLOWEST: u64 = 128 << 10;

@@ -8,7 +8,7 @@ use build_graph::NodeKey;
 
 use super::envelope::SignedEnvelope;
 use super::{Damage, DamagedBlob, DigestFunction, Open, Receive, RemoteError, Transport, WireDigest};
-use crate::retry::RetryPolicy;
+use support::retry::RetryPolicy;
 
 /// So many blobs are put by one request, so that a failure repeats no more than these.
 const PUT_AT_ONCE: usize = 128;

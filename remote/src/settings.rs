@@ -13,7 +13,7 @@ use thiserror::Error;
 use url::Url;
 
 use super::access::{Access, AccessError, TlsSettings};
-use crate::called::called;
+use support::called::called;
 
 /// The longest time that a setting can ask for, in seconds: a year, which a clock can always be
 /// asked to wait.
@@ -81,7 +81,7 @@ pub enum SettingsError {
 
 /// What a remote is for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Take results from it.
@@ -93,7 +93,7 @@ pub enum Role {
 
 /// A section `[[remote]]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RemoteSettings {
     /// The name in messages and options.
@@ -256,7 +256,7 @@ pub enum RemotePlace {
 
 /// The section `[trust]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TrustSettings {
     /// A key whose signatures count. There may be several.
@@ -272,23 +272,23 @@ pub struct TrustSettings {
 
 /// A section `[[trust.key]]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TrustedKey {
     /// The public key, as `cache keygen` prints it.
     pub key: String,
     /// The first day on which its signatures count.
     #[serde(default)]
-    #[cfg_attr(test, schemars(with = "Option<Day>"))]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Day>"))]
     pub from: Option<toml::value::Datetime>,
     /// The last day on which its signatures count.
     #[serde(default)]
-    #[cfg_attr(test, schemars(with = "Option<Day>"))]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Day>"))]
     pub until: Option<toml::value::Datetime>,
 }
 
 /// What the reference says of a date.
-#[cfg(test)]
+#[cfg(feature = "schema")]
 #[derive(schemars::JsonSchema)]
 #[schemars(inline, extend("format" = "date"))]
 #[allow(dead_code)]

@@ -15,11 +15,10 @@ use std::time::Duration;
 
 use build_graph::{BlobDigest, Entry, Tree, TreeDigest};
 
-use super::client::Client;
 use super::merkle::Node;
-use super::{ReapiError, digest};
-use crate::remote::{DigestFunction, WireDigest};
-use crate::store::{Area, Store, StoreError};
+use super::{Endpoint, ReapiError, digest};
+use crate::{DigestFunction, WireDigest};
+use store::{Area, Store, StoreError};
 
 /// So long is an engine believed to have what it had: they keep what is asked for for days.
 const FRESH: Duration = Duration::from_secs(600);
@@ -133,8 +132,7 @@ fn write(store: &Store, place: &Path, text: &str) -> io::Result<()> {
     fs::rename(&temporary, place)
 }
 
-fn seen(store: &Store, client: &Client, tree: TreeDigest) -> PathBuf {
-    let endpoint = client.endpoint();
+fn seen(store: &Store, endpoint: &Endpoint, tree: TreeDigest) -> PathBuf {
     let mut hasher = blake3::Hasher::new();
     for part in [endpoint.url.as_bytes(), endpoint.instance.as_bytes(), tree.as_bytes()] {
         hasher.update(&(part.len() as u64).to_le_bytes());
@@ -144,14 +142,14 @@ fn seen(store: &Store, client: &Client, tree: TreeDigest) -> PathBuf {
 }
 
 /// Whether an engine was seen to have a whole tree a moment ago.
-pub(super) fn had_lately(store: &Store, client: &Client, tree: TreeDigest) -> bool {
-    let age = fs::metadata(seen(store, client, tree)).and_then(|metadata| metadata.modified());
+pub(super) fn had_lately(store: &Store, endpoint: &Endpoint, tree: TreeDigest) -> bool {
+    let age = fs::metadata(seen(store, endpoint, tree)).and_then(|metadata| metadata.modified());
     age.is_ok_and(|at| at.elapsed().is_ok_and(|age| age < FRESH))
 }
 
 /// Notes that an engine has a whole tree, or that it has not.
-pub(super) fn note(store: &Store, client: &Client, tree: TreeDigest, has: bool) {
-    let place = seen(store, client, tree);
+pub(super) fn note(store: &Store, endpoint: &Endpoint, tree: TreeDigest, has: bool) {
+    let place = seen(store, endpoint, tree);
     // Either way it is a help, not a need.
     let _ = if has { write(store, &place, "") } else { fs::remove_file(&place) };
 }
@@ -166,7 +164,7 @@ mod tests {
     use build_graph::RelPath;
 
     use super::*;
-    use crate::store::GcPolicy;
+    use store::GcPolicy;
 
     #[test]
     fn a_memo_is_read_again_and_goes_with_its_tree() {
@@ -196,11 +194,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         let tree = Tree::new().digest();
-        let client = Client::new(super::super::Endpoint::new("grpc://127.0.0.1:1")).unwrap();
-        note(&store, &client, tree, true);
-        assert!(had_lately(&store, &client, tree));
-        let file = fs::File::options().append(true).open(seen(&store, &client, tree)).unwrap();
+        let endpoint = Endpoint::new("grpc://127.0.0.1:1");
+        note(&store, &endpoint, tree, true);
+        assert!(had_lately(&store, &endpoint, tree));
+        let file = fs::File::options().append(true).open(seen(&store, &endpoint, tree)).unwrap();
         file.set_modified(std::time::SystemTime::now() - 2 * FRESH).unwrap();
-        assert!(!had_lately(&store, &client, tree));
+        assert!(!had_lately(&store, &endpoint, tree));
     }
 }

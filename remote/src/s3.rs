@@ -28,7 +28,7 @@ use super::RemoteError;
 use super::access::Access;
 use super::object_layout::{Objects, Take};
 use super::settings::RemoteSettings;
-use crate::environment;
+use support::environment;
 
 /// What is longer is put in several parts.
 const PART: usize = 16 << 20;

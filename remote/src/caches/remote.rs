@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use build_graph::NodeKey;
@@ -12,7 +13,7 @@ use network::parallel;
 use super::super::envelope::SignedEnvelope;
 use super::super::settings::{RemoteSettings, Role, SettingsError};
 use super::super::{DamagedBlob, DigestFunction, Open, Receive, RemoteError, Transport, WireDigest, stack, transport};
-use crate::store::StoreError;
+use store::StoreError;
 
 /// So many results are put at once.
 const PUT_AT_ONCE: usize = 8;
@@ -23,8 +24,17 @@ pub(super) struct Remote {
     /// Where it is, as records of results say.
     pub(super) place: String,
     transport: Box<dyn Transport>,
+    /// Takes warnings, each one line.
+    pub(super) warn: Arc<Warn>,
     /// It refused to take something: nothing more is put there.
     writes_refused: AtomicBool,
+}
+
+/// Takes a warning, one line without a dot at its end.
+pub(super) type Warn = dyn Fn(&str) + Send + Sync;
+
+fn silent() -> Arc<Warn> {
+    Arc::new(|_| {})
 }
 
 /// What a remote is asked for, in the words of a warning.
@@ -67,7 +77,7 @@ impl Remote {
         let place = settings.identity(root)?;
         let name = blake3::hash(format!("{}\n{}", settings.name, settings.url).as_bytes()).to_hex();
         let transport = Box::new(stack(transport(&settings, root)?, circuits.join(&name[..32])));
-        Ok(Self { settings, place, transport, writes_refused: AtomicBool::new(false) })
+        Ok(Self { settings, place, transport, warn: silent(), writes_refused: AtomicBool::new(false) })
     }
 
     /// Whether what is built here goes there.
@@ -114,7 +124,7 @@ impl Remote {
     }
 
     pub(super) fn warn(&self, what: &str) {
-        errln!("warning: remote `{}`{what}", self.settings.name);
+        (self.warn)(&format!("remote `{}`{what}", self.settings.name));
     }
 
     /// The answer; a warning in place of an error.
