@@ -29,6 +29,7 @@ use super::access::Access;
 use super::object_layout::{Objects, Take};
 use super::settings::RemoteSettings;
 use support::environment;
+use support::retry::RetryPolicy;
 
 /// What is longer is put in several parts.
 const PART: usize = 16 << 20;
@@ -44,6 +45,10 @@ const REQUESTS: usize = 128;
 const WAITING: usize = 32;
 /// So many longer objects come at once.
 const STREAMS: usize = 8;
+
+/// How often a request is made: servers of buckets turn single requests away when there are many.
+/// Whole calls are repeated by a decorator.
+const REQUEST: RetryPolicy = RetryPolicy::of(3);
 
 /// A bucket, with a prefix before the names.
 pub(super) struct S3 {
@@ -81,10 +86,12 @@ impl S3 {
         {
             client = client.with_root_certificate(certificate);
         }
-        // Servers of buckets turn single requests away when there are many; whole calls are
-        // repeated by who stands above.
-        let backoff = BackoffConfig { init_backoff: Duration::from_millis(100), ..BackoffConfig::default() };
-        let retry = RetryConfig { max_retries: 2, backoff, retry_timeout: deadline };
+        let backoff = BackoffConfig {
+            init_backoff: REQUEST.first_pause,
+            max_backoff: REQUEST.longest_pause,
+            ..BackoffConfig::default()
+        };
+        let retry = RetryConfig { max_retries: REQUEST.attempts as usize - 1, backoff, retry_timeout: deadline };
         let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(retry);
         if let Some(endpoint) = endpoint {
             builder = builder.with_endpoint(endpoint).with_virtual_hosted_style_request(false);

@@ -216,59 +216,69 @@ impl Fetcher {
             let tried = Attempts(origins.map(|(origin, reason)| Tried { origin, reason }).collect());
             return Err(FetchError::Offline { name: job.name.clone(), sha256: source.sha256, tried });
         }
-        let mut tried: Vec<Tried> = Vec::new();
         let pause = self.settings.pause;
-        let rounds = self.settings.rounds.max(1);
-        let policy = RetryPolicy { attempts: rounds, first_pause: pause, longest_pause: pause * 64 };
-        for round in 0..rounds {
-            if round > 0 {
-                std::thread::sleep(policy.pause_after(round));
-            }
-            let mut may_pass = false;
-            tried.clear();
-            for origin in &source.origins {
-                if self.settings.offline && !is_file_url(origin) {
-                    tried.push(Tried { origin: describe(origin), reason: "not tried, because of `--offline`".into() });
-                    continue;
+        let policy = RetryPolicy { attempts: self.settings.rounds, first_pause: pause, longest_pause: pause * 64 };
+        let mut retries = policy.begin();
+        loop {
+            let round = self.try_origins(job, &mut partial, progress).map_err(local)?;
+            match round {
+                Round::Fetched(origin) => {
+                    let size = partial.finish(&job.dest).map_err(local)?;
+                    progress.finished(&job.name, size, &origin);
+                    return Ok(Fetched { path: job.dest.clone(), size, origin });
                 }
-                let places = match self.places(origin) {
-                    Ok(places) => places,
-                    Err(failure) => {
-                        may_pass |= failure.may_pass();
-                        tried.push(Tried { origin: describe(origin), reason: failure.to_string() });
-                        continue;
-                    }
-                };
-                for place in places {
-                    let shown = without_password(&place.url);
-                    let limits = transfer::TransferLimits {
-                        size: source.size,
-                        max_size: self.settings.max_size,
-                        stall: self.settings.stall_timeout,
-                    };
-                    let on_bytes = |bytes, total| progress.at(&job.name, bytes, total);
-                    let result = transfer::transfer(&self.client, &place, &mut partial, &limits, &on_bytes);
-                    match result {
-                        Ok(()) => {
-                            let size = partial.finish(&job.dest).map_err(local)?;
-                            progress.finished(&job.name, size, &shown);
-                            return Ok(Fetched { path: job.dest.clone(), size, origin: shown });
-                        }
-                        Err(transfer::Failure::Local(error)) => return Err(local(error)),
-                        Err(failure) => {
-                            may_pass |= failure.may_pass();
-                            progress.failed(&job.name, &shown, &failure.to_string());
-                            tried.push(Tried { origin: shown, reason: failure.to_string() });
-                        }
-                    }
+                Round::Failed { may_pass: true, .. } if let Some(pause) = retries.pause() => std::thread::sleep(pause),
+                Round::Failed { tried, .. } => {
+                    partial.close();
+                    return Err(FetchError::Unavailable { name: job.name.clone(), sha256: source.sha256, tried });
                 }
-            }
-            if !may_pass {
-                break;
             }
         }
-        partial.close();
-        Err(FetchError::Unavailable { name: job.name.clone(), sha256: source.sha256, tried: Attempts(tried) })
+    }
+
+    /// Tries all origins of a source in order, once.
+    fn try_origins(
+        &self,
+        job: &Job<'_>,
+        partial: &mut partial::Partial,
+        progress: &dyn Progress,
+    ) -> Result<Round, partial::LocalError> {
+        let limits = transfer::TransferLimits {
+            size: job.source.size,
+            max_size: self.settings.max_size,
+            stall: self.settings.stall_timeout,
+        };
+        let on_bytes = |bytes, total| progress.at(&job.name, bytes, total);
+        let mut may_pass = false;
+        let mut tried = Vec::new();
+        for origin in &job.source.origins {
+            if self.settings.offline && !is_file_url(origin) {
+                tried.push(Tried { origin: describe(origin), reason: "not tried, because of `--offline`".into() });
+                continue;
+            }
+            let places = match self.places(origin) {
+                Ok(places) => places,
+                Err(failure) => {
+                    may_pass |= failure.may_pass();
+                    tried.push(Tried { origin: describe(origin), reason: failure.to_string() });
+                    continue;
+                }
+            };
+            for place in places {
+                let origin = without_password(&place.url);
+                match transfer::transfer(&self.client, &place, partial, &limits, &on_bytes) {
+                    Ok(()) => return Ok(Round::Fetched(origin)),
+                    Err(transfer::Failure::Local(error)) => return Err(error),
+                    Err(failure) => {
+                        may_pass |= failure.may_pass();
+                        let reason = failure.to_string();
+                        progress.failed(&job.name, &origin, &reason);
+                        tried.push(Tried { origin, reason });
+                    }
+                }
+            }
+        }
+        Ok(Round::Failed { tried: Attempts(tried), may_pass })
     }
 
     /// Gets several sources at the same time. `then` is called as each one arrives or fails, so
@@ -334,6 +344,19 @@ impl Fetcher {
             }
         }
     }
+}
+
+/// What came of trying all origins once.
+enum Round {
+    /// The source is whole; where it came from.
+    Fetched(String),
+    /// No origin gave it.
+    Failed {
+        /// Each origin, and why it failed.
+        tried: Attempts,
+        /// Whether one of them may give it a moment later.
+        may_pass: bool,
+    },
 }
 
 fn is_file_url(origin: &Origin) -> bool {
