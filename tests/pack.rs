@@ -186,7 +186,7 @@ fn wrong_bytes_wrong_keys_and_wrong_members_are_refused() {
     };
     // Right shape, wrong bytes.
     let blob = whole.iter().position(|(_, bytes)| bytes == b"beta").unwrap();
-    assert!(attempt(&|members| members[blob].1 = b"evil".to_vec(), "are others") < 2);
+    assert!(attempt(&|members| members[blob].1 = b"evil".to_vec(), "has other bytes than its name says") < 2);
     assert!(attempt(&|members| members[blob].1.push(0), "another size") < 2);
     // Right bytes, wrong key: one result under the key of the other.
     let replay = |members: &mut Members| members[2].1 = members[1].1.clone();
@@ -196,8 +196,8 @@ fn wrong_bytes_wrong_keys_and_wrong_members_are_refused() {
         let name = name.to_owned();
         move |members: &mut Members| members.push((name.clone(), b"x".to_vec()))
     };
-    assert_eq!(attempt(&inject("etc/passwd"), "that no pack has"), 2);
-    assert_eq!(attempt(&inject("blobs/short"), "that no pack has"), 2);
+    assert_eq!(attempt(&inject("etc/passwd"), "is no member of a pack"), 2);
+    assert_eq!(attempt(&inject("blobs/short"), "is no member of a pack"), 2);
     assert_eq!(attempt(&|members| members.swap(1, 2), "out of order"), 0);
     assert_eq!(attempt(&|members| drop(members.remove(0)), "is its first member"), 0);
     let first_blob = place(&whole, "blobs/");

@@ -36,14 +36,14 @@ impl std::fmt::Debug for Login {
     }
 }
 
-/// The logins of some files.
+/// Logins that files name.
 #[derive(Debug, Default)]
 pub struct Netrc {
     machines: Vec<(String, Login)>,
 }
 
 impl Netrc {
-    /// The user's: `$NETRC`, else `~/.netrc`. Nothing, if there is none.
+    /// Reads the user's file: `$NETRC`, else `~/.netrc`. A missing file has no logins.
     pub fn of_user() -> Self {
         let file = std::env::var_os("NETRC")
             .map(PathBuf::from)
@@ -51,11 +51,11 @@ impl Netrc {
         Self::of_files(file.as_slice())
     }
 
-    /// Those of several files, in order; what can't be read has none.
+    /// Reads several files, in order. A file that can't be read has no logins.
     pub fn of_files(files: &[PathBuf]) -> Self {
         let mut netrc = Self::default();
         for file in files {
-            // One login that is no UTF-8 does not hide the others.
+            // A login that is not UTF-8 does not hide the others.
             netrc.add(&String::from_utf8_lossy(&fs::read(file).unwrap_or_default()));
         }
         netrc
@@ -85,7 +85,7 @@ impl Netrc {
         }
     }
 
-    /// The login for a URL, as apt_auth.conf(5) matches: host, port if named, a path's beginning;
+    /// Returns the login for a URL, as apt_auth.conf(5) matches: host, port if named, a path's beginning;
     /// over plain `http` only if the entry says so. (Plain netrc has hosts only.)
     pub fn find(&self, url: &Url) -> Option<Login> {
         let matches = |machine: &str| {

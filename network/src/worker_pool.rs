@@ -22,7 +22,7 @@ pub fn take_all<T: Send, E: Send>(
     let (sender, receiver) = bounded(waiting);
     let stopped = Notify::new();
     let taking = || {
-        let mut taker = Taker { receiver: &receiver, stopped: &stopped, done: false };
+        let mut taker = Worker { receiver: &receiver, stopped: &stopped, done: false };
         while let Ok(thing) = taker.receiver.recv_blocking() {
             take(thing)?;
         }
@@ -38,14 +38,14 @@ pub fn take_all<T: Send, E: Send>(
     })
 }
 
-/// One who takes; if it ends early, by an error or a panic, nothing more is to be sent.
-struct Taker<'a, T> {
+/// A worker. If it ends early, by an error or a panic, it stops the sender.
+struct Worker<'a, T> {
     receiver: &'a Receiver<T>,
     stopped: &'a Notify,
     done: bool,
 }
 
-impl<T> Drop for Taker<'_, T> {
+impl<T> Drop for Worker<'_, T> {
     fn drop(&mut self) {
         if !self.done {
             self.receiver.close();
@@ -82,13 +82,13 @@ mod tests {
     }
 
     #[test]
-    fn who_can_not_take_ends_it_and_is_the_reason() {
-        // Many more than may wait: the sender would wait for ever if nobody told it.
+    fn an_error_of_a_worker_ends_the_pool() {
+        // Many more than may wait: without a notice, the sender would wait for ever.
         assert_eq!(take_all(2, send(0..1_000_000), |number| if number >= 10 { Err(7) } else { Ok(()) }), Err(7));
     }
 
     #[test]
-    fn who_waits_for_more_is_told() {
+    fn a_waiting_sender_is_notified() {
         let receive = |sender: Sender<u32>, stopped: &Notify| {
             sender.send_blocking(1).map_err(|_| 1_u32)?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -1,5 +1,5 @@
-//! How a server is known, and what it is shown: certificates, tokens and headers, the same for
-//! every protocol.
+//! How a server proves who it is, and what it is shown: certificates, tokens and headers, the same
+//! for every protocol.
 
 use std::collections::BTreeMap;
 use std::env::VarError;
@@ -27,7 +27,7 @@ pub struct TlsSettings {
     pub key: Option<PathBuf>,
 }
 
-/// What of the settings can't be used.
+/// A setting can't be used.
 #[derive(Debug, Error)]
 pub enum AccessError {
     /// A file can't be read.
@@ -38,7 +38,7 @@ pub enum AccessError {
         /// What the system said.
         source: io::Error,
     },
-    /// A file does not hold what it should.
+    /// A file does not hold a certificate or a key.
     #[error("`{}` holds no {what} in PEM", printable_path(.path))]
     Pem {
         /// The file.
@@ -47,13 +47,13 @@ pub enum AccessError {
         what: &'static str,
     },
     /// A certificate without its key, or a key without its certificate.
-    #[error("`certificate` and `key` of `tls` are of use together only")]
+    #[error("`certificate` and `key` of `tls` count only together; set both")]
     Unpaired,
     /// A variable that holds what the server is to be shown is not set.
     #[error("the variable `{0}`, which the settings name, is not set")]
     Unset(String),
-    /// A header's name or value is none.
-    #[error("the header `{0}` can't be sent: its name, or the value in its variable, holds what no header may")]
+    /// A header's name or value is malformed.
+    #[error("the header `{0}` can't be sent: its name or value has a character that headers can't have")]
     Header(String),
 }
 
@@ -66,7 +66,7 @@ pub struct Access {
     pub identity: Option<(Vec<u8>, Vec<u8>)>,
     /// Headers of every request, their names in lower case.
     pub headers: Vec<(String, String)>,
-    /// Variables that should hold a header's value, and hold none.
+    /// Variables that the settings name and that are not set.
     pub unset: Vec<String>,
 }
 
@@ -75,8 +75,8 @@ impl Access {
     /// values of headers by their names.
     ///
     /// # Errors
-    /// [`AccessError`]. A variable that is not set, or empty, is none: jobs that may not know a
-    /// secret read what is open to all.
+    /// [`AccessError`]. A variable that is not set, or empty, is no error: jobs that may not know a
+    /// secret read what is public.
     pub fn read(
         tls: &TlsSettings,
         token_variable: Option<&str>,
@@ -108,7 +108,7 @@ impl Access {
         Ok(access)
     }
 
-    /// What to add to the words of a server that lets nobody in.
+    /// Returns what to add to a server's refusal.
     pub(super) fn hint(&self) -> String {
         match self.unset.first() {
             Some(variable) => format!("; the variable `{variable}`, which the settings name, is not set"),

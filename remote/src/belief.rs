@@ -1,16 +1,16 @@
 //! Which results of the store a project uses. Projects share a store and may trust different keys,
-//! remotes and engines: what one of them took from somebody does not exist for another one that
-//! does not believe that. The same holds for one project before and after its settings change, as
-//! when a key is revoked.
+//! remotes and engines: a result that one project took from a remote does not exist for a project
+//! that does not trust that remote. The same holds for one project before and after its settings
+//! change, as when a key is revoked.
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use store::Origin;
 
 use super::settings::{RemoteSettings, SettingsError};
 use super::trust::{Standing, Trust};
-use store::Origin;
 
-/// Whom a project believes of what is recorded.
+/// Which origins of recorded results a project accepts.
 #[derive(Debug, Clone)]
 pub struct Belief {
     trust: Trust,
@@ -23,8 +23,7 @@ pub struct Belief {
 }
 
 impl Belief {
-    /// The belief that a project's settings amount to: its `trust`, the `remotes` and the engine
-    /// that they name.
+    /// Reads a project's settings: its `trust`, its `remotes`, and the name of its engine.
     ///
     /// # Errors
     /// [`SettingsError`] if a remote's place is malformed.
@@ -39,14 +38,14 @@ impl Belief {
         Ok(Self { trust, unsigned: unsigned(remotes, root)?, engine, project })
     }
 
-    /// The same, which also takes unsigned results from these places.
+    /// Also takes unsigned results from these places.
     #[must_use]
     pub fn and_unsigned(mut self, places: impl IntoIterator<Item = String>) -> Self {
         self.unsigned.extend(places);
         self
     }
 
-    /// A digest that is another one when anything else is believed.
+    /// Returns a digest of all that decides: equal digests accept the same origins.
     pub fn digest(&self) -> String {
         let unsigned: Vec<_> = self.unsigned.iter().map(String::as_str).collect();
         let parts = [
@@ -62,12 +61,12 @@ impl Belief {
         hasher.finalize().to_string()
     }
 
-    /// Whether a result of this origin is used.
+    /// Returns whether a result of this origin is used.
     pub fn believes(&self, origin: &Origin) -> bool {
         self.judge(origin).is_ok()
     }
 
-    /// Whether a result of this origin is used.
+    /// Decides whether a result of this origin is used.
     ///
     /// # Errors
     /// Why not, in words.
@@ -94,7 +93,7 @@ impl Belief {
         }
     }
 
-    /// As [`Trust::judge`] would today.
+    /// Decides as [`Trust::judge`] would now.
     fn judge_taken(
         &self,
         signed: bool,
@@ -115,14 +114,14 @@ impl Belief {
                 Err(format!("the engine `{engine}` computed it, which this project does not trust"))
             }
             (Ok(()), _) => Ok(()),
-            // A strange signature is worth no less than none.
+            // An unknown signature counts as none.
             (Err(Standing::Unknown(_)), _) if unsigned_allowed => Ok(()),
             (Err(why), _) => Err(why.to_string()),
         }
     }
 }
 
-/// The places of those remotes from which unsigned results are taken.
+/// Returns the places of those remotes from which unsigned results are taken.
 ///
 /// # Errors
 /// [`SettingsError`] if one is malformed.

@@ -1,10 +1,9 @@
-//! What answers of remotes may take of memory, however many come at once and whatever they say of
-//! themselves.
+//! Bounds the memory that all answers of a remote take together.
 //!
 //! A zstd frame of ten kilobytes unpacks to a hundred megabytes, and a server is asked for many
-//! things at a time. So what counts is the sum: whatever of answers is held in memory is taken from
-//! one [`Budget`], byte by byte as it is unpacked, and a remote that uses it up is refused as a
-//! whole. Files go to the disk and take a decoder's window each, which is bounded, too.
+//! things at a time, so a bound for each answer is not enough. Bytes of answers that are held in
+//! memory are taken from one [`Budget`] as they are unpacked; a remote that exhausts it is refused.
+//! Files go to the disk, and each takes only a decoder's window, which is bounded.
 
 use std::io::{self, BufReader, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,16 +13,16 @@ use zstd::stream::read::Decoder;
 use super::RemoteError;
 use super::envelope::SignedEnvelope;
 
-/// The longest envelope. It would hold a tree of a hundred thousand files; the largest one of ours
-/// has a fiftieth of that.
+/// The longest envelope: enough for a tree of a hundred thousand files. Our largest tree has two
+/// thousand.
 pub(super) const MAX_ENVELOPE: u64 = 32 << 20;
-/// So many bytes of envelopes are held at once. All those of our own graph have a tenth.
+/// So many bytes of envelopes are held at once. All envelopes of our graph take a tenth of it.
 pub(super) const MAX_ENVELOPES: u64 = 128 << 20;
 /// The base-2 logarithm of the largest window of a decoder, 8 MB: what levels up to 19 use.
 pub(super) const MAX_WINDOW_LOG: u32 = 23;
 /// The same for objects that this program alone compresses, quickly: there are many at a time.
 const MAX_OBJECT_WINDOW_LOG: u32 = 21;
-/// What is read at a time, before what is read is known to be of use.
+/// So many bytes are read before the beginning is checked.
 const PIECE: usize = 64 << 10;
 
 /// Bytes that may still be held.
@@ -44,18 +43,17 @@ impl Budget {
     }
 }
 
-/// Bytes that were not read.
+/// Why bytes were not read.
 #[derive(Debug)]
 pub(super) enum Unread {
-    /// All that came at once is too much.
+    /// The budget is exhausted.
     OverBudget,
-    /// Longer than allowed, no frame, or broken off.
+    /// The bytes are too long, are no frame, or break off.
     Io(io::Error),
 }
 
-/// Reads all of what is no longer than `longest`, and begins as `head` does if it is longer than
-/// that. What is else is read no further, and given as far as it was read. What is held of it is
-/// taken from the budget before.
+/// Reads bytes that begin with `head`, at most `longest` of them. Bytes that begin otherwise are
+/// returned as far as they were read. Takes memory from the budget before it is allocated.
 pub(super) fn read_within(
     mut reader: impl Read,
     head: &[u8],
@@ -82,7 +80,7 @@ pub(super) fn read_within(
     }
 }
 
-/// Refuses to put what nobody would read.
+/// Refuses to put a result that no reader would accept.
 ///
 /// # Errors
 /// [`RemoteError::Wrong`] if the result is longer than [`MAX_ENVELOPE`].
@@ -93,7 +91,7 @@ pub(super) fn check_length(result: &SignedEnvelope) -> Result<(), RemoteError> {
     Err(RemoteError::Wrong(format!("the result {} has more than {MAX_ENVELOPE} bytes", result.envelope.key)))
 }
 
-/// What an object of a remote holds, as it is unpacked.
+/// Decompresses an object of a remote.
 ///
 /// # Errors
 /// If no decoder can be made.

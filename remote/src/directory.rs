@@ -1,4 +1,4 @@
-//! A folder as a remote, on a network file system for example: every object is written beside its
+//! A folder as a remote, for example on a network file system. Each object is written beside its
 //! place and renamed into it.
 
 use std::fs::{self, File};
@@ -52,7 +52,7 @@ impl Directory {
             share.folder(&at).map_err(|error| self.failed("make a folder", &at, &error))?;
         }
         let mut write = || -> io::Result<()> {
-            // Beside its place: a rename between folders is no rename on every file system.
+            // A rename between folders is not atomic on every file system.
             let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
             io::copy(bytes, &mut file)?;
             share.give(file.path())?;
@@ -66,8 +66,7 @@ impl Directory {
     }
 }
 
-/// Who else uses a folder: what is put into it is as open to others as the folder itself, whatever
-/// the umask of who puts it there.
+/// Who else uses a folder: objects get the rights of the folder, whatever the umask of the writer.
 struct Share {
     mode: u32,
     group: u32,
@@ -85,7 +84,7 @@ impl Share {
         }
     }
 
-    /// Makes a folder, if it is not there, that is as open as the one at the top.
+    /// Makes a folder with the rights of the one at the top, unless it is there.
     fn folder(&self, path: &Path) -> io::Result<()> {
         let is_new = match fs::create_dir(path) {
             Ok(()) => true,
@@ -94,7 +93,7 @@ impl Share {
         };
         let there = fs::metadata(path)?;
         let wanted = if is_new { 0 } else { there.mode() & 0o7777 } | self.mode | 0o700;
-        // Its owner alone can put it right.
+        // Only its owner can change its mode.
         if there.mode() & 0o7777 != wanted && there.uid() == rustix::process::geteuid().as_raw() {
             self.give(path)?;
             fs::set_permissions(path, fs::Permissions::from_mode(wanted))?;
@@ -102,18 +101,18 @@ impl Share {
         Ok(())
     }
 
-    /// Gives something to the folder's group, where that group has more rights than others have.
+    /// Gives a file to the folder's group, if that group has more rights than others have.
     fn give(&self, path: &Path) -> io::Result<()> {
         let there = fs::metadata(path)?;
         let shared = self.mode >> 3 & 0o7 != self.mode & 0o7;
         if shared && there.gid() != self.group {
-            // Who is not of that group can't.
+            // A user outside of that group can't.
             let _ = std::os::unix::fs::chown(path, None, Some(self.group));
         }
         Ok(())
     }
 
-    /// Nobody writes into an object: another one takes its place.
+    /// Objects are replaced, never written into.
     fn file_mode(&self) -> u32 {
         0o600 | self.mode & 0o044
     }
@@ -129,12 +128,12 @@ impl Objects for Directory {
     }
 
     fn get(&self, name: &str, _size: u64) -> Result<Option<Box<dyn Read + '_>>, RemoteError> {
-        // Whoever may write there may put a pipe there, of which nobody writes the other end.
+        // Others may have put a pipe there; opening one would wait for a writer.
         let opened = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(self.file(name));
         match opened.and_then(|file| Ok((file.metadata()?.is_file(), file))) {
             Ok((true, file)) => Ok(Some(Box::new(file))),
             Ok((false, _)) => Err(RemoteError::Wrong(format!("`{}` is no file", printable_path(&self.file(name))))),
-            // A folder that is gone as a whole (not mounted) is no empty remote.
+            // A folder that is gone (not mounted) is not an empty remote.
             Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::metadata(&self.path) {
                 Ok(_) => Ok(None),
                 Err(error) => Err(self.failed("read", &self.path, &error)),

@@ -1,5 +1,5 @@
-//! What a remote says of a result: which tree its key gave, which bytes that tree needs, who
-//! computed it, and who vouches for it.
+//! Envelopes: what a remote keeps of a result. Which tree its key gave, which blobs that tree
+//! needs, who computed it, and who signed it.
 //!
 //! # Bytes
 //!
@@ -25,9 +25,9 @@ use std::fmt;
 use build_graph::encode::{Bytes, Encoder as _, Reader};
 use build_graph::{BlobDigest, Entry, NodeKey, Tree, TreeDigest};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use store::manifest::{from_bytes, to_bytes};
 
 use super::{DigestFunction, WireDigest};
-use store::manifest::{from_bytes, to_bytes};
 
 const DOMAIN: &[u8] = b"pynbox-envelope-v1";
 const SIGNED_DOMAIN: &[u8] = b"pynbox-signed-v1";
@@ -41,7 +41,7 @@ pub struct WireBlob {
     pub wire: WireDigest,
 }
 
-/// What a remote says of a result.
+/// A result, as a remote keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
     /// The key.
@@ -55,12 +55,12 @@ pub struct Envelope {
     /// How the remote names bytes.
     pub function: DigestFunction,
     /// The blobs that the remote holds, sorted by digest, each once. Blobs of the tree that are not
-    /// here are made again from the node's inputs (an unpacked archive is worth no second copy).
+    /// here are built again from the node's inputs: an unpacked archive needs no second copy.
     pub blobs: Vec<WireBlob>,
 }
 
 impl Envelope {
-    /// The canonical bytes.
+    /// Returns the canonical bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let manifest = to_bytes(&self.tree);
         let mut bytes = Bytes(Vec::with_capacity(manifest.len() + 128 * (self.blobs.len() + 2)));
@@ -86,7 +86,7 @@ impl Envelope {
         bytes.0
     }
 
-    /// The envelope that these bytes are. `None` unless they are just what
+    /// Parses an envelope. Returns `None` unless the bytes are exactly what
     /// [`to_bytes`](Self::to_bytes) gives for it, the manifest is the tree's, and every blob is a
     /// file of the tree, with its size.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
@@ -147,8 +147,8 @@ fn file(entry: &Entry) -> Option<([u8; 32], u64)> {
     }
 }
 
-/// What a public key is called in settings and messages: the first 16 hexadecimal digits of its
-/// BLAKE3. It only says which key to try.
+/// The id of a public key in settings and messages: the first 16 hexadecimal digits of its BLAKE3.
+/// It only says which key to try.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId(String);
 
@@ -173,7 +173,7 @@ impl fmt::Display for KeyId {
 /// An envelope with its signature, as a remote keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedEnvelope {
-    /// What is said.
+    /// The result.
     pub envelope: Envelope,
     signature: Option<(KeyId, Signature)>,
     bytes: Vec<u8>,
@@ -192,8 +192,8 @@ impl SignedEnvelope {
         Self { envelope, signature, bytes: bytes.0 }
     }
 
-    /// Takes the bytes of a remote apart. Nothing of it is believed yet. `None` if they are not
-    /// what [`to_bytes`](Self::to_bytes) gives.
+    /// Parses what a remote sent; checks no signature. Returns `None` if the bytes are not what
+    /// [`to_bytes`](Self::to_bytes) gives.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         if reader.sized(0)? != SIGNED_DOMAIN {

@@ -9,12 +9,12 @@ use network::http::{
     Roots, StatusCode, Upload, header,
 };
 use network::login::{Netrc, take_login, without_password};
+use support::environment;
 use url::Url;
 
 use super::access::Access;
 use super::object_layout::Objects;
 use super::{RemoteError, settings};
-use support::environment;
 
 /// A transfer that is slower than this is broken off, after the time that every answer has.
 const SLOWEST: u64 = 128 << 10;

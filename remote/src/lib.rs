@@ -48,6 +48,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use build_graph::NodeKey;
+use support::retry::RetryPolicy;
 use thiserror::Error;
 
 use self::retry::RetryTransport;
@@ -56,8 +57,6 @@ use envelope::SignedEnvelope;
 use object_layout::ObjectLayout;
 use settings::{RemotePlace, RemoteSettings, SettingsError};
 use verify::VerifyTransport;
-
-use support::retry::RetryPolicy;
 
 /// How often a request is tried.
 const ATTEMPTS: u32 = 3;

@@ -1,4 +1,4 @@
-//! Remotes that only keep objects under names: folders, web servers, buckets.
+//! Remotes that keep objects under names: folders, web servers, buckets.
 //!
 //! # Layout
 //!
@@ -7,8 +7,7 @@
 //! | `ac/KEY` | the signed envelope of a result |
 //! | `cas/DIGEST` | a blob's bytes, under their BLAKE3 |
 //!
-//! Every object is one zstd frame of those bytes, so that there is one name and one form for each.
-//! Digests are of what is in the frame.
+//! Every object is one zstd frame. Digests are of the bytes in the frame.
 
 use std::collections::HashSet;
 use std::io::{self, Read, Seek as _};
@@ -17,30 +16,29 @@ use std::sync::{Mutex, PoisonError};
 
 use build_graph::{BlobDigest, NodeKey};
 use network::parallel;
+use support::retry::RetryPolicy;
 
 use super::budget::{Budget, MAX_ENVELOPE, MAX_ENVELOPES, Unread, check_length, read_within, unpacked};
 use super::envelope::SignedEnvelope;
 use super::{DigestFunction, Open, Receive, RemoteError, Transport, WireDigest};
-use support::retry::RetryPolicy;
 
-/// Fast, and still a third of a compiled file.
+/// The level of compression: fast, and a compiled file shrinks to a third.
 const LEVEL: i32 = 1;
 /// How often an object is asked for while the server answers for others.
 const SINGLE: RetryPolicy = RetryPolicy::of(6);
-/// So many objects that do not come keep nobody from asking for the others.
+/// So many objects may fail before the others are given up.
 const SKIPPED: usize = 8;
-/// What is compressed to more than this waits in a file, not in memory.
+/// Compressed bytes beyond this length wait in a file, not in memory.
 const IN_MEMORY: usize = 8 << 20;
 /// A place that keeps objects under names.
 pub(super) trait Objects: Send + Sync {
     /// Where it is, for messages.
     fn place(&self) -> String;
 
-    /// How many requests at once it is good at.
+    /// How many requests may be under way at once.
     fn width(&self) -> usize;
 
-    /// Opens an object; `size` is how many bytes it holds at most, as far as one knows, and decides
-    /// how long that may take.
+    /// Opens an object. `size` is how many bytes it should hold, and decides how long that may take.
     fn get(&self, name: &str, size: u64) -> Result<Option<Box<dyn Read + '_>>, RemoteError>;
 
     /// Opens many objects, several at once: calls `take` with the place of each in the list, from
@@ -54,7 +52,7 @@ pub(super) trait Objects: Send + Sync {
             let mut retries = SINGLE.begin();
             let object = loop {
                 match self.get(name, *size) {
-                    // A server that answers others turns single requests away when there are many.
+                    // A server that answers other requests turns single ones away under load.
                     Err(error @ RemoteError::Busy(_)) if let Some(pause) = retries.pause() => {
                         std::thread::sleep(pause);
                         if !answers.load(Ordering::Relaxed) {
@@ -81,7 +79,7 @@ pub(super) trait Objects: Send + Sync {
     /// Whether there is such an object.
     fn has(&self, name: &str) -> Result<bool, RemoteError>;
 
-    /// Puts an object; nobody may ever see a part of it.
+    /// Puts an object, at once as a whole.
     fn put(&self, name: &str, length: u64, bytes: Box<dyn Read + Send>) -> Result<(), RemoteError>;
 }
 
@@ -110,7 +108,7 @@ impl<O: Objects> Transport for ObjectLayout<O> {
                     Err(RemoteError::Wrong(format!("its answers have more than {MAX_ENVELOPES} bytes")))
                 }
                 Err(Unread::Io(error)) if is_on_the_way(&error) => Err(RemoteError::Unavailable(error.to_string())),
-                // No frame, not all of it, or too much: what is there is nobody's envelope.
+                // No frame, a part of one, or too much: no envelope.
                 Err(Unread::Io(_)) => Ok(Some(Vec::new())),
             }
         })
@@ -154,7 +152,7 @@ fn blob_name(blob: &WireDigest) -> String {
     format!("cas/{}", BlobDigest::from_bytes(blob.hash))
 }
 
-/// Whether bytes did not come because of the way, not because of what is kept there.
+/// Returns whether the connection failed, not what is kept at its end.
 pub(super) fn is_on_the_way(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, WouldBlock};
     let kinds = [TimedOut, WouldBlock, ConnectionReset, ConnectionAborted, BrokenPipe];

@@ -10,9 +10,9 @@
 //! | `results/KEY`, by key | a [`SignedEnvelope`], whose blobs are named by BLAKE3 |
 //! | `blobs/DIGEST`, by digest | the blob |
 //!
-//! A pack is believed no more than a remote is: every envelope has to be accepted by whoever reads
-//! it, every byte has to have its digest, and a result counts only when all of it has arrived. What
-//! a damaged pack held before the damage is kept.
+//! A pack is trusted no more than a remote: the reader decides which envelopes it accepts, every
+//! blob must have its digest, and a result counts only when all of its blobs have arrived. What a
+//! damaged pack held before the damage is kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -24,19 +24,19 @@ use tar::{EntryType, Header};
 use thiserror::Error;
 
 use formats::archive::{ArchiveError, Bounds, Compression, Member, each_member};
+use store::{Origin, Store, StoreError};
 
 use super::budget::{Budget, MAX_ENVELOPE, MAX_ENVELOPES, Unread, read_within};
 use super::envelope::{Envelope, SignedEnvelope, WireBlob};
 use super::trust::Trust;
 use super::{DigestFunction, WireDigest};
-use store::{Origin, Store, StoreError};
 
 const HEAD: &str = "pynbox-pack-1";
 const RESULTS: &str = "results/";
 const BLOBS: &str = "blobs/";
-/// What is read of a pack, which may hold a whole store.
+/// Bounds of what is read; a pack may hold a whole store.
 const BOUNDS: Bounds = Bounds { bytes: u64::MAX, header: 64 << 10, padding: 1 << 20 };
-/// A pack is read in little time again and again, and written once.
+/// The level of compression: a pack is written once and read often.
 const LEVEL: i32 = 3;
 
 /// A pack can't be written or read.
@@ -48,14 +48,14 @@ pub enum PackError {
     /// The store has lost a result, or a part of it.
     #[error("the store has not got all of the result {0}; build it again with `ninja`")]
     Incomplete(NodeKey),
-    /// The file can't be written, or is damaged where tar or zstd notice it.
+    /// The file can't be written, or tar or zstd find that it is damaged.
     #[error("it can't be read or written whole: {0}")]
     Io(#[from] io::Error),
     /// The file is damaged as an archive.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// The file is no pack, or not a sound one.
-    #[error("it is no sound pack: {}", printable(.0))]
+    /// The file is not a pack, or breaks the format.
+    #[error("malformed pack: {}", printable(.0))]
     Unsound(String),
 }
 
@@ -192,7 +192,7 @@ pub fn read(
     };
     let problem = match reading.members(pack, accept) {
         Err(PackError::Store(error)) => return Err(error.into()),
-        // The first is the one to tell.
+        // The first problem is reported.
         read => reading.problem.take().or(read.err()),
     };
     Ok((reading.finish()?, problem))
@@ -204,7 +204,7 @@ struct Reading<'a> {
     accepted: Vec<(Envelope, Origin)>,
     /// The entries that hold each blob: with and without the right to execute it.
     wanted: BTreeMap<[u8; 32], BTreeMap<bool, Entry>>,
-    /// What is wrong with a file that keeps nobody from reading on.
+    /// The first problem that did not stop the reading.
     problem: Option<PackError>,
     taken: Taken,
 }
@@ -237,7 +237,7 @@ impl Reading<'_> {
                 }
                 self.blob(digest, member)?;
             } else {
-                return Err(unsound("is a member that no pack has"));
+                return Err(unsound("is no member of a pack"));
             }
             last = name;
             Ok(())
@@ -286,7 +286,7 @@ impl Reading<'_> {
     }
 
     fn blob(&mut self, digest: BlobDigest, member: &mut Member<'_, impl Read>) -> Result<(), PackError> {
-        // Of refused results nothing is taken.
+        // Blobs of refused results are passed over.
         let Some(entries) = self.wanted.get(digest.as_bytes()) else { return Ok(()) };
         let mut missing = Vec::new();
         for (executable, entry) in entries {
@@ -300,12 +300,12 @@ impl Reading<'_> {
         }
         let Some(((executable, entry), others)) = missing.split_first() else { return Ok(()) };
         let put = self.store.put_reader(member, *executable).map_err(|error| match error {
-            // It is the pack that could not be read.
+            // Reading the pack failed.
             StoreError::Io { doing: "reading", source, .. } => PackError::Io(source),
             error => error.into(),
         })?;
         if put != **entry {
-            self.problem.get_or_insert(unsound(format!("the bytes of `{BLOBS}{digest}` are others")));
+            self.problem.get_or_insert(unsound(format!("`{BLOBS}{digest}` has other bytes than its name says")));
             return Ok(());
         }
         for (executable, _) in others {
@@ -319,7 +319,7 @@ impl Reading<'_> {
         let mut blobs = BTreeSet::new();
         for (envelope, origin) in std::mem::take(&mut self.accepted) {
             let unsigned = matches!(origin, Origin::Cache { signed: false, .. } | Origin::Pack { signed: false, .. });
-            // First, so that nobody takes its files away who looks for what no tree needs.
+            // The tree comes first, so that a concurrent gc keeps its blobs.
             self.store.put_tree(&envelope.tree)?;
             if !self.store.missing(&envelope.tree)?.is_empty() {
                 self.taken.incomplete.push(envelope.key);
@@ -331,7 +331,7 @@ impl Reading<'_> {
                     self.taken.contradicted.push((key, there, tree));
                     continue;
                 }
-                // With the lines that explain it, which a pack has not.
+                // It has the lines that explain its key, which a pack lacks.
                 Some(_) if self.store.tree(tree)?.is_some() => {}
                 _ => {
                     self.store.record_from(key, tree, &[], origin)?;

@@ -5,10 +5,10 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::sleep;
 
 use build_graph::NodeKey;
+use support::retry::RetryPolicy;
 
 use super::envelope::SignedEnvelope;
 use super::{Damage, DamagedBlob, DigestFunction, Open, Receive, RemoteError, Transport, WireDigest};
-use support::retry::RetryPolicy;
 
 /// So many blobs are put by one request, so that a failure repeats no more than these.
 const PUT_AT_ONCE: usize = 128;

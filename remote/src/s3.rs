@@ -19,6 +19,8 @@ use object_store::path::Path;
 use object_store::{
     BackoffConfig, Certificate, ClientOptions, Error, ObjectStoreExt as _, RetryConfig, WriteMultipart,
 };
+use support::environment;
+use support::retry::RetryPolicy;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
@@ -28,22 +30,19 @@ use super::RemoteError;
 use super::access::Access;
 use super::object_layout::{Objects, Take};
 use super::settings::RemoteSettings;
-use support::environment;
-use support::retry::RetryPolicy;
 
-/// What is longer is put in several parts.
+/// Longer objects are put in several parts.
 const PART: usize = 16 << 20;
 /// A transfer that is slower than this is broken off, after the time that every answer has.
 const SLOWEST: u64 = 128 << 10;
 
-/// What is no longer than this is held in memory.
+/// Objects up to this length are held in memory.
 const WHOLE: u64 = 1 << 20;
-/// So many of these are asked for at once: an answer takes its time, and a request takes little
-/// else.
+/// So many of these are asked for at once: a request costs little but latency.
 const REQUESTS: usize = 128;
-/// So many of them may wait to be taken.
+/// So many of them may wait to be received.
 const WAITING: usize = 32;
-/// So many longer objects come at once.
+/// So many longer objects are fetched at once.
 const STREAMS: usize = 8;
 
 /// How often a request is made: servers of buckets turn single requests away when there are many.
@@ -74,7 +73,7 @@ impl S3 {
         }
         environment::check_all("AWS_").map_err(|error| error.to_string())?;
         environment::check_proxies().map_err(|error| error.to_string())?;
-        // Whoever was first has done it.
+        // The first of the process installs it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut url = url.clone();
         let login = take_login(&mut url);
@@ -143,26 +142,25 @@ impl S3 {
 impl S3 {
     fn get_small(&self, wanted: &[(String, u64)], places: Vec<usize>, take: &Take<'_>) -> Result<(), RemoteError> {
         let failed = OnceLock::new();
-        // All come at once: one may wait for the bytes of the others.
+        // One request may wait for the bytes of all others.
         let bytes = places.iter().map(|place| wanted[*place].1).sum();
         let receive = |sender: Sender<(usize, Option<Bytes>)>, stopped: &Notify| {
             let got = stream::iter(places).map(|place| {
                 let (sender, failed, (name, size)) = (sender.clone(), &failed, &wanted[place]);
                 async move {
-                    // What was asked for when the first failed still comes: it need not be asked
-                    // for again.
+                    // Requests that are under way when the first one fails still bring their objects.
                     if failed.get().is_some() {
                         return;
                     }
                     match self.in_time(bytes, self.whole(name, *size)).await {
-                        // That nobody takes it any more has a reason, which is told elsewhere.
+                        // If the receivers have ended, their error is reported.
                         Ok(object) => drop(sender.send((place, object)).await),
                         Err(error) => drop(failed.set(error)),
                     }
                 }
             });
             let got = got.buffer_unordered(REQUESTS).collect::<()>();
-            // Whoever stopped it says why.
+            // If the receivers stopped it, their error is reported.
             self.runtime.block_on(async {
                 tokio::select! { () = got => {}, () = stopped.notified() => {} }
             });
@@ -174,8 +172,7 @@ impl S3 {
         failed.into_inner().map_or(Ok(()), Err)
     }
 
-    /// An object of so many bytes, which are fewer when they are compressed; of what is longer, the
-    /// beginning.
+    /// Fetches an object of `size` bytes before compression; of a longer one, the beginning.
     async fn whole(&self, name: &str, size: u64) -> Result<Bytes, Error> {
         let most = zstd::zstd_safe::compress_bound(size as usize) + 4096;
         let silent = |_| Error::Generic { store: "S3", source: "nothing came in time".into() };
@@ -196,8 +193,7 @@ impl Objects for S3 {
         self.place.clone()
     }
 
-    /// Every answer takes its time, here and more so far away: a bucket is no file system, but it
-    /// serves many at once.
+    /// Buckets have a high latency and serve many requests at once.
     fn width(&self) -> usize {
         64
     }
@@ -211,8 +207,8 @@ impl Objects for S3 {
         Ok(Some(Box::new(StreamReader::new(self.runtime.clone(), stream, None, Some(until)))))
     }
 
-    /// What is small arrives whole, many at once, and is taken by one thread a processor: with a
-    /// thread for each request, changing between threads cost more than the bytes did.
+    /// Small objects are fetched whole, many at once, and received by one thread for each processor:
+    /// with a thread for each request, changing between threads cost more than the bytes did.
     fn get_each(&self, wanted: &[(String, u64)], take: &Take<'_>) -> Result<(), RemoteError> {
         let (small, large): (Vec<_>, Vec<_>) = (0..wanted.len()).partition(|place| wanted[*place].1 <= WHOLE);
         self.get_small(wanted, small, take)?;

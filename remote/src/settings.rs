@@ -9,11 +9,11 @@ use std::time::Duration;
 use build_graph::untrusted::printable_path;
 use network::login::without_password;
 use serde::{Deserialize, Serialize};
+use support::called::called;
 use thiserror::Error;
 use url::Url;
 
 use super::access::{Access, AccessError, TlsSettings};
-use support::called::called;
 
 /// The longest time that a setting can ask for, in seconds: a year, which a clock can always be
 /// asked to wait.

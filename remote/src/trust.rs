@@ -1,4 +1,4 @@
-//! Whom to believe: trusted keys, their times, revoked ones, and the key that signs.
+//! Trust: the keys whose signatures count and when, revoked keys, and the key that signs.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -14,39 +14,39 @@ use build_graph::untrusted::printable_path;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _};
 use ed25519_dalek::{SigningKey, VerifyingKey};
+use store::Origin;
+use support::called::called;
 use thiserror::Error;
 
 use super::envelope::{KeyId, SignedEnvelope};
 use super::settings::{SettingsError, TrustSettings, TrustedKey};
-use store::Origin;
-use support::called::called;
 
 /// Why a result is not believed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Distrust {
     /// The bytes are no envelope.
-    #[error("what is there is no result")]
+    #[error("malformed result")]
     Malformed,
-    /// It is the result of another key: an old one played again under this, or a mistake.
+    /// It is the result of another key: a replay under this key, or a mistake.
     #[error("it is the result of another key, {0}")]
     OtherKey(NodeKey),
     /// Nobody has signed it.
-    #[error("nobody has signed it; if that is meant to be, set `unsigned = true` for this remote")]
+    #[error("nobody has signed it; to take unsigned results from this remote, set `unsigned = true` for it")]
     Unsigned,
-    /// The signer is nobody that the settings name.
+    /// The settings do not name the signer.
     #[error("its signer {0} is not among the trusted keys")]
     Unknown(KeyId),
     /// The signer's key is revoked.
     #[error("its signer {0} is revoked")]
     Revoked(KeyId),
-    /// It was signed at a time when the key did not count.
+    /// It was signed when the key was not trusted.
     #[error("it was signed outside the time in which its signer {0} is trusted")]
     OutOfTime(KeyId),
-    /// The signature is not of this content.
-    #[error("its signature is not one that {0} made for this content")]
+    /// The signature is not for this content.
+    #[error("{0} did not make its signature for this content")]
     Forged(KeyId),
-    /// An engine computed it that is not trusted.
-    #[error("the engine `{0}` computed it, which is not among the trusted `engines`")]
+    /// An engine that is not trusted computed it.
+    #[error("the engine `{0}` computed it, and is not among the trusted `engines`")]
     Engine(String),
 }
 
@@ -59,7 +59,7 @@ struct Known {
     until: u64,
 }
 
-/// Whom to believe, and with which key to sign.
+/// The trusted keys and engines, and the key to sign with.
 #[derive(Debug, Clone, Default)]
 pub struct Trust {
     keys: Vec<Known>,
@@ -88,8 +88,8 @@ impl Trust {
         self.signing.as_ref()
     }
 
-    /// Whether this result of this key is to be believed; gives whether a trusted key vouches for
-    /// it.
+    /// Decides whether a result is believed as that of `key`. Returns whether a trusted key vouches
+    /// for it.
     ///
     /// # Errors
     /// [`Distrust`], with the reason.
@@ -99,7 +99,7 @@ impl Trust {
         }
         let vouched = match (self.vouches(signed), signed.signer()) {
             (Ok(()), _) => true,
-            // Where unsigned results are taken, one with a strange signature is worth no less.
+            // Where unsigned results are taken, an unknown signature makes no difference.
             (Err(Distrust::Unsigned | Distrust::Unknown(_)), _) if unsigned_allowed => false,
             (Err(distrust), _) => return Err(distrust),
         };
@@ -123,10 +123,11 @@ impl Trust {
         if known.from <= at && at <= known.until { Ok(()) } else { Err(Distrust::OutOfTime(id.clone())) }
     }
 
-    /// The engine to name in an envelope for a result of this origin, if it may be signed at all.
+    /// Decides whether a result of this origin may be signed. Returns the engine to name in its
+    /// envelope.
     ///
     /// # Errors
-    /// Why nobody here may vouch for it.
+    /// Why it may not.
     pub fn may_sign(&self, origin: &Origin) -> Result<Option<String>, String> {
         let engine = match origin {
             Origin::Here => None,
@@ -142,7 +143,7 @@ impl Trust {
         };
         match engine {
             Some(engine) if !self.engines.contains(engine) => {
-                Err(format!("the engine `{engine}` computed it, which is not among the trusted `engines`"))
+                Err(format!("the engine `{engine}` computed it, and is not among the trusted `engines`"))
             }
             engine => Ok(engine.cloned()),
         }
@@ -150,9 +151,8 @@ impl Trust {
 }
 
 impl Trust {
-    /// Whether what this key had signed, when a trusted one had, still counts today. Records of
-    /// earlier programs don't say when it was signed: they count where the key's time has no
-    /// bounds.
+    /// Decides whether a signature that was accepted once still counts. Records of earlier versions
+    /// don't have `signed_at`; they count if the key is trusted without bounds of time.
     pub(super) fn standing(&self, signer: Option<&str>, signed_at: Option<u64>) -> Result<(), Standing> {
         let id = signer.ok_or(Standing::Untold)?;
         if self.is_revoked(id) {
@@ -177,7 +177,7 @@ impl Trust {
         self.engines.contains(engine)
     }
 
-    /// All that decides who is believed, as text that is another one when that changes.
+    /// Returns all that decides who is believed, as text: equal texts decide equally.
     pub(super) fn settings_text(&self) -> String {
         let mut lines: Vec<String> = self.revoked.iter().map(|id| format!("revoked {id}")).collect();
         lines.extend(self.engines.iter().map(|engine| format!("engine {engine}")));
@@ -188,10 +188,10 @@ impl Trust {
     }
 }
 
-/// Why what was signed once does not count today.
+/// Why a signature that was accepted once does not count now.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(super) enum Standing {
-    #[error("the store does not know who had signed it")]
+    #[error("the store does not know who signed it")]
     Untold,
     #[error("its signer {0} is revoked")]
     Revoked(String),
@@ -201,12 +201,12 @@ pub(super) enum Standing {
     OutOfTime(String),
 }
 
-/// The time now, in seconds since 1970.
+/// Returns the time now, in seconds since 1970.
 pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
-/// A public key as settings hold it.
+/// Returns a public key as settings hold it.
 pub fn public_text(key: &VerifyingKey) -> String {
     STANDARD.encode(key.as_bytes())
 }
@@ -228,7 +228,7 @@ fn known(setting: &TrustedKey) -> Result<Known, SettingsError> {
     })
 }
 
-/// The id of a key, of which the settings or an option hold the id or the key itself.
+/// Returns the id of a key that settings or an option name by its id or by the key itself.
 ///
 /// # Errors
 /// [`SettingsError::Revoked`] if it is neither.
@@ -242,10 +242,10 @@ pub fn key_id(text: &str) -> Result<String, SettingsError> {
 
 const DAY: u64 = 24 * 60 * 60;
 
-/// Days of the Gregorian calendar; 0 for earlier dates.
+/// Counts days of the Gregorian calendar; 0 for earlier dates.
 fn days_since_1970(date: toml::value::Date) -> u64 {
     let (year, month, day) = (i64::from(date.year), i64::from(date.month), i64::from(date.day));
-    // Years begin in March, so that the day that may be missing is the last one.
+    // Years begin in March, so that a leap day is the last day of a year.
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let days = 365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
     let days = days + (153 * month + 2) / 5 + day - 1;
@@ -270,7 +270,7 @@ pub fn generate(path: &Path) -> Result<SigningKey, SettingsError> {
         _ => key_file("make", path)(error),
     })?;
     file.write_all(pem.as_bytes()).map_err(|error| {
-        // Half a key is none, and would be in the way of the next one.
+        // A partial file is useless, and would block the next attempt.
         let _ = fs::remove_file(path);
         key_file("write", path)(error)
     })?;

@@ -1,4 +1,4 @@
-//! HTTP as fetching needs it: ranges, proxies, credentials, the system's certificates.
+//! Requests for sources: ranges, proxies, logins.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -15,7 +15,7 @@ use super::transfer::Failure;
 /// How many redirects are followed.
 const REDIRECTS: usize = 8;
 
-/// A place to get a file from, and how to go there.
+/// A place to fetch a file from, and how to reach it.
 #[derive(Debug, Clone)]
 pub(super) struct Location {
     pub(super) url: String,
@@ -24,12 +24,12 @@ pub(super) struct Location {
 }
 
 impl Location {
-    /// A place that is reached as the environment says.
+    /// A place that is reached through the proxies of the environment.
     pub(super) fn plain(url: &str) -> Self {
         Self { url: url.to_owned(), proxy: Proxy::Environment, login: None }
     }
 
-    /// The path of a `file` URL.
+    /// Returns the path of a `file` URL.
     pub(super) fn file_path(&self) -> Result<Option<PathBuf>, Failure> {
         let url = Url::parse(&self.url).map_err(|error| Failure::NoPlace(format!("this is no URL: {error}")))?;
         match url.scheme() {
@@ -40,12 +40,12 @@ impl Location {
     }
 }
 
-/// What a server said.
+/// The beginning of a server's answer.
 pub(super) struct Answer {
     pub(super) status: u16,
-    /// The first byte of the range that it sends.
+    /// The first byte of the range that follows.
     pub(super) range_start: Option<u64>,
-    /// How many bytes it says it sends.
+    /// How many bytes follow, if it says so.
     pub(super) length: Option<u64>,
     pub(super) is_html: bool,
     pub(super) content_type: String,
@@ -73,7 +73,7 @@ impl Client {
                 identity: None,
                 proxy: Proxy::Environment,
             },
-            // The whole may take as long as it goes on.
+            // A transfer may take as long as it brings bytes.
             limits: Limits { silence: Some(settings.stall_timeout), total: None },
             clients: Mutex::default(),
             netrc: Netrc::of_user(),

@@ -1,9 +1,8 @@
-//! Getting pinned inputs: one checksum, several origins, tried in order.
+//! Fetches pinned inputs: one checksum, several origins, tried in order.
 //!
-//! A source is what its SHA-256 says, wherever it comes from, so an origin is only a hint: one that
-//! is down, that answers with a page instead of the file, that sends something else or not all of
-//! it, costs time and never changes a result. This is the one place of the tool that fetches
-//! sources from the network.
+//! The SHA-256 identifies a source, so an origin is only a hint. One that is down, sends a web page
+//! in place of the file, other bytes or not all of them, costs time and never changes a result. Only
+//! this module fetches sources from the network.
 
 mod debian;
 #[cfg(feature = "fuzzing")]
@@ -44,23 +43,23 @@ pub struct FetchSettings {
     pub debian_mirrors: Option<Vec<String>>,
     /// The "simple" Python package index; `None`: that of pip's own settings.
     pub pypi_index: Option<String>,
-    /// How long a connection may take to come about.
+    /// How long a connection may take to be made.
     pub connect_timeout: Duration,
-    /// How long a transfer may stand still, or nearly so, before it counts as failed.
+    /// How long a transfer may bring no bytes, or very few, before it counts as failed.
     pub stall_timeout: Duration,
-    /// How often all origins are tried, where they failed in a way that may pass.
+    /// How often all origins are tried, if one failed in a way that may pass.
     pub rounds: u32,
     /// The pause after the first round; it doubles with each.
     pub pause: Duration,
-    /// The most that a file whose size is not pinned may have, in bytes.
+    /// The longest file whose size is not pinned, in bytes.
     pub max_size: u64,
     /// How many files are fetched at the same time.
     pub parallel: usize,
 }
 
 impl FetchSettings {
-    /// The usual settings: 15 s to connect, 60 s of stillness, three rounds, 4 GiB, six files at
-    /// the same time.
+    /// The usual settings: 15 s to connect, 60 s without bytes, three rounds, 4 GiB, six files at the
+    /// same time.
     pub fn new(partials: impl Into<PathBuf>) -> Self {
         Self {
             partials: partials.into(),
@@ -77,7 +76,7 @@ impl FetchSettings {
     }
 }
 
-/// A source that arrived, whole and verified.
+/// A source that was fetched and verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
     /// Where it is now.
@@ -113,12 +112,12 @@ impl fmt::Display for Attempts {
     }
 }
 
-/// A source was not fetched.
+/// Why a source was not fetched.
 #[derive(Debug, Error)]
 pub enum FetchError {
     /// No origin gave it.
     #[error(
-        "source `{name}` can't be had:{tried}\nif you have the file (sha256 {sha256}), run `{program} source add FILE`; \
+        "source `{name}` can't be fetched:{tried}\nif you have the file (sha256 {sha256}), run `{program} source add FILE`; \
          to build from something else, use `--override-source {name}=PATH`",
         program = called()
     )]
@@ -130,9 +129,9 @@ pub enum FetchError {
         /// Each origin, and why it failed.
         tried: Attempts,
     },
-    /// It would have to be fetched, and that is not allowed.
+    /// It is not here, and may not be fetched.
     #[error(
-        "source `{name}` is not here, and `--offline` forbids to fetch it from:{tried}\nrun `{program} source add FILE` with \
+        "source `{name}` is not here, and `--offline` forbids fetching it from:{tried}\nrun `{program} source add FILE` with \
          the file (sha256 {sha256}), or use `--override-source {name}=PATH`",
         program = called()
     )]
@@ -144,8 +143,8 @@ pub enum FetchError {
         /// Its origins.
         tried: Attempts,
     },
-    /// This machine is in the way: a full disk, or a directory that can't be written.
-    #[error("source `{name}`: `{}`: {error}; make room or correct the permissions, then run the same again", printable_path(&path))]
+    /// This machine failed: a full disk, or a directory that can't be written.
+    #[error("source `{name}`: `{}`: {error}; make room or correct the permissions, then run the command again", printable_path(&path))]
     Local {
         /// The source's name.
         name: String,
@@ -167,7 +166,7 @@ pub struct Job<'a> {
     pub dest: PathBuf,
 }
 
-/// Fetches sources; keeps connections, and what apt and pip say about themselves.
+/// Fetches sources. Keeps connections, and the settings of apt and pip.
 pub struct Fetcher {
     settings: FetchSettings,
     client: http::Client,
@@ -176,12 +175,12 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
-    /// Whether it may use no network.
+    /// Returns whether it may not use the network.
     pub fn is_offline(&self) -> bool {
         self.settings.offline
     }
 
-    /// Nothing is asked or opened before the first fetch.
+    /// Asks and opens nothing before the first fetch.
     pub fn new(settings: FetchSettings) -> Self {
         let client = http::Client::new(&settings);
         let apt = debian::Apt::new(settings.debian_mirrors.clone());
@@ -189,12 +188,12 @@ impl Fetcher {
         Self { settings, client, apt, pip }
     }
 
-    /// Gets one source to `job.dest`, verified.
+    /// Fetches one source to `job.dest`, and verifies it.
     ///
     /// Its origins are tried in order, and again after a pause if one failed in a way that may pass
-    /// (no connection, a timeout, a transfer cut short, status 408, 429 or 5xx). What arrived of it
-    /// is kept and resumed, from whatever origin and in whatever later run. Two processes that want
-    /// the same source take turns.
+    /// (no connection, a timeout, a transfer cut short, status 408, 429 or 5xx). A part of the source
+    /// is kept, and a later transfer resumes it, also from another origin or in another run. Two
+    /// processes that want the same source take turns.
     ///
     /// # Errors
     /// [`FetchError`]; see its variants.
@@ -281,9 +280,9 @@ impl Fetcher {
         Ok(Round::Failed { tried: Attempts(tried), may_pass })
     }
 
-    /// Gets several sources at the same time. `then` is called as each one arrives or fails, so
-    /// that what arrived is kept even if this process ends before the others are there. What it
-    /// gives is in the order of the jobs; one that fails does not stop the others.
+    /// Fetches several sources at the same time. Calls `then` as each one arrives or fails, so that
+    /// it is kept even if this process ends before the others arrive. Returns what `then` returned, in
+    /// the order of the jobs; a source that fails does not stop the others.
     pub fn fetch_all<T: Send>(
         &self,
         jobs: &[Job<'_>],
@@ -296,8 +295,8 @@ impl Fetcher {
         results
     }
 
-    /// A small file of a Debian mirror that nothing pins, such as a release's `InRelease`: its
-    /// bytes, and where they came from.
+    /// Fetches a small file of a Debian mirror that nothing pins, such as a release's `InRelease`.
+    /// Returns its bytes, and where they came from.
     ///
     /// # Errors
     /// [`Attempts`]: each mirror, and why it failed.
@@ -305,8 +304,8 @@ impl Fetcher {
         self.small(&Origin::Debian { path: path.clone() }, max_size)
     }
 
-    /// What the Python package index says about a file of a project: its URL, and its SHA-256 if
-    /// the index has it.
+    /// Asks the Python package index for a file of a project. Returns its URL, and its SHA-256 if the
+    /// index has it.
     ///
     /// # Errors
     /// [`Attempts`]: the index, and why it failed.
@@ -363,7 +362,7 @@ fn is_file_url(origin: &Origin) -> bool {
     matches!(origin, Origin::Url { url } if url.starts_with("file:"))
 }
 
-/// An origin for people, before it is known which server it leads to.
+/// Describes an origin in a message, before its server is known.
 fn describe(origin: &Origin) -> String {
     match origin {
         Origin::Url { url } => without_password(url),
@@ -372,7 +371,7 @@ fn describe(origin: &Origin) -> String {
     }
 }
 
-/// Moves a file, also to another file system, so that the new place never holds half of it.
+/// Moves a file, also to another file system. The new place never holds a part of it.
 fn move_file(from: &Path, to: &Path) -> io::Result<()> {
     match std::fs::rename(from, to) {
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {

@@ -1,4 +1,4 @@
-//! A file on its way: what arrived so far, and the hash of it.
+//! A partial file: the bytes of a source that have arrived, and their hash.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -18,7 +18,8 @@ pub(super) struct LocalError {
     pub(super) error: io::Error,
 }
 
-/// What arrived of a source, in a file named by its SHA-256 that this process holds the lock of.
+/// The bytes of a source that have arrived, in a file that this process has locked. Its name is the
+/// SHA-256 of the source.
 pub(super) struct Partial {
     path: PathBuf,
     file: File,
@@ -28,8 +29,8 @@ pub(super) struct Partial {
 }
 
 impl Partial {
-    /// Opens what there is of a source, or nothing of it. Waits while another process works on the
-    /// same.
+    /// Opens the partial file of a source, or makes an empty one. Waits while another process has it
+    /// locked.
     pub(super) fn open(directory: &Path, sha256: &Sha256) -> Result<Self, LocalError> {
         let path = directory.join(format!("{sha256}.part"));
         let local = |error| LocalError { path: path.clone(), error };
@@ -38,8 +39,7 @@ impl Partial {
             let file =
                 OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(local)?;
             file.lock().map_err(local)?;
-            // Who had the lock before may have moved the file away: then this is another's complete
-            // source.
+            // The process that had the lock may have moved the complete file to its place.
             let ours = file.metadata().map_err(local)?;
             match fs::metadata(&path) {
                 Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => break file,
@@ -64,12 +64,12 @@ impl Partial {
         }
     }
 
-    /// How many bytes there are.
+    /// Returns how many bytes there are.
     pub(super) fn length(&self) -> u64 {
         self.length
     }
 
-    /// The first bytes, to see what they are.
+    /// Returns the first bytes, to recognise web pages.
     pub(super) fn head(&mut self) -> Vec<u8> {
         let mut head = Vec::new();
         let read = self.file.seek(SeekFrom::Start(0)).and_then(|_| (&self.file).take(512).read_to_end(&mut head));
@@ -80,7 +80,7 @@ impl Partial {
         head
     }
 
-    /// Drops everything.
+    /// Drops all bytes.
     pub(super) fn clear(&mut self) -> Result<(), LocalError> {
         let cleared = self.file.set_len(0).and_then(|()| self.file.seek(SeekFrom::Start(0)));
         self.hasher = sha2::Sha256::new();
@@ -96,12 +96,12 @@ impl Partial {
         Ok(())
     }
 
-    /// The SHA-256 of what is there.
+    /// Returns the SHA-256 of the bytes.
     pub(super) fn digest(&self) -> Sha256 {
         Sha256::from_bytes(self.hasher.clone().finalize().into())
     }
 
-    /// Whether it is the whole source.
+    /// Returns whether these are the bytes of the source.
     pub(super) fn is_verified(&self) -> bool {
         self.digest() == self.sha256
     }
@@ -115,7 +115,7 @@ impl Partial {
         Ok(self.length)
     }
 
-    /// Leaves what arrived for later, and no empty file.
+    /// Keeps the bytes for a later run; removes an empty file.
     pub(super) fn close(self) {
         if self.length == 0 {
             // Nothing is lost if the empty file stays.
@@ -124,10 +124,10 @@ impl Partial {
     }
 }
 
-/// The SHA-256 and the length of a file, for comparing it with pins.
+/// Returns the SHA-256 and the length of a file, to compare it with pins.
 ///
 /// # Errors
-/// Whatever keeps it from being read.
+/// [`io::Error`] if it can't be read.
 pub fn sha256_of(path: &Path) -> io::Result<(Sha256, u64)> {
     let mut hasher = sha2::Sha256::new();
     let length = io::copy(&mut regular::open(path)?, &mut hasher)?;

@@ -1,4 +1,4 @@
-//! Telling a person how far fetching is.
+//! Progress of fetching, for people.
 
 use std::collections::HashMap;
 use std::io::{self, IsTerminal};
@@ -6,17 +6,17 @@ use std::sync::{Mutex, PoisonError};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-/// Is told what happens. Calls come from several threads.
+/// Receives what happens. Calls come from several threads.
 pub trait Progress: Sync {
-    /// So many bytes of a source are there, of that many if it is known.
+    /// So many bytes of a source have arrived, of `total` if that is known.
     fn at(&self, name: &str, bytes: u64, total: Option<u64>);
-    /// A source is there.
+    /// A source is complete.
     fn finished(&self, name: &str, bytes: u64, origin: &str);
     /// An origin failed; the next one is tried.
     fn failed(&self, name: &str, origin: &str, reason: &str);
 }
 
-/// Tells nobody.
+/// Shows nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Quiet;
 
@@ -26,7 +26,7 @@ impl Progress for Quiet {
     fn failed(&self, _name: &str, _origin: &str, _reason: &str) {}
 }
 
-/// Writes a line to standard error for what ends, and nothing in between: for logs.
+/// Writes a line to standard error when a transfer ends: for logs.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Lines;
 
@@ -42,7 +42,7 @@ impl Progress for Lines {
     }
 }
 
-/// Draws a bar for all files and one for each that is under way.
+/// Draws a bar for all files, and one for each that is being fetched.
 pub struct Bars {
     bars: MultiProgress,
     all: ProgressBar,

@@ -1,4 +1,4 @@
-//! One transfer: from one place into a partial file, to the verified end or to a reason why not.
+//! One transfer: from one place into a partial file, until it is verified or fails.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::time::{Duration, Instant};
@@ -10,11 +10,10 @@ use super::http::{Client, Location};
 use super::partial::{LocalError, Partial};
 use crate::regular;
 
-/// A transfer slower than this, over a whole stall timeout, counts as standing still. Bytes a
-/// second.
+/// A transfer that is slower than this over a whole stall timeout counts as stalled. Bytes a second.
 const CRAWL: u64 = 256;
 
-/// Why a place did not give the file.
+/// Why a transfer failed.
 #[derive(Debug, Error)]
 pub(super) enum Failure {
     #[error("{0}")]
@@ -35,7 +34,7 @@ pub(super) enum Failure {
     TooLong { limit: u64 },
     #[error("the transfer ended after {got} bytes: {why}")]
     Cut { got: u64, why: String },
-    #[error("the transfer stood still")]
+    #[error("the transfer stalled")]
     Stalled,
     /// The settings of apt or pip don't lead anywhere, or the index does not have the file.
     #[error("{0}")]
@@ -47,7 +46,7 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// Whether the same may work a little later.
+    /// Returns whether the same transfer may succeed a moment later.
     pub(super) fn may_pass(&self) -> bool {
         match self {
             Self::Transport(_) | Self::Timeout | Self::Cut { .. } | Self::Stalled => true,
@@ -63,13 +62,13 @@ impl From<LocalError> for Failure {
     }
 }
 
-/// What a transfer may take.
+/// The bounds of a transfer.
 pub(super) struct TransferLimits {
     /// The size that is pinned.
     pub(super) size: Option<u64>,
     /// The most, where none is pinned.
     pub(super) max_size: u64,
-    /// How long it may stand still.
+    /// How long it may bring no bytes.
     pub(super) stall: Duration,
 }
 
@@ -79,8 +78,8 @@ impl TransferLimits {
     }
 }
 
-/// Completes the partial file from a place. If what was there already turns out bad, it is dropped
-/// and everything is fetched again, once. A partial file that is left behind is worth resuming.
+/// Completes the partial file from a place. If the bytes of an earlier transfer are wrong, drops them
+/// and fetches all of it again, once. Whatever is left in the file can be resumed.
 pub(super) fn transfer(
     client: &Client,
     place: &Location,
@@ -149,7 +148,8 @@ fn once(
     Err(if html { Failure::Html } else { Failure::Checksum { found } })
 }
 
-/// The bytes after those that are there, and the length of the whole file where the place tells it.
+/// Opens the bytes after those that are there. Also returns the length of the whole file, if it is
+/// known.
 fn open(
     client: &Client,
     place: &Location,
@@ -189,7 +189,7 @@ fn open(
     Ok((answer.body, end))
 }
 
-/// The whole of a small file that nothing pins.
+/// Fetches a small file that nothing pins.
 pub(super) fn small(client: &Client, place: &Location, max_size: u64) -> Result<Vec<u8>, Failure> {
     let body: Box<dyn Read> = match place.file_path()? {
         Some(path) => Box::new(regular::open(&path).map_err(|error| Failure::NoPlace(error.to_string()))?),
@@ -204,7 +204,7 @@ pub(super) fn small(client: &Client, place: &Location, max_size: u64) -> Result<
     read_bounded(body, max_size)
 }
 
-/// All of a body, if it is no more than that.
+/// Reads all of a body that is no longer than `max_size`.
 pub(super) fn read_bounded(body: impl Read, max_size: u64) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let result = body.take(max_size + 1).read_to_end(&mut bytes);

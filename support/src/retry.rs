@@ -1,4 +1,5 @@
-//! How often something is tried that may work a moment later, and how long one waits in between.
+//! The retry policy: how often something is tried that may succeed a moment later, and the pauses in
+//! between.
 
 use std::time::Duration;
 
@@ -16,24 +17,23 @@ pub struct RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// So many attempts, with the pauses that are usual between them: from a tenth of a second to
-    /// five.
+    /// So many attempts, with the usual pauses: from a tenth of a second to five seconds.
     pub const fn of(attempts: u32) -> Self {
         Self { attempts, first_pause: Duration::from_millis(200), longest_pause: Duration::from_secs(5) }
     }
 
-    /// The pause after so many attempts that failed: between half of what it may be and the whole,
-    /// so that those who failed together don't come back together.
+    /// Returns the pause after so many failed attempts: a random time between half of the longest
+    /// pause and all of it, so that processes that failed together don't try again together.
     pub fn pause_after(&self, failures: u32) -> Duration {
         let doubled = self.first_pause.saturating_mul(1 << failures.saturating_sub(1).min(16));
         let whole = doubled.min(self.longest_pause);
         let mut random = [0; 4];
-        // Without randomness, half of it is waited.
+        // Without randomness, the pause is half.
         let _ = getrandom(&mut random, GetRandomFlags::empty());
         whole / 2 + (whole / 2).mul_f64(f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX))
     }
 
-    /// Begins with the first attempt.
+    /// Begins to count attempts.
     pub fn begin(self) -> Retries {
         Retries { policy: self, failures: 0 }
     }
@@ -47,13 +47,13 @@ pub struct Retries {
 }
 
 impl Retries {
-    /// After an attempt that failed: the pause before the next one; `None` if it was the last.
+    /// Counts a failed attempt. Returns the pause before the next one; `None` if it was the last.
     pub fn pause(&mut self) -> Option<Duration> {
         self.failures += 1;
         (self.failures < self.policy.attempts).then(|| self.policy.pause_after(self.failures))
     }
 
-    /// Counts anew, for an attempt that failed late was a good one.
+    /// Counts from the beginning again, after progress.
     pub fn begin_anew(&mut self) {
         self.failures = 0;
     }

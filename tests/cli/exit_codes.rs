@@ -243,7 +243,7 @@ fn what_the_network_or_this_machine_withholds_is_the_environments_fault() {
         ("fetch zlib", "source `zlib`"),
         ("run-action source/zlib/archive", "source `zlib`"),
         ("checkout source/zlib/tree NEW", "source `zlib`"),
-        ("install NEW", "can't be had"),
+        ("install NEW", "can't be fetched"),
         ("lock", "`dists/x/InRelease`"),
     ] {
         let part = if line == "install NEW" { "--offline" } else { part };

@@ -83,7 +83,7 @@ fn a_source_that_fails_stops_no_other() {
     });
     pin(&space, &server, [("zlib", b"right"), ("bzip2", b"not there")]);
     let (status, _, err) = ended(&space.tool(["fetch", "bzip2", "zlib"]).output().unwrap());
-    assert!(status == Some(3) && err.contains("source `bzip2` can't be had"), "{status:?} {err}");
+    assert!(status == Some(3) && err.contains("source `bzip2` can't be fetched"), "{status:?} {err}");
     let (status, out, err) = ended(&space.tool(["--offline", "fetch", "zlib"]).output().unwrap());
     assert!(status == Some(0) && out.contains("(0 new)"), "{out}{err}");
 }

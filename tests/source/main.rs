@@ -108,7 +108,7 @@ fn the_first_origin_that_has_it() {
 fn the_error_names_every_origin_and_the_ways_out() {
     let setup = Setup::new(&["http://user:secret@127.0.0.1:1/a".into(), "ftp://127.0.0.1/b".into()]);
     let message = setup.fetch().unwrap_err().to_string();
-    assert!(message.starts_with("source `x-1.0` can't be had:\n  http://127.0.0.1:1/a: "), "{message}");
+    assert!(message.starts_with("source `x-1.0` can't be fetched:\n  http://127.0.0.1:1/a: "), "{message}");
     assert!(message.contains("`ftp` can't be fetched"), "{message}");
     assert!(message.contains(" source add FILE`"), "{message}");
     assert!(message.contains("--override-source x-1.0=PATH"), "{message}");
@@ -296,7 +296,7 @@ fn silence_and_crawling_end() {
         }
         Ok(())
     });
-    for (path, reason) in [("/silent", "no answer in time"), ("/stall", "stood still"), ("/crawl", "stood still")] {
+    for (path, reason) in [("/silent", "no answer in time"), ("/stall", "stalled"), ("/crawl", "stalled")] {
         let mut setup = Setup::new(&[server.url(path)]);
         setup.settings.rounds = 1;
         let reasons = setup.reasons();

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use build_graph::{BlobDigest, Entry, NodeKey, Tree, TreeDigest};
+use store::{Area, MissingBlob, Origin, Store, StoreError};
 
 pub use self::check::Checked;
 use self::remote::{Fetched, Remote, Warn};
@@ -22,7 +23,6 @@ use super::envelope::{Envelope, SignedEnvelope, WireBlob};
 use super::settings::{KEY_VARIABLE, RemoteSettings, SettingsError};
 use super::trust::{Distrust, Trust, now};
 use super::{Damage, DigestFunction, RemoteError, WireDigest, digest};
-use store::{Area, MissingBlob, Origin, Store, StoreError};
 
 /// So many keys are looked up by one request.
 const LOOK_UP_AT_ONCE: usize = 512;
@@ -294,8 +294,8 @@ impl Caches {
             if self.trust.signing_key().is_none() && !remote.settings.unsigned {
                 if !signable.is_empty() && !self.is_keyless_said.swap(true, Ordering::Relaxed) {
                     remote.warn(&format!(
-                        ": nothing is put there, because it holds what is signed, and there is no key to sign with; set \
-                         `signing-key` of `[trust]`, or the variable `{KEY_VARIABLE}`"
+                        ": nothing is put there, because it takes signed results, and there is no key to sign with; \
+                         set `signing-key` of `[trust]`, or the variable `{KEY_VARIABLE}`"
                     ));
                 }
                 continue;

@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use build_graph::NodeKey;
 use build_graph::untrusted::printable;
 use network::parallel;
+use store::StoreError;
 
 use super::super::envelope::SignedEnvelope;
 use super::super::settings::{RemoteSettings, Role, SettingsError};
 use super::super::{DamagedBlob, DigestFunction, Open, Receive, RemoteError, Transport, WireDigest, stack, transport};
-use store::StoreError;
 
 /// So many results are put at once.
 const PUT_AT_ONCE: usize = 8;

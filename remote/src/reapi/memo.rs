@@ -1,11 +1,11 @@
-//! The server's digests of our trees, kept in the store: an image of a few hundred megabytes is
-//! hashed once, not once an action.
+//! Caches the server's digests of our trees in the store, so that an image of a few hundred
+//! megabytes is hashed once, not once for each action.
 //!
 //! `FUNCTION/XX/TREE` in [`Area::Wire`]: a checksum (64 hexadecimal digits and a line feed), then
 //! lines: the digest of the tree's top directory, and the hash of each of its files, in their
-//! order. It goes with its tree. `seen/XX/NAME` in [`Area::Remotes`]: an engine had a whole tree
-//! when this file was written. What is damaged or lost is made again. A wrong one could do no harm:
-//! servers compare bytes with digests.
+//! order. The collector removes it with its tree. `seen/XX/NAME` in [`Area::Remotes`]: an engine had
+//! a whole tree when this file was written. Damaged and lost files are made again. A wrong one is
+//! harmless: servers compare bytes with digests.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,16 +14,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use build_graph::{BlobDigest, Entry, Tree, TreeDigest};
+use store::{Area, Store, StoreError};
 
 use super::merkle::Node;
 use super::{Endpoint, ReapiError, digest};
 use crate::{DigestFunction, WireDigest};
-use store::{Area, Store, StoreError};
 
 /// So long is an engine believed to have what it had: they keep what is asked for for days.
 const FRESH: Duration = Duration::from_secs(600);
 
-/// Trees of fewer files are hashed sooner than looked up.
+/// Trees of fewer files are hashed faster than looked up.
 const WORTH: usize = 12;
 
 /// A tree by the server's digests.
@@ -59,7 +59,7 @@ fn files(tree: &Tree) -> impl Iterator<Item = &Entry> {
     tree.iter().map(|(_, entry)| entry).filter(|entry| matches!(entry, Entry::File { .. }))
 }
 
-/// Our tree by the server's digests; from the memo if it is there.
+/// Returns a tree by the server's digests, from the memo if there is one.
 ///
 /// # Errors
 /// [`StoreError`] if a file's bytes are not in the store.
@@ -93,7 +93,7 @@ pub(super) fn wire_tree(store: &Store, function: DigestFunction, tree: &Tree) ->
     if known.files.len() < WORTH {
         return Ok(known);
     }
-    // It is a help, not a need.
+    // Without the memo, the next action hashes again.
     let _ = write(store, &place, &format!("{}\n{text}", blake3::hash(text.as_bytes()).to_hex()));
     Ok(known)
 }
@@ -141,20 +141,20 @@ fn seen(store: &Store, endpoint: &Endpoint, tree: TreeDigest) -> PathBuf {
     place(store.area(Area::Remotes), "seen", hasher.finalize().as_bytes())
 }
 
-/// Whether an engine was seen to have a whole tree a moment ago.
+/// Returns whether an engine had a whole tree a moment ago.
 pub(super) fn had_lately(store: &Store, endpoint: &Endpoint, tree: TreeDigest) -> bool {
     let age = fs::metadata(seen(store, endpoint, tree)).and_then(|metadata| metadata.modified());
     age.is_ok_and(|at| at.elapsed().is_ok_and(|age| age < FRESH))
 }
 
-/// Notes that an engine has a whole tree, or that it has not.
+/// Notes whether an engine has a whole tree.
 pub(super) fn note(store: &Store, endpoint: &Endpoint, tree: TreeDigest, has: bool) {
     let place = seen(store, endpoint, tree);
-    // Either way it is a help, not a need.
+    // Without the note, the next action asks the engine.
     let _ = if has { write(store, &place, "") } else { fs::remove_file(&place) };
 }
 
-/// The error of the store, as one of the server's: the engine can't be given what is not there.
+/// Wraps an error of the store: the engine can't get what the store lacks.
 pub(super) fn own(error: &StoreError) -> ReapiError {
     ReapiError::Settings(error.to_string())
 }

@@ -1,4 +1,4 @@
-//! Our trees as the protocol's directories, and the other way round.
+//! Converts our trees to the protocol's directories, and back.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use prost::Message as _;
 use super::digest;
 use crate::{DigestFunction, WireDigest};
 
-/// No tree that comes from a server may have more entries: a few directories that name each other
-/// could be a tree of any size.
+/// The most entries of a tree from a server: a few directories that name one another could be a
+/// tree of any size.
 const ENTRIES: usize = 1 << 20;
 
 /// A directory with all that is below it, by the server's digests.
@@ -28,8 +28,8 @@ impl Node {
         Self::default()
     }
 
-    /// The tree as a directory; `wire` gives the server's digest of each file, and a file without
-    /// one is left out.
+    /// Converts a tree; `wire` gives the server's digest of each file, and a file without one is left
+    /// out.
     pub fn of(tree: &Tree, mut wire: impl FnMut(&RelPath, &Entry) -> Option<WireDigest>) -> Self {
         let mut top = Self::new();
         for (path, entry) in tree.iter() {
@@ -58,8 +58,7 @@ impl Node {
         directory.files.insert(name.to_owned(), (digest, executable));
     }
 
-    /// Puts a directory whose messages the server has, or gets by other means, at a name of the
-    /// top.
+    /// Puts a directory at a name of the top, whose messages are sent apart.
     pub fn add_ready(&mut self, name: &str, digest: WireDigest) {
         self.ready.insert(name.to_owned(), digest);
     }
@@ -71,7 +70,7 @@ impl Node {
         }
     }
 
-    /// The digest of the directory; its message and those of all below it are added to `messages`.
+    /// Returns the digest of the directory. Adds its message and those of all below it to `messages`.
     pub fn messages(&self, function: DigestFunction, messages: &mut BTreeMap<WireDigest, Vec<u8>>) -> WireDigest {
         let directory = self.message(&mut |child| child.messages(function, messages));
         let bytes = directory.encode_to_vec();
@@ -80,7 +79,7 @@ impl Node {
         digest
     }
 
-    /// The directory as one message that holds all below it.
+    /// Returns the directory and all below it as one message.
     pub fn tree_message(&self, function: DigestFunction) -> proto::Tree {
         let mut children = BTreeMap::new();
         let root = self.message(&mut |child| child.collect(function, &mut children));
@@ -94,7 +93,7 @@ impl Node {
         digest
     }
 
-    /// The protocol wants names in their order, which is that of the maps.
+    /// The protocol requires sorted names; the maps are sorted.
     fn message(&self, below: &mut dyn FnMut(&Self) -> WireDigest) -> proto::Directory {
         let mut directories: BTreeMap<&String, WireDigest> =
             self.directories.iter().map(|(name, node)| (name, below(node))).collect();
@@ -131,12 +130,11 @@ impl Node {
     }
 }
 
-/// What a server says stands somewhere. Its bytes have the server's digest; ours is not known
-/// before they came.
+/// Outputs as a server describes them, by its digests: ours are unknown until the bytes come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Received {
-    /// A stand-in for each entry: whatever is in it is well-formed and nothing lies below a file or
-    /// a link.
+    /// A stand-in for each entry, which checks that paths are well-formed and that nothing lies below
+    /// a file or a link.
     shape: Tree,
     files: BTreeMap<RelPath, (WireDigest, bool)>,
 }
@@ -148,7 +146,7 @@ impl Received {
     /// What is wrong with it.
     pub fn add_file(&mut self, path: RelPath, file: &proto::Digest, executable: bool) -> Result<(), String> {
         let wire = digest::from_proto(file).ok_or_else(|| format!("`{path}` has a malformed digest"))?;
-        // Our own digest is not known; the server's says as well which files are the same.
+        // Our digest is unknown; the server's tells equal files as well.
         let entry = Entry::File { digest: BlobDigest::from_bytes(wire.hash), size: wire.size, executable };
         self.insert(path.clone(), entry)?;
         self.files.insert(path, (wire, executable));

@@ -1,9 +1,9 @@
 //! The protocol's caches as a [`Transport`].
 //!
-//! A result stands under the digest of an `Action` that holds nothing but our key as its salt. What
-//! stands there is a true `ActionResult`: its outputs are the files of the tree, so that a server
-//! can see that it has them all, and keeps them as long as the result. The signed envelope is its
-//! standard output: inline where it is small, else a blob of its own.
+//! A result is stored under the digest of an `Action` that holds only our key, as its salt. It is a
+//! true `ActionResult`: its outputs are the files of the tree, so that a server can check that it
+//! has them all, and keeps them as long as the result. The signed envelope is its standard output:
+//! inline if it is small, else a blob of its own.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
@@ -36,7 +36,7 @@ pub struct ReapiTransport {
 
 impl ReapiTransport {
     /// The cache at an endpoint; nothing is sent yet. Calls are tried once, whatever the endpoint
-    /// says: who stands above repeats them.
+    /// says: a decorator repeats them.
     ///
     /// # Errors
     /// [`ReapiError::Settings`] if the endpoint makes no sense.
@@ -45,7 +45,7 @@ impl ReapiTransport {
         Ok(Self { cas: Cas::new(&channel), cache: ActionCache::new(&channel), channel })
     }
 
-    /// The name under which a key's result stands, and the messages that it is made of.
+    /// Returns the digest under which a key's result is stored, and the messages that it is made of.
     fn action(&self, function: DigestFunction, key: &NodeKey) -> (WireDigest, Vec<Blob>) {
         let mut blobs = Vec::new();
         let mut keep = |bytes: Vec<u8>| {
@@ -70,7 +70,7 @@ impl ReapiTransport {
         match &result.stdout_digest {
             Some(digest) if result.stdout_raw.is_empty() => {
                 let digest = digest::from_proto(digest).filter(|digest| digest.size <= MAX_ENVELOPE);
-                // That is nobody's envelope, and says nothing of the others.
+                // No envelope is that long; the other answers still count.
                 let Some(digest) = digest else { return Ok(Some(Vec::new())) };
                 if !budget.take(digest.size) {
                     return Err(RemoteError::Wrong(format!("its answers have more than {MAX_ENVELOPES} bytes")));
@@ -98,7 +98,7 @@ impl ReapiTransport {
             blobs.push(Blob { digest, source: Source::Bytes(bytes) });
             Some(digest::to_proto(&digest))
         };
-        // Some servers see to the directories apart from the message that holds them all.
+        // Some servers check the directories apart from the message that holds them all.
         let mut directories = BTreeMap::new();
         tree.messages(function, &mut directories);
         directories.into_values().for_each(|directory| drop(keep(directory)));
@@ -149,7 +149,7 @@ impl From<ReapiError> for RemoteError {
 impl Transport for ReapiTransport {
     fn place(&self) -> String {
         let endpoint = self.channel.endpoint();
-        // Somebody may have put a password into the address.
+        // The address may have a password in it.
         let url = match (endpoint.url.split_once("://"), endpoint.url.rsplit_once('@')) {
             (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
             _ => endpoint.url.clone(),
