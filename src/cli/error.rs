@@ -205,7 +205,7 @@ impl From<NotText> for CommandError {
 
 impl From<FetchError> for CommandError {
     fn from(error: FetchError) -> Self {
-        Self::of(Kind::Environment, &error)
+        Self::of(Kind::Environment, &error).hint(error.hint())
     }
 }
 
@@ -252,6 +252,9 @@ impl From<BuildError> for CommandError {
             _ => Vec::new(),
         };
         let mut command = Self::of(kind, &error);
+        if let BuildError::Fetch(error) = inner {
+            command = command.hint(error.hint());
+        }
         if let (Some(kept), Some(node)) = (kept, node) {
             if let Ok(log) = std::fs::read(kept.join("log")) {
                 let said = extract(&printable(&log).lines().to_string());
@@ -291,6 +294,10 @@ impl From<LockError> for CommandError {
             | LockError::Index { .. }
             | LockError::Path(_) => Kind::Environment,
         };
-        Self::of(kind, &error)
+        let command = Self::of(kind, &error);
+        match &error {
+            LockError::Fetch(error) => command.hint(error.hint()),
+            _ => command,
+        }
     }
 }

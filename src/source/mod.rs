@@ -116,11 +116,7 @@ impl fmt::Display for Attempts {
 #[derive(Debug, Error)]
 pub enum FetchError {
     /// No origin gave it.
-    #[error(
-        "source `{name}` can't be fetched:{tried}\nif you have the file (sha256 {sha256}), run `{program} source add FILE`; \
-         to build from something else, use `--override-source {name}=PATH`",
-        program = called()
-    )]
+    #[error("source `{name}` can't be fetched:{tried}")]
     Unavailable {
         /// The source's name.
         name: String,
@@ -130,11 +126,7 @@ pub enum FetchError {
         tried: Attempts,
     },
     /// It is not here, and may not be fetched.
-    #[error(
-        "source `{name}` is not here, and `--offline` forbids fetching it from:{tried}\nrun `{program} source add FILE` with \
-         the file (sha256 {sha256}), or use `--override-source {name}=PATH`",
-        program = called()
-    )]
+    #[error("source `{name}` is not here, and `--offline` forbids fetching it from:{tried}")]
     Offline {
         /// The source's name.
         name: String,
@@ -144,7 +136,7 @@ pub enum FetchError {
         tried: Attempts,
     },
     /// This machine failed: a full disk, or a directory that can't be written.
-    #[error("source `{name}`: `{}`: {error}; make room or correct the permissions, then run the command again", printable_path(&path))]
+    #[error("source `{name}`: `{}`: {error}", printable_path(&path))]
     Local {
         /// The source's name.
         name: String,
@@ -153,6 +145,20 @@ pub enum FetchError {
         /// What the system says.
         error: io::Error,
     },
+}
+
+impl FetchError {
+    /// Returns what to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Unavailable { name, sha256, .. } | Self::Offline { name, sha256, .. } => format!(
+                "if you have the file (sha256 {sha256}), run `{} source add FILE`; to build from something else, use \
+                 `--override-source {name}=PATH`",
+                called()
+            ),
+            Self::Local { .. } => "make room or correct the permissions, then run the command again".to_owned(),
+        }
+    }
 }
 
 /// A file to fetch.

@@ -107,7 +107,8 @@ fn the_first_origin_that_has_it() {
 #[test]
 fn the_error_names_every_origin_and_the_ways_out() {
     let setup = Setup::new(&["http://user:secret@127.0.0.1:1/a".into(), "ftp://127.0.0.1/b".into()]);
-    let message = setup.fetch().unwrap_err().to_string();
+    let error = setup.fetch().unwrap_err();
+    let message = format!("{error}\n{}", error.hint());
     assert!(message.starts_with("source `x-1.0` can't be fetched:\n  http://127.0.0.1:1/a: "), "{message}");
     assert!(message.contains("`ftp` can't be fetched"), "{message}");
     assert!(message.contains(" source add FILE`"), "{message}");
@@ -124,7 +125,7 @@ fn offline_asks_nobody() {
     setup.settings.offline = true;
     let error = setup.fetch().unwrap_err();
     assert!(matches!(error, FetchError::Offline { .. }));
-    let message = error.to_string();
+    let message = format!("{error}\n{}", error.hint());
     for part in ["`x-1.0`", "--offline", "source add FILE", "--override-source x-1.0=PATH", "pool/x"] {
         assert!(message.contains(part), "{message}");
     }
