@@ -40,26 +40,31 @@ impl<T: Transport> CircuitBreakerTransport<T> {
         Self { inner, file, is_open }
     }
 
-    fn call<R>(&self, call: impl FnOnce(&T) -> Result<R, RemoteError>) -> Result<R, RemoteError> {
+    /// Makes a request, unless the circuit is open. Opens it if the request fails in a way that may
+    /// pass.
+    fn attempt<R>(&self, call: impl FnOnce(&T) -> Result<R, RemoteError>) -> Result<R, RemoteError> {
         if self.is_open.load(Ordering::Relaxed) {
             return Err(RemoteError::CircuitOpen);
         }
-        let done = call(&self.inner);
-        match done {
-            Err(error) if error.may_pass() => {
-                Err(RemoteError::LeftAlone { seconds: self.trip(), cause: Box::new(error) })
-            }
-            Ok(_) | Err(RemoteError::Damaged(_)) if self.file.exists() => {
-                let _ = fs::remove_file(&self.file);
-                done
-            }
-            done => done,
-        }
+        call(&self.inner).map_err(|error| match error.may_pass() {
+            false => error,
+            // Of several requests at once, the first one opens it.
+            true if self.is_open.swap(true, Ordering::Relaxed) => RemoteError::CircuitOpen,
+            true => RemoteError::LeftAlone { seconds: self.note_failure(), cause: Box::new(error) },
+        })
     }
 
-    /// Opens the circuit; returns for how many seconds.
-    fn trip(&self) -> u64 {
-        self.is_open.store(true, Ordering::Relaxed);
+    /// As [`attempt`](Self::attempt), and closes the circuit if the remote answers.
+    fn call<R>(&self, call: impl FnOnce(&T) -> Result<R, RemoteError>) -> Result<R, RemoteError> {
+        let done = self.attempt(call);
+        if matches!(done, Ok(_) | Err(RemoteError::Damaged(_))) && self.file.exists() {
+            let _ = fs::remove_file(&self.file);
+        }
+        done
+    }
+
+    /// Tells other processes that the circuit is open; returns for how many seconds.
+    fn note_failure(&self) -> u64 {
         let seconds = read(&self.file).map_or(FIRST_PAUSE, |(_, last)| (last * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE));
         if let Some(folder) = self.file.parent() {
             // Without the file, other processes find out for themselves.
@@ -75,8 +80,9 @@ impl<T: Transport> Transport for CircuitBreakerTransport<T> {
         self.inner.place()
     }
 
+    /// Not every transport asks the remote for that, so success does not close the circuit.
     fn digest_function(&self) -> Result<DigestFunction, RemoteError> {
-        self.call(T::digest_function)
+        self.attempt(T::digest_function)
     }
 
     fn look_up(&self, keys: &[NodeKey]) -> Result<Vec<Option<Vec<u8>>>, RemoteError> {
@@ -137,8 +143,26 @@ mod tests {
             assert!(matches!(failed, RemoteError::LeftAlone { seconds, .. } if seconds == expected), "{failed:?}");
         }
         fs::write(&file, "1 30\n").unwrap();
-        CircuitBreakerTransport::new(&transport, file.clone()).missing(&[]).unwrap();
+        let breaker = CircuitBreakerTransport::new(&transport, file.clone());
+        breaker.digest_function().unwrap();
+        assert!(file.exists(), "nobody was asked");
+        breaker.missing(&[]).unwrap();
         assert!(!file.exists());
+    }
+
+    #[test]
+    fn several_failures_at_once_count_as_one() {
+        let (folder, transport) = TestTransport::new();
+        let file = folder.path().join("one");
+        let breaker = CircuitBreakerTransport::new(&transport, file.clone());
+        // Both requests begin before either fails.
+        transport.fail_with([unavailable(), unavailable()]);
+        let failed = breaker.attempt(|inner| {
+            assert!(matches!(breaker.missing(&[]), Err(RemoteError::LeftAlone { seconds: 30, .. })));
+            inner.missing(&[])
+        });
+        assert!(matches!(failed, Err(RemoteError::CircuitOpen)), "{failed:?}");
+        assert!(fs::read_to_string(&file).unwrap().ends_with(" 30\n"));
     }
 
     #[test]

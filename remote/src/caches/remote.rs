@@ -119,8 +119,14 @@ impl Remote {
 
     /// Puts results; returns how many.
     pub(super) fn put_results(&self, results: &[SignedEnvelope]) -> Option<usize> {
-        let put = parallel::map(PUT_AT_ONCE, results, |result| self.transport.put_result(result));
-        self.answer_write(Request::PutResults, put).map(|put| put.len())
+        let put = parallel::map(PUT_AT_ONCE, results, |result| match self.transport.put_result(result) {
+            Ok(()) => Ok(true),
+            // The request that opened the circuit says why.
+            Err(RemoteError::CircuitOpen) => Ok(false),
+            Err(error) => Err(error),
+        });
+        let put = self.answer_write(Request::PutResults, put)?;
+        Some(put.into_iter().filter(|put| *put).count())
     }
 
     pub(super) fn warn(&self, what: &str) {
@@ -129,26 +135,26 @@ impl Remote {
 
     /// The answer; a warning in place of an error.
     fn answer<T>(&self, request: Request, answer: Result<T, RemoteError>) -> Option<T> {
-        let error = match answer {
-            Ok(answer) => return Some(answer),
-            // The first failure was warned of.
-            Err(RemoteError::CircuitOpen) => return None,
-            Err(error) => error,
-        };
-        let then = match error {
-            RemoteError::LeftAlone { seconds, .. } => format!("it is left alone for {seconds} s"),
-            _ if self.writes_refused.load(Ordering::Relaxed) => "nothing more is put there".to_owned(),
-            _ => "the build goes on without it".to_owned(),
-        };
-        // What the server said is part of the error, and is one line here.
-        self.warn(&format!(" can't {request}: {}; {then}", printable(&error.to_string())));
-        None
+        answer.map_err(|error| self.warn_failed(request, &error, "the build goes on without it")).ok()
     }
 
     fn answer_write<T>(&self, request: Request, answer: Result<T, RemoteError>) -> Option<T> {
-        if matches!(answer, Err(RemoteError::Refused(_))) {
+        if let Err(error @ RemoteError::Refused(_)) = &answer {
             self.writes_refused.store(true, Ordering::Relaxed);
+            self.warn_failed(request, error, "nothing more is put there");
+            return None;
         }
         self.answer(request, answer)
+    }
+
+    fn warn_failed(&self, request: Request, error: &RemoteError, consequence: &str) {
+        let consequence = match error {
+            // The first failure was warned of.
+            RemoteError::CircuitOpen => return,
+            RemoteError::LeftAlone { seconds, .. } => &format!("it is left alone for {seconds} s"),
+            _ => consequence,
+        };
+        // What the server said is part of the error, and is one line here.
+        self.warn(&format!(" can't {request}: {}; {consequence}", printable(&error.to_string())));
     }
 }
