@@ -26,7 +26,7 @@ BOOK = PROJECT / "target/book"
 # Pages that mdBook makes of others.
 MADE = {"print.html", "404.html", "toc.html"}
 # A path in backticks that can be one of this repository's.
-NAMED = re.compile(r"`((?:src|build-graph|namespaces|recipes|sandbox|tests|testing|benches|docs|scripts|examples)/[A-Za-z0-9_./-]+)`")
+NAMED = re.compile(r"`((?:src|build-graph|docker|formats|namespaces|network|recipes|remote|store|support|sandbox|tests|testing|benches|docs|scripts|examples)/[A-Za-z0-9_./-]+)`")
 # A placeholder in a path, such as the NAME of `recipes/files/NAME/`.
 PLACEHOLDER = re.compile(r"(^|/)[A-Z]+(-[A-Z]+)*(/|\.|$)")
 # Where the paths of another project are named: a reader's own, or one that a test makes.

@@ -74,3 +74,24 @@ pub mod engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::engine::{Engine, EngineSettings};
+    use super::*;
+    use crate::settings::RemoteSettings;
+
+    #[test]
+    fn what_needs_the_feature_names_it() {
+        let settings = RemoteSettings::parse("farm=grpc://127.0.0.1:1").unwrap();
+        let refused = crate::transport(&settings, Path::new("/")).err().unwrap().to_string();
+        assert!(refused.starts_with("remote `farm`: ") && refused.contains("`reapi`"), "{refused}");
+        let endpoint = Endpoint::new("grpc://127.0.0.1:1");
+        let patience = Duration::from_secs(1);
+        let settings = EngineSettings { name: "farm".into(), endpoint, platform: Default::default(), patience };
+        let refused = Engine::open(settings, Vec::new()).unwrap_err().to_string();
+        assert!(refused.contains("`reapi`"), "{refused}");
+    }
+}
