@@ -18,9 +18,6 @@
 //! }
 //! ```
 
-#[macro_use]
-mod print;
-
 pub mod build;
 pub mod check;
 pub mod cli;
@@ -30,7 +27,6 @@ pub mod fuzzing;
 pub mod install;
 pub mod lock;
 pub mod model;
-mod program;
 pub mod project;
 pub mod provenance;
 pub mod source;
@@ -41,4 +37,5 @@ pub use formats::{archive, image, patch};
 pub use recipes;
 pub use remote;
 pub use store;
+pub use support::report;
 pub(crate) use support::{called, environment, regular, retry, signals};

@@ -1,11 +1,9 @@
 //! The project that the tool works in: its root, its settings, its files.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use build_graph::dsl::{
     Bundle, ImagesLock, Locks, Materials, Override, ProjectFile, SourcesDigest, SourcesLock, WantedSource,
@@ -14,13 +12,13 @@ use build_graph::files::{is_leaving, with_unix_line_ends};
 use build_graph::node::Target;
 use build_graph::untrusted::printable_path;
 use build_graph::{Entry, RelPath, Tree};
-use rayon::prelude::*;
 use rustix::fs::Stat;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use walkdir::WalkDir;
 
 use crate::build::compilers::Compilers;
+use crate::build::seen::{EarlierFolders, Seen};
 use crate::called::called;
 use crate::executor::{Choice, LimitSettings};
 use crate::lock::{self, Wanted};
@@ -37,8 +35,6 @@ const FILE_FOLDERS: [&str; 3] = [PATCHES, "recipes/files", "sandbox"];
 const PATCHES: &str = "patches";
 /// What is wanted, from which the lock files are written.
 const WANTED: &str = "wanted.toml";
-/// No kernel's clock for files has longer steps.
-pub const CLOCK_STEP: Duration = Duration::from_millis(20);
 /// The folder of the lock files.
 pub const LOCKS: &str = "recipes/locks";
 
@@ -170,65 +166,6 @@ pub struct Project {
     pub settings: Settings,
 }
 
-/// A file or folder as it was looked at: if nothing of this has changed, its content has not
-/// either.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seen {
-    path: PathBuf,
-    /// `None`: it was not there.
-    identity: Option<Identity>,
-}
-
-/// Device, inode, size, and the times of change in nanoseconds (content, then status).
-type Identity = (u64, u64, u64, i128, i128);
-
-fn identity(path: &Path) -> Option<Identity> {
-    fs::metadata(path).ok().map(|metadata| {
-        let changed = nanoseconds(metadata.mtime(), metadata.mtime_nsec());
-        let status = nanoseconds(metadata.ctime(), metadata.ctime_nsec());
-        (metadata.dev(), metadata.ino(), if metadata.is_dir() { 0 } else { metadata.size() }, changed, status)
-    })
-}
-
-fn nanoseconds(seconds: i64, nanoseconds: i64) -> i128 {
-    i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds)
-}
-
-impl Seen {
-    /// Looks at a path.
-    pub fn now(path: PathBuf) -> Self {
-        Self { identity: identity(&path), path }
-    }
-
-    /// Whether it is still the same.
-    pub fn is_current(&self) -> bool {
-        identity(&self.path) == self.identity
-    }
-
-    /// Whether all of these are still the same.
-    pub fn all_are_current(seen: &[Self]) -> bool {
-        // The kernel takes a microsecond a file; a folder in place of a source may have a million.
-        seen.par_iter().with_min_len(512).all(Self::is_current)
-    }
-
-    /// Whether a later change would show. The kernel stamps files by a clock with coarse steps, so
-    /// that a second change within the step of the first looks like the first; what was stamped
-    /// while somebody looked, between `start` and `end`, or just before, may have been changed
-    /// again.
-    pub fn is_settled(&self, start: SystemTime, end: SystemTime) -> bool {
-        let nanoseconds =
-            |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos() as i128;
-        let step = CLOCK_STEP.as_nanos() as i128;
-        let looked = nanoseconds(start) - step..=nanoseconds(end) + step;
-        self.identity.is_none_or(|(.., status)| !looked.contains(&status))
-    }
-
-    /// The path.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
 /// The materials for the recipes, and every file and folder that was looked at for them.
 pub struct Loaded {
     /// The materials.
@@ -237,30 +174,6 @@ pub struct Loaded {
     pub seen: Vec<Seen>,
     /// The folders in place of sources, by the sources' names.
     pub folders: BTreeMap<String, PathBuf>,
-}
-
-/// What an earlier [`Project::load`] found in folders in place of sources: files of them that have
-/// not changed since are not read again. Only as long as the store has lost nothing.
-#[derive(Debug, Default)]
-pub struct EarlierFolders {
-    /// The folders with their trees, by the sources' names.
-    pub trees: BTreeMap<String, (PathBuf, Tree)>,
-    /// What was looked at then, by path.
-    pub seen: HashMap<PathBuf, Seen>,
-}
-
-impl EarlierFolders {
-    /// The entry of a file in the folder of a source, if it is as it was.
-    fn file(&self, source: &str, folder: &Path, path: &RelPath, stat: &Stat) -> Option<Entry> {
-        let (_, tree) = self.trees.get(source).filter(|(earlier, _)| earlier == folder)?;
-        let Entry::File { size, executable, .. } = tree.get(path.as_str())? else { return None };
-        let changed = nanoseconds(stat.st_mtime, stat.st_mtime_nsec as i64);
-        let status = nanoseconds(stat.st_ctime, stat.st_ctime_nsec as i64);
-        let now: Identity = (stat.st_dev, stat.st_ino, stat.st_size as u64, changed, status);
-        let same = self.seen.get(&folder.join(path.as_str()))?.identity == Some(now);
-        let fits = *size == stat.st_size as u64 && *executable == (stat.st_mode & 0o100 != 0);
-        (same && fits).then(|| tree.get(path.as_str()).cloned()).flatten()
-    }
 }
 
 impl Project {

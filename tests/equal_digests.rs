@@ -15,6 +15,7 @@ use pynbox_build::build::plan::{OutDir, Plan};
 use pynbox_build::build_graph::node::{NodeName, Op};
 use pynbox_build::executor::{ActionLimits, Ahead, DockerExecutor, NamespaceExecutor, runner_program};
 use pynbox_build::remote::caches::Caches;
+use pynbox_build::report::Silent;
 use pynbox_build::source::{FetchSettings, Fetcher};
 use pynbox_build::store::{Area, Store};
 
@@ -46,6 +47,7 @@ fn zlib_comes_out_the_same_in_docker() {
         limits: ActionLimits::DEFAULT,
         out: None,
         caches: &caches,
+        reporter: &Silent,
     };
     let builder = Builder::new(context, &plan, Stamps::Old);
     let mut compared = 0;

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use build_graph::dsl::PinFrom;
 use build_graph::node::Origin;
 use pynbox_build::lock::{ImagesLock, LockError, SourcesLock, Wanted, lock};
-use pynbox_build::source::{FetchSettings, Fetcher, Quiet, sha256_of};
+use pynbox_build::report::Silent;
+use pynbox_build::source::{FetchSettings, Fetcher, sha256_of};
 
 fn locks() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/locks")
@@ -100,7 +101,7 @@ fn an_unsigned_release_is_refused_or_said_to_be_unchecked() {
     let wanted =
         "[debian]\nsuite = \"bookworm\"\ncomponent = \"main\"\narchitecture = \"amd64\"\n[images.x]\nseeds = [\"a\"]\n";
     fs::write(dir.path().join("wanted.toml"), wanted).unwrap();
-    match lock(dir.path(), &BTreeMap::new(), None, &dir.path().join("scratch"), &fetcher, &Quiet) {
+    match lock(dir.path(), &BTreeMap::new(), None, &dir.path().join("scratch"), &fetcher, &Silent) {
         // Where Debian's keys are installed.
         Err(error @ LockError::Signature { .. }) => {
             assert!(error.to_string().contains("`bookworm` has no good signature"), "{error}");
@@ -122,7 +123,9 @@ fn what_cannot_be_locked_says_why() {
     let fetcher = unsigned_mirror(dir.path());
     let locked = |wanted: &str| {
         fs::write(dir.path().join("wanted.toml"), wanted).unwrap();
-        lock(dir.path(), &BTreeMap::new(), None, &dir.path().join("scratch"), &fetcher, &Quiet).unwrap_err().to_string()
+        lock(dir.path(), &BTreeMap::new(), None, &dir.path().join("scratch"), &fetcher, &Silent)
+            .unwrap_err()
+            .to_string()
     };
     assert!(locked("x = 1").contains("wanted.toml`: "));
     // Recipes say which sources they build.

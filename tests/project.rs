@@ -9,7 +9,8 @@ use std::process::Command;
 
 use build_graph::dsl::{Materials, Override, debian, recipe};
 use build_graph::{Entry, Tree};
-use pynbox_build::project::{CLOCK_STEP, EarlierFolders, Project, ProjectError};
+use pynbox_build::build::seen::{CLOCK_STEP, EarlierFolders};
+use pynbox_build::project::{Project, ProjectError};
 use pynbox_build::recipes;
 use pynbox_build::store::Store;
 use tempfile::TempDir;

@@ -9,6 +9,7 @@ use super::BuildError;
 use super::action::{ActionRun, View, group};
 use crate::executor::{Executor, Status};
 use crate::remote::reapi::engine::{Engine, RemoteAction};
+use crate::report::Reporter;
 use crate::store::{Origin, Scratch, Store};
 
 /// Runs actions, from the trees that they take to the files that they leave.
@@ -90,13 +91,19 @@ pub struct Fallback<'a> {
     pub engine: &'a Engine,
     /// Who is asked then.
     pub here: &'a dyn ActionRunner,
+    /// Who is told of what runs here.
+    pub reporter: &'a dyn Reporter,
 }
 
 impl ActionRunner for Fallback<'_> {
     fn run(&self, store: &Store, run: &ActionRun<'_>) -> Result<Ran, BuildError> {
         match OnEngine(self.engine).run(store, run) {
             Err(error @ (BuildError::Executor(_) | BuildError::Engine(_))) => {
-                outln!("`{}` runs here, not on the engine `{}`: {error}", run.name, self.engine.name());
+                self.reporter.note(&format!(
+                    "`{}` runs here, not on the engine `{}`: {error}",
+                    run.name,
+                    self.engine.name()
+                ));
                 self.here.run(store, run)
             }
             ran => ran,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::BuildError;
 use super::cargo_start::Start;
 use super::host_toolchain::host_toolchain;
-use crate::project::Seen;
+use super::seen::Seen;
 use crate::store::{Area, Store};
 
 /// What the compilers say, and what that depends on.

@@ -14,7 +14,8 @@ use super::{BuildError, action, host_program};
 use crate::executor::ActionLimits;
 use crate::install::package;
 use crate::remote::caches::Caches;
-use crate::source::{Fetcher, Job, Quiet};
+use crate::report::Reporter;
+use crate::source::{Fetcher, Job};
 use crate::store::{Origin, Store};
 use crate::{archive, image, patch};
 
@@ -34,6 +35,8 @@ pub struct BuildContext<'a> {
     pub out: Option<&'a OutDir>,
     /// Who else may have results.
     pub caches: &'a Caches,
+    /// Who is told what the user should know.
+    pub reporter: &'a dyn Reporter,
 }
 
 /// Makes a node's tree of its selected inputs, which are in the order of [`Op::selections`] and
@@ -50,7 +53,7 @@ pub fn evaluate(context: &BuildContext<'_>, node: &Node, inputs: Vec<Arc<Tree>>)
             let scratch = store.scratch()?;
             let path = scratch.path().join("file");
             let job = Job { name: source_name(&node.name).to_owned(), source: pin, dest: path.clone() };
-            context.fetch.fetch(&job, &Quiet)?;
+            context.fetch.fetch(&job, context.reporter)?;
             let entry = store.put_file(&path, false)?;
             single(pin.file.clone(), entry)
         }
@@ -92,10 +95,10 @@ pub fn evaluate(context: &BuildContext<'_>, node: &Node, inputs: Vec<Arc<Tree>>)
         }
         Op::HostProgram(program) => {
             if let Some(engine) = context.engine {
-                outln!(
+                context.reporter.note(&format!(
                     "`{}` is built here, not on the engine `{engine}`: it needs this machine's compilers",
                     node.name
-                );
+                ));
             }
             host_program::build(store, &node.name, program, &inputs[0], context.fetch.is_offline())?
         }

@@ -12,6 +12,7 @@
 //! - [`action`]: one action
 //! - [`action_runner`]: where actions run
 //! - [`selections`]: parts of trees
+//! - [`seen`]: files as they were looked at
 //! - [`reachable`]: what the plan needs of the store
 //! - `patched`: which patches touched what an action failed at
 //! - `blobs`: the store as archives and patches see it
@@ -35,6 +36,7 @@ pub mod plan;
 pub mod reachable;
 pub mod record;
 pub mod resolve;
+pub mod seen;
 pub mod selections;
 pub mod why;
 

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::BuildError;
 use super::plan::{OutDir, Plan, PlanId, write_atomically};
-use crate::project::{EarlierFolders, Seen};
+use super::seen::{EarlierFolders, Seen};
 
 /// How many files that have changed are named.
 const MAX_NAMED: usize = 5;

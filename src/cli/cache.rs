@@ -7,9 +7,9 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use indicatif::HumanBytes;
 
+use super::print;
 use super::{CommandError, Session, cache_drop, cache_remote, pack};
 use crate::build::reachable::Reachable;
-use crate::print;
 use crate::store::{Damage, GcPolicy, Store};
 
 /// What to do with the store.

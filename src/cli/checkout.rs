@@ -7,10 +7,10 @@ use build_graph::node::NodeName;
 use build_graph::untrusted::printable;
 use clap::Args;
 
+use super::print;
 use super::{CommandError, Session};
 use crate::build::BuildError;
 use crate::build::builder::Stamps;
-use crate::print;
 use crate::store::{Materialise, StoreError};
 
 /// Options of `checkout`.

@@ -9,11 +9,11 @@ use build_graph::node::{Op, Source};
 use build_graph::{Entry, Tree};
 use clap::Args;
 
-use super::{CommandError, Session};
+use super::{CommandError, Session, console};
 use crate::build::BuildError;
 use crate::build::evaluate::source_name;
 use crate::called::called;
-use crate::source::{self, Job};
+use crate::source::Job;
 use crate::store::{Store, StoreError};
 
 /// Options of `fetch`.
@@ -58,7 +58,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     }
     let fetcher = session.fetcher(&project, &store);
     let only_jobs: Vec<_> = jobs.iter().map(|(_, job)| job.clone()).collect();
-    let results = fetcher.fetch_all(&only_jobs, &*source::for_stderr(jobs.len()), |at, result| {
+    let results = fetcher.fetch_all(&only_jobs, &*console::with_transfers(jobs.len()), |at, result| {
         let (op, job) = &jobs[at];
         let entry = store.put_file(&result?.path, false)?;
         record(&store, op, job.source, entry)

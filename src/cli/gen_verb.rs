@@ -13,6 +13,7 @@ use build_graph::node::{NodeName, Target};
 use build_graph::untrusted::{printable, printable_path};
 use clap::Args;
 
+use super::program::build_id;
 use super::{CommandError, Session, build_context, by, overrides, waiting_for};
 use crate::build::BuildError;
 use crate::build::compilers;
@@ -21,10 +22,10 @@ use crate::build::out_lock::OutLock;
 use crate::build::plan::{self, Believed, Known, NewPlan, OutDir, Plan, PlanId};
 use crate::build::record::{Question, Record, Summary};
 use crate::build::resolve::{Resolution, State, resolve};
+use crate::build::seen::{CLOCK_STEP, EarlierFolders, Seen};
 use crate::called::quoted;
 use crate::executor::Leftover;
-use crate::program::build_id;
-use crate::project::{self, EarlierFolders, Loaded, Project, Seen};
+use crate::project::{Loaded, Project};
 use crate::remote::caches::Caches;
 use crate::store::Store;
 
@@ -232,7 +233,7 @@ impl<'a> Generation<'a> {
                 // Their times don't say what was read.
                 return Ok(Loaded { folders: BTreeMap::new(), ..loaded });
             }
-            std::thread::sleep(project::CLOCK_STEP);
+            std::thread::sleep(CLOCK_STEP);
         }
     }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 
 use super::CommandError;
-use crate::print;
+use super::print;
 
 /// The option of every verb that answers something.
 #[derive(Debug, Clone, Copy, Args)]

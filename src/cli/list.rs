@@ -7,10 +7,10 @@ use clap::Args;
 use serde::Serialize;
 
 use super::json::{self, Answer, JsonOption};
+use super::print;
 use super::{CommandError, Session};
 use crate::install::Installed;
 use crate::model::{Model, NodeRecord};
-use crate::print;
 
 /// Options of `list`.
 #[derive(Debug, Args)]

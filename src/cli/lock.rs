@@ -4,10 +4,9 @@ use build_graph::untrusted::printable_path;
 use clap::Args;
 use indicatif::HumanBytes;
 
-use super::{CommandError, Session};
+use super::{CommandError, Session, console};
 use crate::lock::{self, Signature};
 use crate::project::LOCKS;
-use crate::source;
 use crate::store::Area;
 
 /// Options of `lock`.
@@ -28,7 +27,7 @@ pub(super) fn run(session: &Session, _options: &Options) -> Result<(), CommandEr
         release,
         &store.area(Area::Locking),
         &fetcher,
-        &*source::for_stderr(0),
+        &*console::with_transfers(0),
     )?;
     if let Signature::NotChecked(why) = &report.signature {
         outln!("lock: the signature of the Debian release was not checked: {why}");

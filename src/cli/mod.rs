@@ -1,11 +1,16 @@
 //! The command line: one file a verb.
 
+// First: its macros are seen by the modules below, and by no other room.
+#[macro_use]
+mod print;
+
 mod cache;
 mod cache_drop;
 mod cache_remote;
 mod check;
 mod checkout;
 mod clean;
+mod console;
 mod dest;
 mod error;
 mod export;
@@ -18,6 +23,7 @@ mod lock;
 mod log_extract;
 mod overrides;
 mod pack;
+mod program;
 mod provenance;
 #[cfg(test)]
 mod reference;
@@ -39,7 +45,9 @@ use build_graph::dsl::{Assembled, Bundle, Toolchain, assemble};
 use build_graph::node::Target;
 use build_graph::untrusted::printable;
 use clap::{Args, Parser, Subcommand};
+use console::Console;
 pub use error::{CommandError, Kind};
+use program::build_id;
 
 use crate::build::BuildError;
 use crate::build::action::ActionRun;
@@ -52,8 +60,6 @@ use crate::build::record::{Record, Stale};
 use crate::called::called;
 use crate::environment;
 use crate::executor::{ActionLimits, Choice, Executor, Leftover, runner_program};
-use crate::print;
-use crate::program::build_id;
 use crate::project::Project;
 use crate::remote::belief::{Belief, unsigned};
 use crate::remote::caches::Caches;
@@ -61,6 +67,7 @@ use crate::remote::reapi::ReapiError;
 use crate::remote::reapi::engine::{Engine, EngineSection};
 use crate::remote::settings::{self, RemotePlace, RemoteSettings, Role};
 use crate::remote::trust::Trust;
+use crate::report::Reporter as _;
 use crate::source::{FetchSettings, Fetcher};
 use crate::store::{Area, Origin, Store};
 
@@ -279,7 +286,7 @@ struct FindExecutor {
 impl ActionRunner for FindExecutor {
     fn run(&self, store: &Store, run: &ActionRun<'_>) -> Result<Ran, BuildError> {
         match (self.engine)()? {
-            Some(engine) => Fallback { engine: &engine, here: &self.here }.run(store, run),
+            Some(engine) => Fallback { engine: &engine, here: &self.here, reporter: &Console }.run(store, run),
             None => self.here.run(store, run),
         }
     }
@@ -489,7 +496,7 @@ impl Session {
         let writes = remotes.iter().any(|remote| remote.role == Role::ReadWrite);
         let trust = if writes { self.trust(project)? } else { Trust::new(&project.settings.trust, None)? };
         let caches = Caches::open(remotes, trust, &project.root, store)?;
-        Ok(caches.with_warnings(|text| errln!("warning: {text}")))
+        Ok(caches.with_warnings(|text| Console.warn(text)))
     }
 
     /// The target that was asked for, or the project's default.
@@ -575,5 +582,5 @@ fn build_context<'a>(
     caches: &'a Caches,
 ) -> BuildContext<'a> {
     let engine = executor.engine_name.as_deref();
-    BuildContext { store, fetch, runner: executor, engine, limits, out: Some(out), caches }
+    BuildContext { store, fetch, runner: executor, engine, limits, out: Some(out), caches, reporter: &Console }
 }

@@ -13,6 +13,7 @@ use build_graph::{Entry, RelPath, Tree};
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
+use super::print;
 use super::{CommandError, Session, Workplace};
 use crate::build::BuildError;
 use crate::build::evaluate::open_single;
@@ -20,7 +21,6 @@ use crate::called::called;
 use crate::install::package::{self, Manifest};
 use crate::install::{InstallError, Installed, verify};
 use crate::model::{At, Model};
-use crate::print;
 use crate::provenance::bill::{self, Bill, Component, Kind, Relation};
 use crate::provenance::dsse::Envelope;
 use crate::provenance::statement::{Build, PAYLOAD_TYPE, Subject, parameters, statement};

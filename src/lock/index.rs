@@ -16,7 +16,8 @@ use super::resolve::{Package, Packages};
 use super::version;
 use super::{DebianRelease, LockError};
 use crate::archive::{Compression, Metered};
-use crate::source::{Fetcher, Job, Progress, sha256_of};
+use crate::report::Reporter;
+use crate::source::{Fetcher, Job, sha256_of};
 
 /// Where Debian's packages of keys put them.
 const KEYRINGS: [&str; 2] =
@@ -63,11 +64,11 @@ impl Release {
         wanted: &DebianRelease,
         scratch: &Path,
         fetcher: &Fetcher,
-        progress: &dyn Progress,
+        reporter: &dyn Reporter,
     ) -> Result<Self, LockError> {
         let DebianRelease { suite, component, architecture, foreign, packages_from } = wanted;
         let packages_index = |architecture: &String| format!("{component}/binary-{architecture}/Packages.xz");
-        let fetch = |suite: &str, files: &[String]| Indices::fetch(suite, files, scratch, fetcher, progress);
+        let fetch = |suite: &str, files: &[String]| Indices::fetch(suite, files, scratch, fetcher, reporter);
 
         let mut files = vec![format!("{component}/source/Sources.xz"), packages_index(architecture)];
         files.extend(foreign.iter().map(packages_index));
@@ -197,7 +198,7 @@ impl Indices {
         files: &[String],
         scratch: &Path,
         fetcher: &Fetcher,
-        progress: &dyn Progress,
+        reporter: &dyn Reporter,
     ) -> Result<Self, LockError> {
         let path = RelPath::new(format!("dists/{suite}/InRelease"))?;
         let (signed, _) = fetcher
@@ -222,7 +223,7 @@ impl Indices {
             let source = Source { file: RelPath::new("index.xz")?, sha256, size: Some(size), origins };
             let dest = scratch.join(format!("{sha256}.xz"));
             if !sha256_of(&dest).is_ok_and(|(there, _)| there == sha256) {
-                fetcher.fetch(&Job { name: file.clone(), source: &source, dest: dest.clone() }, progress)?;
+                fetcher.fetch(&Job { name: file.clone(), source: &source, dest: dest.clone() }, reporter)?;
             }
             let text = fs::File::open(&dest).and_then(unpacked).map_err(|error| LockError::Index {
                 file: file.clone(),

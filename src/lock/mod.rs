@@ -37,7 +37,8 @@ use thiserror::Error;
 pub use current::{differs, outdated};
 
 use crate::regular;
-use crate::source::{Attempts, FetchError, Fetcher, Job, Progress, sha256_of};
+use crate::report::Reporter;
+use crate::source::{Attempts, FetchError, Fetcher, Job, sha256_of};
 pub use index::Signature;
 
 /// What is wanted, as written by hand.
@@ -203,7 +204,7 @@ pub fn lock(
     compiled_in: Option<&LockedRelease>,
     scratch: &Path,
     fetcher: &Fetcher,
-    progress: &dyn Progress,
+    reporter: &dyn Reporter,
 ) -> Result<LockReport, LockError> {
     let path = directory.join("wanted.toml");
     let wanted = match (regular::read_to_string(&path), compiled_in) {
@@ -215,12 +216,12 @@ pub fn lock(
     };
     fs::create_dir_all(directory).map_err(|error| LockError::File { path: directory.to_owned(), error })?;
     fs::create_dir_all(scratch).map_err(|error| LockError::File { path: scratch.to_owned(), error })?;
-    let release = index::Release::fetch(&wanted.debian, scratch, fetcher, progress)?;
+    let release = index::Release::fetch(&wanted.debian, scratch, fetcher, reporter)?;
 
     let images = lock_images(&wanted, &release)?;
     let mut sources = SourcesLock::default();
     for (name, source) in wanted_sources {
-        let locked = lock_source(name, source, &release, scratch, fetcher, progress)?;
+        let locked = lock_source(name, source, &release, scratch, fetcher, reporter)?;
         sources.sources.insert((*name).to_owned(), locked);
     }
 
@@ -297,7 +298,7 @@ fn lock_source(
     release: &index::Release,
     scratch: &Path,
     fetcher: &Fetcher,
-    progress: &dyn Progress,
+    reporter: &dyn Reporter,
 ) -> Result<LockedSource, LockError> {
     let wrong = |reason| LockError::Source { name: name.to_owned(), reason };
     let version = wanted.pin.package_version.unwrap_or(wanted.version);
@@ -334,7 +335,7 @@ fn lock_source(
     let dest = scratch.join(source.sha256.to_string());
     let there = sha256_of(&dest).is_ok_and(|(sha256, _)| sha256 == source.sha256);
     if !there {
-        fetcher.fetch(&Job { name: name.to_owned(), source: &source, dest: dest.clone() }, progress)?;
+        fetcher.fetch(&Job { name: name.to_owned(), source: &source, dest: dest.clone() }, reporter)?;
     }
     let metadata = fs::metadata(&dest).map_err(|error| LockError::File { path: dest, error })?;
     source.size = Some(metadata.len());

@@ -9,11 +9,11 @@ mod debian;
 pub(crate) mod fuzzing;
 mod http;
 mod partial;
-mod progress;
 mod pypi;
 mod transfer;
 
 use crate::called::called;
+use crate::report::{Reporter, Transfer};
 use crate::retry::RetryPolicy;
 use std::convert::Infallible;
 use std::fmt;
@@ -29,7 +29,6 @@ use network::parallel;
 use thiserror::Error;
 
 pub use partial::sha256_of;
-pub use progress::{Bars, Lines, Progress, Quiet, for_stderr};
 
 /// How to fetch.
 #[derive(Debug, Clone)]
@@ -203,7 +202,7 @@ impl Fetcher {
     ///
     /// # Errors
     /// [`FetchError`]; see its variants.
-    pub fn fetch(&self, job: &Job<'_>, progress: &dyn Progress) -> Result<Fetched, FetchError> {
+    pub fn fetch(&self, job: &Job<'_>, reporter: &dyn Reporter) -> Result<Fetched, FetchError> {
         let source = job.source;
         let local = |error: partial::LocalError| FetchError::Local {
             name: job.name.clone(),
@@ -213,7 +212,7 @@ impl Fetcher {
         let mut partial = partial::Partial::open(&self.settings.partials, &source.sha256).map_err(local)?;
         if partial.is_verified() {
             let size = partial.finish(&job.dest).map_err(local)?;
-            progress.finished(&job.name, size, "an earlier run");
+            reporter.transfer(&job.name, Transfer::Finished { bytes: size, origin: "an earlier run" });
             return Ok(Fetched { path: job.dest.clone(), size, origin: "an earlier run".into() });
         }
         if self.settings.offline && source.origins.iter().all(|origin| !is_file_url(origin)) {
@@ -225,11 +224,11 @@ impl Fetcher {
         let policy = RetryPolicy { attempts: self.settings.rounds, first_pause: pause, longest_pause: pause * 64 };
         let mut retries = policy.begin();
         loop {
-            let round = self.try_origins(job, &mut partial, progress).map_err(local)?;
+            let round = self.try_origins(job, &mut partial, reporter).map_err(local)?;
             match round {
                 Round::Fetched(origin) => {
                     let size = partial.finish(&job.dest).map_err(local)?;
-                    progress.finished(&job.name, size, &origin);
+                    reporter.transfer(&job.name, Transfer::Finished { bytes: size, origin: &origin });
                     return Ok(Fetched { path: job.dest.clone(), size, origin });
                 }
                 Round::Failed { may_pass: true, .. } if let Some(pause) = retries.pause() => std::thread::sleep(pause),
@@ -246,14 +245,14 @@ impl Fetcher {
         &self,
         job: &Job<'_>,
         partial: &mut partial::Partial,
-        progress: &dyn Progress,
+        reporter: &dyn Reporter,
     ) -> Result<Round, partial::LocalError> {
         let limits = transfer::TransferLimits {
             size: job.source.size,
             max_size: self.settings.max_size,
             stall: self.settings.stall_timeout,
         };
-        let on_bytes = |bytes, total| progress.at(&job.name, bytes, total);
+        let on_bytes = |bytes, total| reporter.transfer(&job.name, Transfer::At { bytes, total });
         let mut may_pass = false;
         let mut tried = Vec::new();
         for origin in &job.source.origins {
@@ -277,7 +276,7 @@ impl Fetcher {
                     Err(failure) => {
                         may_pass |= failure.may_pass();
                         let reason = failure.to_string();
-                        progress.failed(&job.name, &origin, &reason);
+                        reporter.transfer(&job.name, Transfer::Failed { origin: &origin, reason: &reason });
                         tried.push(Tried { origin, reason });
                     }
                 }
@@ -292,11 +291,11 @@ impl Fetcher {
     pub fn fetch_all<T: Send>(
         &self,
         jobs: &[Job<'_>],
-        progress: &dyn Progress,
+        reporter: &dyn Reporter,
         then: impl Fn(usize, Result<Fetched, FetchError>) -> T + Sync,
     ) -> Vec<T> {
         let numbered: Vec<_> = jobs.iter().enumerate().collect();
-        let fetch = |(index, job): &(usize, &Job<'_>)| Ok::<_, Infallible>(then(*index, self.fetch(job, progress)));
+        let fetch = |(index, job): &(usize, &Job<'_>)| Ok::<_, Infallible>(then(*index, self.fetch(job, reporter)));
         let Ok(results) = parallel::map(self.settings.parallel, &numbered, fetch);
         results
     }

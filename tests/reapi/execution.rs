@@ -15,6 +15,7 @@ use pynbox_build::build_graph::{Projection, RelPath, SandboxPath, Tree};
 use pynbox_build::executor::{ActionLimits, NamespaceExecutor, runner_program};
 use pynbox_build::remote::caches::Caches;
 use pynbox_build::remote::reapi::engine::{Engine, EngineSettings};
+use pynbox_build::report::Silent;
 use pynbox_build::source::{FetchSettings, Fetcher};
 use pynbox_build::store::{Area, Origin, Store};
 
@@ -67,6 +68,7 @@ impl Workplace {
             limits: ActionLimits::DEFAULT,
             out: Some(&self.out),
             caches: &self.caches,
+            reporter: &Silent,
         }
     }
 }

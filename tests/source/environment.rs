@@ -4,7 +4,8 @@ use std::fs;
 
 use build_graph::RelPath;
 use build_graph::node::{Origin, Source};
-use pynbox_build::source::{FetchSettings, Fetcher, Job, Quiet, sha256_of};
+use pynbox_build::report::Silent;
+use pynbox_build::source::{FetchSettings, Fetcher, Job, sha256_of};
 use testing::certificates::Authority;
 use testing::scripted::{Server, answer};
 use testing::{helper, web};
@@ -22,7 +23,7 @@ pub(crate) fn fetch() {
     let source = Source { file: RelPath::new("x").unwrap(), sha256, size: Some(size), origins };
     let job = Job { name: "x".to_owned(), source: &source, dest: folder.path().join("dest") };
     let settings = FetchSettings { rounds: 1, ..FetchSettings::new(folder.path().join("partials")) };
-    match Fetcher::new(settings).fetch(&job, &Quiet) {
+    match Fetcher::new(settings).fetch(&job, &Silent) {
         Ok(_) => helper::say("fetched"),
         Err(error) => helper::say(error),
     }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use build_graph::node::{Origin, Source};
 use build_graph::{RelPath, Sha256};
-use pynbox_build::source::{FetchError, FetchSettings, Fetched, Fetcher, Job, Quiet, sha256_of};
+use pynbox_build::report::Silent;
+use pynbox_build::source::{FetchError, FetchSettings, Fetched, Fetcher, Job, sha256_of};
 use tempfile::TempDir;
 use testing::scripted::{Request, Server, answer, ranged};
 
@@ -58,7 +59,7 @@ impl Setup {
 
     fn fetch(&self) -> Result<Fetched, FetchError> {
         let job = Job { name: "x-1.0".into(), source: &self.source, dest: self.dest() };
-        let result = Fetcher::new(self.settings.clone()).fetch(&job, &Quiet);
+        let result = Fetcher::new(self.settings.clone()).fetch(&job, &Silent);
         assert_eq!(result.is_ok(), self.dest().exists());
         if result.is_ok() {
             assert_eq!(fs::read(self.dest()).unwrap(), content());
@@ -380,7 +381,7 @@ fn many_at_once_and_each_with_its_own_result() {
         .enumerate()
         .map(|(i, source)| Job { name: format!("s{i}"), source, dest: dir.path().join(format!("dest{i}")) })
         .collect();
-    let results = Fetcher::new(FetchSettings::new(dir.path().join("p"))).fetch_all(&jobs, &Quiet, |_, result| result);
+    let results = Fetcher::new(FetchSettings::new(dir.path().join("p"))).fetch_all(&jobs, &Silent, |_, result| result);
     for (i, result) in results.iter().enumerate() {
         match result {
             Ok(fetched) => assert_eq!(fs::read_to_string(&fetched.path).unwrap(), format!("/{i}")),
@@ -400,7 +401,7 @@ fn two_fetchers_of_one_source_take_turns() {
             scope.spawn(move || {
                 let dest = setup.dir.path().join(format!("dest{i}"));
                 let job = Job { name: "x".into(), source: &setup.source, dest: dest.clone() };
-                Fetcher::new(setup.settings.clone()).fetch(&job, &Quiet).unwrap();
+                Fetcher::new(setup.settings.clone()).fetch(&job, &Silent).unwrap();
                 assert_eq!(fs::read(dest).unwrap(), content());
             });
         }

@@ -20,7 +20,7 @@ use rustix::io::Errno;
 use crate::signals;
 
 /// What a shell reports of a program that SIGPIPE ended.
-pub(crate) const CLOSED_PIPE: u8 = 128 + 13;
+pub(super) const CLOSED_PIPE: u8 = 128 + 13;
 
 /// The exit status of a command that succeeded but could not print what it found: the
 /// environment's.
@@ -28,12 +28,12 @@ const UNWRITABLE: u8 = 3;
 
 /// Writes a line to standard output.
 macro_rules! outln {
-    ($($text:tt)*) => { $crate::print::out_line(format_args!($($text)*)) };
+    ($($text:tt)*) => { $crate::cli::print::out_line(format_args!($($text)*)) };
 }
 
 /// Writes a line to standard error.
 macro_rules! errln {
-    ($($text:tt)*) => { $crate::print::err_line(format_args!($($text)*)) };
+    ($($text:tt)*) => { $crate::cli::print::err_line(format_args!($($text)*)) };
 }
 
 /// The first failure of standard output; nothing is written to it afterwards.
@@ -43,12 +43,12 @@ static FAILED: OnceLock<Errno> = OnceLock::new();
 static TURN: Mutex<()> = Mutex::new(());
 
 /// See [`outln!`].
-pub(crate) fn out_line(text: fmt::Arguments<'_>) {
+pub(super) fn out_line(text: fmt::Arguments<'_>) {
     out(line(text).as_bytes());
 }
 
 /// Writes these bytes to standard output as they are: a path, or text that is our own.
-pub(crate) fn out(bytes: &[u8]) {
+pub(super) fn out(bytes: &[u8]) {
     if FAILED.get().is_some() {
         return;
     }
@@ -66,19 +66,19 @@ pub(crate) fn out(bytes: &[u8]) {
 }
 
 /// See [`errln!`].
-pub(crate) fn err_line(text: fmt::Arguments<'_>) {
+pub(super) fn err_line(text: fmt::Arguments<'_>) {
     err(line(text).as_bytes());
 }
 
 /// Writes these bytes to standard error as they are.
-pub(crate) fn err(bytes: &[u8]) {
+pub(super) fn err(bytes: &[u8]) {
     // Nobody is left who could be told.
     let _ = write_all(rustix::stdio::stderr(), bytes);
 }
 
 /// The exit status of a command that ends with this one: another if it succeeded and its output was
 /// lost.
-pub(crate) fn status(of_command: u8) -> u8 {
+pub(super) fn status(of_command: u8) -> u8 {
     if of_command == 0 && FAILED.get().is_some() { UNWRITABLE } else { of_command }
 }
 

@@ -13,7 +13,7 @@ use object::{Endianness, ReadCache};
 ///
 /// # Errors
 /// If the file can't be read.
-pub(crate) fn build_id(program: &Path) -> io::Result<String> {
+pub(super) fn build_id(program: &Path) -> io::Result<String> {
     match note(&File::open(program)?) {
         Some(id) => Ok(format!("build id {id}")),
         // Linkers may be told to write none.
