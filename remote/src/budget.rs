@@ -19,6 +19,7 @@ pub(super) const MAX_ENVELOPE: u64 = 32 << 20;
 /// So many bytes of envelopes are held at once. All envelopes of our graph take a tenth of it.
 pub(super) const MAX_ENVELOPES: u64 = 128 << 20;
 /// The base-2 logarithm of the largest window of a decoder, 8 MB: what levels up to 19 use.
+#[cfg(feature = "reapi")]
 pub(super) const MAX_WINDOW_LOG: u32 = 23;
 /// The same for objects that this program alone compresses, quickly: there are many at a time.
 const MAX_OBJECT_WINDOW_LOG: u32 = 21;
