@@ -13,8 +13,9 @@ pub use crate::engine::Endpoint;
 pub(crate) const MISSING: &str =
     "this program was built without the feature `reapi`; build it with `cargo build --release --features reapi`";
 
-/// A server can't be used.
+/// A server can't be used. With the feature, there are more reasons.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum ReapiError {
     /// What the user set makes no sense here.
     #[error("{0}")]
