@@ -43,6 +43,12 @@ impl Usage {
         self.reached.fetch_or(1 << limit as u32, Ordering::Relaxed);
     }
 
+    /// The limits that the guest was told of.
+    pub fn told(&self) -> impl Iterator<Item = Limit> {
+        let reached = self.reached.load(Ordering::Relaxed);
+        TABLE.iter().map(|row| row.limit).filter(move |&limit| reached & 1 << limit as u32 != 0)
+    }
+
     /// Notes what another process took of the processor for the guest.
     pub fn add_cpu(&self, time: Duration) {
         self.others.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -117,9 +123,7 @@ impl Report {
         if ACCOUNT.was_full() {
             self.usage.reached(Limit::Memory);
         }
-        let reached = self.usage.reached.load(Ordering::Relaxed);
-        let reached = TABLE.iter().filter(|row| reached & 1 << row.limit as u32 != 0).map(|row| row.word);
-        let reached: Vec<String> = reached.map(quoted).collect();
+        let reached: Vec<String> = self.usage.told().map(|limit| quoted(limit.row().word)).collect();
         let limit = match outcome.how {
             How::Limit(limit) => quoted(limit.row().word),
             _ => "null".to_owned(),

@@ -16,7 +16,7 @@ use crate::account::ACCOUNT;
 use crate::compiled::{Code, Identity, Modules, Part, Store, StoreError, leads_to_cold};
 use crate::compiler::{CompileError, Compiler};
 use crate::descriptors::Handed;
-use crate::engine::{Ending, Engine, EngineError, Layout, Module, Start, THREAD_STACK};
+use crate::engine::{Engine, EngineError, GuestExit, Layout, Module, Start, THREAD_STACK};
 use crate::front::{self, Begun, FrontError};
 use crate::install::Installation;
 use crate::jobs::{self, Jobs};
@@ -226,13 +226,13 @@ fn run(options: &Options, own: Own, log: &Arc<Log>, report: &Arc<Report>) -> Res
         }
     };
     let outcome = match ending {
-        Ending::Exit(status) => {
+        GuestExit::Exit(status) => {
             log.say(1, format_args!("the guest ended with status {status}"));
             // What a parent can see of a status.
             return Ok(Outcome::exit((status & 0xff) as u8));
         }
-        Ending::Trap(why) => Outcome::new(How::Trap, why),
-        Ending::Limit(limit) => Outcome::reached(limit),
+        GuestExit::Trap(why) => Outcome::new(How::Trap, why),
+        GuestExit::Limit(limit) => Outcome::reached(limit),
     };
     log.error(format_args!("`{}` was ended: {}", program.name, outcome.reason.as_deref().unwrap_or_default()));
     Ok(outcome)

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use crate::account::ACCOUNT;
 use crate::compiled::{Code, Identity, Modules, Part, Record, Store, StoreError};
 use crate::compiler::Compiler;
-use crate::engine::{CodeSource, Coming, Engine, Library, Module, NoCode};
+use crate::engine::{CodeSource, Engine, Library, Module, NoCode, PendingCode};
 use crate::jobs::{Jobs, Wanted};
 use crate::linking::{SideModule, TableIndex};
 use crate::log::Log;
@@ -71,7 +71,7 @@ impl CodeSource for SideCode {
 
     /// Begins when it is waited for: a compilation may take all that the guest has left, so nothing
     /// of the guest's must grow meanwhile.
-    fn code(&mut self, wasm: Vec<u8>) -> Coming {
+    fn code(&mut self, wasm: Vec<u8>) -> PendingCode {
         let begin = self.bring(move |bring| bring.get(wasm));
         Box::new(move || begin()())
     }
@@ -91,7 +91,7 @@ impl SideCode {
     fn bring(
         &self,
         job: impl FnOnce(&Bring) -> Result<Module, NoCode> + Send + 'static,
-    ) -> impl FnOnce() -> Coming + 'static {
+    ) -> impl FnOnce() -> PendingCode + 'static {
         let (engine, store, compiler) = (self.engine.clone(), self.store.clone(), self.compiler.clone());
         let (log, jobs) = (self.log.clone(), self.jobs.clone());
         move || {

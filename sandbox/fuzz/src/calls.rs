@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use memchr::memmem;
-use pynbox_run::abi::{CALLS, Call, End, Host};
+use pynbox_run::abi::{GuestEnd, Host, HostFunction, IMPORTS};
 use pynbox_run::account::ACCOUNT;
 use pynbox_run::limits::{Limit, Limits};
+use pynbox_run::linking::ValueType;
 use pynbox_run::report::Usage;
 use pynbox_run::vfs::{Crossing, HandIn, Vfs};
 use rustix::fs::OFlags;
@@ -26,11 +27,11 @@ thread_local! {
 }
 
 pub(crate) fn prepare() {
-    for call in CALLS {
+    for call in calls() {
         let letters = letters(call);
-        assert_eq!(letters.len(), call.params.len(), "`PARAMETERS` does not fit `{}`", call.name);
-        for (letter, kind) in letters.chars().zip(call.params.chars()) {
-            assert_eq!(letter == 'X', kind == 'l', "`PARAMETERS` does not fit `{}`", call.name);
+        assert_eq!(letters.len(), call.parameters.len(), "`PARAMETERS` does not fit `{}`", call.name);
+        for (letter, parameter) in letters.chars().zip(call.parameters) {
+            assert_eq!(letter == 'X', parameter.ty == ValueType::I64, "`PARAMETERS` does not fit `{}`", call.name);
         }
     }
     // As the loader does: a full disk is an error, and no end.
@@ -42,7 +43,12 @@ pub(crate) fn prepare() {
     WORLD.set(Some(World::new()));
 }
 
-fn letters(call: &Call) -> &'static str {
+/// The functions of the import table that need no engine, and come back.
+fn calls() -> Vec<&'static HostFunction> {
+    IMPORTS.iter().filter(|function| function.is_of_host() && function.name != "proc_exit").collect()
+}
+
+fn letters(call: &HostFunction) -> &'static str {
     let known = PARAMETERS.iter().find(|(name, _)| *name == call.name);
     known.unwrap_or_else(|| panic!("`PARAMETERS` lacks `{}`", call.name)).1
 }
@@ -94,7 +100,8 @@ fn play(world: &World, input: &mut Input<'_>) {
         setrlimit(Resource::Fsize, Rlimit { current: Some(FILE_MAX), ..usual }).unwrap();
     }
     let mut disturbed = false;
-    let opening = CALLS.iter().position(|call| call.name == "path_open").unwrap();
+    let calls = calls();
+    let opening = calls.iter().position(|call| call.name == "path_open").unwrap();
     for _ in 0..CALLS_MAX {
         if input.is_empty() {
             break;
@@ -107,9 +114,15 @@ fn play(world: &World, input: &mut Input<'_>) {
             }
             // What nearly all others need.
             200..=255 => opening,
-            byte => usize::from(byte) % CALLS.len(),
+            byte => usize::from(byte) % calls.len(),
         };
-        if !call(&CALLS[number], input, &mut host, &mut memory, &limits) {
+        let told: Vec<Limit> = usage.told().collect();
+        let goes_on = call(calls[number], input, &mut host, &mut memory, &limits);
+        for limit in usage.told().filter(|limit| !told.contains(limit)) {
+            let HostFunction { name, charges, .. } = calls[number];
+            assert!(charges.contains(&limit), "`{name}` tells of {limit:?}, and the import table does not say so");
+        }
+        if !goes_on {
             break;
         }
     }
@@ -131,7 +144,7 @@ fn play(world: &World, input: &mut Input<'_>) {
 }
 
 /// Makes a call. Gives whether the guest goes on.
-fn call(call: &Call, input: &mut Input<'_>, host: &mut Host, memory: &mut Vec<u8>, limits: &Limits) -> bool {
+fn call(call: &HostFunction, input: &mut Input<'_>, host: &mut Host, memory: &mut Vec<u8>, limits: &Limits) -> bool {
     let arguments = arguments(input, letters(call), &host.vfs, memory);
     match call.invoke(host, memory, &arguments) {
         Ok(errno) => {
@@ -141,12 +154,12 @@ fn call(call: &Call, input: &mut Input<'_>, host: &mut Host, memory: &mut Vec<u8
             assert!((highest as usize) < limits.open(), "`{}` gives the descriptor {highest}", call.name);
             true
         }
-        Err(End::Limit(limit)) => {
+        Err(GuestEnd::Limit(limit)) => {
             assert_eq!((limit, limits.output.is_some()), (Limit::Output, true));
             assert_eq!(host.vfs.over(), Some(limit));
             false
         }
-        Err(End::Exit(status)) => panic!("`{}` ends the guest with {status}", call.name),
+        Err(GuestEnd::Exit(status)) => panic!("`{}` ends the guest with {status}", call.name),
     }
 }
 

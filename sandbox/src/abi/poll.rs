@@ -4,7 +4,7 @@ use rustix::event::Timespec;
 
 use super::process::{clock, now};
 use super::types::{self, put};
-use super::{Args, Host, Memory, Outcome};
+use super::{Args, CallResult, Host, Memory};
 use crate::vfs::{Errno, Ready};
 
 /// More than a guest can have use for: each descriptor twice, and as many clocks.
@@ -30,7 +30,7 @@ enum Wait {
     Descriptor(u32, Ready),
 }
 
-pub(super) fn oneoff(host: &mut Host, memory: &mut Memory<'_>, a: Args<'_>) -> Outcome {
+pub(super) fn oneoff(host: &mut Host, memory: &mut Memory<'_>, a: Args<'_>) -> CallResult {
     let (from, to, count, out) = (a.u32(0), a.u32(1), a.u32(2), a.u32(3));
     if count == 0 || count > SUBSCRIPTIONS_MAX {
         return Err(Errno::INVAL.into());

@@ -1,10 +1,13 @@
 //! What runs a guest's code. The rest of the crate knows an engine only by the names given here.
 
+mod charges;
 mod dl;
+mod guest;
+mod imports;
 mod layout;
-mod limits;
 mod snapshot;
 mod stack;
+mod values;
 mod wasmtime;
 
 pub use self::wasmtime::{Engine, Module, Start, Started, THREAD_STACK};
@@ -25,12 +28,12 @@ pub struct Library {
     /// What the bytes say.
     pub side: SideModule,
     /// The code.
-    pub code: Coming,
+    pub code: PendingCode,
 }
 
 /// Code that is being brought, perhaps by another thread: waits for it, and gives it or says why
 /// there is none.
-pub type Coming = Box<dyn FnOnce() -> Result<Module, NoCode>>;
+pub type PendingCode = Box<dyn FnOnce() -> Result<Module, NoCode>>;
 
 /// Why there is no code of a library.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -50,7 +53,7 @@ pub trait CodeSource {
     fn known(&mut self, file: &Arc<OwnedFd>, stat: &FileStat) -> Option<Library>;
 
     /// The code for these bytes.
-    fn code(&mut self, wasm: Vec<u8>) -> Coming;
+    fn code(&mut self, wasm: Vec<u8>) -> PendingCode;
 
     /// Where the program has its functions in its table, if that is known.
     fn table_index(&mut self) -> Option<TableIndex>;
@@ -73,7 +76,7 @@ impl From<EngineError> for NoCode {
 
 /// How a guest's run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum GuestExit {
     /// The guest's own status.
     Exit(u32),
     /// The guest did what no program may; why, in words.

@@ -10,7 +10,7 @@ use wasmtime::{Extern, Val};
 use wasmtime_wizer::{InstanceState, SnapshotVal, ValType, Wizer};
 
 use super::wasmtime::{Engine, Module, Start, Started};
-use super::{Ending, EngineError};
+use super::{EngineError, GuestExit};
 use crate::abi::Host;
 
 /// A module that begins where another one's initialisation ended.
@@ -57,9 +57,9 @@ impl Engine {
         let module = load(&instrumented)?;
         let ended = |what: &str, ending| {
             EngineError::Snapshot(match ending {
-                Ending::Exit(status) => format!("{what} ended the program with status {status}"),
-                Ending::Limit(limit) => format!("{what} reached the limit `{}`", limit.row().option),
-                Ending::Trap(why) => format!("{what} failed: {why}"),
+                GuestExit::Exit(status) => format!("{what} ended the program with status {status}"),
+                GuestExit::Limit(limit) => format!("{what} reached the limit `{}`", limit.row().option),
+                GuestExit::Trap(why) => format!("{what} failed: {why}"),
             })
         };
         let mut started = match self.start(&module, host)? {
@@ -72,7 +72,7 @@ impl Engine {
             return Err(ended(&format!("`{init}`"), ending));
         }
         let seen = look(started.host())?;
-        let wasm = at_once(wizer.snapshot(&context, &mut State::of(&mut started))).map_err(failed)?;
+        let wasm = at_once(wizer.snapshot(&context, &mut SnapshotState::of(&mut started))).map_err(failed)?;
         Ok((Frozen { wasm }, seen))
     }
 }
@@ -87,12 +87,12 @@ fn at_once<T>(future: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Re
 
 /// A copy of everything that a snapshot holds, by the names that `instrument` exported it under.
 #[derive(Default)]
-struct State {
+struct SnapshotState {
     globals: HashMap<String, SnapshotVal>,
     memories: HashMap<String, Vec<u8>>,
 }
 
-impl State {
+impl SnapshotState {
     fn of(started: &mut Started) -> Self {
         let Started { store, instance } = started;
         let mut state = Self::default();
@@ -121,7 +121,7 @@ impl State {
     }
 }
 
-impl InstanceState for State {
+impl InstanceState for SnapshotState {
     async fn global_get(&mut self, name: &str, _: ValType) -> SnapshotVal {
         // Asked once for each name that `instrument` made; it refuses modules with globals of other
         // types.

@@ -4,16 +4,15 @@ use std::fs::File;
 use std::sync::Arc;
 
 use rustix::io::Errno;
-use wasmtime::{
-    AsContextMut, Caller, Config, Extern, ExternType, Func, FuncType, Instance, Memory, OptLevel, Store,
-    StoreContextMut, Trap, Val, ValType,
-};
+use wasmtime::{AsContextMut as _, Config, Extern, ExternType, ImportType, Instance, OptLevel, Store, Trap};
 
-use super::dl::{self, Dl};
-use super::limits::Limits;
+use super::charges::GuestCharges;
+use super::dl::Libraries;
+use super::guest::Guest;
+use super::imports::{self, EndedByCall};
 use super::stack::Stack;
-use super::{CodeSource, Ending, EngineError, Layout};
-use crate::abi::{CALLS, Call, End, Host, PROC_EXIT};
+use super::{CodeSource, EngineError, GuestExit, Layout};
+use crate::abi::{self, GuestEnd, Handler, Host, LinkerFunction};
 use crate::account::{ACCOUNT, Charge};
 
 /// Native stack that a guest's calls may take. 8 MiB carry 10,000 frames of Python; the guest's own
@@ -60,17 +59,7 @@ pub enum Start {
     /// Its code can be called.
     Ready(Started),
     /// Its start function ended it.
-    Ended(Ending),
-}
-
-/// What an engine keeps for a guest.
-pub(super) struct Guest {
-    pub(super) host: Host,
-    pub(super) limits: Limits,
-    pub(super) memory: Option<Memory>,
-    pub(super) stack: Stack,
-    /// What run-time loading needs of the guest; it has none while its start function runs.
-    pub(super) dl: Option<Box<Dl>>,
+    Ended(GuestExit),
 }
 
 impl Engine {
@@ -210,9 +199,10 @@ impl Engine {
     pub fn start(&self, module: &Module, host: Host) -> Result<Start, EngineError> {
         let module = &module.module;
         let stack = Stack::of_this_thread(THREAD_STACK);
-        let guest = Guest { host, limits: Limits::new(), memory: None, stack, dl: None };
+        let charges = GuestCharges::new();
+        let guest = Guest { host, charges, memory: None, stack, libraries: None, link: imports::link };
         let mut store = Store::new(&self.engine, guest);
-        store.limiter(|guest| &mut guest.limits);
+        store.limiter(|guest| &mut guest.charges);
         let Some(ExternType::Memory(memory)) = module.get_export("memory").filter(|export| match export {
             ExternType::Memory(memory) => !memory.is_shared() && !memory.is_64(),
             _ => false,
@@ -224,16 +214,16 @@ impl Engine {
             let needed = ACCOUNT.used().saturating_add(needed).saturating_add(BESIDES).div_ceil(1 << 20);
             return Err(EngineError::Memory { needed });
         }
-        let mut imports = Vec::new();
+        let mut given = Vec::new();
         for import in module.imports() {
-            let function = host_function(&mut store, import.module(), import.name())
+            let function = abi::find(import.module(), import.name())
                 .ok_or_else(|| EngineError::Import(import.module().to_owned(), import.name().to_owned()))?;
-            imports.push(Extern::Func(function));
+            given.push(Extern::Func(imports::link(&mut store.as_context_mut(), function)));
         }
-        let instance = match Instance::new(&mut store, module, &imports) {
+        let instance = match Instance::new(&mut store, module, &given) {
             Ok(instance) => instance,
-            Err(error) if error.is::<GuestEnd>() || error.is::<Trap>() => return Ok(Start::Ended(ending(&error))),
-            Err(_) if let Some(full) = store.data().limits.refused => return Err(full.into()),
+            Err(error) if error.is::<EndedByCall>() || error.is::<Trap>() => return Ok(Start::Ended(ending(&error))),
+            Err(_) if let Some(full) = store.data().charges.refused => return Err(full.into()),
             // What the system says is the machine's; all else is the module's.
             Err(error) if error.chain().any(|cause| cause.is::<std::io::Error>() || cause.is::<Errno>()) => {
                 return Err(EngineError::Start(format!("{error:#}")));
@@ -242,7 +232,7 @@ impl Engine {
         };
         let memory = instance.get_memory(&mut store, "memory");
         store.data_mut().memory = memory;
-        store.data_mut().dl = Some(Box::new(Dl::new(instance)));
+        store.data_mut().libraries = Some(Box::new(Libraries::new(instance)));
         Ok(Start::Ready(Started { store, instance }))
     }
 }
@@ -261,7 +251,11 @@ impl Module {
 
     /// Whether the module can ask for libraries while it runs.
     pub fn loads_libraries(&self) -> bool {
-        self.module.imports().any(|i| (i.module(), i.name()) == ("pynbox", "dl_open"))
+        let opens = |import: ImportType<'_>| {
+            let function = abi::find(import.module(), import.name());
+            function.is_some_and(|function| matches!(function.handler, Handler::Linker(LinkerFunction::Open)))
+        };
+        self.module.imports().any(opens)
     }
 
     /// Makes the image that the guest's memory is mapped from, which is otherwise done at the first
@@ -280,9 +274,7 @@ impl Module {
 impl Started {
     /// Lets the guest load side modules, whose code comes from `source`.
     pub fn allow_loading(&mut self, source: Box<dyn CodeSource>) {
-        if let Some(dl) = &mut self.store.data_mut().dl {
-            dl.allow(source);
-        }
+        self.store.data_mut().libraries().allow(source);
     }
 
     /// Runs the exported function `entry` until the guest ends.
@@ -290,12 +282,12 @@ impl Started {
     /// # Errors
     ///
     /// [`EngineError::Start`] if there is no such function.
-    pub fn run(&mut self, entry: &str) -> Result<Ending, EngineError> {
-        Ok(self.call(entry)?.unwrap_or(Ending::Exit(0)))
+    pub fn run(&mut self, entry: &str) -> Result<GuestExit, EngineError> {
+        Ok(self.call(entry)?.unwrap_or(GuestExit::Exit(0)))
     }
 
     /// Calls the exported function `entry`; `None` if it returned.
-    pub(super) fn call(&mut self, entry: &str) -> Result<Option<Ending>, EngineError> {
+    pub(super) fn call(&mut self, entry: &str) -> Result<Option<GuestExit>, EngineError> {
         let function = self
             .instance
             .get_typed_func::<(), ()>(&mut self.store, entry)
@@ -310,64 +302,16 @@ impl Started {
 }
 
 /// How a guest ended whose code gave this error.
-fn ending(error: &wasmtime::Error) -> Ending {
-    match error.downcast_ref::<GuestEnd>() {
-        Some(GuestEnd(End::Exit(status))) => return Ending::Exit(*status),
-        Some(GuestEnd(End::Limit(limit))) => return Ending::Limit(*limit),
+fn ending(error: &wasmtime::Error) -> GuestExit {
+    match error.downcast_ref::<EndedByCall>() {
+        Some(EndedByCall(GuestEnd::Exit(status))) => return GuestExit::Exit(*status),
+        Some(EndedByCall(GuestEnd::Limit(limit))) => return GuestExit::Limit(*limit),
         None => {}
     }
-    Ending::Trap(match error.downcast_ref::<Trap>() {
+    GuestExit::Trap(match error.downcast_ref::<Trap>() {
         Some(trap) => describe(*trap),
         None => format!("{error:#}"),
     })
-}
-
-/// Carries the end of a guest through the engine, by `proc_exit` or by a limit.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the guest ended")]
-struct GuestEnd(End);
-
-/// The host's function of this name, for a guest's import.
-pub(super) fn host_function(mut store: impl AsContextMut<Data = Guest>, module: &str, name: &str) -> Option<Func> {
-    let mut known = CALLS.iter().chain([&PROC_EXIT]);
-    match known.find(|c| c.module == module && c.name == name) {
-        Some(call) => Some(link(store.as_context_mut(), call)),
-        None => dl::function(store, module, name),
-    }
-}
-
-fn link(store: StoreContextMut<'_, Guest>, call: &'static Call) -> Func {
-    let params = call.params.bytes().map(|p| if p == b'l' { ValType::I64 } else { ValType::I32 });
-    let results = call.returns.then_some(ValType::I32);
-    let ty = FuncType::new(store.engine(), params, results);
-    Func::new(store, ty, move |mut caller: Caller<'_, Guest>, params, results| {
-        let mut raw = [0u64; 9];
-        for (slot, value) in raw.iter_mut().zip(params) {
-            *slot = match value {
-                Val::I32(v) => u64::from(v.cast_unsigned()),
-                Val::I64(v) => v.cast_unsigned(),
-                _ => 0,
-            };
-        }
-        let store: StoreContextMut<'_, Guest> = (&mut caller).into();
-        let answer = dispatch(store, call, &raw[..params.len()])?;
-        if let Some(result) = results.first_mut() {
-            *result = Val::I32(answer.cast_signed());
-        }
-        Ok(())
-    })
-}
-
-fn dispatch(mut store: StoreContextMut<'_, Guest>, call: &Call, raw: &[u64]) -> wasmtime::Result<u32> {
-    match store.data().memory {
-        Some(memory) => {
-            let (mut bytes, guest) = memory.data_and_store_mut(&mut store);
-            call.invoke(&mut guest.host, &mut bytes, raw)
-        }
-        // A start function calls before its memory is known.
-        None => call.invoke(&mut store.data_mut().host, &mut Vec::new(), raw),
-    }
-    .map_err(|end| wasmtime::Error::from(GuestEnd(end)))
 }
 
 fn describe(trap: Trap) -> String {

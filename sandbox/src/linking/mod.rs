@@ -15,5 +15,5 @@ mod table_index;
 
 pub use dylink::{Area, FUNCTION_BYTES_MAX, Import, SideError, SideModule};
 pub use search::{candidates, directory};
-pub use signature::{Kind, PARAMETERS_MAX, Signature, SignatureError};
+pub use signature::{PARAMETERS_MAX, Signature, SignatureError, ValueType};
 pub use table_index::TableIndex;

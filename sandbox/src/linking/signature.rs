@@ -7,7 +7,7 @@ pub const PARAMETERS_MAX: usize = 255;
 
 /// A type of WebAssembly that a parameter or result may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum ValueType {
     /// `i`
     I32,
     /// `l`
@@ -18,7 +18,7 @@ pub enum Kind {
     F64,
 }
 
-impl Kind {
+impl ValueType {
     fn parse(letter: u8) -> Option<Self> {
         match letter {
             b'i' => Some(Self::I32),
@@ -44,9 +44,9 @@ impl Kind {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Signature {
     /// The parameters.
-    pub parameters: Vec<Kind>,
+    pub parameters: Vec<ValueType>,
     /// The result.
-    pub result: Option<Kind>,
+    pub result: Option<ValueType>,
 }
 
 /// A text that is no signature.
@@ -69,7 +69,7 @@ impl Signature {
         if parameters.len() > PARAMETERS_MAX || result.len() > 1 {
             return Err(wrong());
         }
-        let kinds = |letters: &[u8]| letters.iter().map(|&l| Kind::parse(l)).collect::<Option<Vec<_>>>();
+        let kinds = |letters: &[u8]| letters.iter().map(|&l| ValueType::parse(l)).collect::<Option<Vec<_>>>();
         let (parameters, result) = kinds(parameters).zip(kinds(result)).ok_or_else(wrong)?;
         Ok(Self { parameters, result: result.first().copied() })
     }
@@ -77,7 +77,7 @@ impl Signature {
 
 impl fmt::Display for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let letters = |kinds: &[Kind]| kinds.iter().map(|k| k.letter()).collect::<String>();
+        let letters = |kinds: &[ValueType]| kinds.iter().map(|k| k.letter()).collect::<String>();
         write!(f, "{}>{}", letters(&self.parameters), letters(self.result.as_slice()))
     }
 }

@@ -2,10 +2,12 @@
 
 use wasmtime::{Extern, Instance, Mutability, Val};
 
-use super::{Context, PROGRAM, Symbol, dl};
+use super::Symbol;
+use super::state::Handle;
+use crate::engine::guest::Context;
 
 /// `start` and everything reachable from it, nearest first, each once.
-pub(super) fn breadth_first<'a>(start: u32, needed: impl Fn(u32) -> &'a [u32]) -> Vec<u32> {
+pub(super) fn breadth_first<'a, T: Copy + PartialEq + 'a>(start: T, needed: impl Fn(T) -> &'a [T]) -> Vec<T> {
     let mut all = vec![start];
     let mut next = 0;
     while let Some(&here) = all.get(next) {
@@ -25,17 +27,18 @@ pub(super) fn is_reserved(name: &str) -> bool {
 }
 
 /// What the module with this handle exports under this name.
-pub(super) fn symbol_of(store: &mut Context<'_>, handle: u32, name: &str) -> Option<Symbol> {
-    if handle == PROGRAM {
-        let program = dl(store).program;
-        return exported(store, program, 0, name);
-    }
-    let (instance, base) = dl(store).module(handle).map(|m| (m.instance, m.memory_base))?;
+pub(super) fn symbol_of(store: &mut Context<'_>, handle: Handle, name: &str) -> Option<Symbol> {
+    let libraries = store.data_mut().libraries();
+    // Addresses of the program are no offsets.
+    let (instance, base) = match handle {
+        Handle::Program => (libraries.program, 0),
+        Handle::Library(id) => libraries.get(id).map(|library| (library.instance, library.memory_base))?,
+    };
     exported(store, instance, base, name)
 }
 
-/// Looks `name` up in an instance. Addresses are relative to `base`: zero for the program.
-pub(super) fn exported(store: &mut Context<'_>, instance: Instance, base: u32, name: &str) -> Option<Symbol> {
+/// Looks `name` up in an instance whose data lie at `base`.
+fn exported(store: &mut Context<'_>, instance: Instance, base: u32, name: &str) -> Option<Symbol> {
     if is_reserved(name) {
         return None;
     }
@@ -57,7 +60,7 @@ mod tests {
 
     #[test]
     fn circles_end_and_the_nearest_comes_first() {
-        let needed = |n: u32| -> &'static [u32] {
+        let needed = |n: i32| -> &'static [i32] {
             match n {
                 2 => &[3, 4],
                 3 => &[5],

@@ -1,10 +1,10 @@
-//! How much a guest may have, in the terms of the engine.
+//! What a guest takes of the account, in the terms of the engine.
 
 use crate::account::{ACCOUNT, Charge, Full};
 
 /// What a guest has taken of [`ACCOUNT`].
 #[derive(Debug)]
-pub(super) struct Limits {
+pub(super) struct GuestCharges {
     /// Its linear memory.
     memory: Charge<'static>,
     /// The last refusal.
@@ -14,7 +14,7 @@ pub(super) struct Limits {
 /// Bytes of an entry of a table.
 const ENTRY: usize = size_of::<usize>();
 
-impl Limits {
+impl GuestCharges {
     pub(super) fn new() -> Self {
         Self { memory: ACCOUNT.none(), refused: None }
     }
@@ -25,7 +25,7 @@ impl Limits {
     }
 }
 
-impl wasmtime::ResourceLimiter for Limits {
+impl wasmtime::ResourceLimiter for GuestCharges {
     /// A memory that could not be grown after this is charged too much, until the next call: each
     /// says what there is.
     fn memory_growing(&mut self, _: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
