@@ -49,11 +49,11 @@ impl From<Full> for Errno {
 }
 
 /// How the process ends.
-struct End(Box<dyn Fn() + Send + Sync>);
+struct ExhaustedHook(Box<dyn Fn() + Send + Sync>);
 
-impl fmt::Debug for End {
+impl fmt::Debug for ExhaustedHook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("End")
+        f.write_str("ExhaustedHook")
     }
 }
 
@@ -71,7 +71,7 @@ pub struct Account {
     heap_held: AtomicIsize,
     peak: AtomicUsize,
     was_full: AtomicBool,
-    exhausted: OnceLock<End>,
+    exhausted: OnceLock<ExhaustedHook>,
     ends_if_refused: AtomicBool,
 }
 
@@ -98,7 +98,7 @@ impl Account {
 
     /// Sets how this process ends when its heap outgrows the account and nobody asked for room.
     pub fn when_exhausted(&self, end: impl Fn() + Send + Sync + 'static) {
-        let _ = self.exhausted.set(End(Box::new(end)));
+        let _ = self.exhausted.set(ExhaustedHook(Box::new(end)));
     }
 
     /// Ends this process in the same way when the system refuses an allocation.
@@ -219,7 +219,7 @@ impl Account {
     fn end(&self) {
         // The end may allocate.
         self.limit(usize::MAX);
-        if let Some(End(end)) = self.exhausted.get() {
+        if let Some(ExhaustedHook(end)) = self.exhausted.get() {
             end();
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit};
 
-use crate::signals;
+use crate::{signals, sys};
 
 /// So long before the kernel would kill the process for its use of the processor, it ends by
 /// itself, and can say why.
@@ -33,16 +33,10 @@ pub(crate) fn cpu() -> Option<Duration> {
 /// Has SIGPROF sent shortly before the kernel would end the process for its use of the processor:
 /// that clock counts as the kernel's limit does, in steps, and may be ahead of all others.
 pub(crate) fn signal_before_the_kernel(seconds: u64) {
-    // SAFETY: zeros are an `rusage` and an `itimerval`; all pointers are to live variables.
+    let used = sys::used_by_this_process().cpu + BEFORE_THE_KERNEL;
+    let left = Duration::from_secs(seconds).saturating_sub(used).max(Duration::from_micros(1));
+    // SAFETY: zeros are an `itimerval`; the pointer is to a live one.
     unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        libc::getrusage(libc::RUSAGE_SELF, &raw mut usage);
-        let time = |time: libc::timeval| {
-            let microseconds = u64::try_from(time.tv_usec).unwrap_or(0);
-            Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0)) + Duration::from_micros(microseconds)
-        };
-        let used = time(usage.ru_utime) + time(usage.ru_stime) + BEFORE_THE_KERNEL;
-        let left = Duration::from_secs(seconds).saturating_sub(used).max(Duration::from_micros(1));
         let mut timer: libc::itimerval = std::mem::zeroed();
         timer.it_value.tv_sec = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
         timer.it_value.tv_usec = left.subsec_micros().into();

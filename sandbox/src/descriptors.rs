@@ -1,11 +1,12 @@
 //! Descriptors handed to the guest, and those that nobody is to have.
 
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::options::HandOption;
+use crate::sys;
 use crate::vfs::{HandIn, Vfs};
 
 /// Why a descriptor can't be handed in.
@@ -36,7 +37,7 @@ pub struct Handed {
 }
 
 /// What was taken of the descriptors that this process was started with.
-pub(crate) struct Taken {
+pub(crate) struct TakenDescriptors {
     /// Those that are to be the guest's.
     pub(crate) handed: Result<Handed, DescriptorError>,
     /// The one that takes the status.
@@ -46,14 +47,17 @@ pub(crate) struct Taken {
 /// Takes the standard streams, the descriptors in `hands`, and the one that takes the status, which
 /// is nobody else's then. Closes every other one that this process was started with. To be called
 /// before it opens anything that it needs.
-pub(crate) fn take(hands: &[HandOption], status: Option<i32>) -> Taken {
+pub(crate) fn take(hands: &[HandOption], status: Option<i32>) -> TakenDescriptors {
     // Before anything gets a number that one of them names.
     let open = hands.iter().try_for_each(|hand| is_open(hand.host));
     let taken = status.map(take_status).transpose();
     let handed = open.and_then(|()| take_handed(hands, status));
-    let mut keep: Vec<&OwnedFd> = handed.iter().flat_map(|handed| handed.all.iter().map(|(_, fd)| fd)).collect();
-    keep.extend(taken.iter().flatten());
-    close_all_but(&keep);
+    let files = handed.iter().flat_map(|handed| handed.all.iter().map(|(_, fd)| fd));
+    let kept: Vec<_> = files.chain(taken.iter().flatten()).map(OwnedFd::as_fd).collect();
+    // What the parent process left open by mistake is not there for a guest that breaks out.
+    // SAFETY: nothing in this process owns a descriptor yet but the streams (0 to 2) and those that
+    // are kept.
+    unsafe { sys::close_all_but(&kept) };
     let handed = handed.and_then(|handed| match &taken {
         Ok(Some(status)) => match handed.all.iter().find(|(_, fd)| is_same_file(fd, status)) {
             Some((hand, _)) => Err(DescriptorError::Shared(hand.host)),
@@ -61,7 +65,7 @@ pub(crate) fn take(hands: &[HandOption], status: Option<i32>) -> Taken {
         },
         _ => Ok(handed),
     });
-    Taken { handed, status: taken }
+    TakenDescriptors { handed, status: taken }
 }
 
 fn is_open(number: i32) -> Result<(), DescriptorError> {
@@ -84,8 +88,7 @@ fn take_status(number: i32) -> Result<OwnedFd, DescriptorError> {
     if number <= 2 {
         // A standard stream stays open, so that nothing else gets its number.
         let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
-        // SAFETY: both numbers are open; nothing in this process owns those of the streams.
-        unsafe { libc::dup2(null.as_raw_fd(), number) };
+        sys::redirect_stream(number, null.as_fd()).map_err(failed)?;
     }
     Ok(status)
 }
@@ -123,24 +126,6 @@ pub(crate) fn is_same_file(one: &OwnedFd, other: &OwnedFd) -> bool {
     let (Ok(one), Ok(other)) = (rustix::fs::fstat(one), rustix::fs::fstat(other)) else { return false };
     let keeps = !matches!(FileType::from_raw_mode(one.st_mode), FileType::CharacterDevice | FileType::BlockDevice);
     keeps && (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
-}
-
-/// Closes everything from 3 on that is not in `kept`: what the parent process left open by mistake
-/// is not there for a guest that breaks out.
-fn close_all_but(kept: &[&OwnedFd]) {
-    let mut keep: Vec<u32> = kept.iter().filter_map(|fd| u32::try_from(fd.as_raw_fd()).ok()).collect();
-    keep.sort_unstable();
-    keep.push(u32::MAX);
-    let mut first = 3u32;
-    for number in keep {
-        if first < number {
-            // SAFETY: nothing in this process owns a descriptor yet but the streams (0 to 2) and
-            // those in `kept`. A kernel without the call (before 5.9) leaves them open, where no
-            // call of a guest reaches them either.
-            unsafe { libc::syscall(libc::SYS_close_range, first, number - 1, 0) };
-        }
-        first = number.saturating_add(1);
-    }
 }
 
 impl Handed {

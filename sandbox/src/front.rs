@@ -1,18 +1,20 @@
 //! What comes before any guest, whatever it is compiled for: the command line, the descriptors, the
 //! log, the mounts.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
 use crate::check::{self, Wall};
-use crate::descriptors::{self, DescriptorError, Handed, Taken};
+use crate::descriptors::{self, DescriptorError, Handed, TakenDescriptors};
 use crate::install::Installation;
+use crate::limits::{self, Tmpfs};
 use crate::log::Log;
 use crate::mount_table::{MountTable, path_of};
 use crate::options::{MountOption, Options, Task, USAGE, UsageError};
@@ -20,7 +22,7 @@ use crate::outcome::{ENVIRONMENT_STATUS, How, Outcome, USAGE_STATUS};
 use crate::overlap::{self, OverlapError};
 use crate::report::Report;
 use crate::source::{Links, SourceError};
-use crate::vfs::{Access, Crossing, GuestPath, Mount, MountError};
+use crate::vfs::{Access, Crossing, GuestPath, INSTALLED, Mount, MountError};
 use crate::{caller, print};
 
 /// The signal that tells a program that nobody reads what it writes.
@@ -36,6 +38,8 @@ pub enum FrontError {
     Installation(std::io::Error),
     #[error("the log `{path}` can't be opened: {1}", path = print::shown_path(.0))]
     Log(PathBuf, SourceError),
+    #[error("the log `{path}` is a pipe that nobody reads, or a socket; start its reader first, or name a file", path = print::shown_path(.0))]
+    LogHasNoReader(PathBuf),
     #[error("the log `{path}` is the file that `--status-fd` writes to; give the log one of its own", path = print::shown_path(.0))]
     LogIsStatus(PathBuf),
     #[error("`{path}` can't be mounted at `{1}`: {2}; does the directory exist?", path = print::shown_path(.0))]
@@ -76,7 +80,7 @@ impl FrontError {
 pub(crate) struct Begun {
     pub(crate) options: Options,
     pub(crate) handed: Handed,
-    pub(crate) log: Log,
+    pub(crate) log: Arc<Log>,
     pub(crate) report: Report,
 }
 
@@ -88,7 +92,7 @@ pub(crate) fn begin(args: impl Iterator<Item = OsString>) -> Begun {
     caller::outlive_limits();
     let mut options = Options::default();
     let read = options.read(args);
-    let Taken { handed, status } = descriptors::take(&options.hands, options.status_fd);
+    let TakenDescriptors { handed, status } = descriptors::take(&options.hands, options.status_fd);
     let (status, handed) = match status {
         Ok(status) => (status, handed),
         Err(error) => (None, Err(error)),
@@ -117,9 +121,11 @@ pub(crate) fn begin(args: impl Iterator<Item = OsString>) -> Begun {
     let handed = handed.unwrap_or_else(|error| refuse(error.into()));
     let open = |path: &PathBuf| match links(&options).append(path) {
         Ok(file) => file,
+        Err(SourceError::Open(Errno::NXIO)) => refuse(FrontError::LogHasNoReader(path.clone())),
         Err(error) => refuse(FrontError::Log(path.clone(), error)),
     };
-    let log = Log::new(options.log.as_ref().map(open), options.verbosity);
+    let log = Arc::new(Log::new(options.log.as_ref().map(open), options.verbosity));
+    report.log_to(log.clone());
     if let (Some(file), Some(status)) = (log.file(), report.status())
         && descriptors::is_same_file(file, status)
     {
@@ -232,7 +238,7 @@ fn installed_parts(mount: &Mount, installation: &Installation, log: &Log) -> Res
     let is_root = Links::none().open_directory(&root).ok().is_some_and(|root| overlap::is_same(&root, &mount.root));
     let mut parts = Vec::new();
     for name in names {
-        let place = root.join(std::ffi::OsStr::from_bytes(&name));
+        let place = root.join(OsStr::from_bytes(&name));
         if !is_root {
             match overlap::check(&mount.source, &mount.root, std::slice::from_ref(&place)) {
                 Ok(()) => continue,
@@ -269,6 +275,46 @@ fn say_what_is_not_crossed(mount: &Mount, log: &Log) {
                 print::shown_path(&line.at)
             ),
         );
+    }
+}
+
+/// Why a program is not found.
+#[derive(Debug, thiserror::Error)]
+pub enum NoProgram {
+    /// What the system says.
+    #[error("{0}; name it as the guest sees it, such as `{1}`")]
+    System(Errno, &'static str),
+    /// An empty folder in memory lies over its place.
+    #[error("`--tmpfs` puts an empty folder at `{0}`; put it elsewhere, or mount the program below it")]
+    Covered(GuestPath),
+    /// It is the value of an option.
+    #[error("a time is given with `=`, as `--fixed-time={0}`")]
+    Time(String),
+}
+
+impl NoProgram {
+    /// Why there is no program `name`, whose path was `path` and for which the system gives this
+    /// error. `example` is a path that might be there.
+    pub(crate) fn of(
+        options: &Options,
+        name: &[u8],
+        path: Option<&GuestPath>,
+        error: Errno,
+        example: &'static str,
+    ) -> Self {
+        let is_over = |folder: &&Tmpfs| path.is_some_and(|path| path.below(&folder.at).is_some());
+        let is_mounted_below = |folder: &GuestPath| {
+            let mut mounts = options.mounts.iter();
+            mounts.any(|mount| mount.at != *folder && mount.at.below(folder).is_some())
+        };
+        let is_bare = options.fixed_time == Some(Duration::from_secs(INSTALLED));
+        if is_bare && limits::decimal(OsStr::from_bytes(name)).is_some() {
+            return Self::Time(print::shown(name));
+        }
+        match options.limits.tmpfs.iter().filter(|folder| !is_mounted_below(&folder.at)).find(is_over) {
+            Some(folder) if error == Errno::NOENT => Self::Covered(folder.at.clone()),
+            _ => Self::System(error, example),
+        }
     }
 }
 

@@ -44,7 +44,7 @@ const REFUSED: u8 = 1;
 
 /// What an initialisation may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct InitLimits {
     /// How long it may take, by the clock on the wall and of the processor.
     pub time: Duration,
     /// Bytes of memory that it may cost, as the account has it.
@@ -53,7 +53,7 @@ pub struct Limits {
     pub process: u64,
 }
 
-impl Default for Limits {
+impl Default for InitLimits {
     /// Many times of what the largest known initialisation needs.
     fn default() -> Self {
         Self { time: Duration::from_secs(60), memory: 512 << 20, process: 2 << 30 }
@@ -65,7 +65,7 @@ const SNAPSHOT_MAX: usize = 256 << 20;
 /// What clocks show meanwhile, in nanoseconds.
 const STILL: u64 = INSTALLED * 1_000_000_000;
 
-impl Limits {
+impl InitLimits {
     fn to_bytes(self) -> Vec<u8> {
         let time = u64::try_from(self.time.as_millis()).unwrap_or(u64::MAX);
         [time, self.memory, self.process].into_iter().flat_map(u64::to_le_bytes).collect()
@@ -95,7 +95,7 @@ pub enum InitialiseError {
 /// # Errors
 ///
 /// [`InitialiseError`].
-pub fn initialise(wasm: &[u8], code: &[u8], limits: Limits) -> Result<(Vec<u8>, Sights), InitialiseError> {
+pub fn initialise(wasm: &[u8], code: &[u8], limits: InitLimits) -> Result<(Vec<u8>, Sights), InitialiseError> {
     let end = Instant::now() + limits.time;
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(ARGUMENT).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -105,7 +105,7 @@ pub fn initialise(wasm: &[u8], code: &[u8], limits: Limits) -> Result<(Vec<u8>, 
     // One that does not listen says why in its answer, or by its end.
     let _ = [&limits.to_bytes()[..], wasm, code].into_iter().try_for_each(|message| send(&mut input, message));
     drop(input);
-    let mut output = Output { from: process.0.stdout.take().ok_or_else(broken)?, end };
+    let mut output = CapturedOutput { from: process.0.stdout.take().ok_or_else(broken)?, end };
     let refused = |why: String| InitialiseError::Refused(EngineError::Snapshot(why));
     let late = || refused(format!("its initialisation took longer than {} s", limits.time.as_secs_f32()));
     let answer = exactly(&mut output, 1).and_then(|kind| {
@@ -154,12 +154,12 @@ impl Drop for Process {
 }
 
 /// What the process says, until its time is up.
-struct Output {
+struct CapturedOutput {
     from: ChildStdout,
     end: Instant,
 }
 
-impl Read for Output {
+impl Read for CapturedOutput {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if ready(&self.from, self.end)? { self.from.read(buffer) } else { Err(io::ErrorKind::TimedOut.into()) }
     }
@@ -220,7 +220,7 @@ fn answer(jobs: &Jobs) -> Result<(String, Vec<u8>), String> {
     let mut input = io::stdin().lock();
     let mut message = || receive(&mut input).map_err(|error| error.to_string());
     let (limits, wasm, code) = (message()?, message()?, message()?);
-    let limits = Limits::of_bytes(&limits).ok_or("its process was not told its limits")?;
+    let limits = InitLimits::of_bytes(&limits).ok_or("its process was not told its limits")?;
     limit(&limits).map_err(|error| format!("its process can't be limited: {error}"))?;
     let log = Log::new(None, 0);
     let installation = Installation::of_this_program().map_err(|error| error.to_string())?;
@@ -231,7 +231,7 @@ fn answer(jobs: &Jobs) -> Result<(String, Vec<u8>), String> {
     })
 }
 
-fn limit(limits: &Limits) -> Result<(), Errno> {
+fn limit(limits: &InitLimits) -> Result<(), Errno> {
     let limit =
         |resource, most| rustix::process::setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) });
     limit(Resource::Data, limits.process)?;
@@ -242,7 +242,7 @@ fn limit(limits: &Limits) -> Result<(), Errno> {
 fn freeze(
     wasm: &[u8],
     code: &[u8],
-    limits: Limits,
+    limits: InitLimits,
     mut vfs: Vfs,
     jobs: &Jobs,
 ) -> Result<(String, Vec<u8>), EngineError> {

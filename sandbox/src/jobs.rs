@@ -10,18 +10,18 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Hands jobs to the thread that [serves](Server::serve).
+/// Hands jobs to the thread that [serves](JobServer::serve).
 #[derive(Clone, Debug)]
 pub struct Jobs(Sender<Job>);
 
 /// Does the jobs.
 #[derive(Debug)]
-pub struct Server(Receiver<Job>);
+pub struct JobServer(Receiver<Job>);
 
 /// The two ends.
-pub fn pair() -> (Jobs, Server) {
+pub fn pair() -> (Jobs, JobServer) {
     let (sender, receiver) = channel();
-    (Jobs(sender), Server(receiver))
+    (Jobs(sender), JobServer(receiver))
 }
 
 /// The result of a job, sooner or later. A job whose promise is dropped is not begun any more.
@@ -73,7 +73,7 @@ impl<T> Drop for Promise<T> {
     }
 }
 
-impl Server {
+impl JobServer {
     /// Does jobs until nobody can send any more.
     pub fn serve(self) {
         for job in self.0 {

@@ -31,6 +31,8 @@ pub mod compiler;
 pub mod descriptors;
 #[cfg(feature = "wasm")]
 pub mod engine;
+#[cfg(any(feature = "nacl", feature = "wasm"))]
+mod filter;
 pub mod front;
 #[cfg(feature = "wasm")]
 pub mod initialise;
@@ -64,6 +66,7 @@ mod signals;
 #[cfg(feature = "calls")]
 pub mod snapshot;
 pub mod source;
+mod sys;
 pub mod vfs;
 #[cfg(feature = "wasm")]
 pub mod wall;

@@ -229,7 +229,7 @@ impl Limits {
     }
 }
 
-const NUMBER: &str = "that is no number";
+const NUMBER: &str = "that is no number up to 18446744073709551615";
 
 /// A number without a sign.
 pub(crate) fn number(text: &OsStr) -> Option<u64> {
@@ -239,7 +239,7 @@ pub(crate) fn number(text: &OsStr) -> Option<u64> {
 
 /// Bytes: a number, or one with a suffix of a power of 1024.
 fn bytes(value: &OsStr) -> Result<u64, &'static str> {
-    sized(value, 1).ok_or("that is no number of bytes; write it as 1000000, 64K, 10M or 2G")
+    sized(value, 1).ok_or("that is no number of bytes up to 18446744073709551615; write it as 1000000, 64K, 10M or 2G")
 }
 
 /// A number in this unit, or with a suffix in its.
@@ -266,13 +266,13 @@ fn open(value: &OsStr) -> Result<u32, &'static str> {
 
 fn threads(value: &OsStr) -> Result<u32, &'static str> {
     let threads = number(value).and_then(|threads| u32::try_from(threads).ok());
-    threads.filter(|&threads| threads > 0).ok_or("that is no number from 1 on")
+    threads.filter(|&threads| threads > 0).ok_or("that is no number from 1 to 4294967295")
 }
 
 /// Seconds, with decimals or without.
 fn seconds(value: &OsStr) -> Result<Duration, &'static str> {
     let time = decimal(value).filter(|time| !time.is_zero() && time.as_secs() <= SECONDS_MAX);
-    time.ok_or("that is no number of seconds above 0; write it as 10 or 0.5")
+    time.ok_or("that is no number of seconds above 0 and up to 1000000000; write it as 10 or 0.5")
 }
 
 /// A number of seconds without a sign. What is less than a nanosecond counts for nothing.
@@ -359,6 +359,25 @@ mod tests {
             "1.00000000000x",
         ] {
             assert!(time(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_value_beyond_the_most_is_told_the_most() {
+        for (limit, value, most) in [
+            (Limit::Threads, "99999999999", u64::from(u32::MAX)),
+            (Limit::Time, "1000000001", SECONDS_MAX),
+            (Limit::Cpu, "99999999999999999999", SECONDS_MAX),
+            (Limit::Output, "99999999999999999999", u64::MAX),
+            (Limit::File, "17179869184G", u64::MAX),
+            (Limit::Write, "99999999999999999999K", u64::MAX),
+            (Limit::Files, "99999999999999999999", u64::MAX),
+            (Limit::Open, "1025", DESCRIPTORS_MAX as u64),
+            (Limit::Memory, "4097", MEMORY_MAX / MIB),
+            (Limit::Tmpfs, "/tmp:99999999999999999999", u64::MAX),
+        ] {
+            let why = set(limit, value).unwrap_err();
+            assert!(why.contains(&most.to_string()), "`{} {value}`: {why}", limit.row().option);
         }
     }
 

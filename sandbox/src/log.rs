@@ -3,9 +3,12 @@
 use std::fmt;
 use std::fs::File;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::print;
+
+/// How long the last words of a process may take that nobody reads.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Where the log goes and how much of it.
 #[derive(Debug)]
@@ -39,6 +42,14 @@ impl Log {
                 Some(file) => append(file, &line),
                 None => print::err(&line),
             }
+        }
+    }
+
+    /// As [`Log::error`], for the last words of a process: where nobody reads them, it ends without.
+    pub fn last(&self, message: fmt::Arguments<'_>) {
+        let line = print::line(message);
+        for to in [Some(rustix::stdio::stderr()), self.file.as_ref().map(|file| file.as_fd())].into_iter().flatten() {
+            let _ = print::write_within(to, line.as_bytes(), PATIENCE);
         }
     }
 

@@ -15,12 +15,13 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::path::Arg;
 
+use crate::sys;
 use crate::vfs::Crossing;
 
 /// The kernel's `struct open_how`.
 #[derive(Clone, Copy)]
 #[repr(C)]
-struct OpenHow {
+struct KernelOpenHow {
     flags: u64,
     mode: u64,
     resolve: u64,
@@ -29,22 +30,22 @@ struct OpenHow {
 /// One place of the table. The padding, which is zero, is an empty string, too.
 #[derive(Clone, Copy)]
 #[repr(C)]
-struct Entry {
-    how: OpenHow,
+struct TableEntry {
+    how: KernelOpenHow,
     padding: u64,
 }
 
 const PAGE: usize = 4096;
-const ENTRY: usize = size_of::<Entry>();
+const ENTRY: usize = size_of::<TableEntry>();
 const ENTRIES: usize = PAGE / ENTRY;
 /// What the kernel is told the size of an entry is.
-pub(crate) const SIZE: usize = size_of::<OpenHow>();
+pub(crate) const SIZE: usize = size_of::<KernelOpenHow>();
 
 #[repr(C, align(4096))]
-struct Table([Entry; ENTRIES]);
+struct OpenHowTable([TableEntry; ENTRIES]);
 
 /// By [`Crossing`].
-static TABLES: [Table; 2] = [table(Crossing::Refused), table(Crossing::Allowed)];
+static TABLES: [OpenHowTable; 2] = [table(Crossing::Refused), table(Crossing::Allowed)];
 
 /// How a guest's file is opened: never in a way that could wait or take a terminal.
 const FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
@@ -78,7 +79,7 @@ const OTHERS: [OFlags; 6] = [
 /// The mode of a file that is made, before the umask.
 pub(crate) const NEW_FILE: Mode = Mode::from_raw_mode(0o666);
 
-const fn table(crossing: Crossing) -> Table {
+const fn table(crossing: Crossing) -> OpenHowTable {
     let mut entries = [entry_of(OFlags::PATH.union(OFlags::CLOEXEC), crossing); ENTRIES];
     let mut next = 0;
     while next < OTHERS.len() {
@@ -102,20 +103,20 @@ const fn table(crossing: Crossing) -> Table {
         }
         status += 1;
     }
-    Table(entries)
+    OpenHowTable(entries)
 }
 
-const fn entry_of(flags: OFlags, crossing: Crossing) -> Entry {
+const fn entry_of(flags: OFlags, crossing: Crossing) -> TableEntry {
     let within = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
     let resolve = match crossing {
         Crossing::Refused => within.union(ResolveFlags::NO_XDEV),
         Crossing::Allowed => within,
     };
     let mode = if flags.contains(OFlags::CREATE) { NEW_FILE.as_raw_mode() as u64 } else { 0 };
-    Entry { how: OpenHow { flags: flags.bits() as u64, mode, resolve: resolve.bits() }, padding: 0 }
+    TableEntry { how: KernelOpenHow { flags: flags.bits() as u64, mode, resolve: resolve.bits() }, padding: 0 }
 }
 
-impl Table {
+impl OpenHowTable {
     const fn of(crossing: Crossing) -> &'static Self {
         match crossing {
             Crossing::Refused => &TABLES[0],
@@ -137,19 +138,16 @@ pub(crate) fn open(
     crossing: Crossing,
 ) -> Result<OwnedFd, Errno> {
     let wanted = u64::from((flags | OFlags::CLOEXEC).bits());
-    let entry = Table::of(crossing).0.iter().find(|entry| entry.how.flags == wanted);
+    let entry = OpenHowTable::of(crossing).0.iter().find(|entry| entry.how.flags == wanted);
     debug_assert!(entry.is_some(), "{flags:?}");
     let how = &entry.ok_or(Errno::INVAL)?.how;
     path.into_with_c_str(|path| {
         // SAFETY: the path ends with a zero, and the structure has the kernel's form and the size
         // that goes with it.
         let opened = unsafe { libc::syscall(libc::SYS_openat2, directory.as_raw_fd(), path.as_ptr(), how, SIZE) };
-        match i32::try_from(opened) {
-            // SAFETY: the kernel has made it just now, and nothing else owns it.
-            Ok(number) if number >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(number) }),
-            // SAFETY: errno belongs to this thread.
-            _ => Err(Errno::from_raw_os_error(unsafe { *libc::__errno_location() })),
-        }
+        let number = i32::try_from(sys::check(opened)?).map_err(|_| Errno::BADF)?;
+        // SAFETY: the kernel has made it just now, and nothing else owns it.
+        Ok(unsafe { OwnedFd::from_raw_fd(number) })
     })
 }
 
@@ -162,7 +160,7 @@ pub(crate) fn empty_path() -> &'static CStr {
 /// Where the entries are: an address is one of theirs if it is `.0` in the bits `.1`.
 #[cfg(feature = "wasm")]
 pub(crate) fn addresses(crossing: Crossing) -> (u64, u64) {
-    (std::ptr::from_ref(Table::of(crossing)) as u64, !((ENTRIES - 1) * ENTRY) as u64)
+    (std::ptr::from_ref(OpenHowTable::of(crossing)) as u64, !((ENTRIES - 1) * ENTRY) as u64)
 }
 
 /// Forbids for good that anything else is mapped where the tables are. Gives whether the kernel can
@@ -181,7 +179,7 @@ mod tests {
     fn every_entry_keeps_below_its_directory() {
         let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         for table in &TABLES {
-            for Entry { how, padding } in &table.0 {
+            for TableEntry { how, padding } in &table.0 {
                 assert!(ResolveFlags::from_bits_retain(how.resolve).contains(within));
                 assert!(how.flags & u64::from(OFlags::CLOEXEC.bits()) != 0 && how.mode & 0o7000 == 0);
                 assert_eq!((*padding, ENTRY), (0, 32));
@@ -193,7 +191,7 @@ mod tests {
         for crossing in [Crossing::Refused, Crossing::Allowed] {
             let (base, mask) = addresses(crossing);
             assert_ne!(empty_path().as_ptr() as u64 & mask, base);
-            let all = Table::of(crossing).0.iter().all(|entry| std::ptr::from_ref(entry) as u64 & mask == base);
+            let all = OpenHowTable::of(crossing).0.iter().all(|entry| std::ptr::from_ref(entry) as u64 & mask == base);
             assert!(all && base.wrapping_add(PAGE as u64) & mask != base);
         }
     }

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use crate::compiled::{CodeCache, Part, Record, Store, StoreError};
 use crate::engine::{Engine, EngineError, Layout, TABLE};
-use crate::initialise::{self, InitialiseError, Limits};
+use crate::initialise::{self, InitLimits, InitialiseError};
 use crate::install::Installation;
 use crate::linking::{SideModule, TableIndex};
 use crate::log::Log;
+use crate::options::Options;
 use crate::run::{self, Program, RunError};
 use crate::snapshot::{self, Sights};
 use crate::vfs::{Mounts, Vfs};
@@ -68,21 +69,21 @@ pub fn run<'p>(
 ) -> Result<(), PrecompileError> {
     let engine = Engine::new(true, Layout::USUAL).map_err(PrecompileError::Engine)?;
     let cache = cache.map(|folder| CodeCache::open(folder, &engine)).transpose().map_err(PrecompileError::Cache)?;
-    let default = Limits::default();
-    let limits = Limits { time: init_time.unwrap_or(default.time), ..default };
-    let compiler = Compiler { engine, cache, limits };
+    let default = InitLimits::default();
+    let limits = InitLimits { time: init_time.unwrap_or(default.time), ..default };
+    let compiler = CachingCompiler { engine, cache, limits };
     paths.into_iter().try_for_each(|path| one(installation, &compiler, path, log))
 }
 
 /// Compiles, or takes what was compiled before.
-struct Compiler {
+struct CachingCompiler {
     engine: Engine,
     cache: Option<CodeCache>,
     /// What an initialisation may take.
-    limits: Limits,
+    limits: InitLimits,
 }
 
-impl Compiler {
+impl CachingCompiler {
     fn code(&self, wasm: &[u8]) -> Result<Vec<u8>, EngineError> {
         match &self.cache {
             Some(cache) => cache.compile(&self.engine, wasm),
@@ -91,10 +92,10 @@ impl Compiler {
     }
 }
 
-fn one(installation: &Installation, compiler: &Compiler, path: &[u8], log: &Log) -> Result<(), PrecompileError> {
+fn one(installation: &Installation, compiler: &CachingCompiler, path: &[u8], log: &Log) -> Result<(), PrecompileError> {
     let engine = &compiler.engine;
     let mut vfs = Vfs::new(run::default_mounts(installation, log)?);
-    let program = Program::open(&mut vfs, path)?;
+    let program = Program::open(&mut vfs, path, &Options::default())?;
     let wasm = program.read()?;
     let rules = snapshot::rules(&wasm).map_err(|line| PrecompileError::Rule(program.name.clone(), line))?;
     let digest = Store::digest(&wasm);
@@ -155,7 +156,7 @@ fn one(installation: &Installation, compiler: &Compiler, path: &[u8], log: &Log)
 
 /// Makes the snapshot: the module that begins where the program's initialisation ended, and what
 /// that saw.
-fn freeze(compiler: &Compiler, wasm: &[u8], mounts: &Mounts) -> Result<(Vec<u8>, Sights), InitialiseError> {
+fn freeze(compiler: &CachingCompiler, wasm: &[u8], mounts: &Mounts) -> Result<(Vec<u8>, Sights), InitialiseError> {
     let code = compiler.code(&Engine::instrument(wasm, snapshot::INIT)?)?;
     let (module, mut seen) = initialise::initialise(wasm, &code, compiler.limits)?;
     snapshot::add_parents(&mut seen, mounts).map_err(|e| EngineError::Snapshot(e.to_string()))?;

@@ -4,8 +4,9 @@ use std::fmt::{self, Write as _};
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 /// More characters than this are not shown of one message; an ellipsis stands for the rest.
@@ -93,9 +94,49 @@ pub(crate) fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errn
     Ok(())
 }
 
+/// Bytes that a pipe takes at once where it takes any: `PIPE_BUF` of pipe(7).
+const PIECE: usize = 4096;
+
+/// As [`write_all`], and gives up where nobody reads for so long. A pipe that somebody else writes
+/// to as well may still make the caller wait.
+///
+/// # Errors
+///
+/// [`Errno::TIMEDOUT`] then; that of writing.
+pub(crate) fn write_within(to: BorrowedFd<'_>, bytes: &[u8], patience: Duration) -> Result<(), Errno> {
+    let deadline = Instant::now() + patience;
+    for piece in bytes.chunks(PIECE) {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let left = Timespec::try_from(left).unwrap_or_default();
+            match poll(&mut [PollFd::from_borrowed_fd(to, PollFlags::OUT)], Some(&left)) {
+                Ok(0) => return Err(Errno::TIMEDOUT),
+                Ok(_) => break,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        write_all(to, piece)?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{line, shown};
+    use super::*;
+
+    #[test]
+    fn a_full_pipe_is_given_up() {
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        let writer = std::os::fd::AsFd::as_fd(&writer);
+        let moment = Duration::from_millis(20);
+        let long = vec![b'x'; 3 * PIECE + 1];
+        assert_eq!(write_within(writer, &long, moment), Ok(()));
+        while write_within(writer, &long, moment) == Ok(()) {}
+        assert_eq!(write_within(writer, b"x", moment), Err(Errno::TIMEDOUT));
+        drop(reader);
+        assert_eq!(write_within(writer, b"x", moment), Err(Errno::PIPE));
+    }
 
     #[test]
     fn a_name_that_is_no_text_is_no_other_name() {

@@ -12,6 +12,7 @@ use landlock::{
     RulesetAttr as _, RulesetCreated, RulesetCreatedAttr as _, RulesetError, Scope,
 };
 
+use crate::sys;
 use crate::vfs::Access;
 
 /// The newest interface that is asked for; what a kernel lacks of it is left out.
@@ -23,10 +24,7 @@ const OLDEST: i32 = 2;
 
 /// The kernel's version of Landlock; 0 if it has none, or has it switched off.
 pub fn version() -> i32 {
-    const VERSION: u32 = 1;
-    // SAFETY: with this flag the call takes no attributes and gives a number.
-    let version = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0, VERSION) };
-    i32::try_from(version).unwrap_or(0).max(0)
+    sys::landlock_version()
 }
 
 /// Whether the kernel's version is enforced.

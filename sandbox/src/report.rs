@@ -6,16 +6,18 @@
 use std::ffi::c_int;
 use std::fmt::Write as _;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::account::ACCOUNT;
 use crate::limits::{Limit, TABLE};
+use crate::log::Log;
 use crate::outcome::{How, Outcome};
-use crate::{print, signals};
+use crate::{print, signals, sys};
 
 /// The version of the line's form.
 const VERSION: u32 = 1;
@@ -35,12 +37,19 @@ pub struct Usage {
     others: AtomicU64,
     /// Limits that the guest was told of, a bit each.
     reached: AtomicU32,
+    /// Whether there is a guest that can be told.
+    has_begun: AtomicBool,
 }
 
 impl Usage {
     /// Notes that the guest was told of this limit.
     pub fn reached(&self, limit: Limit) {
         self.reached.fetch_or(1 << limit as u32, Ordering::Relaxed);
+    }
+
+    /// Notes that the guest has begun. What is refused before is told to nobody.
+    pub fn guest_has_begun(&self) {
+        self.has_begun.store(true, Ordering::Relaxed);
     }
 
     /// The limits that the guest was told of.
@@ -82,6 +91,8 @@ pub struct Report {
     pub usage: Arc<Usage>,
     /// Held by who ends the process, for good.
     ending: Mutex<()>,
+    /// Where it is said that nobody reads how the run ended.
+    log: OnceLock<Arc<Log>>,
 }
 
 impl Report {
@@ -90,12 +101,17 @@ impl Report {
         if let Some(status) = &status {
             say_if_it_aborts(status);
         }
-        Self { status, begun, usage: Arc::default(), ending: Mutex::new(()) }
+        Self { status, begun, usage: Arc::default(), ending: Mutex::new(()), log: OnceLock::new() }
     }
 
     /// Where it is said how the run ends, if somebody wants to know.
     pub fn status(&self) -> Option<&OwnedFd> {
         self.status.as_ref()
+    }
+
+    /// Has it said in this log if nobody reads how the run ended.
+    pub(crate) fn log_to(&self, log: Arc<Log>) {
+        let _ = self.log.set(log);
     }
 
     /// When the run began.
@@ -120,7 +136,7 @@ impl Report {
     fn line(&self, outcome: &Outcome) -> String {
         let Usage { output, written, files, memory, .. } = &*self.usage;
         memory.fetch_max(ACCOUNT.peak() as u64, Ordering::Relaxed);
-        if ACCOUNT.was_full() {
+        if ACCOUNT.was_full() && self.usage.has_begun.load(Ordering::Relaxed) {
             self.usage.reached(Limit::Memory);
         }
         let reached: Vec<String> = self.usage.told().map(|limit| quoted(limit.row().word)).collect();
@@ -157,23 +173,33 @@ impl Claim<'_> {
     /// As [`Report::end`].
     pub fn end(self, outcome: &Outcome) -> ! {
         self.say(outcome);
-        exit(outcome.how.status())
+        sys::exit(outcome.how.status().into())
     }
 
     /// As [`Report::end`], by this signal, so that whoever waits for the process sees it.
     pub fn end_by(self, outcome: &Outcome, signal: i32) -> ! {
         self.say(outcome);
         signals::end_by(signal);
-        exit(outcome.how.status())
+        sys::exit(outcome.how.status().into())
     }
 
     fn say(&self, outcome: &Outcome) {
-        if let Some(status) = &self.report.status {
-            // Nobody is left who could be told that it can't be said.
-            let _ = print::write_all(status.as_fd(), self.report.line(outcome).as_bytes());
+        let Some(status) = &self.report.status else { return };
+        let said = print::write_within(status.as_fd(), self.report.line(outcome).as_bytes(), PATIENCE);
+        let why = match said {
+            // A reader that has gone has chosen so.
+            Ok(()) | Err(Errno::PIPE) => return,
+            Err(Errno::TIMEDOUT) => "nobody reads it".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        if let Some(log) = self.report.log.get() {
+            log.last(format_args!("the status could not be written: {why}"));
         }
     }
 }
+
+/// How long it may take until somebody reads how the run ended.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is said of this process if it aborts: the number of the process, of the descriptor, and the
 /// line.
@@ -205,8 +231,14 @@ extern "C" fn aborts(_: c_int) {
         // A process that was forked has other files.
         && *process == std::process::id()
     {
-        // SAFETY: the line is never freed.
-        unsafe { libc::write(*status, line.as_ptr().cast(), line.len()) };
+        let mut ready = libc::pollfd { fd: *status, events: libc::POLLOUT, revents: 0 };
+        // SAFETY: `ready` and the line are live, the line for ever.
+        unsafe {
+            // Nobody may read it.
+            if libc::poll(&raw mut ready, 1, c_int::try_from(PATIENCE.as_millis()).unwrap_or(0)) == 1 {
+                libc::write(*status, line.as_ptr().cast(), line.len());
+            }
+        }
     }
 }
 
@@ -225,12 +257,6 @@ fn quoted(text: &str) -> String {
     }
     out.push('"');
     out
-}
-
-/// Ends this process at once: no destructor, no handler.
-fn exit(status: u8) -> ! {
-    // SAFETY: it takes no pointer.
-    unsafe { libc::_exit(status.into()) }
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::compiled::{Code, Identity, Modules, Part, Store, StoreError, leads_to
 use crate::compiler::{CompileError, Compiler};
 use crate::descriptors::Handed;
 use crate::engine::{Engine, EngineError, GuestExit, Layout, Module, Start, THREAD_STACK};
-use crate::front::{self, Begun, FrontError};
+use crate::front::{self, Begun, FrontError, NoProgram};
 use crate::install::Installation;
 use crate::jobs::{self, Jobs};
 use crate::limits::{Limit, Limits, Tmpfs};
@@ -46,8 +46,8 @@ const HEAP_STEP: i32 = 8 << 20;
 pub enum RunError {
     #[error(transparent)]
     Front(#[from] FrontError),
-    #[error("there is no program `{0}` in the sandbox: {1}; name it as the guest sees it, such as `/test/hello.wasm`")]
-    Program(String, Errno),
+    #[error("there is no program `{0}` in the sandbox: {1}")]
+    Program(String, NoProgram),
     #[error("`{0}` can't be read: {1}")]
     Read(String, io::Error),
     #[error("`{0}` can't be run: {1}")]
@@ -102,7 +102,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ! {
         report.end(&front::check(&check::wasm::walls()));
     }
     front::die_with_parent(&options);
-    let (log, report) = (Arc::new(log), Arc::new(report));
+    let report = Arc::new(report);
     #[cfg(target_env = "gnu")]
     // SAFETY: sets a number, while there is one thread.
     unsafe {
@@ -123,7 +123,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ! {
     };
     // While there is one thread.
     let scratch = scratch(&options.limits).unwrap_or_else(|error| refused(error));
-    let compiler = Compiler::start(compiler::Limits::default());
+    let compiler = Compiler::start(compiler::CompilerLimits::default());
     let watch = Watch::start(&options.limits, report.clone(), log.clone())
         .unwrap_or_else(|error| refused(RunError::Watch(error)));
     let compiler = Arc::new(compiler.watched(&watch));
@@ -131,7 +131,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ! {
         let (log, report) = (log.clone(), report.clone());
         move || {
             let (claim, outcome) = (report.claim(), Outcome::reached(Limit::Memory));
-            log.error(format_args!("the program was ended: {}", outcome.reason.as_deref().unwrap_or_default()));
+            log.last(format_args!("the program was ended: {}", outcome.reason.as_deref().unwrap_or_default()));
             claim.end(&outcome)
         }
     });
@@ -184,7 +184,7 @@ fn run(options: &Options, own: Own, log: &Arc<Log>, report: &Arc<Report>) -> Res
     let mut mounts = front::mounts(&sources, options, &installation, log)?;
     mounts.extend(scratch);
     let mut vfs = Vfs::new(Mounts::new(mounts));
-    let program = Program::open(&mut vfs, name.as_bytes())?;
+    let program = Program::open(&mut vfs, name.as_bytes(), options)?;
     handed.give(&mut vfs).map_err(FrontError::from)?;
     vfs.limit(&options.limits, report.usage.clone(), report.status().is_some());
     for file in report.status().into_iter().chain(log.file()) {
@@ -200,7 +200,8 @@ fn run(options: &Options, own: Own, log: &Arc<Log>, report: &Arc<Report>) -> Res
     let host = Host { vfs, args: argv, env: front::environment(options), still };
     log.say(1, format_args!("`{}` is `{}`", program.name, program.path));
 
-    let Ready { engine, module, entry, store, modules, table } = load(&program, &host, &installation, &compiler, log)?;
+    let ReadyProgram { engine, module, entry, store, modules, table } =
+        load(&program, &host, &installation, &compiler, log)?;
     let failed = |e| match e {
         e @ EngineError::Start(_) => RunError::Start(program.name.clone(), e),
         e => RunError::Module(program.name.clone(), e),
@@ -216,6 +217,7 @@ fn run(options: &Options, own: Own, log: &Arc<Log>, report: &Arc<Report>) -> Res
     wall::raise(module.loads_libraries(), options.crossing, reach)?;
     log.say(2, format_args!("confined"));
     let start = engine.start(&module, host).map_err(failed)?;
+    report.usage.guest_has_begun();
     let ending = match start {
         Start::Ended(ending) => ending,
         Start::Ready(mut started) => {
@@ -252,14 +254,16 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    pub(crate) fn open(vfs: &mut Vfs, name: &[u8]) -> Result<Self, RunError> {
+    pub(crate) fn open(vfs: &mut Vfs, name: &[u8], options: &Options) -> Result<Self, RunError> {
         let text = print::shown(name);
-        let no_program = |e| RunError::Program(text.clone(), e);
         let mut absolute = program_path(name);
         if absolute.first() != Some(&b'/') {
             absolute.insert(0, b'/');
         }
-        let path = GuestPath::parse_absolute(&absolute).ok_or_else(|| no_program(Errno::INVAL))?;
+        let path = GuestPath::parse_absolute(&absolute);
+        let no_program =
+            |e| RunError::Program(text.clone(), NoProgram::of(options, name, path.as_ref(), e, "/test/hello.wasm"));
+        let path = path.clone().ok_or_else(|| no_program(Errno::INVAL))?;
         let file = vfs.open_file(&path).map_err(no_program)?;
         let stat = rustix::fs::fstat(&file).map_err(no_program)?;
         Ok(Self { name: text, path, file, identity: Identity::of(&FileStat::from(stat)) })
@@ -297,7 +301,7 @@ impl Program {
 const PROGRAM_MAX: u64 = 1 << 30;
 
 /// A program's code, and how it is started.
-struct Ready {
+struct ReadyProgram {
     engine: Engine,
     module: Module,
     entry: &'static str,
@@ -317,7 +321,7 @@ fn load(
     installation: &Installation,
     compiler: &Compiler,
     log: &Log,
-) -> Result<Ready, RunError> {
+) -> Result<ReadyProgram, RunError> {
     let layout = Layout::within_limits();
     if layout != Layout::USUAL {
         log.say(1, format_args!("`ulimit -v` leaves less than the usual address space; its own code is needed"));
@@ -338,9 +342,9 @@ fn load(
             }
         };
         match load_compiled(&engine, store, &digest, host, log) {
-            Ok(Loaded { module, entry, table }) => {
+            Ok(CompiledProgram { module, entry, table }) => {
                 let table = table.map(|table| (digest, table));
-                return Ok(Ready { engine, module, entry, store: Some(store.clone()), modules, table });
+                return Ok(ReadyProgram { engine, module, entry, store: Some(store.clone()), modules, table });
             }
             // Compiling takes more.
             Err(StoreError::Full(full)) => return Err(RunError::Module(program.name.clone(), full.into())),
@@ -367,17 +371,23 @@ fn load(
             Err(why) => log.say(1, format_args!("the program's compiled code is not kept: {why}")),
         }
     }
-    Ok(Ready { engine, module, entry: "_start", store, modules, table: None })
+    Ok(ReadyProgram { engine, module, entry: "_start", store, modules, table: None })
 }
 
 /// A program's code from the store.
-struct Loaded {
+struct CompiledProgram {
     module: Module,
     entry: &'static str,
     table: Option<Code>,
 }
 
-fn load_compiled(engine: &Engine, store: &Store, digest: &str, host: &Host, log: &Log) -> Result<Loaded, StoreError> {
+fn load_compiled(
+    engine: &Engine,
+    store: &Store,
+    digest: &str,
+    host: &Host,
+    log: &Log,
+) -> Result<CompiledProgram, StoreError> {
     let record = store.record(digest)?;
     if let Some(warm) = &record.warm {
         let usable = if leads_to_cold(&record.rules, &host.args[1..], &host.env) {
@@ -387,12 +397,14 @@ fn load_compiled(engine: &Engine, store: &Store, digest: &str, host: &Host, log:
         };
         let file = usable.and_then(|()| store.open_part(digest, Part::Snapshot, warm).map_err(|e| e.to_string()));
         // SAFETY: the store vouches for the bytes, and that only the user and root can change them.
-        let module = file.and_then(|file| unsafe { engine.load(file) }.map_err(|e| e.to_string()));
-        match module {
-            Ok(module) => {
+        match file.map(|file| unsafe { engine.load(file) }) {
+            Ok(Ok(module)) => {
                 log.say(2, format_args!("the snapshot is loaded"));
-                return Ok(Loaded { module, entry: snapshot::RESUME, table: record.table });
+                return Ok(CompiledProgram { module, entry: snapshot::RESUME, table: record.table });
             }
+            // With more memory, the snapshot is what is started.
+            Ok(Err(EngineError::Full(full))) => return Err(full.into()),
+            Ok(Err(why)) => log.say(1, format_args!("starting without the snapshot: {why}")),
             Err(why) => log.say(1, format_args!("starting without the snapshot: {why}")),
         }
     }
@@ -401,7 +413,7 @@ fn load_compiled(engine: &Engine, store: &Store, digest: &str, host: &Host, log:
     // SAFETY: the store vouches for the bytes, and that only the user and root can change them.
     let module = unsafe { engine.load(file) }?;
     log.say(2, format_args!("compiled code is loaded"));
-    Ok(Loaded { module, entry: "_start", table: record.table })
+    Ok(CompiledProgram { module, entry: "_start", table: record.table })
 }
 
 /// Makes the folders in memory.

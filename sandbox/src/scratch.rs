@@ -13,7 +13,9 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketFlags, SocketType,
 };
-use rustix::process::{Pid, WaitOptions};
+use rustix::process::WaitOptions;
+
+use crate::sys;
 
 /// What an inode costs the kernel beside its bytes; so many of this fit as many inodes as there may
 /// be.
@@ -49,32 +51,21 @@ fn mount(size: u64) -> Result<OwnedFd, Errno> {
 /// A process that is root in namespaces of its own makes it, and hands it over.
 fn mount_as_user(size: u64) -> Result<OwnedFd, Errno> {
     let (ours, its) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-    // SAFETY: this process has one thread, so that the child may do whatever this process could.
-    match unsafe { libc::fork() } {
-        -1 => Err(last_error()),
-        0 => {
-            let made = enter_namespaces().and_then(|()| mount(size));
-            let _ = send(&its, &made);
-            // SAFETY: it takes no pointer. What this process registered for its own end must not
-            // run here.
-            unsafe { libc::_exit(0) }
-        }
-        child => {
-            drop(its);
-            let made = receive(&ours);
-            let _ = rustix::process::waitpid(Pid::from_raw(child), WaitOptions::empty());
-            made
-        }
-    }
+    let Some(child) = sys::fork()? else {
+        let made = enter_namespaces().and_then(|()| mount(size));
+        let _ = send(&its, &made);
+        sys::exit(0)
+    };
+    drop(its);
+    let made = receive(&ours);
+    let _ = rustix::process::waitpid(Some(child), WaitOptions::empty());
+    made
 }
 
 /// As root of a user namespace in which this process is the user that it is.
 fn enter_namespaces() -> Result<(), Errno> {
     let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    // SAFETY: it takes no memory; this process has one thread.
-    if unsafe { libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS) } == -1 {
-        return Err(last_error());
-    }
+    sys::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS)?;
     let write =
         |path: &str, text: String| fs::write(path, text).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO));
     write("/proc/self/setgroups", "deny".to_owned())?;
@@ -113,9 +104,4 @@ fn receive(from: &OwnedFd) -> Result<OwnedFd, Errno> {
         0 => Err(Errno::IO),
         error => Err(Errno::from_raw_os_error(error)),
     }
-}
-
-fn last_error() -> Errno {
-    // SAFETY: gives this thread's own variable, which is always there.
-    Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
 }

@@ -1,10 +1,12 @@
 //! Signals that a thread waits for, in place of being interrupted by them.
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_long};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::ptr;
 
 use rustix::io::Errno;
+
+use crate::sys::check;
 
 /// A set of signals.
 #[derive(Clone, Copy)]
@@ -61,7 +63,7 @@ impl Signals {
         // SAFETY: the pointer is to a live set; what comes back is a new descriptor that nothing
         // else owns.
         unsafe {
-            let number = check(libc::signalfd(-1, &raw const self.0, libc::SFD_CLOEXEC) as isize)?;
+            let number = check(libc::signalfd(-1, &raw const self.0, libc::SFD_CLOEXEC).into())?;
             Ok(OwnedFd::from_raw_fd(number as c_int))
         }
     }
@@ -91,7 +93,7 @@ pub(crate) fn next_signal(arriving: &OwnedFd) -> Result<(c_int, bool), Errno> {
     unsafe {
         let mut info: libc::signalfd_siginfo = std::mem::zeroed();
         let size = size_of_val(&info);
-        check(libc::read(arriving.as_raw_fd(), ptr::from_mut(&mut info).cast(), size))?;
+        check(libc::read(arriving.as_raw_fd(), ptr::from_mut(&mut info).cast(), size) as c_long)?;
         Ok((info.ssi_signo.cast_signed(), info.ssi_code > 0))
     }
 }
@@ -147,13 +149,4 @@ pub(crate) fn end_by(signal: c_int) {
     // SAFETY: no memory is involved.
     unsafe { libc::raise(signal) };
     Signals::of(&[]).block();
-}
-
-fn check(result: isize) -> Result<isize, Errno> {
-    if result == -1 {
-        // SAFETY: gives this thread's own variable, which is always there.
-        Err(Errno::from_raw_os_error(unsafe { *libc::__errno_location() }))
-    } else {
-        Ok(result)
-    }
 }

@@ -23,7 +23,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fcntl_getfl, fcntl_setfl, fstat, openat, readlinkat};
 use rustix::io::Errno;
 
 use crate::install::Installation;
@@ -113,11 +113,14 @@ impl Links {
     ///
     /// # Errors
     ///
-    /// [`SourceError`].
+    /// [`SourceError`]; `ENXIO` for a pipe (fifo(7)) that nobody reads.
     pub fn append(&self, path: &Path) -> Result<File, SourceError> {
         let (holder, name) = self.walk(path)?;
         let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC | holder.follow;
-        Ok(openat(&holder.directory, name.as_slice(), flags, Mode::from_raw_mode(0o666))?.into())
+        // Nobody waits for a reader here.
+        let opened = openat(&holder.directory, name.as_slice(), flags | OFlags::NONBLOCK, Mode::from_raw_mode(0o666))?;
+        fcntl_setfl(&opened, fcntl_getfl(&opened)? - OFlags::NONBLOCK)?;
+        Ok(opened.into())
     }
 
     /// Walks to the directory that holds the last name of a path, and gives that name, which was no

@@ -166,7 +166,7 @@ impl Watch {
         }
     }
 
-    fn watch(&self, arriving: &OwnedFd, speaker: &Sender<Last>) {
+    fn watch(&self, arriving: &OwnedFd, speaker: &Sender<LastWords>) {
         loop {
             let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
@@ -186,7 +186,7 @@ impl Watch {
         }
     }
 
-    fn arrived(&self, signal: c_int, speaker: &Sender<Last>) {
+    fn arrived(&self, signal: c_int, speaker: &Sender<LastWords>) {
         let why = match (signal, &self.cpu, self.callers_cpu) {
             // The clocks differ a little.
             (libc::SIGXCPU, Some(cpu), _) if self.report.usage.cpu() < cpu.budget => return self.set_timer(),
@@ -199,11 +199,11 @@ impl Watch {
         self.end(How::Limit(Limit::Cpu), &format!("it took more of the processor's time than {why}"), speaker)
     }
 
-    fn end(&self, how: How, why: &str, speaker: &Sender<Last>) -> ! {
+    fn end(&self, how: How, why: &str, speaker: &Sender<LastWords>) -> ! {
         let claim = self.begin_the_end();
         let outcome = Outcome::new(how, format_args!("the program was ended: {why}"));
         let (said, done) = channel();
-        if speaker.send(Last { text: outcome.reason.clone().unwrap_or_default(), said }).is_ok() {
+        if speaker.send(LastWords { text: outcome.reason.clone().unwrap_or_default(), said }).is_ok() {
             let _ = done.recv_timeout(PATIENCE);
         }
         claim.end(&outcome)
@@ -211,8 +211,8 @@ impl Watch {
 
     /// Says what the watch has to say: standard error may be a full pipe that nobody reads, and who
     /// writes to it then waits for ever.
-    fn speak(&self, messages: Receiver<Last>) {
-        for Last { text, said } in messages {
+    fn speak(&self, messages: Receiver<LastWords>) {
+        for LastWords { text, said } in messages {
             self.log.error(format_args!("{text}"));
             let _ = said.send(());
         }
@@ -238,7 +238,7 @@ impl Watch {
 }
 
 /// A message that is the last one.
-struct Last {
+struct LastWords {
     text: String,
     said: Sender<()>,
 }

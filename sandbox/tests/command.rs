@@ -6,11 +6,12 @@
 mod common;
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read as _, Write};
 use std::os::fd::AsRawFd;
 use std::process::Stdio;
 
 use common::{Dest, module};
+use rustix::fs::{FileType, Mode, OFlags};
 
 const HELLO: &str = r#"(func (export "_start") (call $puts (i32.const 100) (i32.const 6)))"#;
 const HELLO_DATA: &str = r#"(data (i32.const 100) "hello\n")"#;
@@ -310,4 +311,37 @@ fn the_log_is_appended_to() {
     let text = fs::read_to_string(&log).unwrap();
     assert_eq!(text.matches("the guest ended with status 0").count(), 2, "{text}");
     dest.run(["-l", "/nowhere/log", &hello]).assert_error(3, "`/nowhere/log` can't be opened");
+}
+
+#[test]
+fn a_log_may_be_a_pipe_that_somebody_reads() {
+    let dest = Dest::new();
+    let hello = dest.guest("hello", &module(HELLO_DATA, HELLO));
+    let pipe = dest.path().join("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let args = ["-v", "-l", pipe.to_str().unwrap(), hello.as_str()];
+    dest.run(args).assert_error(3, "is a pipe that nobody reads");
+    let reader = rustix::fs::open(&pipe, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()).unwrap();
+    dest.run(args).assert(0, "hello\n");
+    let mut text = String::new();
+    fs::File::from(reader).read_to_string(&mut text).unwrap();
+    assert!(text.contains("the guest ended with status 0"), "{text}");
+}
+
+#[test]
+fn a_program_that_is_not_found_has_a_reason() {
+    let dest = Dest::new();
+    let hello = dest.guest("hello", &module(HELLO_DATA, HELLO));
+    dest.run(["--fixed-time", "5", &hello]).assert_error(2, "`--fixed-time=5`");
+    dest.run(["--fixed-time=5", "6"]).assert_error(2, "such as `/test/hello.wasm`");
+    dest.run(["--fixed-time", &hello]).assert(0, "hello\n");
+    dest.guest("5", &module(HELLO_DATA, HELLO));
+    fs::rename(dest.root().join("test/5.wasm"), dest.root().join("5")).unwrap();
+    dest.run(["--fixed-time", "5"]).assert(0, "hello\n");
+    for (folder, at) in [("/:1M", "/"), ("/test:1M", "/test")] {
+        dest.run(["--tmpfs", folder, &hello]).assert_error(2, &format!("`--tmpfs` puts an empty folder at `{at}`"));
+    }
+    let mount = format!("{}:/test:ro", dest.root().join("test").display());
+    dest.run(["--tmpfs", "/:1M", "-m", &mount, &hello]).assert(0, "hello\n");
+    dest.run(["--tmpfs", "/:1M", "-m", &mount, "/test/no.wasm"]).assert_error(2, "No such file");
 }

@@ -8,7 +8,7 @@ mod common;
 
 use common::libraries::{IMPORTS, library};
 use pynbox_run::account::CountingAllocator;
-use pynbox_run::compiler::{Compiler, Limits};
+use pynbox_run::compiler::{Compiler, CompilerLimits};
 use pynbox_run::engine::{Engine, Layout};
 
 /// As the loader has it: the compiler's process ends by it.
@@ -29,17 +29,17 @@ fn a_library_is_compiled_apart_and_within_limits() {
     let refused =
         |compiler: &Compiler, wasm: &[u8]| compiler.compile(wasm.to_vec(), Layout::USUAL).unwrap_err().to_string();
 
-    let compiler = Compiler::start(Limits::default());
+    let compiler = Compiler::start(CompilerLimits::default());
     assert!(compiler.compile(small.clone(), Layout::USUAL).unwrap() == here, "the same code as in this process");
     let why = refused(&compiler, b"\0asm\x01\0\0\0\xff");
     assert!(why.contains("no valid WebAssembly"), "{why}");
 
-    let compiler = Compiler::start(Limits { memory: 256 << 20, ..Limits::default() });
+    let compiler = Compiler::start(CompilerLimits { memory: 256 << 20, ..CompilerLimits::default() });
     let why = refused(&compiler, &large(1, 80_000));
     assert!(why.contains("262144 KiB"), "{why}");
     assert!(compiler.compile(small.clone(), Layout::USUAL).unwrap() == here, "the next library is another matter");
 
-    let compiler = Compiler::start(Limits { seconds: 1, ..Limits::default() });
+    let compiler = Compiler::start(CompilerLimits { seconds: 1, ..CompilerLimits::default() });
     let why = refused(&compiler, &large(300, 3_000));
     assert!(why.contains("more than 1 s"), "{why}");
     assert!(compiler.compile(small.clone(), Layout::USUAL).unwrap() == here);

@@ -6,6 +6,7 @@
 mod common;
 
 use std::fs;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -501,6 +502,32 @@ fn a_message_that_nobody_takes_changes_no_status() {
             place.run(&format!("--time 0.3 {closed}"), guest).assert_ended(how, status, limit);
         }
     }
+}
+
+/// The loader ends, and says so, where nobody takes the status.
+#[test]
+fn a_status_that_nobody_reads_is_given_up() {
+    let place = Place::new();
+    place.guest("exits", &exits(7));
+    let (_reader, writer) = rustix::pipe::pipe().unwrap();
+    let flags = rustix::fs::fcntl_getfl(&writer).unwrap();
+    rustix::fs::fcntl_setfl(&writer, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
+    while rustix::io::write(&writer, &[0; 4096]).is_ok() {}
+    rustix::fs::fcntl_setfl(&writer, flags).unwrap();
+    let (number, log) = (writer.as_raw_fd().to_string(), place.path("log"));
+    let arguments = ["--status-fd", &number, "-l", log.to_str().unwrap(), "/test/exits.wasm"];
+    place.dest.run(arguments).assert_error(7, "the status could not be written: nobody reads it");
+    assert!(fs::read_to_string(log).unwrap().contains("nobody reads it"));
+}
+
+/// A limit that no guest was told of is not among those that were reached.
+#[test]
+fn nobody_is_told_before_there_is_a_guest() {
+    let place = Place::new();
+    place.guest("large", r#"(module (memory (export "memory") 320) (func (export "_start")))"#);
+    let said = place.run("--max-memory 5", "large");
+    said.assert_ended("limit", 137, "\"memory\"");
+    assert_eq!(said.field("reached"), "[]", "{said:?}");
 }
 
 #[test]

@@ -224,6 +224,21 @@ fn a_program_whose_code_does_not_fit_is_not_compiled_again() {
     run_within(8, &dest, &[&name]).assert(0, "");
 }
 
+/// What a program is said to need is enough, and no more than that.
+#[test]
+fn a_program_that_does_not_fit_says_how_much_it_needs() {
+    let dest = Dest::new();
+    let body = r#"(table 1000 funcref) (func (export "_start") (call $exit (i32.const 7)))"#;
+    let name = dest.guest("main", &module("", body).replace("(export \"memory\") 1)", "(export \"memory\") 320)"));
+    dest.run(["--precompile", &name]).assert(0, "");
+    let ended = run_within(5, &dest, &[&name]);
+    ended.assert_error(137, "MiB to begin with");
+    let (_, needed) = ended.err.rsplit_once(' ').unwrap();
+    let needed: u64 = needed.trim_end_matches(['`', '\n']).parse().unwrap();
+    run_within(needed, &dest, &[&name]).assert(7, "");
+    run_within(needed - 1, &dest, &[&name]).assert_error(137, &format!("`--max-memory {needed}`"));
+}
+
 #[test]
 fn files_with_holes() {
     let dest = Dest::new();

@@ -6,8 +6,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use pynbox_run::vfs::{
-    Access, Crossing, Errno, GuestPath, HandIn, Last, Lock, Mount, Mounts, Offset, OpenHow, ROOT_FD, Ready, S_IFIFO,
-    S_IFSOCK, Vfs, Whence,
+    Access, Crossing, Errno, GuestPath, HandIn, Last, Lock, Mount, Mounts, Offset, OpenHow, ROOT_FD, Readiness,
+    S_IFIFO, S_IFSOCK, Vfs, Whence,
 };
 use rustix::fs::{Timespec, Timestamps};
 
@@ -135,7 +135,10 @@ fn the_last_duplicate_closes_an_end() {
     let copy = vfs.duplicate(writing, 0).unwrap();
     vfs.close(writing).unwrap();
     assert_eq!((put(&mut vfs, copy, "abc"), vfs.readable_bytes(reading)), (Ok(3), 3));
-    let both = [(reading, Ready { read: true, ..Ready::default() }), (copy, Ready { write: true, ..Ready::default() })];
+    let both = [
+        (reading, Readiness { read: true, ..Readiness::default() }),
+        (copy, Readiness { write: true, ..Readiness::default() }),
+    ];
     assert_eq!(vfs.poll(&both, None), Ok(vec![Ok(both[0].1), Ok(both[1].1)]));
     assert_eq!((get(&mut vfs, reading), get(&mut vfs, reading)), (Ok(b"abc".to_vec()), Err(Errno::AGAIN)));
     assert_eq!(vfs.seek(reading, Whence::Start, 0), Err(Errno::SPIPE));

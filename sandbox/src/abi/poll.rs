@@ -5,7 +5,7 @@ use rustix::event::Timespec;
 use super::process::{clock, now};
 use super::types::{self, put};
 use super::{Args, CallResult, Host, Memory};
-use crate::vfs::{Errno, Ready};
+use crate::vfs::{Errno, Readiness};
 
 /// More than a guest can have use for: each descriptor twice, and as many clocks.
 const SUBSCRIPTIONS_MAX: u32 = 4096;
@@ -27,7 +27,7 @@ struct Subscription {
 enum Wait {
     /// Nanoseconds from now, or why the clock can't be waited for.
     Clock(Result<u64, Errno>),
-    Descriptor(u32, Ready),
+    Descriptor(u32, Readiness),
 }
 
 pub(super) fn oneoff(host: &mut Host, memory: &mut Memory<'_>, a: Args<'_>) -> CallResult {
@@ -51,7 +51,7 @@ pub(super) fn oneoff(host: &mut Host, memory: &mut Memory<'_>, a: Args<'_>) -> C
             Wait::Descriptor(..) => None,
         })
         .min();
-    let asked: Vec<(u32, Ready)> = subscriptions
+    let asked: Vec<(u32, Readiness)> = subscriptions
         .iter()
         .filter_map(|s| match s.wait {
             Wait::Descriptor(fd, ready) => Some((fd, ready)),
@@ -64,7 +64,7 @@ pub(super) fn oneoff(host: &mut Host, memory: &mut Memory<'_>, a: Args<'_>) -> C
         let left = nearest.map(|n| n.saturating_sub(passed));
         let answers = host.vfs.poll(&asked, left.map(timespec))?;
         let waited = now(rustix::time::ClockId::Monotonic).saturating_sub(started);
-        let came = answers.iter().any(|answer| *answer != Ok(Ready::default()));
+        let came = answers.iter().any(|answer| *answer != Ok(Readiness::default()));
         if came || nearest.is_some_and(|n| n <= waited) {
             break (answers, waited);
         }
@@ -79,7 +79,7 @@ pub(super) fn oneoff(host: &mut Host, memory: &mut Memory<'_>, a: Args<'_>) -> C
             Wait::Clock(Ok(_)) => continue,
             Wait::Descriptor(fd, _) => match answers.next() {
                 Some(Err(error)) => (types::errno(error), 0, 0),
-                Some(Ok(ready)) if ready != Ready::default() => {
+                Some(Ok(ready)) if ready != Readiness::default() => {
                     let bytes = if s.kind == FD_READ { host.vfs.readable_bytes(fd) } else { 0 };
                     (0, bytes, if ready.hangup { HANGUP } else { 0 })
                 }
@@ -110,8 +110,8 @@ fn subscription(bytes: &[u8], still: Option<u64>) -> Result<Subscription, Errno>
             let after = |c| if absolute { timeout.saturating_sub(still.unwrap_or_else(|| now(c))) } else { timeout };
             Wait::Clock(clock(word(16)).map(after))
         }
-        FD_READ => Wait::Descriptor(word(16), Ready { read: true, ..Ready::default() }),
-        FD_WRITE => Wait::Descriptor(word(16), Ready { write: true, ..Ready::default() }),
+        FD_READ => Wait::Descriptor(word(16), Readiness { read: true, ..Readiness::default() }),
+        FD_WRITE => Wait::Descriptor(word(16), Readiness { write: true, ..Readiness::default() }),
         _ => return Err(Errno::INVAL),
     };
     Ok(Subscription { userdata: long(0), kind, wait })

@@ -7,10 +7,10 @@ use std::io::{Read as _, Write as _};
 
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, WaitOptions};
+use rustix::process::WaitOptions;
 
 use crate::outcome::ENVIRONMENT_STATUS;
-use crate::print;
+use crate::{print, sys};
 
 #[cfg(feature = "wasm")]
 pub(crate) mod wasm;
@@ -23,7 +23,7 @@ pub(crate) const NO_GUEST: &str = "no guest can be run on this machine";
 
 /// What a wall is on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum WallState {
     /// As strong as this program makes it.
     Stands,
     /// Guests run without it, or with less of it: what is missing, and what to change.
@@ -38,15 +38,15 @@ pub(crate) enum State {
 pub(crate) struct Wall {
     pub(crate) name: &'static str,
     pub(crate) stops: &'static str,
-    pub(crate) state: State,
+    pub(crate) state: WallState,
 }
 
 impl fmt::Display for Wall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (word, text) = match &self.state {
-            State::Stands => ("ok", self.stops),
-            State::Weaker(why) => ("weaker", why.as_str()),
-            State::Missing(why) => ("MISSING", why.as_str()),
+            WallState::Stands => ("ok", self.stops),
+            WallState::Weaker(why) => ("weaker", why.as_str()),
+            WallState::Missing(why) => ("MISSING", why.as_str()),
         };
         write!(f, "{word:<8} {:<13} {text}", self.name)
     }
@@ -61,10 +61,10 @@ impl fmt::Display for Wall {
 ///
 /// That of writing to standard output.
 pub(crate) fn say(walls: &[Wall]) -> Result<u8, Errno> {
-    let any = |which: fn(&State) -> bool| walls.iter().any(|wall| which(&wall.state));
-    let (status, end) = if any(|state| matches!(state, State::Missing(_))) {
+    let any = |which: fn(&WallState) -> bool| walls.iter().any(|wall| which(&wall.state));
+    let (status, end) = if any(|state| matches!(state, WallState::Missing(_))) {
         (ENVIRONMENT_STATUS, NO_GUEST)
-    } else if any(|state| matches!(state, State::Weaker(_))) {
+    } else if any(|state| matches!(state, WallState::Weaker(_))) {
         (WEAKER_STATUS, "guests can be run, behind weaker walls than this program can raise")
     } else {
         (0, "all walls stand")
@@ -85,29 +85,22 @@ pub(crate) fn say(walls: &[Wall]) -> Result<u8, Errno> {
 pub(crate) fn apart(work: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
     let no_process = |error: &dyn fmt::Display| format!("no process could be started: {error}");
     let (reading, writing) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| no_process(&error))?;
-    // SAFETY: this process has one thread, so nothing is locked or half done in the child.
-    match unsafe { libc::fork() } {
-        -1 => Err(no_process(&std::io::Error::last_os_error())),
-        0 => {
-            let said = match work() {
-                Ok(()) => b"+".to_vec(),
-                Err(why) => [b"-", why.as_bytes()].concat(),
-            };
-            let _ = File::from(writing).write_all(&said);
-            // SAFETY: ends this process; nothing of the parent's is to run at its end.
-            unsafe { libc::_exit(0) }
-        }
-        child => {
-            drop(writing);
-            let mut said = Vec::new();
-            let read = File::from(reading).read_to_end(&mut said);
-            while let Err(Errno::INTR) = rustix::process::waitpid(Pid::from_raw(child), WaitOptions::empty()) {}
-            match (read, said.split_first()) {
-                (Ok(_), Some((b'+', _))) => Ok(()),
-                (Ok(_), Some((_, why))) => Err(String::from_utf8_lossy(why).into_owned()),
-                _ => Err("the process that tried it was ended".to_owned()),
-            }
-        }
+    let Some(child) = sys::fork().map_err(|error| no_process(&error))? else {
+        let said = match work() {
+            Ok(()) => b"+".to_vec(),
+            Err(why) => [b"-", why.as_bytes()].concat(),
+        };
+        let _ = File::from(writing).write_all(&said);
+        sys::exit(0)
+    };
+    drop(writing);
+    let mut said = Vec::new();
+    let read = File::from(reading).read_to_end(&mut said);
+    while let Err(Errno::INTR) = rustix::process::waitpid(Some(child), WaitOptions::empty()) {}
+    match (read, said.split_first()) {
+        (Ok(_), Some((b'+', _))) => Ok(()),
+        (Ok(_), Some((_, why))) => Err(String::from_utf8_lossy(why).into_owned()),
+        _ => Err("the process that tried it was ended".to_owned()),
     }
 }
 
@@ -152,8 +145,7 @@ mod tests {
     fn what_is_tried_apart_says_how_it_went() {
         assert_eq!(apart(|| Ok(())), Ok(()));
         assert_eq!(apart(|| Err("why".to_owned())), Err("why".to_owned()));
-        // SAFETY: ends the process.
-        let gone = apart(|| unsafe { libc::_exit(0) });
+        let gone = apart(|| sys::exit(0));
         assert_eq!(gone, Err("the process that tried it was ended".to_owned()));
     }
 

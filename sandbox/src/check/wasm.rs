@@ -7,7 +7,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType};
 
-use super::{NO_FILTER, State, Wall, apart, has_no_privileges, refused};
+use super::{NO_FILTER, Wall, WallState, apart, has_no_privileges, refused};
 use crate::compiler::Compiler;
 use crate::engine::Layout;
 use crate::reach::{self, Reach};
@@ -28,8 +28,8 @@ const LANDLOCK: [(&str, &str); 4] = [
 /// Probes all walls. To be called while this process has one thread.
 pub(crate) fn walls() -> Vec<Wall> {
     let needed = |result: Result<(), String>, advice: &str| match result {
-        Ok(()) => State::Stands,
-        Err(why) => State::Missing(format!("{why}; {advice}")),
+        Ok(()) => WallState::Stands,
+        Err(why) => WallState::Missing(format!("{why}; {advice}")),
     };
     vec![
         Wall {
@@ -59,8 +59,8 @@ pub(crate) fn walls() -> Vec<Wall> {
             name: "open table",
             stops: "nothing can be mapped over the table of the ways in which files are opened",
             state: match apart(sealed) {
-                Ok(()) => State::Stands,
-                Err(why) => State::Weaker(format!(
+                Ok(()) => WallState::Stands,
+                Err(why) => WallState::Weaker(format!(
                     "{why}: native code in the loader could open handles of files outside the mounts (not read or write \
                      them, where Landlock stands); Linux 6.10 or newer has mseal(2)"
                 )),
@@ -70,8 +70,8 @@ pub(crate) fn walls() -> Vec<Wall> {
             name: "compiler",
             stops: "modules that were not compiled ahead are compiled by a process without files, with limits",
             state: match apart(compiler) {
-                Ok(()) => State::Stands,
-                Err(why) => State::Weaker(format!(
+                Ok(()) => WallState::Stands,
+                Err(why) => WallState::Weaker(format!(
                     "{why}; only what was compiled ahead can be run: let this user start more processes (`ulimit -u`)"
                 )),
             },
@@ -89,13 +89,13 @@ fn privileges() -> Result<(), String> {
     has_no_privileges()
 }
 
-fn landlock() -> State {
+fn landlock() -> WallState {
     if !reach::is_enforced() {
         let why = match reach::version() {
             0 => "this kernel has none, or does not use it",
             _ => "this kernel's first version can't let files be moved between directories",
         };
-        return State::Weaker(format!(
+        return WallState::Weaker(format!(
             "{why}: native code in the loader could open all files of its user; use Linux 5.19 or newer with `landlock` in \
              its list of security modules (`lsm=`), and in a container a filter that lets landlock_create_ruleset(2) pass"
         ));
@@ -105,14 +105,16 @@ fn landlock() -> State {
         refused("listing `/`", File::open("/").map(drop).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO)))
     });
     if let Err(why) = stops {
-        return State::Missing(format!("{why}; the loader trusts what the kernel says of Landlock: look into its log"));
+        return WallState::Missing(format!(
+            "{why}; the loader trusts what the kernel says of Landlock: look into its log"
+        ));
     }
     let version = usize::try_from(reach::version()).unwrap_or(0);
     match LANDLOCK.get(version.saturating_sub(2)..).unwrap_or_default() {
-        [] => State::Stands,
+        [] => WallState::Stands,
         lacking @ [.., (_, newest)] => {
             let lacking: Vec<_> = lacking.iter().map(|(what, _)| *what).collect();
-            State::Weaker(format!("version {version}: {}; Linux {newest} has all of it", lacking.join(", ")))
+            WallState::Weaker(format!("version {version}: {}; Linux {newest} has all of it", lacking.join(", ")))
         }
     }
 }
@@ -129,7 +131,7 @@ fn sealed() -> Result<(), String> {
 }
 
 fn compiler() -> Result<(), String> {
-    Compiler::start(crate::compiler::Limits::default())
+    Compiler::start(crate::compiler::CompilerLimits::default())
         .compile(EMPTY_MODULE.to_vec(), Layout::USUAL)
         .map(drop)
         .map_err(|error| error.to_string())

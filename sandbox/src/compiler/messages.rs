@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::time::Duration;
 
 use crate::engine::Layout;
+use crate::sys::Used;
 
 /// What an answer is.
 pub(super) const CODE: u8 = 0;
@@ -11,15 +12,6 @@ pub(super) const REFUSAL: u8 = 1;
 pub(super) const NO_MEMORY: u8 = 2;
 /// Longest message that is believed: one that is longer is a fault.
 const MESSAGE_MAX: u64 = 1 << 30;
-
-/// What a compilation used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Used {
-    /// The processor's time.
-    pub(super) cpu: Duration,
-    /// Most bytes of resident memory, those aside that its process began with.
-    pub(super) memory: usize,
-}
 
 /// A module that is to be compiled; its bytes follow.
 pub(super) struct Request {
@@ -84,7 +76,7 @@ impl AnswerHead {
         let mut whole = [0];
         from.read_exact(&mut whole)?;
         let cpu = Duration::from_nanos(number(from)?);
-        let used = Used { cpu, memory: usize::try_from(number(from)?).unwrap_or(usize::MAX) };
+        let used = Used { cpu, memory: number(from)? };
         let mut kind = self.kind;
         if whole == [0] {
             (kind, bytes) = (REFUSAL, b"the compiler was ended".to_vec());
@@ -96,7 +88,7 @@ impl AnswerHead {
 pub(super) fn send_tail(to: &mut impl Write, whole: bool, used: Used) -> io::Result<()> {
     to.write_all(&[u8::from(whole)])?;
     to.write_all(&nanoseconds(used.cpu).to_le_bytes())?;
-    to.write_all(&(used.memory as u64).to_le_bytes())
+    to.write_all(&used.memory.to_le_bytes())
 }
 
 /// A whole answer of one kind that is no code.

@@ -18,7 +18,7 @@ mod messages;
 
 use std::fs::File;
 use std::io::{self, Read, Seek as _, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,25 +27,26 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{DumpableBehavior, Pid, Resource, Signal};
 
-use messages::{Answer, AnswerHead, CODE, NO_MEMORY, REFUSAL, Request, Used, refuse, send_tail};
+use messages::{Answer, AnswerHead, CODE, NO_MEMORY, REFUSAL, Request, refuse, send_tail};
 pub(crate) use messages::{exactly, number};
 
 use crate::account::{ACCOUNT, Full};
 use crate::engine::{Engine, Layout, NoCode};
 use crate::reach::Reach;
+use crate::sys::{self, Used};
 use crate::watch::{Timer, Watch};
 use crate::{caller, wall};
 
 /// What the compilation of one module may take.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct CompilerLimits {
     /// Bytes, unless less is left of the account: for the process, and for the code that it makes.
     pub memory: usize,
     /// Seconds of the processor's time.
     pub seconds: u64,
 }
 
-impl Default for Limits {
+impl Default for CompilerLimits {
     /// Many times of what the largest known module needs.
     fn default() -> Self {
         Self { memory: 2 << 30, seconds: 120 }
@@ -84,14 +85,14 @@ impl From<CompileError> for NoCode {
 /// The compiler. When it is dropped, its process ends.
 #[derive(Debug)]
 pub struct Compiler {
-    limits: Limits,
-    server: Mutex<io::Result<Server>>,
+    limits: CompilerLimits,
+    server: Mutex<io::Result<CompilerProcess>>,
     life: Arc<Life>,
     watch: Option<Arc<Watch>>,
 }
 
 #[derive(Debug)]
-struct Server {
+struct CompilerProcess {
     requests: File,
     answers: File,
 }
@@ -106,9 +107,9 @@ const SPARE: usize = 1 << 20;
 impl Compiler {
     /// Forks the process that will compile. To be called while this process has one thread. If that
     /// fails, only compiling fails later: most guests need none.
-    pub fn start(limits: Limits) -> Self {
+    pub fn start(limits: CompilerLimits) -> Self {
         let seconds = limits.seconds.min(caller::cpu_seconds().unwrap_or(u64::MAX));
-        let (server, life) = match Server::start(seconds) {
+        let (server, life) = match CompilerProcess::start(seconds) {
             Ok((server, life)) => (Ok(server), life),
             Err(error) => (Err(error), Life::default()),
         };
@@ -150,7 +151,7 @@ impl Compiler {
         });
         drop((copy, working));
         let used = answer.as_ref().map_or(Used::default(), |answer| answer.used);
-        ACCOUNT.note_peak(length.saturating_add(used.memory));
+        ACCOUNT.note_peak(length.saturating_add(usize::try_from(used.memory).unwrap_or(usize::MAX)));
         if let Some(watch) = &self.watch {
             watch.add_cpu(used.cpu);
             watch.wait_for_the_end();
@@ -187,50 +188,33 @@ impl Life {
             return Duration::ZERO;
         };
         drop(alive);
-        wait(process.as_raw_pid()).map_or(Duration::ZERO, |(_, used)| used.cpu)
+        sys::wait(process).map_or(Duration::ZERO, |(_, used)| used.cpu)
     }
 }
 
-impl Server {
+impl CompilerProcess {
     fn start(seconds: u64) -> io::Result<(Self, Life)> {
         let null = File::options().read(true).write(true).open("/dev/null")?;
         let (wanted, requests) = pipe_with(PipeFlags::CLOEXEC)?;
         let (answers, given) = pipe_with(PipeFlags::CLOEXEC)?;
         let (life, alive) = pipe_with(PipeFlags::CLOEXEC)?;
-        // SAFETY: there is one thread, so that the child may do whatever this process could.
-        match unsafe { libc::fork() } {
-            -1 => Err(io::Error::last_os_error()),
-            0 => {
-                keep_only(&null, [&wanted, &given, &life]);
-                serve(File::from(wanted), File::from(given), &life, seconds)
-            }
-            child => {
-                let process = Pid::from_raw(child).ok_or(io::ErrorKind::NotFound)?;
-                let life = Life(Mutex::new(Some((alive, process))));
-                Ok((Self { requests: requests.into(), answers: answers.into() }, life))
-            }
-        }
+        let Some(process) = sys::fork()? else {
+            keep_only(&null, &[wanted.as_fd(), given.as_fd(), life.as_fd()]);
+            serve(File::from(wanted), File::from(given), &life, seconds)
+        };
+        let life = Life(Mutex::new(Some((alive, process))));
+        Ok((Self { requests: requests.into(), answers: answers.into() }, life))
     }
 }
 
 /// In the new process: makes the streams lead nowhere and closes all else, so that no pipe of the
 /// guest's stays open here.
-fn keep_only(null: &File, kept: [&OwnedFd; 3]) {
+fn keep_only(null: &File, kept: &[BorrowedFd<'_>]) {
     for stream in 0..3 {
-        // SAFETY: nothing in this process uses the streams' numbers for anything else.
-        unsafe { libc::dup2(null.as_raw_fd(), stream) };
+        let _ = sys::redirect_stream(stream, null.as_fd());
     }
-    let mut first = 3;
-    let mut kept = kept.map(AsRawFd::as_raw_fd);
-    kept.sort_unstable();
-    for next in kept.into_iter().chain([i32::MAX]) {
-        if first < next {
-            // SAFETY: whatever these are, nothing here will use them. A kernel without the call
-            // (before 5.9) leaves them open, unused.
-            unsafe { libc::syscall(libc::SYS_close_range, first, next - 1, 0) };
-        }
-        first = next.saturating_add(1);
-    }
+    // SAFETY: whatever these are, nothing in this process will use them.
+    unsafe { sys::close_all_but(kept) };
 }
 
 /// Compiles what is asked for until nobody asks any more.
@@ -258,7 +242,7 @@ fn serve(mut requests: File, mut answers: File, life: &OwnedFd, seconds: u64) ->
             break;
         }
     }
-    end(0)
+    sys::exit(0)
 }
 
 /// What one process is to do, and what it may take.
@@ -308,11 +292,10 @@ fn apart(wasm: Vec<u8>, share: Share, life: &OwnedFd, answers: &mut File) -> io:
         Ok((result, giving)) => (File::from(result), File::from(giving)),
         Err(error) => return refuse(answers, REFUSAL, &failed(error.into()), Used::default()),
     };
-    // SAFETY: this process has one thread.
-    let child = match unsafe { libc::fork() } {
-        -1 => return refuse(answers, REFUSAL, &failed(io::Error::last_os_error()), Used::default()),
-        0 => work(&wasm, giving, share),
-        child => child,
+    let child = match sys::fork() {
+        Err(error) => return refuse(answers, REFUSAL, &failed(error.into()), Used::default()),
+        Ok(None) => work(&wasm, giving, share),
+        Ok(Some(child)) => child,
     };
     drop((wasm, giving));
     let mut result = WhileAsked { from: result, life };
@@ -322,14 +305,13 @@ fn apart(wasm: Vec<u8>, share: Share, life: &OwnedFd, answers: &mut File) -> io:
     });
     if let Err(error) = &passed
         && error.kind() == io::ErrorKind::ConnectionAborted
-        && let Some(child) = Pid::from_raw(child)
     {
         let _ = rustix::process::kill_process(child, Signal::KILL);
-        let _ = wait(child.as_raw_pid());
-        end(0);
+        let _ = sys::wait(child);
+        sys::exit(0);
     }
-    let (status, mut used) = wait(child)?;
-    used.memory = used.memory.saturating_sub(share.resident);
+    let (status, mut used) = sys::wait(child)?;
+    used.memory = used.memory.saturating_sub(share.resident as u64);
     if let Ok((length, count)) = &mut passed {
         // It was ended on its way.
         let whole = length == count;
@@ -373,37 +355,13 @@ impl Read for WhileAsked<'_> {
 /// The next step for who has a module that is larger than the limits, and trusts it.
 const NO_LIMITS: &str = "`run --precompile`, for what is installed, has no such limit";
 
-/// Waits for a child: its status, and what it used, in memory all that it was resident with.
-fn wait(child: i32) -> io::Result<(i32, Used)> {
-    loop {
-        let mut status = 0;
-        // SAFETY: zeros are an `rusage`; both pointers are to live variables.
-        let (waited, usage) = unsafe {
-            let mut usage: libc::rusage = std::mem::zeroed();
-            (libc::wait4(child, &raw mut status, 0, &raw mut usage), usage)
-        };
-        let time = |time: libc::timeval| {
-            Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0))
-                + Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0))
-        };
-        if waited == child {
-            let cpu = time(usage.ru_utime) + time(usage.ru_stime);
-            return Ok((status, Used { cpu, memory: usize::try_from(usage.ru_maxrss).unwrap_or(0) << 10 }));
-        }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
-        }
-    }
-}
-
 /// The exit status of a process that has no memory left.
 const OUT_OF_MEMORY: i32 = 3;
 
 /// In the process of one module: gives up what it does not need, compiles, gives code or text to
 /// `result`, and ends.
 fn work(wasm: &[u8], mut result: File, share: Share) -> ! {
-    ACCOUNT.when_exhausted(|| end(OUT_OF_MEMORY));
+    ACCOUNT.when_exhausted(|| sys::exit(OUT_OF_MEMORY));
     ACCOUNT.end_if_refused();
     grow_stack();
     let compiled = std::panic::catch_unwind(|| {
@@ -413,13 +371,13 @@ fn work(wasm: &[u8], mut result: File, share: Share) -> ! {
     });
     let compiled = compiled.unwrap_or_else(|_| Err("the compiler failed on it".to_owned()));
     let (kind, bytes) = match &compiled {
-        Ok(code) if code.len() > share.code => end(OUT_OF_MEMORY),
+        Ok(code) if code.len() > share.code => sys::exit(OUT_OF_MEMORY),
         Ok(code) => (CODE, code.as_slice()),
         Err(why) => (REFUSAL, why.as_bytes()),
     };
     let head = AnswerHead { kind, length: bytes.len() as u64 };
     let sent = head.send(&mut result).and_then(|()| result.write_all(bytes));
-    end(i32::from(sent.is_err()))
+    sys::exit(i32::from(sent.is_err()))
 }
 
 /// Bytes of stack that a compilation needs.
@@ -456,9 +414,4 @@ fn confine(share: Share) -> Result<(), String> {
         Timer::new().map_err(failed)?.set(share.cpu);
     }
     wall::compile_only().map_err(|e| e.to_string())
-}
-
-fn end(status: i32) -> ! {
-    // SAFETY: ends this process. What the parent registered for its own end must not run here.
-    unsafe { libc::_exit(status) }
 }

@@ -22,8 +22,8 @@ const GUEST_STACK: usize = 16 << 20;
 /// it calls.
 pub const THREAD_STACK: usize = GUEST_STACK + (2 << 20);
 
-/// Bytes that a guest takes besides its memory and code before it runs.
-const BESIDES: usize = 4 << 20;
+/// Bytes that a guest takes besides its memory and code before it runs: tables, above all.
+const BESIDES: usize = 256 << 10;
 
 /// Changes with the version of the engine and with the settings below.
 const ENGINE_ID: &str = "wasmtime48-1";

@@ -24,7 +24,7 @@ const CODE: u64 = 48 << 20;
 /// Addresses that the engine reserves: the guest's 4 GiB, and what is to lie around them.
 const ADDRESSES: u64 = 100 << 30;
 /// The engine's first stack.
-pub(super) const STACK: u64 = 4 << 20;
+pub(crate) const STACK: u64 = 4 << 20;
 /// What a run may take beside what `--max-memory` says: code, a stack, and this program.
 #[cfg(test)]
 const BESIDE: u64 = 64 << 20;
@@ -35,42 +35,42 @@ const DESCRIPTORS: u32 = 1024;
 
 /// The limits of one run.
 #[derive(Debug)]
-pub(super) struct Bounds {
+pub(crate) struct Bounds {
     /// Bytes of private memory while a program is loaded.
-    pub(super) loading: u64,
+    pub(crate) loading: u64,
     /// Bytes of private memory from the guest's beginning on, where they are limited.
-    pub(super) memory: Option<u64>,
+    pub(crate) memory: Option<u64>,
     /// Bytes of shared memory.
-    pub(super) shared: u64,
+    pub(crate) shared: u64,
     /// Threads of the guest.
-    pub(super) threads: u32,
+    pub(crate) threads: u32,
     /// Descriptors of the guest.
-    pub(super) open: u32,
+    pub(crate) open: u32,
     /// Descriptors that the guest has from its beginning.
-    pub(super) handed: u32,
+    pub(crate) handed: u32,
     /// A number that no descriptor of the engine's may have.
-    pub(super) numbers: u64,
+    pub(crate) numbers: u64,
     /// Bytes of a file.
-    pub(super) file: Option<u64>,
+    pub(crate) file: Option<u64>,
     /// Bytes written to files.
-    pub(super) write: Option<u64>,
+    pub(crate) write: Option<u64>,
     /// Files made.
-    pub(super) files: Option<u64>,
+    pub(crate) files: Option<u64>,
     /// Device and inode of each file that is handed in as it is.
-    pub(super) files_handed: Vec<(u64, u64)>,
+    pub(crate) files_handed: Vec<(u64, u64)>,
     /// Bytes that leave by descriptors.
-    pub(super) output: Option<u64>,
+    pub(crate) output: Option<u64>,
     /// Whether somebody is told what the run used.
-    pub(super) is_reported: bool,
+    pub(crate) is_reported: bool,
     /// The moment that ends the run.
-    pub(super) deadline: Option<Instant>,
+    pub(crate) deadline: Option<Instant>,
     /// The processor's time that ends the run.
-    pub(super) cpu: Option<Duration>,
+    pub(crate) cpu: Option<Duration>,
 }
 
 impl Bounds {
     /// The bounds of a run. No descriptor of the engine's may have the number `numbers`.
-    pub(super) fn of(options: &Options, report: &Report, numbers: i32) -> Result<Self, BoundsError> {
+    pub(crate) fn of(options: &Options, report: &Report, numbers: i32) -> Result<Self, BoundsError> {
         let limits = &options.limits;
         let addresses = getrlimit(Resource::As);
         if addresses.maximum.is_some_and(|maximum| maximum < ADDRESSES) {
@@ -111,7 +111,7 @@ fn private_part(all: u64, limits: &Limits) -> Result<u64, BoundsError> {
 
 /// Why no guest can have such bounds.
 #[derive(Debug)]
-pub(super) enum BoundsError {
+pub(crate) enum BoundsError {
     /// The folders in memory take all of it.
     Folders,
     /// The caller leaves too few addresses.

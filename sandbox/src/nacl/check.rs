@@ -4,10 +4,10 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::net::{AddressFamily, SocketType};
 
 use super::bounds::Bounds;
-use super::filter::Filters;
 use super::root::{self, Parts};
 use super::{engine_files, enter_namespaces, processes, wall};
-use crate::check::{NO_FILTER, State, Wall, apart, refused};
+use crate::check::{NO_FILTER, Wall, WallState, apart, refused};
+use crate::filter::nacl::Filters;
 use crate::front::FrontError;
 use crate::install::Installation;
 use crate::options::Options;
@@ -19,15 +19,15 @@ const MEMORY: u64 = 64 << 20;
 
 /// What is said of a program that can't find itself.
 pub(super) fn unknown(error: FrontError) -> Vec<Wall> {
-    vec![Wall { name: "engine", stops: "", state: State::Missing(error.to_string()) }]
+    vec![Wall { name: "engine", stops: "", state: WallState::Missing(error.to_string()) }]
 }
 
 /// Probes all walls. To be called while this process has one thread.
 pub(super) fn walls(options: &Options, report: &Report, installation: &Installation) -> Vec<Wall> {
     let state = |result: Result<(), String>, advice: &str| match result {
-        Ok(()) => State::Stands,
-        Err(why) if advice.is_empty() => State::Missing(why),
-        Err(why) => State::Missing(format!("{why}; {advice}")),
+        Ok(()) => WallState::Stands,
+        Err(why) if advice.is_empty() => WallState::Missing(why),
+        Err(why) => WallState::Missing(format!("{why}; {advice}")),
     };
     let files = engine_files(installation);
     let number = wall::program_number();

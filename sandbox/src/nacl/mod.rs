@@ -7,16 +7,16 @@
 //! itself (`wall`). Whoever breaks out of the guest stands in that. It works the same for root and
 //! for anybody else.
 
-mod bounds;
+pub(crate) mod bounds;
 mod check;
-mod filter;
 mod messages;
+mod mounting;
 mod processes;
 mod program;
 mod root;
 mod streams;
-mod supervisor;
-mod sys;
+pub(crate) mod supervisor;
+mod waiting;
 mod wall;
 
 use std::ffi::{CStr, CString, OsString};
@@ -29,7 +29,8 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::descriptors::Handed;
-use crate::front::{self, Begun, FrontError};
+use crate::filter::nacl::Filters;
+use crate::front::{self, Begun, FrontError, NoProgram};
 use crate::install::Installation;
 use crate::limits::Limit;
 use crate::log::Log;
@@ -38,13 +39,15 @@ use crate::options::{HandOption, Options, Task};
 use crate::outcome::{ENVIRONMENT_STATUS, How, Outcome, USAGE_STATUS};
 use crate::print;
 use crate::report::Report;
+use crate::sys::{self, engine};
 use crate::vfs::{Access, GuestPath, Mount};
 use bounds::{Bounds, BoundsError};
-use processes::{Ended, Start, Surroundings};
+use processes::{EngineStart, Surroundings};
 pub use program::ProgramError;
 pub use root::RootError;
 use root::{EngineFile, Parts, in_engine};
 use streams::Streams;
+use waiting::Ended;
 
 /// Of the SDK: the program that runs guests, and what it gives them to call.
 const SEL_LDR: &str = "sel_ldr_x86_64";
@@ -97,8 +100,8 @@ pub enum NaclError {
     Namespaces(Errno),
     #[error(transparent)]
     Root(#[from] RootError),
-    #[error("there is no program `{0}` in the sandbox: {1}; name it as the guest sees it, such as `/test/hello.nexe`")]
-    Program(String, Errno),
+    #[error("there is no program `{0}` in the sandbox: {1}")]
+    Program(String, NoProgram),
     #[error("`{0}` can't be run: {1}")]
     Foreign(String, ProgramError),
     #[error("`{0}` can't be run: sel_ldr refuses to load {1}: {2}")]
@@ -186,8 +189,13 @@ fn run(options: &Options, handed: Handed, log: &Log, report: &Report) -> Result<
     log.say(2, format_args!("the sandbox's files are mounted"));
 
     let text = print::shown(name.as_bytes());
-    let path = program_path(&name.clone().into_vec()).ok_or_else(|| NaclError::Program(text.clone(), Errno::INVAL))?;
-    let file = open_program(&guest, &path).map_err(|error| NaclError::Program(text.clone(), error))?;
+    let path = program_path(name.as_bytes());
+    let no_program = |error| {
+        let why = NoProgram::of(options, name.as_bytes(), path.as_ref(), error, "/test/hello.nexe");
+        NaclError::Program(text.clone(), why)
+    };
+    let path = path.clone().ok_or_else(|| no_program(Errno::INVAL))?;
+    let file = open_program(&guest, &path).map_err(no_program)?;
     let dynamic = program::is_dynamic(&file).map_err(|error| NaclError::Foreign(text.clone(), error))?;
     let mut size = program::size_in_memory(&file);
     if dynamic {
@@ -230,12 +238,12 @@ fn run(options: &Options, handed: Handed, log: &Log, report: &Report) -> Result<
     let arguments = line.into_iter().map(|word| CString::new(word).map_err(zero)).collect::<Result<_, _>>()?;
 
     let open = |path: PathBuf| rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
-    let start = Start {
+    let start = EngineStart {
         engine: open(in_engine(SEL_LDR)).map_err(NaclError::Process)?,
         number,
         arguments,
         environment: vec![COPY_CODE.to_owned()],
-        filters: filter::Filters::new(processes::ENGINE_PID, number, runs_on_stack, &bounds)?,
+        filters: Filters::new(processes::ENGINE_PID, number, runs_on_stack, &bounds)?,
         output: output.into_iter().map(|(_, file)| file).next(),
         handed: handed.into_iter().map(|(_, file)| file).collect(),
     };
@@ -349,7 +357,7 @@ fn enter_namespaces() -> Result<(), Errno> {
     let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     // An ordinary user keeps the groups; only root could give them up.
     if user == 0 {
-        let _ = sys::clear_groups();
+        let _ = engine::clear_groups();
     }
     sys::unshare(
         libc::CLONE_NEWUSER

@@ -24,15 +24,18 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
-    fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount_change, move_mount, open_tree, unmount,
+    MountAttrFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags, mount_change, move_mount, unmount,
 };
 use rustix::process;
 
-use super::sys::{self, MountAttributes};
+use super::mounting::{
+    DEVICE, DIRECTORY, PATH_ONLY, PROGRAM, READ_ONLY, WRITABLE, attributes, bind, memory, move_to, new_directory,
+    new_file, new_folder,
+};
 use crate::kernel_file_systems;
 use crate::limits::Tmpfs;
 use crate::mount_table::{MountTable, mount_id};
+use crate::sys::engine::set_mount_attributes;
 use crate::vfs::{Access, Crossing, GuestPath, Mount};
 
 /// Where the guest's tree lies.
@@ -70,22 +73,9 @@ pub(super) struct EngineFile {
     pub(super) at: PathBuf,
 }
 
-const READ_ONLY: u64 = libc::MOUNT_ATTR_RDONLY | WRITABLE;
-/// No file of a guest is a program of the host's, and no link leads anywhere.
-const WRITABLE: u64 =
-    libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC | libc::MOUNT_ATTR_NOSYMFOLLOW;
-const PROGRAM: u64 =
-    libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOSYMFOLLOW;
-const DEVICE: u64 = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC;
-
 const DEVICES: [(&CStr, &str); 2] = [(c"/dev/null", "null"), (c"/dev/urandom", "urandom")];
 /// Files of shared memory: each lasts as long as it is open.
 const SHARED_FILES: u64 = 4096;
-/// Bytes for each file that a folder in memory has room for.
-const BYTES_A_FILE: u64 = 1024;
-const PATH_ONLY: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-const DIRECTORY: OFlags = PATH_ONLY.union(OFlags::DIRECTORY);
-
 /// What the view is made of.
 pub(super) struct Parts<'a> {
     /// The directories of the host.
@@ -133,11 +123,11 @@ pub(super) fn enter(parts: Parts<'_>) -> Result<OwnedFd, RootError> {
     }
     let guest = new_directory(root.as_fd(), b"guest").map_err(other("/guest"))?;
     let mut view = View { own: HashSet::new(), crossing };
-    Tree::of(mounts, folders).lay(&GuestPath::root(), guest.as_fd(), None, &mut view)?;
+    MountTree::of(mounts, folders).lay(&GuestPath::root(), guest.as_fd(), None, &mut view)?;
     let table = MountTable::read_from(table).map_err(other("mounts"))?;
     view.cover_foreign(root.as_fd(), &table)?;
 
-    sys::set_mount_attributes(root.as_fd(), &attributes(READ_ONLY & !libc::MOUNT_ATTR_NODEV), false)
+    set_mount_attributes(root.as_fd(), &attributes(READ_ONLY & !libc::MOUNT_ATTR_NODEV), false)
         .map_err(other("root"))?;
     process::fchdir(&root).map_err(other("root"))?;
     process::pivot_root(c".", c".").map_err(other("change of root"))?;
@@ -168,7 +158,7 @@ struct Layer {
 }
 
 /// What lies at a place of the guest's tree.
-enum Source {
+enum LayerSource {
     Host(Mount),
     /// A folder in memory of so many bytes.
     Memory(u64),
@@ -176,17 +166,17 @@ enum Source {
 
 /// The mounts as a tree of names.
 #[derive(Default)]
-struct Tree {
-    mount: Option<Source>,
-    below: BTreeMap<Vec<u8>, Tree>,
+struct MountTree {
+    mount: Option<LayerSource>,
+    below: BTreeMap<Vec<u8>, MountTree>,
 }
 
-impl Tree {
+impl MountTree {
     /// Of two mounts at one place the later one counts.
     fn of(mounts: Vec<Mount>, folders: &[Tmpfs]) -> Self {
         let mut root = Self::default();
-        let hosts = mounts.into_iter().map(|mount| (mount.at.clone(), Source::Host(mount)));
-        let memory = folders.iter().map(|folder| (folder.at.clone(), Source::Memory(folder.size)));
+        let hosts = mounts.into_iter().map(|mount| (mount.at.clone(), LayerSource::Host(mount)));
+        let memory = folders.iter().map(|folder| (folder.at.clone(), LayerSource::Memory(folder.size)));
         for (at, source) in hosts.chain(memory) {
             let names = at.as_relative().split(|&b| b == b'/').filter(|name| !name.is_empty());
             let place = names.fold(&mut root, |tree, name| tree.below.entry(name.to_vec()).or_default());
@@ -206,14 +196,14 @@ impl Tree {
     ) -> Result<(), RootError> {
         let Self { mount, below } = self;
         let source = match &mount {
-            Some(Source::Host(mount)) => mount.source.clone(),
-            Some(Source::Memory(_)) => PathBuf::from("tmpfs"),
+            Some(LayerSource::Host(mount)) => mount.source.clone(),
+            Some(LayerSource::Memory(_)) => PathBuf::from("tmpfs"),
             None => PathBuf::from("/"),
         };
         let failed = |error| RootError::Mount(source.clone(), path.clone(), error);
         let layer = match mount {
-            Some(Source::Host(mount)) => Some(Layer { directory: mount.root, access: mount.access }),
-            Some(Source::Memory(size)) => {
+            Some(LayerSource::Host(mount)) => Some(Layer { directory: mount.root, access: mount.access }),
+            Some(LayerSource::Memory(size)) => {
                 let folder = new_folder(size).map_err(failed)?;
                 make_points(&below, path, folder.as_fd())?;
                 view.attach(&folder, point).map_err(failed)?;
@@ -251,7 +241,7 @@ impl Tree {
 
 /// Lays trees onto the empty directories of their names.
 fn lay_at_places(
-    trees: BTreeMap<Vec<u8>, Tree>,
+    trees: BTreeMap<Vec<u8>, MountTree>,
     path: &GuestPath,
     point: BorrowedFd<'_>,
     under: impl Fn(&[u8]) -> Option<Layer>,
@@ -268,7 +258,7 @@ fn lay_at_places(
 
 /// Lays trees into a mount that has their places.
 fn lay_onto(
-    trees: BTreeMap<Vec<u8>, Tree>,
+    trees: BTreeMap<Vec<u8>, MountTree>,
     path: &GuestPath,
     directory: BorrowedFd<'_>,
     view: &mut View,
@@ -286,7 +276,7 @@ fn lay_onto(
 }
 
 /// Whether a directory has all places that the trees need in it.
-fn has_points(trees: &BTreeMap<Vec<u8>, Tree>, directory: BorrowedFd<'_>) -> bool {
+fn has_points(trees: &BTreeMap<Vec<u8>, MountTree>, directory: BorrowedFd<'_>) -> bool {
     trees.iter().all(|(name, tree)| {
         fs::openat(directory, name.as_slice(), DIRECTORY, Mode::empty())
             .is_ok_and(|there| tree.mount.is_some() || has_points(&tree.below, there.as_fd()))
@@ -294,7 +284,11 @@ fn has_points(trees: &BTreeMap<Vec<u8>, Tree>, directory: BorrowedFd<'_>) -> boo
 }
 
 /// Makes the places that are not there.
-fn make_points(trees: &BTreeMap<Vec<u8>, Tree>, path: &GuestPath, directory: BorrowedFd<'_>) -> Result<(), RootError> {
+fn make_points(
+    trees: &BTreeMap<Vec<u8>, MountTree>,
+    path: &GuestPath,
+    directory: BorrowedFd<'_>,
+) -> Result<(), RootError> {
     for (name, tree) in trees {
         let path = path.child(name);
         let failed = |error| RootError::Point(path.clone(), error);
@@ -311,14 +305,14 @@ fn make_points(trees: &BTreeMap<Vec<u8>, Tree>, path: &GuestPath, directory: Bor
 }
 
 /// An entry of a directory that is shown in a new one.
-enum Entry {
+enum ShownEntry {
     Directory,
     File,
     Link(CString),
 }
 
 /// The entries of a directory, but for those that a tree takes the place of.
-fn entries(directory: &OwnedFd, but: &BTreeMap<Vec<u8>, Tree>) -> Result<BTreeMap<Vec<u8>, Entry>, Errno> {
+fn entries(directory: &OwnedFd, but: &BTreeMap<Vec<u8>, MountTree>) -> Result<BTreeMap<Vec<u8>, ShownEntry>, Errno> {
     let mut entries = BTreeMap::new();
     for entry in Dir::read_from(directory)? {
         let entry = entry?;
@@ -331,9 +325,9 @@ fn entries(directory: &OwnedFd, but: &BTreeMap<Vec<u8>, Tree>) -> Result<BTreeMa
             stat => stat?,
         };
         let entry = match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Symlink => Entry::Link(fs::readlinkat(directory, name, Vec::new())?),
-            FileType::Directory => Entry::Directory,
-            _ => Entry::File,
+            FileType::Symlink => ShownEntry::Link(fs::readlinkat(directory, name, Vec::new())?),
+            FileType::Directory => ShownEntry::Directory,
+            _ => ShownEntry::File,
         };
         entries.insert(name.to_bytes().to_vec(), entry);
     }
@@ -343,16 +337,16 @@ fn entries(directory: &OwnedFd, but: &BTreeMap<Vec<u8>, Tree>) -> Result<BTreeMa
 /// Makes a place for each entry and each tree in an empty directory of the view's own. A file
 /// system in memory lists last what came first.
 fn make_places(
-    entries: &BTreeMap<Vec<u8>, Entry>,
-    trees: &BTreeMap<Vec<u8>, Tree>,
+    entries: &BTreeMap<Vec<u8>, ShownEntry>,
+    trees: &BTreeMap<Vec<u8>, MountTree>,
     point: BorrowedFd<'_>,
 ) -> Result<(), Errno> {
     let names: BTreeSet<_> = entries.keys().chain(trees.keys()).collect();
     for name in names.into_iter().rev() {
         match entries.get(name) {
-            Some(Entry::Link(target)) => fs::symlinkat(target, point, name.as_slice())?,
-            Some(Entry::File) => drop(new_file(point, name)?),
-            Some(Entry::Directory) | None => drop(new_directory(point, name)?),
+            Some(ShownEntry::Link(target)) => fs::symlinkat(target, point, name.as_slice())?,
+            Some(ShownEntry::File) => drop(new_file(point, name)?),
+            Some(ShownEntry::Directory) | None => drop(new_directory(point, name)?),
         }
     }
     Ok(())
@@ -378,12 +372,12 @@ impl View {
     fn show_entries(
         &mut self,
         directory: &OwnedFd,
-        entries: &BTreeMap<Vec<u8>, Entry>,
+        entries: &BTreeMap<Vec<u8>, ShownEntry>,
         point: BorrowedFd<'_>,
     ) -> Result<(), Errno> {
         let above = mount_id(directory)?;
         for (name, entry) in entries {
-            if matches!(entry, Entry::Link(_)) {
+            if matches!(entry, ShownEntry::Link(_)) {
                 continue;
             }
             let place = fs::openat(point, name.as_slice(), PATH_ONLY, Mode::empty())?;
@@ -448,7 +442,7 @@ impl View {
 /// Covers a directory with one that nobody may look into.
 fn cover_directory(point: BorrowedFd<'_>) -> Result<(), Errno> {
     let cover = memory(c"0000", 4 << 10, None, MountAttrFlags::empty())?;
-    sys::set_mount_attributes(cover.as_fd(), &attributes(READ_ONLY), false)?;
+    set_mount_attributes(cover.as_fd(), &attributes(READ_ONLY), false)?;
     move_to(&cover, point)
 }
 
@@ -461,56 +455,6 @@ fn cover_file(root: BorrowedFd<'_>, point: BorrowedFd<'_>) -> Result<(), Errno> 
     let file = fs::openat(root, NAME, PATH_ONLY, Mode::empty())?;
     move_to(&bind(file.as_fd(), c"", READ_ONLY)?, point)?;
     fs::unlinkat(root, NAME, AtFlags::empty())
-}
-
-fn attributes(set: u64) -> MountAttributes {
-    MountAttributes { set, clear: 0, propagation: libc::MS_PRIVATE, userns_fd: 0 }
-}
-
-/// A folder in memory for the guest.
-fn new_folder(size: u64) -> Result<OwnedFd, Errno> {
-    let flags = MountAttrFlags::from_bits_retain(u32::try_from(WRITABLE).unwrap_or(0));
-    memory(c"0755", size, Some((size / BYTES_A_FILE).max(16)), flags)
-}
-
-/// A new file system in memory, of so many bytes and files, not yet attached to anything.
-fn memory(mode: &CStr, size: u64, files: Option<u64>, flags: MountAttrFlags) -> Result<OwnedFd, Errno> {
-    let context = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    let number = |value: u64| CString::new(value.to_string()).unwrap_or_default();
-    fsconfig_set_string(&context, c"mode", mode)?;
-    fsconfig_set_string(&context, c"size", number(size))?;
-    if let Some(files) = files {
-        fsconfig_set_string(&context, c"nr_inodes", number(files))?;
-    }
-    fsconfig_create(&context)?;
-    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags)
-}
-
-/// A file or directory of the host as a mount that is not yet attached to anything. Mounts below it
-/// come along, with the same attributes: without privileges, what they cover may not be uncovered.
-fn bind(at: BorrowedFd<'_>, source: impl rustix::path::Arg, flags: u64) -> Result<OwnedFd, Errno> {
-    let how = OpenTreeFlags::OPEN_TREE_CLONE
-        | OpenTreeFlags::OPEN_TREE_CLOEXEC
-        | OpenTreeFlags::AT_RECURSIVE
-        | OpenTreeFlags::AT_EMPTY_PATH;
-    let mount = open_tree(at, source, how)?;
-    sys::set_mount_attributes(mount.as_fd(), &attributes(flags), true)?;
-    Ok(mount)
-}
-
-fn move_to(mount: &OwnedFd, point: BorrowedFd<'_>) -> Result<(), Errno> {
-    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-    move_mount(mount, c"", point, c"", flags)
-}
-
-fn new_directory(parent: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
-    fs::mkdirat(parent, name, Mode::from_raw_mode(0o755))?;
-    fs::openat(parent, name, DIRECTORY, Mode::empty())
-}
-
-fn new_file(parent: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    fs::openat(parent, name, flags, Mode::from_raw_mode(0o644))
 }
 
 /// Where the engine sees one of its own files.

@@ -26,10 +26,11 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Resource, prlimit};
 
 use super::bounds::{Bounds, STACK};
-use super::sys::{self, Asked};
 use crate::caller;
 use crate::limits::Limit;
 use crate::report::Usage;
+use crate::sys::engine;
+use crate::sys::notify::{self, Asked};
 
 /// What the launcher must be able to see of processes: see [`processes`].
 const PROC: &str = "/proc";
@@ -107,11 +108,11 @@ impl<'a> Supervisor<'a> {
     ///
     /// What the kernel says; the run can't go on then.
     pub(super) fn take(&mut self) -> Result<Option<Limit>, Errno> {
-        let Some(asked) = sys::receive(&self.listener)? else { return Ok(None) };
+        let Some(asked) = notify::receive(&self.listener)? else { return Ok(None) };
         self.granted.remove(&asked.thread);
         let decision = match self.decide(&asked) {
             // It ended meanwhile, with all that could be looked at.
-            Err(_) if !sys::is_waiting(&self.listener, &asked) => return Ok(None),
+            Err(_) if !notify::is_waiting(&self.listener, &asked) => return Ok(None),
             decision => decision?,
         };
         let (answer, effect) = match decision {
@@ -124,7 +125,7 @@ impl<'a> Supervisor<'a> {
             Decision::End(limit) => return Ok(Some(limit)),
         };
         // A thread that a signal interrupts asks again.
-        if !sys::answer(&self.listener, &asked, answer)? {
+        if !notify::answer(&self.listener, &asked, answer)? {
             return Ok(None);
         }
         match effect {
@@ -146,7 +147,7 @@ impl<'a> Supervisor<'a> {
 
     /// The processor's time of the engine, once the guest has begun.
     pub(super) fn cpu(&self) -> Option<Duration> {
-        self.engine.and_then(sys::cpu_time)
+        self.engine.and_then(engine::cpu_time)
     }
 
     /// Threads that may run at once.

@@ -3,7 +3,7 @@
 //!
 //! - no capabilities, and none to be had; no new privileges;
 //! - resource limits: no core dump, a bounded number of threads, descriptors and bytes;
-//! - a seccomp filter ([`super::filter`]): files below the mounts, memory, threads, time, messages
+//! - a seccomp filter ([`crate::filter::nacl`]): files below the mounts, memory, threads, time, messages
 //!   to itself, and no other call. In particular no program is started, no process, no socket to
 //!   anywhere, nobody is traced or sent a signal, nothing is mounted, no file gets a set-user bit.
 
@@ -14,9 +14,9 @@ use rustix::process::{Resource, Rlimit};
 use rustix::thread::{self, CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
 
 use super::bounds::Bounds;
-use super::filter::Filters;
-use super::sys;
 use crate::caller;
+use crate::filter::nacl::Filters;
+use crate::sys::notify;
 
 /// Threads of this namespace's user that are not the guest's: the engine's first, and the
 /// launcher's. For root the kernel does not count; the filter's questions do.
@@ -69,7 +69,7 @@ pub(super) fn raise(
     }
     give_up_capabilities().map_err(|e| ("capabilities", e.to_string()))?;
     let seccomp = |error: &dyn ToString| ("seccomp", error.to_string());
-    let listener = sys::listen(&filters.asking).map_err(|error| match error {
+    let listener = notify::listen(&filters.asking).map_err(|error| match error {
         Errno::BUSY => ("seccomp", "who started this answers its questions already".to_owned()),
         error => seccomp(&error),
     })?;

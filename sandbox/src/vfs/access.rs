@@ -1,6 +1,6 @@
 //! access(2): what open would say, without opening.
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 
@@ -8,7 +8,7 @@ use super::mounts::Access;
 use super::stat::{FileStat, S_IFDIR};
 use super::walk::{Found, Last};
 use super::{Vfs, stat::S_IFREG};
-use crate::open_how;
+use crate::{open_how, sys};
 
 const READ: u32 = 4;
 const WRITE: u32 = 2;
@@ -40,7 +40,7 @@ impl Vfs {
                 if mode & WRITE != 0 && read_only && matches!(stat.kind(), S_IFREG | S_IFDIR) {
                     return Err(Errno::ROFS);
                 }
-                match kernel_allows(&handle, mode) {
+                match sys::may_access(handle.as_fd(), open_how::empty_path(), mode) {
                     // An older kernel, or a container whose filter does not know the call.
                     Err(Errno::NOSYS | Errno::PERM) => owner_may(&stat, mode),
                     answer => answer,
@@ -48,21 +48,6 @@ impl Vfs {
             }
         }
     }
-}
-
-/// Asks the kernel about the file behind a handle.
-fn kernel_allows(handle: &impl AsFd, mode: u32) -> Result<(), Errno> {
-    let flags = libc::AT_EMPTY_PATH | libc::AT_EACCESS;
-    // SAFETY: the descriptor is open, and the path is an empty string with its end.
-    let result = unsafe {
-        let path = open_how::empty_path().as_ptr();
-        libc::syscall(libc::SYS_faccessat2, handle.as_fd().as_raw_fd(), path, mode, flags)
-    };
-    if result == 0 {
-        return Ok(());
-    }
-    let error = std::io::Error::last_os_error();
-    Err(error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error))
 }
 
 /// What the mode says to the owner, as all files look to a guest.

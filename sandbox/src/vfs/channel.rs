@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use rustix::io::Errno;
 
-use super::io::Ready;
+use super::io::Readiness;
 use super::stat::{FileStat, S_IFIFO, S_IFSOCK};
 use crate::account::ACCOUNT;
 
@@ -168,14 +168,14 @@ impl Channel {
     }
 
     /// What of `want` can be done at once.
-    pub(crate) fn ready(&self, want: Ready) -> Ready {
+    pub(crate) fn ready(&self, want: Readiness) -> Readiness {
         // A pipe hangs up when its other end is gone, a socket when both directions are closed.
         let closed = |queue: &Option<Rc<Queue>>| queue.as_ref().is_none_or(|queue| queue.is_closed());
         let over = closed(&self.incoming) && closed(&self.outgoing);
         let has_bytes = self.available() > 0;
         let has_room = self.outgoing.as_ref().is_some_and(|queue| queue.is_closed() || queue.room() >= ATOMIC_MAX);
         let has_end = self.incoming.as_ref().is_some_and(|queue| queue.is_closed());
-        Ready {
+        Readiness {
             read: want.read && (has_bytes || has_end || over),
             write: want.write && has_room,
             hangup: over && (want.read || (want.write && has_room)),
@@ -221,18 +221,18 @@ mod tests {
         Ok(buffer)
     }
 
-    const BOTH: Ready = Ready { read: true, write: true, hangup: false };
+    const BOTH: Readiness = Readiness { read: true, write: true, hangup: false };
 
     #[test]
     fn a_pipe_gives_what_was_put_in_and_then_the_end() {
         let (reading, writing) = Channel::pipe(1);
         assert_eq!(get(&reading, 3), Err(Errno::AGAIN));
-        assert_eq!(reading.ready(BOTH), Ready::default());
+        assert_eq!(reading.ready(BOTH), Readiness::default());
         assert_eq!(writing.write(&[IoSlice::new(b"ab"), IoSlice::new(b""), IoSlice::new(b"cd")]), Ok(4));
         assert_eq!((reading.available(), get(&reading, 3)), (4, Ok(b"abc".to_vec())));
         assert_eq!((put(&reading, b"x"), get(&writing, 1)), (Err(Errno::BADF), Err(Errno::BADF)));
         drop(writing);
-        assert_eq!(reading.ready(BOTH), Ready { read: true, write: false, hangup: true });
+        assert_eq!(reading.ready(BOTH), Readiness { read: true, write: false, hangup: true });
         assert_eq!((get(&reading, 3), get(&reading, 3)), (Ok(b"d".to_vec()), Ok(vec![])));
     }
 
@@ -241,7 +241,7 @@ mod tests {
         let (reading, writing) = Channel::pipe(1);
         assert_eq!(put(&writing, &vec![1; PIPE_CAPACITY + 10]), Ok(PIPE_CAPACITY));
         assert_eq!(put(&writing, b"x"), Err(Errno::AGAIN));
-        assert_eq!(writing.ready(BOTH), Ready::default());
+        assert_eq!(writing.ready(BOTH), Readiness::default());
         assert_eq!(get(&reading, 100).map(|b| b.len()), Ok(100));
         assert_eq!((put(&writing, &[2; 101]), put(&writing, &[2; 100])), (Err(Errno::AGAIN), Ok(100)));
         assert_eq!(
@@ -250,7 +250,7 @@ mod tests {
         );
         drop(reading);
         assert_eq!((put(&writing, b"x"), put(&writing, b"")), (Err(Errno::PIPE), Ok(0)));
-        assert_eq!(writing.ready(BOTH), Ready { read: true, write: true, hangup: true });
+        assert_eq!(writing.ready(BOTH), Readiness { read: true, write: true, hangup: true });
     }
 
     #[test]
@@ -264,11 +264,14 @@ mod tests {
         assert_eq!((put(&one, b"x"), get(&two, 1)), (Err(Errno::PIPE), Ok(vec![])));
         assert_eq!((put(&two, b"still"), get(&one, 9)), (Ok(5), Ok(b"still".to_vec())));
         assert_ne!(one.stat().ino, two.stat().ino);
-        assert_eq!((one.ready(BOTH), put(&two, b"unread")), (Ready { read: false, write: true, hangup: false }, Ok(6)));
+        assert_eq!(
+            (one.ready(BOTH), put(&two, b"unread")),
+            (Readiness { read: false, write: true, hangup: false }, Ok(6))
+        );
         drop(one);
         assert_eq!(
             (two.ready(BOTH), put(&two, b"")),
-            (Ready { read: true, write: true, hangup: true }, Err(Errno::PIPE))
+            (Readiness { read: true, write: true, hangup: true }, Err(Errno::PIPE))
         );
         assert_eq!((get(&two, 1), get(&two, 1)), (Err(Errno::CONNRESET), Ok(vec![])));
         assert_eq!(Channel::pipe(1).0.shut_down(true, true), Err(Errno::NOTSOCK));

@@ -1,11 +1,11 @@
 //! Changing permission bits through a handle, without a path that could be replaced.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::Mode;
 use rustix::io::Errno;
 
-use crate::open_how;
+use crate::{open_how, sys};
 
 const SET_ID_BITS: u32 = 0o6000;
 
@@ -21,19 +21,9 @@ pub(crate) fn by_handle(
     reopen: impl FnOnce() -> Result<OwnedFd, Errno>,
 ) -> Result<(), Errno> {
     let mode = checked(mode)?;
-    // SAFETY: the path is a static empty string and the descriptor is open; the call touches no
-    // other memory.
-    let result = unsafe {
-        let path = open_how::empty_path().as_ptr();
-        libc::syscall(libc::SYS_fchmodat2, handle.as_raw_fd(), path, mode.as_raw_mode(), libc::AT_EMPTY_PATH)
-    };
-    if result == 0 {
-        return Ok(());
-    }
-    // SAFETY: errno belongs to this thread.
-    match Errno::from_raw_os_error(unsafe { *libc::__errno_location() }) {
-        Errno::NOSYS | Errno::INVAL => rustix::fs::fchmod(reopen()?, mode),
-        error => Err(error),
+    match sys::change_mode(handle.as_fd(), open_how::empty_path(), mode.as_raw_mode()) {
+        Err(Errno::NOSYS | Errno::INVAL) => rustix::fs::fchmod(reopen()?, mode),
+        changed => changed,
     }
 }
 

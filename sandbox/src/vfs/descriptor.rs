@@ -162,19 +162,19 @@ impl Description {
 
 /// The guest's descriptor table.
 #[derive(Debug)]
-pub struct Table {
+pub struct DescriptorTable {
     slots: Vec<Option<Rc<Description>>>,
     /// One more than the highest number that is given.
     limit: usize,
 }
 
-impl Default for Table {
+impl Default for DescriptorTable {
     fn default() -> Self {
         Self { slots: Vec::new(), limit: DESCRIPTORS_MAX }
     }
 }
 
-impl Table {
+impl DescriptorTable {
     /// Gives numbers below `limit` alone from now on; what has a higher one keeps it.
     pub(crate) fn limit(&mut self, limit: usize) {
         self.limit = limit.min(DESCRIPTORS_MAX);

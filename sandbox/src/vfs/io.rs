@@ -8,9 +8,8 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FallocateFlags, OFlags, SeekFrom, Timestamps};
 use rustix::io::Errno;
 
-use super::channel::Channel;
 use super::descriptor::{Description, HandedKind, Object};
-use super::stat::{FileStat, S_IFSOCK};
+use super::stat::FileStat;
 use super::{Vfs, chmod, quota};
 
 /// Where a read or write happens.
@@ -35,7 +34,7 @@ pub enum Whence {
 
 /// What is waited for on a descriptor, and what came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ready {
+pub struct Readiness {
     /// Something can be read, or the end is reached.
     pub read: bool,
     /// Something can be written.
@@ -149,90 +148,6 @@ impl Vfs {
                 rustix::fs::seek(fd, to)
             }
         }
-    }
-
-    /// pipe(2): the numbers of the end to read from and of the one to write to.
-    ///
-    /// # Errors
-    ///
-    /// `EMFILE`.
-    pub fn make_pipe(&mut self) -> Result<(u32, u32), Errno> {
-        self.channels += 1;
-        let (reading, writing) = Channel::pipe(self.channels);
-        self.add_both([(reading, true, false), (writing, false, true)])
-    }
-
-    /// socketpair(2), of connected stream sockets.
-    ///
-    /// # Errors
-    ///
-    /// `EMFILE`.
-    pub fn make_socket_pair(&mut self) -> Result<(u32, u32), Errno> {
-        let (one, two) = Channel::pair(self.channels + 1);
-        self.channels += 2;
-        self.add_both([(one, true, true), (two, true, true)])
-    }
-
-    fn add_both(&mut self, [one, two]: [(Channel, bool, bool); 2]) -> Result<(u32, u32), Errno> {
-        let description = |(channel, readable, writable)| {
-            Description::new(Object::Channel(channel), readable, writable, OFlags::empty())
-        };
-        let first = self.quota.opened(self.table.add(description(one), 0))?;
-        match self.quota.opened(self.table.add(description(two), 0)) {
-            Ok(second) => Ok((first, second)),
-            Err(error) => {
-                self.table.remove(first)?;
-                Err(error)
-            }
-        }
-    }
-
-    /// The socket of a pair behind `fd`.
-    ///
-    /// # Errors
-    ///
-    /// `EBADF`; `ENOTSOCK` for what is no socket, `ENOSYS` for one of the host.
-    fn socket(&self, fd: u32) -> Result<&Channel, Errno> {
-        let description = self.table.get(fd)?;
-        match &description.object {
-            Object::Channel(channel) if channel.is_socket() => Ok(channel),
-            _ if description.stat()?.kind() == S_IFSOCK => Err(Errno::NOSYS),
-            _ => Err(Errno::NOTSOCK),
-        }
-    }
-
-    /// recv(2) from a socket of a pair.
-    ///
-    /// # Errors
-    ///
-    /// As [`Vfs::read`]; `ENOTSOCK` for what is no socket, `ENOSYS` for one of the host.
-    pub fn receive(&mut self, fd: u32, buffers: &mut [IoSliceMut<'_>], peek: bool) -> Result<usize, Errno> {
-        let socket = self.socket(fd)?;
-        // Other than read(2), recv(2) waits for bytes that nobody wants.
-        if buffers.iter().all(|b| b.is_empty())
-            && socket.ready(Ready { read: true, ..Ready::default() }) == Ready::default()
-        {
-            return Err(Errno::AGAIN);
-        }
-        socket.read(buffers, peek)
-    }
-
-    /// send(2) to a socket of a pair.
-    ///
-    /// # Errors
-    ///
-    /// As [`Vfs::write`]; `ENOTSOCK` for what is no socket, `ENOSYS` for one of the host.
-    pub fn send(&mut self, fd: u32, buffers: &[IoSlice<'_>]) -> Result<usize, Errno> {
-        self.socket(fd)?.write(buffers)
-    }
-
-    /// shutdown(2) of a socket of a pair.
-    ///
-    /// # Errors
-    ///
-    /// `EBADF`; `ENOTSOCK` for what is no socket, `ENOSYS` for one of the host.
-    pub fn shut_down(&mut self, fd: u32, reading: bool, writing: bool) -> Result<(), Errno> {
-        self.socket(fd)?.shut_down(reading, writing)
     }
 
     /// close(2).
@@ -407,8 +322,12 @@ impl Vfs {
     /// # Errors
     ///
     /// Those of poll(2).
-    pub fn poll(&self, asked: &[(u32, Ready)], timeout: Option<Timespec>) -> Result<Vec<Result<Ready, Errno>>, Errno> {
-        let mut answers: Vec<Result<Ready, Errno>> = Vec::with_capacity(asked.len());
+    pub fn poll(
+        &self,
+        asked: &[(u32, Readiness)],
+        timeout: Option<Timespec>,
+    ) -> Result<Vec<Result<Readiness, Errno>>, Errno> {
+        let mut answers: Vec<Result<Readiness, Errno>> = Vec::with_capacity(asked.len());
         let mut waiting = Vec::new();
         let mut slots = Vec::new();
         for (slot, &(fd, want)) in asked.iter().enumerate() {
@@ -419,7 +338,7 @@ impl Vfs {
                     flags.set(PollFlags::OUT, want.write && d.writable);
                     waiting.push(PollFd::new(fd, flags));
                     slots.push(slot);
-                    Ready::default()
+                    Readiness::default()
                 }
                 // Only the guest itself could make it ready.
                 Object::Channel(channel) => channel.ready(want),
@@ -428,7 +347,7 @@ impl Vfs {
             });
             answers.push(answer);
         }
-        let settled = answers.iter().any(|a| *a != Ok(Ready::default()));
+        let settled = answers.iter().any(|a| *a != Ok(Readiness::default()));
         let timeout = if settled { Some(Timespec { tv_sec: 0, tv_nsec: 0 }) } else { timeout };
         match rustix::event::poll(&mut waiting, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
@@ -438,7 +357,7 @@ impl Vfs {
             let came = fd.revents();
             let hangup = came.intersects(PollFlags::HUP | PollFlags::ERR);
             let want = asked[slot].1;
-            answers[slot] = Ok(Ready {
+            answers[slot] = Ok(Readiness {
                 read: want.read && (came.contains(PollFlags::IN) || hangup),
                 write: want.write && (came.contains(PollFlags::OUT) || hangup),
                 hangup,

@@ -15,6 +15,7 @@ mod lock;
 mod mounts;
 mod ops;
 mod path;
+mod pipes;
 mod quota;
 mod stat;
 mod trace;
@@ -32,10 +33,10 @@ pub use rustix::io::Errno;
 use crate::limits::{Limit, Limits};
 use crate::mount_table::path_of;
 use crate::report::Usage;
-pub use descriptor::{DESCRIPTORS_MAX, Description, Table};
+pub use descriptor::{DESCRIPTORS_MAX, Description, DescriptorTable};
 pub use device::{Device, fill_random};
 pub use disguise::INSTALLED;
-pub use io::{Offset, Ready, Whence};
+pub use io::{Offset, Readiness, Whence};
 pub use listing::Entry;
 pub use lock::Lock;
 pub use mounts::{Access, Crossing, Mount, MountError, Mounts};
@@ -81,7 +82,7 @@ impl HandIn {
 #[derive(Debug)]
 pub struct Vfs {
     mounts: Mounts,
-    table: Table,
+    table: DescriptorTable,
     trace: Option<Trace>,
     quota: Quota,
     disguise: Disguise,
@@ -106,7 +107,7 @@ impl Vfs {
         let root = mounts.covering(&GuestPath::root()).map(|(_, m, _)| (m.access, m.root.try_clone().ok()));
         let (access, fd) = root.unwrap_or((Access::ReadOnly, None));
         let object = Object::Directory { path: GuestPath::root(), fd, access, entries: RefCell::default() };
-        let mut table = Table::default();
+        let mut table = DescriptorTable::default();
         // The table is empty and the number small: this cannot fail.
         let _ = table.set(ROOT_FD, Description::new(object, true, false, OFlags::empty()));
         Self {
@@ -248,7 +249,7 @@ impl Vfs {
     }
 
     /// The descriptors.
-    pub fn table(&self) -> &Table {
+    pub fn table(&self) -> &DescriptorTable {
         &self.table
     }
 

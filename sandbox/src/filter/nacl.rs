@@ -1,22 +1,17 @@
-//! What `sel_ldr` may call of the kernel: the seccomp filter around it, line by line with the
-//! reason.
+//! What `sel_ldr` may call of the kernel.
 //!
 //! The list is what `sel_ldr` of the SDK calls, as its source says and `strace(1)` shows, with what
-//! its C library calls for it at start, for memory, for threads and at an end. Where a call has
-//! forms that nobody needs, its arguments are checked. What is refused is so with `ENOSYS`, for
-//! which C libraries have other ways (they try `clone3` before `clone`).
+//! its C library calls for it at start, for memory, for threads and at an end. What is refused is so
+//! with `ENOSYS`, for which C libraries have other ways (they try `clone3` before `clone`).
 //!
 //! A second filter asks the launcher about the few calls whose sum is limited
-//! ([`super::supervisor`]).
+//! ([`crate::nacl::supervisor`]).
 
-use std::collections::BTreeMap;
+use rustix::io::Errno;
+use seccompiler::{SeccompAction, SeccompCmpOp, SeccompCondition, sock_filter};
 
-use seccompiler::{
-    BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-    SeccompRule, TargetArch, sock_filter,
-};
-
-use super::bounds::Bounds;
+use super::{BpfProgram, Result, Rules, SET_ID, address, bits, is, low_half, none_of};
+use crate::nacl::bounds::Bounds;
 
 /// Calls that are allowed with any arguments.
 const ALLOWED: &[i64] = &[
@@ -137,44 +132,39 @@ const FUTEX: [i32; 5] =
 const ARCH_SET_FS: i32 = 0x1002;
 
 /// The filters, made beforehand.
-pub(super) struct Filters {
+pub(crate) struct Filters {
     /// Asks the launcher.
-    pub(super) asking: BpfProgram,
-    pub(super) crash: BpfProgram,
-    pub(super) calls: BpfProgram,
+    pub(crate) asking: BpfProgram,
+    pub(crate) crash: BpfProgram,
+    pub(crate) calls: BpfProgram,
 }
 
 impl Filters {
     /// For a process that this wall will have given the number `pid`, and which may start the
     /// program that is open as `program`, once. With `runs_on_stack`, its stacks are memory to
     /// write and run.
-    pub(super) fn new(pid: i32, program: i32, runs_on_stack: bool, bounds: &Bounds) -> Result<Self, BackendError> {
+    pub(crate) fn new(pid: i32, program: i32, runs_on_stack: bool, bounds: &Bounds) -> Result<Self> {
         Ok(Self { asking: asking(bounds)?, crash: crash()?, calls: calls(pid, program, runs_on_stack)? })
     }
 }
 
-fn calls(pid: i32, program: i32, runs_on_stack: bool) -> Result<BpfProgram, BackendError> {
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = ALLOWED.iter().map(|&call| (call, Vec::new())).collect();
-    let mut allow = |call, conditions: Vec<SeccompCondition>| {
-        rules.entry(call).or_default().push(SeccompRule::new(conditions)?);
-        Ok::<_, BackendError>(())
-    };
+fn calls(pid: i32, program: i32, runs_on_stack: bool) -> Result<BpfProgram> {
+    let mut rules = Rules::of(ALLOWED);
     // By path from the current directory or the root alone, and no set-user or set-group bit in
     // whichever argument the mode is. No mode by descriptor: the standard streams are files of who
     // runs this, such as a log or the machine's `/dev/null`.
-    let no_set_id = |mode| when(mode, SeccompCmpOp::MaskedEq(0o6000), 0);
-    allow(libc::SYS_open, vec![no_more(1, OPEN_FLAGS)?, no_set_id(2)?])?;
-    allow(libc::SYS_openat, vec![is(0, libc::AT_FDCWD)?, no_more(2, OPEN_FLAGS)?, no_set_id(3)?])?;
-    allow(libc::SYS_chmod, vec![no_set_id(1)?])?;
+    rules.when(libc::SYS_open, vec![no_more(1, OPEN_FLAGS)?, none_of(2, SET_ID)?])?;
+    rules.when(libc::SYS_openat, vec![is(0, libc::AT_FDCWD)?, no_more(2, OPEN_FLAGS)?, none_of(3, SET_ID)?])?;
+    rules.when(libc::SYS_chmod, vec![none_of(1, SET_ID)?])?;
     // The C library's form of `utimes`; without a path it would be the times of a descriptor's
     // file.
-    allow(libc::SYS_utimensat, vec![address(1, SeccompCmpOp::Ne)?, no_more(3, libc::AT_SYMLINK_NOFOLLOW)?])?;
+    rules.when(libc::SYS_utimensat, vec![address(1, SeccompCmpOp::Ne, 0)?, no_more(3, libc::AT_SYMLINK_NOFOLLOW)?])?;
     // A write at a place of a file that appends; the C library looks at the log's mode.
-    allow(libc::SYS_fcntl, vec![is(1, libc::F_GETFL)?])?;
+    rules.when(libc::SYS_fcntl, vec![is(1, libc::F_GETFL)?])?;
     let modes = libc::O_ACCMODE | libc::O_APPEND | libc::O_NONBLOCK | KERNEL_LARGEFILE;
-    allow(libc::SYS_fcntl, vec![is(1, libc::F_SETFL)?, no_more(2, modes)?])?;
+    rules.when(libc::SYS_fcntl, vec![is(1, libc::F_SETFL)?, no_more(2, modes)?])?;
     // `isatty`.
-    allow(libc::SYS_ioctl, vec![when(1, SeccompCmpOp::Eq, libc::TCGETS)?])?;
+    rules.when(libc::SYS_ioctl, vec![low_half(1, SeccompCmpOp::Eq, libc::TCGETS)?])?;
     // Memory is private, with or without a file, or a shared file: shared memory without one is in
     // no limit. None can be written and run, unless the engine was linked with such stacks.
     let mut protections = vec![libc::PROT_READ | libc::PROT_WRITE, libc::PROT_READ | libc::PROT_EXEC];
@@ -182,74 +172,70 @@ fn calls(pid: i32, program: i32, runs_on_stack: bool) -> Result<BpfProgram, Back
         protections.push(libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC);
     }
     for protection in protections {
-        let shared = when(3, SeccompCmpOp::MaskedEq(all_but(libc::MAP_FIXED)), number(libc::MAP_SHARED))?;
-        allow(libc::SYS_mmap, vec![no_more(2, protection)?, shared])?;
-        let private = when(3, SeccompCmpOp::MaskedEq(all_but(PRIVATE_FLAGS)), number(libc::MAP_PRIVATE))?;
-        allow(libc::SYS_mmap, vec![no_more(2, protection)?, private])?;
-        allow(libc::SYS_mprotect, vec![no_more(2, protection)?])?;
+        let shared = low_half(3, SeccompCmpOp::MaskedEq(all_but(libc::MAP_FIXED)), bits(libc::MAP_SHARED))?;
+        rules.when(libc::SYS_mmap, vec![no_more(2, protection)?, shared])?;
+        let private = low_half(3, SeccompCmpOp::MaskedEq(all_but(PRIVATE_FLAGS)), bits(libc::MAP_PRIVATE))?;
+        rules.when(libc::SYS_mmap, vec![no_more(2, protection)?, private])?;
+        rules.when(libc::SYS_mprotect, vec![no_more(2, protection)?])?;
     }
     // `realloc`, and giving memory back.
-    allow(libc::SYS_mremap, vec![is(3, libc::MREMAP_MAYMOVE)?])?;
+    rules.when(libc::SYS_mremap, vec![is(3, libc::MREMAP_MAYMOVE)?])?;
     for advice in [libc::MADV_NORMAL, libc::MADV_DONTNEED] {
-        allow(libc::SYS_madvise, vec![is(2, advice)?])?;
+        rules.when(libc::SYS_madvise, vec![is(2, advice)?])?;
     }
     for operation in FUTEX {
         let ways = all_but(libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME);
-        allow(libc::SYS_futex, vec![when(1, SeccompCmpOp::MaskedEq(ways), number(operation))?])?;
+        rules.when(libc::SYS_futex, vec![low_half(1, SeccompCmpOp::MaskedEq(ways), bits(operation))?])?;
     }
-    allow(libc::SYS_arch_prctl, vec![is(0, ARCH_SET_FS)?])?;
+    rules.when(libc::SYS_arch_prctl, vec![is(0, ARCH_SET_FS)?])?;
     // Limits can be asked for, not set, and only its own.
-    allow(libc::SYS_prlimit64, vec![is(0, 0)?, address(2, SeccompCmpOp::Eq)?])?;
-    allow(libc::SYS_clone, vec![is(0, THREAD)?])?;
-    allow(libc::SYS_tgkill, vec![is(0, pid)?])?;
-    allow(libc::SYS_socketpair, vec![is(0, libc::AF_UNIX)?, is(1, libc::SOCK_SEQPACKET)?])?;
-    allow(libc::SYS_execveat, vec![is(0, program)?, is(4, libc::AT_EMPTY_PATH)?])?;
-    let refuse = SeccompAction::Errno(libc::ENOSYS.cast_unsigned());
-    SeccompFilter::new(rules, refuse, SeccompAction::Allow, TargetArch::x86_64)?.try_into()
+    rules.when(libc::SYS_prlimit64, vec![is(0, 0)?, address(2, SeccompCmpOp::Eq, 0)?])?;
+    rules.when(libc::SYS_clone, vec![is(0, THREAD)?])?;
+    rules.when(libc::SYS_tgkill, vec![is(0, pid)?])?;
+    rules.when(libc::SYS_socketpair, vec![is(0, libc::AF_UNIX)?, is(1, libc::SOCK_SEQPACKET)?])?;
+    rules.when(libc::SYS_execveat, vec![is(0, program)?, is(4, libc::AT_EMPTY_PATH)?])?;
+    rules.allow_only(Errno::NOSYS)
 }
 
 /// `sel_ldr` ends with a negative status when a guest crashed, and with the guest's own, which has
 /// eight bits, when it ended. A parent sees eight bits of either. With this filter the process is
 /// killed instead of ending with what no guest can have meant.
-fn crash() -> Result<BpfProgram, BackendError> {
-    let rule = SeccompRule::new(vec![when(0, SeccompCmpOp::Gt, 0xff)?])?;
-    let rules = BTreeMap::from([(libc::SYS_exit_group, vec![rule])]);
-    SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::KillProcess, TargetArch::x86_64)?.try_into()
+fn crash() -> Result<BpfProgram> {
+    let mut rules = Rules::default();
+    rules.when(libc::SYS_exit_group, vec![low_half(0, SeccompCmpOp::Gt, 0xff)?])?;
+    rules.allow_others(SeccompAction::KillProcess)
 }
 
 /// Asks about the beginnings and ends of threads; where memory is limited, about memory that stops
 /// to be writable, which the kernel then no longer counts; about what writes and makes files, where
 /// that is limited; and about what changes files that are handed in, where there are any.
-fn asking(bounds: &Bounds) -> Result<BpfProgram, BackendError> {
-    let mut rules = BTreeMap::from([(libc::SYS_clone, Vec::new()), (libc::SYS_exit, Vec::new())]);
-    let has = |argument, bit| SeccompRule::new(vec![when(argument, SeccompCmpOp::MaskedEq(number(bit)), number(bit))?]);
+fn asking(bounds: &Bounds) -> Result<BpfProgram> {
+    let mut rules = Rules::of(&[libc::SYS_clone, libc::SYS_exit]);
+    let has = |argument, bit| low_half(argument, SeccompCmpOp::MaskedEq(bits(bit)), bits(bit));
     if bounds.memory.is_some() {
-        let read_only = when(2, SeccompCmpOp::MaskedEq(number(libc::PROT_WRITE)), 0)?;
-        rules.insert(libc::SYS_mprotect, vec![SeccompRule::new(vec![read_only])?]);
+        rules.when(libc::SYS_mprotect, vec![none_of(2, libc::PROT_WRITE)?])?;
     }
     if bounds.write.is_some() {
         for call in [libc::SYS_write, libc::SYS_pwrite64, libc::SYS_ftruncate, libc::SYS_truncate] {
-            rules.insert(call, Vec::new());
+            rules.any(call);
         }
         // What is written to a mapped file is no call.
-        rules.insert(libc::SYS_mmap, vec![has(3, libc::MAP_SHARED)?]);
+        rules.when(libc::SYS_mmap, vec![has(3, libc::MAP_SHARED)?])?;
     }
     if !bounds.files_handed.is_empty() {
-        rules.insert(libc::SYS_ftruncate, Vec::new());
-        rules.insert(libc::SYS_fcntl, vec![SeccompRule::new(vec![is(1, libc::F_SETFL)?])?]);
+        rules.any(libc::SYS_ftruncate);
+        rules.when(libc::SYS_fcntl, vec![is(1, libc::F_SETFL)?])?;
     }
     if bounds.files.is_some() {
         for call in [libc::SYS_mkdir, libc::SYS_symlink, libc::SYS_link] {
-            rules.insert(call, Vec::new());
+            rules.any(call);
         }
-        rules.insert(libc::SYS_open, vec![has(1, libc::O_CREAT)?]);
-        rules.insert(libc::SYS_openat, vec![has(2, libc::O_CREAT)?]);
+        rules.when(libc::SYS_open, vec![has(1, libc::O_CREAT)?])?;
+        rules.when(libc::SYS_openat, vec![has(2, libc::O_CREAT)?])?;
     }
     // The crate has no name for this action: another one stands for it.
     const STANDS_IN: u32 = libc::SECCOMP_RET_TRACE | 1;
-    let stands_in = SeccompAction::Trace(1);
-    let mut program: BpfProgram =
-        SeccompFilter::new(rules, SeccompAction::Allow, stands_in, TargetArch::x86_64)?.try_into()?;
+    let mut program = rules.allow_others(SeccompAction::Trace(1))?;
     let gives = u16::try_from(libc::BPF_RET | libc::BPF_K).unwrap_or_default();
     for instruction in &mut program {
         if instruction.code == gives && instruction.k == STANDS_IN {
@@ -259,28 +245,11 @@ fn asking(bounds: &Bounds) -> Result<BpfProgram, BackendError> {
     Ok(program)
 }
 
-fn number(value: i32) -> u64 {
-    u64::from(value.cast_unsigned())
+fn all_but(value: i32) -> u64 {
+    bits(!value)
 }
 
-fn all_but(bits: i32) -> u64 {
-    number(!bits)
-}
-
-fn is(argument: u8, value: i32) -> Result<SeccompCondition, BackendError> {
-    when(argument, SeccompCmpOp::Eq, number(value))
-}
-
-/// None but these bits.
-fn no_more(argument: u8, bits: i32) -> Result<SeccompCondition, BackendError> {
-    when(argument, SeccompCmpOp::MaskedEq(all_but(bits)), 0)
-}
-
-fn when(argument: u8, how: SeccompCmpOp, value: u64) -> Result<SeccompCondition, BackendError> {
-    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, how, value)
-}
-
-/// An address that is null, or is not.
-fn address(argument: u8, how: SeccompCmpOp) -> Result<SeccompCondition, BackendError> {
-    SeccompCondition::new(argument, SeccompCmpArgLen::Qword, how, 0)
+/// An argument has none but these bits.
+fn no_more(argument: u8, allowed: i32) -> Result<SeccompCondition> {
+    low_half(argument, SeccompCmpOp::MaskedEq(all_but(allowed)), 0)
 }
