@@ -11,12 +11,14 @@
  *     cold-arg -X       if the letter X is among the leading options
  *     end-arg -X        the option X takes all that follows: no option is looked for there
  *
- * Nothing random is in the snapshot: string hashes are not randomised without -R, and `random` has not been imported.
+ * Nothing random is in the snapshot, so that it is the same for every installation: string hashes are not randomised without -R, `random`
+ * has not been imported, and the C library's guard of stacks is set on resume.
  * The loader must open the same directories, under the same descriptors, for init and resume (it has one: 3, "/").
  */
 #include "Python.h"
 #include "start.h"
 
+#include <stdint.h>
 #include <unistd.h>
 #include <wasi/libc-environ.h>
 
@@ -48,12 +50,15 @@ __asm__(".section .custom_section.pynbox.snapshot,\"\",@\n"
 extern void __wasm_call_ctors(void);
 /* wasi-libc's: reads the arguments and calls main(). */
 extern int __main_void(void);
+/* wasi-libc's: a constructor sets it to random bytes. No function of ours looks at it. */
+extern uintptr_t __stack_chk_guard;
 
 EXPORT(pynbox_snapshot_init)
 void
 pynbox_snapshot_init(void)
 {
     __wasm_call_ctors();
+    __stack_chk_guard = 0;
     start_settings();
     Py_Initialize();
     PyGC_Collect();
@@ -107,6 +112,8 @@ EXPORT(pynbox_snapshot_resume)
 void
 pynbox_snapshot_resume(void)
 {
+    if (getentropy(&__stack_chk_guard, sizeof __stack_chk_guard))
+        Py_FatalError("no random bytes");
     /* `environ` itself, for those who use it directly. */
     __wasilibc_maybe_reinitialize_environ_eagerly();
     if (read_environment() || look_at_stream("stdin", STDIN_FILENO) || look_at_stream("stdout", STDOUT_FILENO)
