@@ -1,15 +1,26 @@
 #!/bin/sh
-# From a fresh clone to sandboxed Python: ./quickstart.sh DEST
+# From a fresh clone to sandboxed Python: ./quickstart.sh DEST [--repo REPOSITORY [--trust KEY]]
 # Installs what is missing (as root) or says exactly what to install, builds everything, installs it into DEST, and tries it.
+# With a repository of packages, only the tool is built, if it is not yet: the packages come from there.
 set -eu
+started_in=$PWD
 cd "$(dirname "$0")"
-if [ $# -ne 1 ]; then
-    echo "usage: ./quickstart.sh DEST" >&2
+usage() {
+    echo "usage: ./quickstart.sh DEST [--repo REPOSITORY [--trust KEY]]" >&2
     exit 2
-fi
+}
+[ $# -ge 1 ] || usage
 case $1 in
+    -*) usage ;;
     /*) dest=$1 ;;
-    *) dest=$OLDPWD/$1 ;;
+    *) dest=$started_in/$1 ;;
+esac
+shift
+repo=
+case "$# ${1-} ${3-}" in
+"0  ") ;;
+"2 --repo " | "4 --repo --trust") repo=$2 ;;
+*) usage ;;
 esac
 
 . ./scripts/prepare.sh
@@ -19,15 +30,22 @@ step() { printf '== %s\n' "$*"; }
 step "build pynbox-build"
 pynbox_build=$(./scripts/built.py --build)
 
-step "fetch pinned sources"
-"$pynbox_build" fetch
-step "gen"
-"$pynbox_build" gen
-step "ninja"
-ninja
-step "install into $dest"
-"$pynbox_build" install "$dest"
-"$pynbox_build" install "$dest" lxml
+if [ -n "$repo" ]; then
+    step "install into $dest from $repo"
+    project=$PWD
+    # A folder is named as the caller sees it.
+    (cd "$started_in" && "$pynbox_build" --project "$project" install "$dest" python tests lxml "$@")
+else
+    step "fetch pinned sources"
+    "$pynbox_build" fetch
+    step "gen"
+    "$pynbox_build" gen
+    step "ninja"
+    ninja
+    step "install into $dest"
+    "$pynbox_build" install "$dest"
+    "$pynbox_build" install "$dest" lxml
+fi
 
 step "run"
 set -x

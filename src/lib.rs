@@ -29,6 +29,7 @@ pub mod lock;
 pub mod model;
 pub mod project;
 pub mod provenance;
+pub mod repository;
 pub mod source;
 
 pub use build_graph;

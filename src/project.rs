@@ -25,6 +25,7 @@ use crate::lock::{self, Wanted};
 use crate::regular;
 use crate::remote::reapi::engine::EngineSection;
 use crate::remote::settings::{RemoteSettings, TrustSettings};
+use crate::repository::settings::RepositorySettings;
 use crate::store::{Store, StoreError, Taking};
 
 /// The file that marks a project's root and holds its settings.
@@ -127,6 +128,8 @@ pub struct Settings {
     pub engine: Option<EngineSection>,
     /// A remote cache. Several are asked in the order of the file.
     pub remote: Vec<RemoteSettings>,
+    /// A repository of packages, by a name for `publish` and `install --repo`.
+    pub repository: Vec<RepositorySettings>,
     /// Which signatures and engines are trusted.
     pub trust: TrustSettings,
 }

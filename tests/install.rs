@@ -459,7 +459,7 @@ fn an_installation_of_another_user_is_refused_as_root() {
 
 /// Archives in a folder, and what is wrong with others.
 mod repository {
-    use pynbox_build::install::repository::Folder;
+    use pynbox_build::repository::archives::Folder;
 
     use super::*;
 

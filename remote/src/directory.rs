@@ -29,7 +29,7 @@ impl Directory {
         }
     }
 
-    fn failed(&self, doing: &str, at: &Path, error: &io::Error) -> RemoteError {
+    pub(super) fn failed(&self, doing: &str, at: &Path, error: &io::Error) -> RemoteError {
         use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
         let text = format!("can't {doing} in `{}`: {error}", printable_path(at));
         match error.kind() {
@@ -42,7 +42,7 @@ impl Directory {
         }
     }
 
-    fn write(&self, to: &Path, bytes: &mut dyn Read) -> Result<(), RemoteError> {
+    pub(super) fn write(&self, to: &Path, bytes: &mut dyn Read) -> Result<(), RemoteError> {
         let share = Share::of(&self.path).map_err(|error| self.failed("write", &self.path, &error))?;
         let folder = to.parent().unwrap_or(&self.path);
         let below = folder.strip_prefix(&self.path).unwrap_or(Path::new(""));

@@ -14,6 +14,7 @@ use url::Url;
 
 use super::access::Access;
 use super::object_layout::Objects;
+use super::place::{Over, Part};
 use super::{RemoteError, settings};
 
 /// A transfer that is slower than this is broken off, after the time that every answer has.
@@ -61,10 +62,23 @@ impl Http {
 
     /// Makes a request for an object of so many bytes, with what this server is to be shown.
     fn send(&self, method: Method, name: &str, bytes: u64, upload: Option<Upload>) -> Result<Response, RemoteError> {
+        self.send_with(method, name, bytes, upload, None)
+    }
+
+    /// As [`send`](Self::send), with a header more.
+    fn send_with(
+        &self,
+        method: Method,
+        name: &str,
+        bytes: u64,
+        upload: Option<Upload>,
+        more: Option<(HeaderName, HeaderValue)>,
+    ) -> Result<Response, RemoteError> {
         let failed = |error: &dyn std::fmt::Display| RemoteError::Unavailable(format!("`{}`: {error}", self.place()));
         let url = format!("{}/{name}", self.base.as_str().trim_end_matches('/'));
         let url = Url::parse(&url).map_err(|error| failed(&error))?;
         let mut headers = self.headers.clone();
+        headers.extend(more);
         if upload.is_some() {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/zstd"));
         }
@@ -74,6 +88,56 @@ impl Http {
             HttpError::Settings(problem) => RemoteError::Refused(format!("`{}`: {problem}", self.place())),
             error => failed(&error),
         })
+    }
+
+    /// Opens an object from a byte on, or from its beginning if the server gives no parts.
+    pub(super) fn get_from(&self, name: &str, from: u64, size: u64) -> Result<Option<Part<'_>>, RemoteError> {
+        let range = HeaderValue::try_from(format!("bytes={from}-")).ok().filter(|_| from > 0);
+        let range = range.map(|range| (header::RANGE, range));
+        let response = self.send_with(Method::GET, name, size, None, range)?;
+        let text = |name: HeaderName| response.headers.get(name).and_then(|value| value.to_str().ok());
+        let begins: Option<u64> = text(header::CONTENT_RANGE)
+            .and_then(|range| range.strip_prefix("bytes ")?.split('-').next()?.trim().parse().ok());
+        let from = match (response.status.as_u16(), begins) {
+            (200, _) => 0,
+            (206, Some(begins)) if begins == from => from,
+            (206, _) => {
+                return Err(RemoteError::Wrong(format!("`{}` gives another part of `{name}`", self.place())));
+            }
+            // It ends before that byte.
+            (416, _) => return Ok(None),
+            _ => return self.absent(response.status).map(|()| None),
+        };
+        let version = text(header::ETAG).map(str::to_owned);
+        Ok(Some(Part { from, bytes: Box::new(response.body), version }))
+    }
+
+    /// Puts an object if the server finds what has to be in its place, or ignores that.
+    pub(super) fn put_over(&self, name: &str, bytes: &[u8], over: &Over) -> Result<bool, RemoteError> {
+        let condition = match over {
+            Over::Nothing => (header::IF_NONE_MATCH, HeaderValue::from_static("*")),
+            Over::Version(version) => {
+                let value = HeaderValue::try_from(version).map_err(|error| RemoteError::Wrong(error.to_string()))?;
+                (header::IF_MATCH, value)
+            }
+        };
+        let length = bytes.len() as u64;
+        let upload = Upload { length, bytes: Box::new(io::Cursor::new(bytes.to_vec())) };
+        let response = self.send_with(Method::PUT, name, length, Some(upload), Some(condition))?;
+        match response.status {
+            // Another request for the same object was under way.
+            StatusCode::PRECONDITION_FAILED | StatusCode::CONFLICT => Ok(false),
+            _ => self.was_put(response).map(|()| true),
+        }
+    }
+
+    fn was_put(&self, response: Response) -> Result<(), RemoteError> {
+        let status = response.status;
+        if status.is_success() {
+            let _ = io::copy(&mut response.body.take(PUT_ANSWER), &mut io::sink());
+            return Ok(());
+        }
+        self.absent(status).and_then(|()| Err(RemoteError::Refused(format!("`{}` answers {status}", self.place()))))
     }
 
     /// What a status other than success means; `Ok` if it is that there is nothing.
@@ -113,12 +177,6 @@ impl Objects for Http {
     }
 
     fn put(&self, name: &str, length: u64, bytes: Box<dyn Read + Send>) -> Result<(), RemoteError> {
-        let response = self.send(Method::PUT, name, length, Some(Upload { length, bytes }))?;
-        let status = response.status;
-        if status.is_success() {
-            let _ = io::copy(&mut response.body.take(PUT_ANSWER), &mut io::sink());
-            return Ok(());
-        }
-        self.absent(status).and_then(|()| Err(RemoteError::Refused(format!("`{}` answers {status}", self.place()))))
+        self.was_put(self.send(Method::PUT, name, length, Some(Upload { length, bytes }))?)
     }
 }

@@ -10,6 +10,7 @@
 //!   [`Transport`]; `stack` puts them together
 //! - `budget`: what answers may take of memory
 //! - `object_layout`, over `directory`, `http` and `s3`: remotes that keep objects under names
+//! - [`place`]: the same places, for those who keep other things there
 //! - [`pack`]: results and bytes as one file
 //!
 //! A [`Transport`] speaks one protocol to one remote. It makes one attempt, gives up after its own
@@ -28,6 +29,7 @@ pub mod envelope;
 mod http;
 mod object_layout;
 pub mod pack;
+pub mod place;
 #[cfg(feature = "reapi")]
 pub mod reapi;
 #[cfg(not(feature = "reapi"))]

@@ -17,7 +17,8 @@ use network::worker_pool::take_all;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
 use object_store::{
-    BackoffConfig, Certificate, ClientOptions, Error, ObjectStoreExt as _, RetryConfig, WriteMultipart,
+    BackoffConfig, Certificate, ClientOptions, Error, GetOptions, GetRange, ObjectStore as _, ObjectStoreExt as _,
+    PutMode, PutOptions, RetryConfig, UpdateVersion, WriteMultipart,
 };
 use support::environment;
 use support::retry::RetryPolicy;
@@ -29,6 +30,7 @@ use url::Url;
 use super::RemoteError;
 use super::access::Access;
 use super::object_layout::{Objects, Take};
+use super::place::{Over, Part};
 use super::settings::RemoteSettings;
 
 /// Longer objects are put in several parts.
@@ -140,6 +142,37 @@ impl S3 {
 }
 
 impl S3 {
+    /// Opens an object from a byte on.
+    pub(super) fn get_from(&self, name: &str, from: u64, size: u64) -> Result<Option<Part<'_>>, RemoteError> {
+        let range = (from > 0).then_some(GetRange::Offset(from));
+        let (path, options) = (self.path(name), GetOptions { range, ..GetOptions::default() });
+        let Some(found) = self.wait(0, self.bucket.get_opts(&path, options))? else { return Ok(None) };
+        let (from, version) = (found.range.start, found.meta.e_tag.clone());
+        let broken = |error| io::Error::new(io::ErrorKind::ConnectionAborted, error);
+        let stream = found.into_stream().map_err(broken).boxed();
+        let until = Instant::now() + self.time_for(size);
+        let bytes = Box::new(StreamReader::new(self.runtime.clone(), stream, None, Some(until)));
+        Ok(Some(Part { from, bytes, version }))
+    }
+
+    /// Puts an object if the bucket finds what has to be in its place, or ignores that.
+    pub(super) fn put_over(&self, name: &str, bytes: &[u8], over: &Over) -> Result<bool, RemoteError> {
+        let mode = match over {
+            Over::Nothing => PutMode::Create,
+            Over::Version(tag) => PutMode::Update(UpdateVersion { e_tag: Some(tag.clone()), version: None }),
+        };
+        let (path, options) = (self.path(name), PutOptions::from(mode));
+        let put = async {
+            match self.bucket.put_opts(&path, bytes.to_vec().into(), options).await {
+                Ok(_) => Ok(true),
+                Err(Error::Precondition { .. } | Error::AlreadyExists { .. }) => Ok(false),
+                Err(error) => Err(error),
+            }
+        };
+        let done = self.wait(bytes.len() as u64, put)?;
+        done.ok_or_else(|| RemoteError::Refused(format!("`{}`: there is no such bucket", self.place)))
+    }
+
     fn get_small(&self, wanted: &[(String, u64)], places: Vec<usize>, take: &Take<'_>) -> Result<(), RemoteError> {
         let failed = OnceLock::new();
         // One request may wait for the bytes of all others.

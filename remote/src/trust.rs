@@ -1,6 +1,6 @@
 //! Trust: the keys whose signatures count and when, revoked keys, and the key that signs.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -52,18 +52,65 @@ pub enum Distrust {
 
 /// A key and the time in which its signatures count, in seconds since 1970.
 #[derive(Debug, Clone)]
-struct Known {
+pub struct TimedKey {
     id: KeyId,
     key: VerifyingKey,
     from: u64,
     until: u64,
 }
 
+impl TimedKey {
+    /// Reads a key of the settings.
+    ///
+    /// # Errors
+    /// [`SettingsError::Key`] if it is none, or its days are none.
+    pub fn new(setting: &TrustedKey) -> Result<Self, SettingsError> {
+        let malformed = || SettingsError::Key(setting.key.clone());
+        let key = public_key(&setting.key).ok_or_else(malformed)?;
+        let day = |date: &Option<toml::value::Datetime>| match date {
+            None => Ok(None),
+            Some(date) => date.date.map(|date| Some(days_since_1970(date) * DAY)).ok_or_else(malformed),
+        };
+        Ok(Self {
+            id: KeyId::of(&key),
+            key,
+            from: day(&setting.from)?.unwrap_or(0),
+            until: day(&setting.until)?.map_or(u64::MAX, |start| start + DAY - 1),
+        })
+    }
+
+    /// A key whose signatures always count.
+    pub fn always(key: VerifyingKey) -> Self {
+        Self { id: KeyId::of(&key), key, from: 0, until: u64::MAX }
+    }
+
+    /// Returns the key.
+    pub fn key(&self) -> &VerifyingKey {
+        &self.key
+    }
+
+    /// Whether what was signed at this time counts.
+    pub fn counts_at(&self, at: u64) -> bool {
+        (self.from..=self.until).contains(&at)
+    }
+
+    /// The key and its time, as text.
+    pub fn text(&self) -> String {
+        format!("key {} {} {}", public_text(&self.key), self.from, self.until)
+    }
+}
+
+/// Reads a public key as settings hold it. `None` if it is none, or a weak one.
+pub fn public_key(text: &str) -> Option<VerifyingKey> {
+    let bytes = <[u8; 32]>::try_from(STANDARD.decode(text.trim()).ok()?).ok()?;
+    VerifyingKey::from_bytes(&bytes).ok().filter(|key| !key.is_weak())
+}
+
 /// The trusted keys and engines, and the key to sign with.
 #[derive(Debug, Clone, Default)]
 pub struct Trust {
-    keys: Vec<Known>,
-    revoked: HashSet<String>,
+    keys: Vec<TimedKey>,
+    revoked: BTreeSet<String>,
     engines: HashSet<String>,
     signing: Option<SigningKey>,
 }
@@ -76,11 +123,21 @@ impl Trust {
     /// it.
     pub fn new(settings: &TrustSettings, signing_key: Option<&Path>) -> Result<Self, SettingsError> {
         Ok(Self {
-            keys: settings.key.iter().map(known).collect::<Result<_, _>>()?,
+            keys: settings.key.iter().map(TimedKey::new).collect::<Result<_, _>>()?,
             revoked: settings.revoked.iter().map(|text| key_id(text)).collect::<Result<_, _>>()?,
             engines: settings.engines.iter().cloned().collect(),
             signing: signing_key.map(read_signing_key).transpose()?,
         })
+    }
+
+    /// The trusted keys.
+    pub fn keys(&self) -> &[TimedKey] {
+        &self.keys
+    }
+
+    /// The ids of revoked keys.
+    pub fn revoked(&self) -> &BTreeSet<String> {
+        &self.revoked
     }
 
     /// The key that signs, if there is one.
@@ -120,7 +177,7 @@ impl Trust {
         }
         let known = named.find(|known| signed.is_signed_by(&known.key)).ok_or_else(|| Distrust::Forged(id.clone()))?;
         let at = signed.envelope.signed_at;
-        if known.from <= at && at <= known.until { Ok(()) } else { Err(Distrust::OutOfTime(id.clone())) }
+        if known.counts_at(at) { Ok(()) } else { Err(Distrust::OutOfTime(id.clone())) }
     }
 
     /// Decides whether a result of this origin may be signed. Returns the engine to name in its
@@ -162,8 +219,8 @@ impl Trust {
         if named.peek().is_none() {
             return Err(Standing::Unknown(id.to_owned()));
         }
-        let counts = |known: &Known| match signed_at {
-            Some(at) => (known.from..=known.until).contains(&at),
+        let counts = |known: &TimedKey| match signed_at {
+            Some(at) => known.counts_at(at),
             None => (known.from, known.until) == (0, u64::MAX),
         };
         if named.any(counts) { Ok(()) } else { Err(Standing::OutOfTime(id.to_owned())) }
@@ -181,8 +238,7 @@ impl Trust {
     pub(super) fn settings_text(&self) -> String {
         let mut lines: Vec<String> = self.revoked.iter().map(|id| format!("revoked {id}")).collect();
         lines.extend(self.engines.iter().map(|engine| format!("engine {engine}")));
-        let key = |known: &Known| format!("key {} {} {}", public_text(&known.key), known.from, known.until);
-        lines.extend(self.keys.iter().map(key));
+        lines.extend(self.keys.iter().map(TimedKey::text));
         lines.sort();
         lines.join("\n")
     }
@@ -202,30 +258,13 @@ pub(super) enum Standing {
 }
 
 /// Returns the time now, in seconds since 1970.
-pub(super) fn now() -> u64 {
+pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
 /// Returns a public key as settings hold it.
 pub fn public_text(key: &VerifyingKey) -> String {
     STANDARD.encode(key.as_bytes())
-}
-
-fn known(setting: &TrustedKey) -> Result<Known, SettingsError> {
-    let malformed = || SettingsError::Key(setting.key.clone());
-    let bytes = STANDARD.decode(setting.key.trim()).map_err(|_| malformed())?;
-    let key = <[u8; 32]>::try_from(bytes).ok().and_then(|bytes| VerifyingKey::from_bytes(&bytes).ok());
-    let key = key.filter(|key| !key.is_weak()).ok_or_else(malformed)?;
-    let day = |date: &Option<toml::value::Datetime>| match date {
-        None => Ok(None),
-        Some(date) => date.date.map(|date| Some(days_since_1970(date) * DAY)).ok_or_else(malformed),
-    };
-    Ok(Known {
-        id: KeyId::of(&key),
-        key,
-        from: day(&setting.from)?.unwrap_or(0),
-        until: day(&setting.until)?.map_or(u64::MAX, |start| start + DAY - 1),
-    })
 }
 
 /// Returns the id of a key that settings or an option name by its id or by the key itself.
@@ -237,7 +276,7 @@ pub fn key_id(text: &str) -> Result<String, SettingsError> {
         return Ok(text.to_owned());
     }
     let key = TrustedKey { key: text.to_owned(), from: None, until: None };
-    known(&key).map(|known| known.id.as_str().to_owned()).map_err(|_| SettingsError::Revoked(text.to_owned()))
+    TimedKey::new(&key).map(|known| known.id.as_str().to_owned()).map_err(|_| SettingsError::Revoked(text.to_owned()))
 }
 
 const DAY: u64 = 24 * 60 * 60;

@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use build_graph::untrusted::{printable, printable_path};
+use network::login::without_password;
 use rustix::io::Errno;
 
 use super::log_extract::extract;
@@ -21,6 +22,7 @@ use crate::lock::LockError;
 use crate::patch::PatchError;
 use crate::project::ProjectError;
 use crate::remote::settings::SettingsError;
+use crate::repository::RepositoryError;
 use crate::source::FetchError;
 use crate::store::StoreError;
 
@@ -122,6 +124,16 @@ impl CommandError {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
+    }
+
+    /// An error of a repository, with its name.
+    pub(super) fn of_repository(name: &str, error: RepositoryError) -> Self {
+        let kind = match &error {
+            RepositoryError::Store(error) => Kind::of_exit_code(error.exit_code()),
+            error if error.is_environment() => Kind::Environment,
+            _ => Kind::Input,
+        };
+        Self::new(kind, format!("repository `{}`: {}", printable(&without_password(name)), describe(&error)))
     }
 
     fn of(kind: Kind, error: &dyn Error) -> Self {

@@ -12,13 +12,14 @@ use clap::Args;
 
 use super::dest::{Keep, settle, verify};
 use super::json::JsonOption;
+use super::repository::{Named, RepositoryOptions};
 use super::{CommandError, Session};
 use crate::build::BuildError;
 use crate::build::builder::{Builder, Stamps};
 use crate::build::evaluate::open_single;
-use crate::install::repository::{self, Archive, Folder};
 use crate::install::{Destination, InstallError, Outcome, prepare};
-use crate::store::{Area, Store};
+use crate::repository::archives::{self, Archive, Folder};
+use crate::store::{Area, Scratch, Store};
 
 /// Options of `install`.
 #[derive(Debug, Args)]
@@ -31,9 +32,8 @@ pub(super) struct Options {
     /// The target that the packages are for, instead of the default one
     #[arg(long, value_name = "TARGET")]
     target: Option<String>,
-    /// Take the packages from a folder of archives instead of the local build
-    #[arg(long, value_name = "DIR")]
-    repo: Option<PathBuf>,
+    #[command(flatten)]
+    repository: RepositoryOptions,
     /// Install nothing: compare every file of the packages, or of all, with its receipt. Status 1
     /// if one differs
     #[arg(long, conflicts_with_all = ["repo", "target", "keep"])]
@@ -49,7 +49,7 @@ impl Options {
     pub(super) fn of(dest: PathBuf, packages: &[&str], target: Option<String>) -> Self {
         let packages = packages.iter().map(|package| (*package).to_owned()).collect();
         let (keep, json) = (Keep::default(), JsonOption { json: false });
-        Self { dest, packages, target, repo: None, verify: false, keep, json }
+        Self { dest, packages, target, repository: RepositoryOptions::default(), verify: false, keep, json }
     }
 }
 
@@ -59,6 +59,11 @@ pub(super) trait Repository {
     fn all(&self) -> Vec<Found>;
     /// The package of this name, of that version or the latest one.
     fn find(&self, name: &str, version: Option<&str>) -> Result<Found, CommandError>;
+    /// Brings all of these packages here, before anything is changed. Gives a folder of their
+    /// compiled code, if there is one for this machine.
+    fn get(&self, _chosen: &[Found]) -> Result<Option<Scratch>, CommandError> {
+        Ok(None)
+    }
     /// Opens the archive of one.
     fn open(&self, found: &Found) -> Result<File, CommandError>;
 }
@@ -72,7 +77,11 @@ pub(super) struct Found {
     pub(super) requires: Vec<String>,
 }
 
-fn no_package(name: &str, version: Option<&str>, there: impl Iterator<Item = (String, String)>) -> CommandError {
+pub(super) fn no_package(
+    name: &str,
+    version: Option<&str>,
+    there: impl Iterator<Item = (String, String)>,
+) -> CommandError {
     let there: Vec<_> = there.map(|(name, version)| format!("{name}={}", printable(&version))).collect();
     let missing = version.map_or_else(|| name.to_owned(), |version| format!("{name}={version}"));
     CommandError::input(format!("there is no package `{}`", printable(&missing)))
@@ -86,19 +95,20 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     if options.json.json {
         return Err(CommandError::input("an install answers nothing as JSON").hint("`--json` goes with `--verify`"));
     }
-    with_repository(session, options.target.as_deref(), options.repo.as_deref(), |repository, cache| {
+    with_repository(session, options.target.as_deref(), &options.repository, |repository, cache| {
         install(repository, &session.bundle.packages, options, cache)
     })
 }
 
-/// Opens the local build or a folder of archives, and the folder of code that was compiled before.
+/// Opens the local build or the repository of the options, and the folder of code that was compiled
+/// before.
 pub(super) fn with_repository<T>(
     session: &Session,
     target: Option<&str>,
-    repo: Option<&Path>,
+    options: &RepositoryOptions,
     take: impl FnOnce(&dyn Repository, Option<&Path>) -> Result<T, CommandError>,
 ) -> Result<T, CommandError> {
-    let Some(repo) = repo else {
+    let Some(word) = &options.repo else {
         let workplace = session.workplace()?;
         let target = session.target(&workplace.project, target)?;
         let builder = workplace.builder(Stamps::Old);
@@ -109,29 +119,19 @@ pub(super) fn with_repository<T>(
         let cache = workplace.store.area(Area::Compiled);
         return take(&LocalBuild { store: &workplace.store, builder: &builder, packages }, Some(&cache));
     };
-    let target = match (target, session.project()) {
-        (None, Err(_)) => session.bundle.default_target.clone(),
-        (None, Ok(project)) => project.default_target(&session.bundle),
+    let target = match (target, session.project_if_any()?) {
+        (None, None) => session.bundle.default_target.clone(),
+        (None, Some(project)) => project.default_target(&session.bundle),
         (Some(target), _) => Target(target.to_owned()),
     };
     let target = session.known(target)?;
-    let folder = Folder::read(repo, &target).map_err(|error| match error {
-        InstallError::Io { path, source, .. } if path == *repo && is_wrong_folder(&source) => {
-            CommandError::input(format!("`{}` is no folder of archives: {source}", printable_path(repo)))
-        }
-        error => error.into(),
-    })?;
-    for unusable in &folder.unusable {
-        errln!("warning: `{}` is left out: {}", printable_path(&unusable.path), unusable.error);
+    let named = Named::find(session, word)?;
+    if let Some(folder) = options.archives(&named)? {
+        return take(&Archives::open(&folder, target)?, None);
     }
-    if folder.archives.is_empty() && !folder.other_targets.is_empty() {
-        let others: Vec<_> =
-            folder.other_targets.iter().map(|target| format!("`{}`", printable(target.as_str()))).collect();
-        let no_packages = format!("`{}` has no packages for the target `{target}`", printable_path(repo));
-        return Err(CommandError::input(no_packages)
-            .hint(format!("name a target with `--target`: there are packages for {}", others.join(", "))));
-    }
-    take(&Archives { folder, target }, None)
+    let store = session.store()?;
+    let repository = options.open(&named, &store, target)?;
+    take(&repository, Some(&store.area(Area::Compiled)))
 }
 
 /// Whether what should be a folder is none.
@@ -166,6 +166,8 @@ fn install(
     code_cache: Option<&Path>,
 ) -> Result<(), CommandError> {
     let wanted = choose(repository, unasked, &options.packages)?;
+    let code = repository.get(&wanted)?;
+    let code_cache = code.as_ref().map(Scratch::path).or(code_cache);
     let destination = Destination::open(&options.dest)?;
     let mut transaction = destination.begin()?;
     let mut outcomes = Vec::new();
@@ -290,6 +292,27 @@ struct Archives {
 }
 
 impl Archives {
+    /// Reads a folder; names what in it can't be used.
+    fn open(repo: &Path, target: Target) -> Result<Self, CommandError> {
+        let folder = Folder::read(repo, &target).map_err(|error| match error {
+            InstallError::Io { path, source, .. } if path == *repo && is_wrong_folder(&source) => {
+                CommandError::input(format!("`{}` is no folder of archives: {source}", printable_path(repo)))
+            }
+            error => error.into(),
+        })?;
+        for unusable in &folder.unusable {
+            errln!("warning: `{}` is left out: {}", printable_path(&unusable.path), unusable.error);
+        }
+        if folder.archives.is_empty() && !folder.other_targets.is_empty() {
+            let others: Vec<_> =
+                folder.other_targets.iter().map(|target| format!("`{}`", printable(target.as_str()))).collect();
+            let no_packages = format!("`{}` has no packages for the target `{target}`", printable_path(repo));
+            return Err(CommandError::input(no_packages)
+                .hint(format!("name a target with `--target`: there are packages for {}", others.join(", "))));
+        }
+        Ok(Self { folder, target })
+    }
+
     fn archive(&self, name: &str, version: Option<&str>) -> Result<&Archive, CommandError> {
         if let Some(unusable) = self.folder.unusable(name, version, &self.target) {
             return Err(CommandError::input(format!(
@@ -331,6 +354,6 @@ impl Repository for Archives {
     }
 
     fn open(&self, found: &Found) -> Result<File, CommandError> {
-        Ok(repository::open(&self.archive(&found.name, Some(&found.version))?.path)?)
+        Ok(archives::open(&self.archive(&found.name, Some(&found.version))?.path)?)
     }
 }

@@ -25,8 +25,10 @@ mod overrides;
 mod pack;
 mod program;
 mod provenance;
+mod publish;
 #[cfg(test)]
 mod reference;
+mod repository;
 mod run_action;
 mod shell;
 mod source;
@@ -60,12 +62,12 @@ use crate::build::record::{Record, Stale};
 use crate::called::called;
 use crate::environment;
 use crate::executor::{ActionLimits, Choice, Executor, Leftover, runner_program};
-use crate::project::Project;
+use crate::project::{Project, ProjectError};
 use crate::remote::belief::{Belief, unsigned};
 use crate::remote::caches::Caches;
 use crate::remote::reapi::ReapiError;
 use crate::remote::reapi::engine::{Engine, EngineSection};
-use crate::remote::settings::{self, RemotePlace, RemoteSettings, Role};
+use crate::remote::settings::{self, RemotePlace, RemoteSettings, Role, TrustSettings};
 use crate::remote::trust::Trust;
 use crate::report::Reporter as _;
 use crate::source::{FetchSettings, Fetcher};
@@ -129,6 +131,8 @@ enum Verb {
     Sbom(provenance::Sbom),
     /// Copy packages into a folder that `install --repo` takes
     Export(export::Options),
+    /// Put packages into a signed repository
+    Publish(publish::Options),
     /// Get all pinned sources now, in parallel
     Fetch(fetch::Options),
     /// Manage pinned sources
@@ -181,6 +185,7 @@ pub fn main(bundle: impl FnOnce() -> Bundle + 'static) -> ExitCode {
         Verb::Provenance(options) => provenance::provenance(&session, options),
         Verb::Sbom(options) => provenance::sbom(&session, options),
         Verb::Export(options) => export::run(&session, options),
+        Verb::Publish(options) => publish::run(&session, options),
         Verb::Fetch(options) => fetch::run(&session, options),
         Verb::Source(verb) => source::run(&session, verb),
         Verb::Lock(options) => lock::run(&session, options),
@@ -355,6 +360,15 @@ impl Session {
         Ok(unsigned(&remotes, &project.root)?)
     }
 
+    /// The project, if the folder is in one.
+    fn project_if_any(&self) -> Result<Option<Project>, CommandError> {
+        match Project::find(&self.common.project) {
+            Ok(project) => Ok(Some(project)),
+            Err(ProjectError::NoProject(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn out(&self, project: &Project) -> OutDir {
         OutDir::new(project.root.join("out"))
     }
@@ -481,9 +495,16 @@ impl Session {
 
     /// Whom to believe, and the key that signs.
     fn trust(&self, project: &Project) -> Result<Trust, CommandError> {
-        let trust = &project.settings.trust;
+        self.trust_of(Some(project))
+    }
+
+    /// As [`trust`](Self::trust), where there may be no project.
+    fn trust_of(&self, project: Option<&Project>) -> Result<Trust, CommandError> {
+        let default = TrustSettings::default();
+        let trust = project.map_or(&default, |project| &project.settings.trust);
         let variable = std::env::var_os(settings::KEY_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-        let key = variable.or_else(|| trust.signing_key.as_ref().map(|path| project.root.join(path)));
+        let own = project.zip(trust.signing_key.as_ref()).map(|(project, path)| project.root.join(path));
+        let key = variable.or(own);
         Ok(Trust::new(trust, key.as_deref())?)
     }
 

@@ -10,7 +10,6 @@
 mod generation;
 pub mod package;
 pub mod prepare;
-pub mod repository;
 mod transaction;
 pub mod verify;
 pub mod version;
@@ -179,7 +178,7 @@ pub enum InstallError {
 }
 
 impl InstallError {
-    fn io(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { doing, path, source }
     }

@@ -262,10 +262,14 @@ pub fn describe(archive: impl Read) -> Result<Manifest, PackageError> {
 }
 
 fn check_name(name: &str) -> Result<(), PackageError> {
-    let fine = !name.is_empty()
+    if is_package_name(name) { Ok(()) } else { Err(invalid(format!("`{}` can't name a package", printable(name)))) }
+}
+
+/// Whether a package may have this name: it becomes part of the names of files.
+pub fn is_package_name(name: &str) -> bool {
+    !name.is_empty()
         && !name.starts_with('.')
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-._".contains(&byte));
-    if fine { Ok(()) } else { Err(invalid(format!("`{}` can't name a package", printable(name)))) }
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-._".contains(&byte))
 }
 
 /// The same tree, put together anew, so that a file below a link or a file is found out.

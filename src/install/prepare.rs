@@ -15,6 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use super::package::Manifest;
 use super::{InstallError, generation};
 use crate::regular;
 
@@ -33,9 +34,23 @@ pub(super) const COMPILED: &str = "compiled";
 /// # Errors
 /// [`InstallError::Unprepared`] if the loader fails or takes longer than the deadline.
 pub fn prepare(installation: &Path, code_cache: Option<&Path>, deadline: Duration) -> Result<(), InstallError> {
+    precompile(installation, &generation::receipts(installation)?, code_cache, deadline)
+}
+
+/// As [`prepare`], for the programs and libraries of these packages alone, which are installed at
+/// this path.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn precompile(
+    installation: &Path,
+    receipts: &[Manifest],
+    code_cache: Option<&Path>,
+    deadline: Duration,
+) -> Result<(), InstallError> {
     let loader = installation.join("bin/run");
     let mut modules = Vec::new();
-    for receipt in generation::receipts(installation)? {
+    for receipt in receipts {
         for (path, entry) in receipt.content.iter() {
             let file = matches!(entry, Entry::File { .. }) && is_module(&installation.join(path.as_str()));
             if let Some(guest) = path.as_str().strip_prefix("root/").filter(|_| file) {

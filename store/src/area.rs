@@ -34,6 +34,8 @@ pub enum Area {
     Partial,
     /// What a moment ago was true of remotes.
     Remotes,
+    /// What was seen of repositories of packages, so that an older state of one is noticed.
+    Repositories,
     /// Servers' digests of trees: `KIND/XX/TREE`.
     Wire,
 }
@@ -57,8 +59,16 @@ enum Keeping {
 
 impl Area {
     /// All areas, in the order of their folders' names.
-    pub const ALL: [Self; 7] =
-        [Self::Cargo, Self::Compiled, Self::Executors, Self::Locking, Self::Partial, Self::Remotes, Self::Wire];
+    pub const ALL: [Self; 8] = [
+        Self::Cargo,
+        Self::Compiled,
+        Self::Executors,
+        Self::Locking,
+        Self::Partial,
+        Self::Remotes,
+        Self::Repositories,
+        Self::Wire,
+    ];
 
     /// Returns the name of the folder below the store's root.
     pub fn folder(self) -> &'static str {
@@ -69,6 +79,7 @@ impl Area {
             Self::Locking => "locking",
             Self::Partial => "partial",
             Self::Remotes => "remotes",
+            Self::Repositories => "repositories",
             Self::Wire => "wire",
         }
     }
@@ -82,6 +93,7 @@ impl Area {
             Self::Locking => "files that `lock` read",
             Self::Partial => "unfinished downloads",
             Self::Remotes => "notes on remotes",
+            Self::Repositories => "notes on repositories",
             Self::Wire => "digests that engines use",
         }
     }
@@ -90,7 +102,7 @@ impl Area {
         match self {
             Self::Cargo => Keeping::Places,
             Self::Compiled | Self::Locking | Self::Partial => Keeping::Items,
-            Self::Executors => Keeping::Everything,
+            Self::Executors | Self::Repositories => Keeping::Everything,
             Self::Remotes => Keeping::ShortLived,
             Self::Wire => Keeping::WithTrees,
         }

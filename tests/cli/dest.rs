@@ -16,7 +16,7 @@ fn space() -> Space {
     write_package(&space, &repo, "sandbox_inner", "1", &[], &[("root/slib/x", b"x")]);
     write_package(&space, &repo, "lib", "1", &[], &[("root/slib/lib", b"lib 1"), ("root/slib/gone", b"")]);
     write_package(&space, &repo, "app", "1", &["lib"], &[("root/app/main", b"app 1")]);
-    assert!(run(&space, "install DEST app --repo REPO").contains("install: generation 1 is current"));
+    assert!(run(&space, "install DEST app --repo REPO --unsigned").contains("install: generation 1 is current"));
     space
 }
 
@@ -48,15 +48,15 @@ fn read(space: &Space, path: &str) -> String {
 #[test]
 fn packages_are_upgraded_and_rolled_back() {
     let space = space();
-    assert!(run(&space, "upgrade DEST --repo REPO").contains("everything is up to date"));
+    assert!(run(&space, "upgrade DEST --repo REPO --unsigned").contains("everything is up to date"));
     let repo = space.path("repo");
     write_package(&space, &repo, "lib", "2", &["new"], &[("root/slib/lib", b"lib 2")]);
     write_package(&space, &repo, "new", "1", &[], &[("root/new/file", b"new")]);
     fs::write(space.path("dest/root/mine"), "mine").unwrap();
-    let preview = run(&space, "upgrade DEST --repo REPO -n");
+    let preview = run(&space, "upgrade DEST --repo REPO --unsigned -n");
     assert!(preview.contains("upgrade: lib 1 -> 2") && preview.contains("upgrade: new 1, new"), "{preview}");
     assert_eq!(read(&space, "root/slib/lib"), "lib 1");
-    let said = run(&space, "upgrade DEST --repo REPO");
+    let said = run(&space, "upgrade DEST --repo REPO --unsigned");
     assert!(said.contains("upgrade: lib 1 -> 2") && said.contains("generation 2 is current"), "{said}");
     assert_eq!((read(&space, "root/slib/lib"), read(&space, "root/mine")), ("lib 2".to_owned(), "mine".to_owned()));
     assert!(!space.path("dest/root/slib/gone").exists());
@@ -76,7 +76,7 @@ fn packages_are_upgraded_and_rolled_back() {
     fail(&space, "rollback DEST 7", "has no generation 7");
     // An earlier version in the repository changes nothing.
     fs::remove_file(repo.join("lib-2-wasm32-wasi.tar.zst")).unwrap();
-    let said = run(&space, "upgrade DEST --repo REPO");
+    let said = run(&space, "upgrade DEST --repo REPO --unsigned");
     assert!(said.contains("lib 2 stays: the latest that there is, is 1") && said.contains("up to date"), "{said}");
     assert!(run(&space, "prune DEST --keep 0").contains("generation 1 removed"));
     fail(&space, "rollback DEST", "no generation before this one");
@@ -91,7 +91,7 @@ fn packages_are_removed_with_what_nobody_needs() {
     let said = run(&space, "uninstall DEST app --unused");
     assert!(said.contains("app 1 removed") && said.contains("lib 1 removed"), "{said}");
     assert!(!space.path("dest/root/app").exists() && space.path("dest/root/slib/x").exists());
-    fail(&space, "upgrade DEST app --repo REPO", "package `app` is not installed");
+    fail(&space, "upgrade DEST app --repo REPO --unsigned", "package `app` is not installed");
     run(&space, "rollback DEST");
     assert_eq!(read(&space, "root/app/main"), "app 1");
 }
@@ -100,13 +100,13 @@ fn packages_are_removed_with_what_nobody_needs() {
 fn files_are_compared_with_receipts_and_with_another_installation() {
     let space = space();
     assert!(run(&space, "install DEST --verify").contains("verify: 5 files compared, 0 differ"));
-    run(&space, "install DEST2 app --repo REPO");
+    run(&space, "install DEST2 app --repo REPO --unsigned");
     let (dest, other) = (space.path("dest"), space.path("dest2"));
     fs::write(other.join("root/app/extra"), "").unwrap();
     let against = format!("verify DEST --against {}", other.display());
     assert!(run(&space, &against).contains("4 results are the same, 0 differ"));
     write_package(&space, &space.path("repo"), "app", "1", &["lib"], &[("root/app/main", b"app X")]);
-    run(&space, "install DEST app --repo REPO");
+    run(&space, "install DEST app --repo REPO --unsigned");
     let (status_, said) = status(&space, &against);
     let found = "`root/app/main` differs from byte 4 on (5 and 5 bytes)";
     assert!(status_ == Some(1) && said.contains("app 1 differs") && said.contains(found), "{said}");
@@ -139,7 +139,7 @@ fn files_are_compared_with_receipts_and_with_another_installation() {
     assert!(status_ == Some(1) && said.contains(r#""differences":[{"package":"lib""#), "{said}");
     let (status_, said) = status(&space, "verify DEST");
     assert!(status_ == Some(1) && said.contains("not as they were installed"), "{said}");
-    run(&space, "install DEST app lib --repo REPO");
+    run(&space, "install DEST app lib --repo REPO --unsigned");
     assert!(run(&space, "install DEST --verify").contains("0 differ"));
 }
 
@@ -148,9 +148,9 @@ fn packages_are_searched_and_files_found() {
     let space = space();
     write_package(&space, &space.path("repo"), "lib", "1.10", &[], &[]);
     write_package(&space, &space.path("repo"), "lib", "1.9", &[], &[]);
-    let found = run(&space, "search LI --repo REPO");
+    let found = run(&space, "search LI --repo REPO --unsigned");
     assert_eq!(found.lines().map(str::trim).collect::<Vec<_>>(), ["lib  1.10", "lib  1.9", "lib  1"]);
-    fail(&space, "search vax --repo REPO", "no package has `vax` in its name");
+    fail(&space, "search vax --repo REPO --unsigned", "no package has `vax` in its name");
     for path in ["root/app/main", "generations/current/root/app/main", "generations/1/root/app/main"] {
         let said = run(&space, &format!("which DEST/{path}"));
         assert!(said.contains("file:    root/app/main\npackage: app 1\n"), "{said}");
@@ -202,9 +202,13 @@ fn what_is_not_ours_in_an_installation_is_refused_by_name() {
     for (name, attack) in attacks {
         let space = space();
         attack(&space);
-        for line in
-            ["list DEST", "install DEST --verify", "uninstall DEST app", "upgrade DEST --repo REPO", "verify DEST"]
-        {
+        for line in [
+            "list DEST",
+            "install DEST --verify",
+            "uninstall DEST app",
+            "upgrade DEST --repo REPO --unsigned",
+            "verify DEST",
+        ] {
             let (status, said) = status(&space, line);
             assert!(status == Some(2), "{name}: {line}: {status:?}, {said}");
             assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{name}: {line}: {said:?}");

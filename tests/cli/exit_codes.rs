@@ -15,7 +15,7 @@ use crate::space::{Space, ended};
 
 /// Each verb with what it must be given; `DEST` is an installation, `FILE` a file, `NEW` nothing
 /// yet.
-const MINIMAL: [(&str, &str); 33] = [
+const MINIMAL: [(&str, &str); 34] = [
     ("gen", ""),
     ("list", "--keys"),
     ("install", "NEW"),
@@ -29,6 +29,7 @@ const MINIMAL: [(&str, &str); 33] = [
     ("provenance", "source/zlib/tree"),
     ("sbom", "source/zlib/tree"),
     ("export", "NEW"),
+    ("publish", "NEW"),
     ("fetch", "zlib"),
     ("source add", "FILE"),
     ("source list", ""),
@@ -108,6 +109,10 @@ fn a_folder_that_is_no_project_is_bad_input() {
         }
     }
     fs::write(space.path("project/pynbox.toml"), "[build]\ntarget = 7\n").unwrap();
+    // Who is not to be trusted may stand there.
+    for line in ["install NEW --repo FOLDER --unsigned", "publish NEW --renew"] {
+        assert_status(&space, &mut offline(&space, line), 2, "pynbox.toml` is malformed");
+    }
     let needs_project = |verb: &str| !WITHOUT_PROJECT.contains(&verb) && !OF_DEST.contains(&verb);
     for (verb, arguments) in MINIMAL.iter().filter(|(verb, _)| needs_project(verb)) {
         assert_status(&space, &mut offline(&space, &format!("{verb} {arguments}")), 2, "pynbox.toml` is malformed");
@@ -160,7 +165,10 @@ fn wrong_usage_and_bad_input() {
         ("install NEW vax", "no package `vax`"),
         ("install NEW --repo nowhere", "`nowhere`"),
         ("install NEW --repo FILE", "`FILE`"),
-        ("install NEW --repo FOLDER", "no package"),
+        ("install NEW --repo FOLDER", "no signed index"),
+        ("install NEW --repo FOLDER --unsigned", "no package"),
+        ("install NEW --unsigned", "--repo"),
+        ("publish FOLDER", "no key to sign"),
         ("install FILE", "`FILE"),
         ("install FILE/below", "`FILE"),
         ("install NEW --verify", "nothing is installed"),
@@ -335,7 +343,7 @@ fn an_installation_that_cannot_be_compiled() {
         write_package(&space, &repo, "sandbox_outer", "1", &[], &[("bin/run", loader.as_bytes())]);
         write_package(&space, &repo, "sandbox_inner", "1", &[], &[("root/slib/x.so", b"\0asm")]);
         let dest = space.path(format!("dest-{status}-{}", ending.len()));
-        let mut command = space.tool(["install", "--repo"]);
+        let mut command = space.tool(["install", "--unsigned", "--repo"]);
         command.args([&repo, &dest]).args(["sandbox_inner", "--target", "wasm32-wasi"]);
         let part = if status == 0 { "" } else { "can't compile what is installed" };
         assert_status(&space, &mut command, status, part);

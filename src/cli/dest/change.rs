@@ -7,12 +7,13 @@ use build_graph::untrusted::printable;
 use clap::Args;
 
 use super::super::install::{Found, Repository, closure, with_hint, with_repository};
+use super::super::repository::RepositoryOptions;
 use super::super::{CommandError, Session};
 use super::{Keep, installed, nothing, settle};
 use crate::install::package::{self, Manifest};
 use crate::install::version::compare;
 use crate::install::{Destination, Outcome, prepare};
-use crate::store::{Area, Store};
+use crate::store::{Area, Scratch, Store};
 
 /// Options of `uninstall`.
 #[derive(Debug, Args)]
@@ -37,9 +38,8 @@ pub(in crate::cli) struct Upgrade {
     /// The packages, with what they need [default: all that are installed]
     #[arg(value_name = "PACKAGE")]
     packages: Vec<String>,
-    /// Take the packages from a folder of archives instead of the local build
-    #[arg(long, value_name = "DIR")]
-    repo: Option<PathBuf>,
+    #[command(flatten)]
+    repository: RepositoryOptions,
     /// Only say what would change
     #[arg(long, short = 'n')]
     dry_run: bool,
@@ -154,7 +154,7 @@ pub(in crate::cli) fn upgrade(session: &Session, options: &Upgrade) -> Result<()
         let missing = format!("package `{}` is not installed", printable(name));
         return Err(CommandError::input(missing).hint("use `install` for a new one"));
     }
-    with_repository(session, Some(target.as_str()), options.repo.as_deref(), |repository, cache| {
+    with_repository(session, Some(target.as_str()), &options.repository, |repository, cache| {
         let names =
             if options.packages.is_empty() { receipts.keys().cloned().collect() } else { options.packages.clone() };
         let wanted = later(repository, &receipts, names)?;
@@ -231,6 +231,8 @@ fn replace(
     options: &Upgrade,
     cache: Option<&Path>,
 ) -> Result<(), CommandError> {
+    let code = repository.get(wanted)?;
+    let cache = code.as_ref().map(Scratch::path).or(cache);
     let destination = open(&options.dest)?;
     let before: BTreeMap<String, Manifest> =
         destination.receipts()?.into_iter().map(|receipt| (receipt.name.clone(), receipt)).collect();

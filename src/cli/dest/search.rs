@@ -1,13 +1,12 @@
 //! `search [WORD]`: which packages there are.
 
-use std::path::PathBuf;
-
 use build_graph::untrusted::printable;
 use clap::Args;
 use serde::Serialize;
 
 use super::super::install::with_repository;
 use super::super::json::{self, Answer, JsonOption};
+use super::super::repository::RepositoryOptions;
 use super::super::{CommandError, Session, columns};
 use crate::install::version::compare;
 
@@ -20,9 +19,8 @@ pub(in crate::cli) struct Options {
     /// The target that the packages are for, instead of the default one
     #[arg(long, value_name = "TARGET")]
     target: Option<String>,
-    /// Look into a folder of archives instead of the local build
-    #[arg(long, value_name = "DIR")]
-    repo: Option<PathBuf>,
+    #[command(flatten)]
+    repository: RepositoryOptions,
     #[command(flatten)]
     json: JsonOption,
 }
@@ -52,9 +50,8 @@ impl Answer for Packages {
 }
 
 pub(in crate::cli) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
-    let found = with_repository(session, options.target.as_deref(), options.repo.as_deref(), |repository, _| {
-        Ok(repository.all())
-    })?;
+    let found =
+        with_repository(session, options.target.as_deref(), &options.repository, |repository, _| Ok(repository.all()))?;
     let word = options.word.as_deref().unwrap_or_default().to_lowercase();
     let mut packages: Vec<_> = found
         .into_iter()

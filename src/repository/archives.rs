@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use build_graph::node::Target;
 
-use super::InstallError;
-use super::package::{self, Manifest};
-use super::version::compare;
+use crate::install::InstallError;
+use crate::install::package::{self, Manifest};
+use crate::install::version::compare;
 use crate::regular;
 
 /// How the names of archives end.

@@ -1,0 +1,8 @@
+//! Package repositories: publishing and installing over folders, real servers and faulty ones, and
+//! the attacks that The Update Framework names.
+
+mod attacks;
+mod faults;
+mod install;
+mod protocols;
+mod room;
