@@ -321,6 +321,15 @@ impl Project {
         Err(ProjectError::Stale(self.root.clone()))
     }
 
+    /// The files of this project from which this program was compiled, as far as cargo's list beside
+    /// it says; none for a program that was compiled elsewhere.
+    pub fn compiled_from(&self) -> Vec<PathBuf> {
+        let list =
+            std::env::current_exe().ok().and_then(|program| fs::read_to_string(program.with_extension("d")).ok());
+        let list = list.unwrap_or_default();
+        compiled_from(&list).filter(|path| path.starts_with(&self.root)).collect()
+    }
+
     /// Refuses a program that is older than a file of this project which it was compiled from, such
     /// as the `main.rs` with recipes of its own. cargo leaves the list of these files beside the
     /// program, and compiles it again for the same reason.

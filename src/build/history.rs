@@ -32,6 +32,23 @@ impl Snapshot {
         self.known.get(node.as_str()).copied()
     }
 
+    /// What is known by a plan now.
+    pub fn of(plan: &Plan, store: &Store) -> Self {
+        let current = Current::new(plan, store);
+        let stamped = plan.out().stamped();
+        let known = plan.names().filter_map(|name| {
+            let result = match plan.known_result(name) {
+                Some(known) => return Some((name.to_owned(), known)),
+                // What was built by that plan has a stamp.
+                None => name.parse().ok().filter(|node| stamped.contains(node)),
+            };
+            // A plan that is damaged or does not fit its store has less of a history.
+            let Ok(State::Done(known)) = current.state(&result?) else { return None };
+            Some((name.to_owned(), known))
+        });
+        Self { known: known.collect() }
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let mut known = HashMap::new();
         for line in text.lines() {
@@ -49,18 +66,10 @@ impl Snapshot {
 /// # Errors
 /// [`BuildError::Io`] if it can't be written.
 pub fn keep(old: &Plan, store: &Store, left: impl Iterator<Item = NodeName>) -> Result<(), BuildError> {
-    let current = Current::new(old, store);
-    let stamped = old.out().stamped();
+    let known = Snapshot::of(old, store).known;
     let mut text = String::new();
     for name in old.names() {
-        let Ok(node) = name.parse::<NodeName>() else { continue };
-        // What was built by that plan has a stamp.
-        let result = match old.known_result(name) {
-            None if stamped.contains(&node) => current.state(&node).ok(),
-            known => known.map(State::Done),
-        };
-        // A plan that is damaged or does not fit its store has less of a history.
-        let Some(State::Done(known)) = result else { continue };
+        let Some(known) = known.get(name) else { continue };
         let key = known.key.map_or_else(|| "-".to_owned(), |key| key.to_string());
         let _ = writeln!(text, "{} {key} {name}", known.tree);
     }

@@ -296,7 +296,15 @@ impl NewPlan {
     /// # Errors
     /// [`BuildError::Io`].
     pub fn write(&self, out: &OutDir) -> Result<(), BuildError> {
-        write_if_changed(&out.plan(), &self.bytes).map(drop)
+        self.write_to(&out.plan())
+    }
+
+    /// Writes it to a file of any name.
+    ///
+    /// # Errors
+    /// [`BuildError::Io`].
+    pub fn write_to(&self, path: &Path) -> Result<(), BuildError> {
+        write_if_changed(path, &self.bytes).map(drop)
     }
 }
 

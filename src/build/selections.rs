@@ -35,6 +35,8 @@ impl Selected {
 /// What came of each projection of each tree so far.
 #[derive(Debug, Default)]
 pub struct Selections {
+    /// Trees that are known though the store has not got them.
+    given: Mutex<HashMap<TreeDigest, Arc<Tree>>>,
     known: Mutex<HashMap<(TreeDigest, Projection), Selected>>,
 }
 
@@ -48,6 +50,16 @@ pub enum SelectionFault {
 }
 
 impl Selections {
+    /// Takes a tree that the store need not have: files of the project, for who only asks.
+    pub fn give(&self, tree: &Tree) {
+        let mut given = self.given.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        given.entry(tree.digest()).or_insert_with(|| Arc::new(tree.clone()));
+    }
+
+    fn given(&self, digest: TreeDigest) -> Option<Arc<Tree>> {
+        self.given.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(&digest).cloned()
+    }
+
     /// The selected part of a node's tree.
     ///
     /// # Errors
@@ -62,7 +74,10 @@ impl Selections {
         if let Some(selected) = locked().get(&key) {
             return Ok(selected.clone());
         }
-        let whole = store.tree(tree).map_err(|error| SelectionFault::Error(error.into()))?;
+        let whole = match self.given(tree) {
+            Some(given) => Some(given),
+            None => store.tree(tree).map_err(|error| SelectionFault::Error(error.into()))?,
+        };
         let whole = whole.ok_or(SelectionFault::Lost)?;
         let selected = part.apply(&whole).map_err(|nothing| {
             SelectionFault::Error(BuildError::Selection { tree: selection.node.clone(), declared_at: None, nothing })

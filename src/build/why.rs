@@ -27,6 +27,8 @@ pub struct Why<'a> {
     pub overrides: &'a [(String, PathBuf)],
     /// Nodes that were spoken of.
     told: BTreeSet<NodeName>,
+    /// What changed where the chains of changes begin: files, pins, descriptions of recipes.
+    pub roots: BTreeSet<String>,
 }
 
 /// A line of the answer, with how deep in the chain it stands.
@@ -35,7 +37,7 @@ pub type Line = (usize, String);
 impl<'a> Why<'a> {
     /// Makes ready to tell.
     pub fn new(current: &'a Current<'a>, root: &'a Path, overrides: &'a [(String, PathBuf)]) -> Self {
-        Self { current, root, overrides, told: BTreeSet::new() }
+        Self { current, root, overrides, told: BTreeSet::new(), roots: BTreeSet::new() }
     }
 
     /// What changed of a node since a snapshot that has a result of it; empty if nothing did.
@@ -46,6 +48,12 @@ impl<'a> Why<'a> {
         let mut lines = Vec::new();
         self.node(name, since, 0, &mut lines)?;
         Ok(lines)
+    }
+
+    /// Forgets what was told, so that it is told again.
+    pub fn forget(&mut self) {
+        self.told.clear();
+        self.roots.clear();
     }
 
     fn node(
@@ -130,7 +138,13 @@ impl<'a> Why<'a> {
     }
 
     /// What changed of the node's own description.
-    fn own_parts(&self, node: &Node, since: &Snapshot, depth: usize, lines: &mut Vec<Line>) -> Result<(), BuildError> {
+    fn own_parts(
+        &mut self,
+        node: &Node,
+        since: &Snapshot,
+        depth: usize,
+        lines: &mut Vec<Line>,
+    ) -> Result<(), BuildError> {
         let Some(key) = since.result(&node.name).and_then(|known| known.key) else { return Ok(()) };
         let Some(before) = self.current.store.explanation(key)? else { return Ok(()) };
         let inputs = node.op.selections().len();
@@ -150,16 +164,20 @@ impl<'a> Why<'a> {
             Op::Source(_) => "its pin in `recipes/locks/sources.toml` changed",
             _ => "its description changed, which the recipe and this program make",
         };
-        lines.push((depth, format!("`{}`: {whose}", node.name)));
+        let line = format!("`{}`: {whose}", node.name);
+        self.roots.insert(line.clone());
+        lines.push((depth, line));
         lines.extend(changed.iter().map(|line| (depth + 1, printable(line).to_string())));
         Ok(())
     }
 
     /// Which files of the project changed.
-    fn files(&self, node: &Node, old: &Tree, new: &Tree, depth: usize, lines: &mut Vec<Line>) {
+    fn files(&mut self, node: &Node, old: &Tree, new: &Tree, depth: usize, lines: &mut Vec<Line>) {
         let differences = differences(old, new);
         for (path, what) in differences.iter().take(MAX_PATHS) {
-            lines.push((depth, format!("{} {what}", self.file(node, path))));
+            let line = format!("{} {what}", self.file(node, path));
+            self.roots.insert(line.clone());
+            lines.push((depth, line));
         }
         if differences.len() > MAX_PATHS {
             lines.push((depth, format!("and {} more", differences.len() - MAX_PATHS)));
@@ -167,7 +185,7 @@ impl<'a> Why<'a> {
     }
 
     /// The name of a file of a local node, as the user knows it.
-    fn file(&self, node: &Node, path: &str) -> String {
+    pub fn file(&self, node: &Node, path: &str) -> String {
         let name = node.name.as_str();
         if let Some(folder) = name.strip_prefix("files/") {
             return format!("`{}`", printable(&format!("{folder}/{path}")));
@@ -227,7 +245,7 @@ fn is_of_inputs(line: &str) -> bool {
 }
 
 /// The paths that differ between two trees, each with how.
-fn differences(old: &Tree, new: &Tree) -> Vec<(String, &'static str)> {
+pub fn differences(old: &Tree, new: &Tree) -> Vec<(String, &'static str)> {
     let mut found = Vec::new();
     for (path, entry) in old.iter() {
         match new.get(path.as_str()) {

@@ -14,7 +14,7 @@ use build_graph::untrusted::{printable, printable_path};
 use clap::Args;
 
 use super::program::build_id;
-use super::{CommandError, Session, build_context, by, overrides, waiting_for};
+use super::{CommandError, Session, build_context, by, dry_run, overrides, waiting_for};
 use crate::build::BuildError;
 use crate::build::compilers;
 use crate::build::history;
@@ -50,9 +50,14 @@ pub(super) struct Options {
     /// Only if anything has changed since the last time (ninja asks so)
     #[arg(long, hide = true)]
     if_changed: bool,
+    #[command(flatten)]
+    ask: dry_run::Options,
 }
 
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
+    if options.ask.dry_run {
+        return dry_run::run(session, &options.ask, options.target.as_deref(), &options.override_source);
+    }
     let generation = Generation::new(session, options)?;
     let asked_by_ninja = options.if_changed;
     // What is left may be known by now, if the store has got results since.
@@ -141,7 +146,7 @@ impl<'a> Generation<'a> {
         let left = if left == 0 { "all resolved, none".to_owned() } else { left.to_string() };
         let elsewhere = if elsewhere == 0 { String::new() } else { format!(" but {elsewhere} for other targets") };
         let asked = if remote == 0 { String::new() } else { format!("; {remote} are on remotes, not asked again") };
-        outln!(
+        sayln!(
             "gen: {nodes} nodes, {left} left to run{elsewhere} (program, files, options and store unchanged{asked})"
         );
     }
@@ -212,6 +217,11 @@ impl<'a> Generation<'a> {
             summary,
         };
         record.write(&self.out)?;
+        if self.session.common.verbose {
+            for at in &left.all {
+                outln!("left: {}", graph.nodes()[*at].name);
+            }
+        }
         say_what_was_done(&left, &resolution, &caches);
         Ok(())
     }
@@ -336,7 +346,7 @@ fn say_what_was_done(left: &Left, resolution: &Resolution, caches: &Caches) {
     let others =
         if left.elsewhere == 0 { String::new() } else { format!(", {} of them for other targets", left.elsewhere) };
     let (all, left) = (left.wanted, left.all.len());
-    outln!("gen: {all} nodes, {} resolved{notes}, {left} left to run{others}", all - left);
+    sayln!("gen: {all} nodes, {} resolved{notes}, {left} left to run{others}", all - left);
 }
 
 fn inputs_of(graph: &Graph, node: &NodeName) -> Vec<NodeName> {

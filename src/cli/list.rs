@@ -47,7 +47,8 @@ impl Answer for Nodes {
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
     if options.keys {
         let project = session.project()?;
-        let graph = session.assembled(&project, &session.store_of(&project)?, &[], None)?.graph;
+        let loaded = project.load(&session.bundle, &[], &session.store_of(&project)?)?;
+        let graph = session.assembled(&project, loaded, None)?.graph;
         print::out(key::listing(&graph).as_bytes());
         return Ok(());
     }
@@ -85,8 +86,6 @@ fn long(model: &Model<'_>, nodes: &[usize]) -> Result<(), CommandError> {
         let key = key.map_or_else(|| "-".to_owned(), |key| key[..16].to_owned());
         rows.push([operation, state.word().to_owned(), key, recipe, name]);
     }
-    for line in super::columns(&rows) {
-        outln!("{line}");
-    }
+    super::print_columns(&rows);
     Ok(())
 }

@@ -9,13 +9,20 @@ mod cache_drop;
 mod cache_remote;
 mod check;
 mod checkout;
+mod ci;
 mod clean;
 mod console;
 mod dest;
+mod diff;
+mod dry_run;
 mod error;
 mod export;
 mod fetch;
 mod gen_verb;
+mod generated;
+mod graph;
+mod help;
+mod init;
 mod install;
 mod json;
 mod list;
@@ -26,6 +33,7 @@ mod pack;
 mod program;
 mod provenance;
 mod publish;
+mod query;
 #[cfg(test)]
 mod reference;
 mod repository;
@@ -33,11 +41,12 @@ mod run_action;
 mod shell;
 mod source;
 mod verify;
+mod watch;
 mod why;
 
 use std::cell::LazyCell;
 use std::collections::BTreeSet;
-use std::io::{self, IsTerminal as _};
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -46,7 +55,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use build_graph::dsl::{Assembled, Bundle, Toolchain, assemble};
 use build_graph::node::Target;
 use build_graph::untrusted::printable;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, ColorChoice, FromArgMatches as _, Parser, Subcommand};
 use console::Console;
 pub use error::{CommandError, Kind};
 use program::build_id;
@@ -57,12 +66,12 @@ use crate::build::action_runner::{ActionRunner, Fallback, Lazy, Ran};
 use crate::build::builder::{Builder, Stamps};
 use crate::build::evaluate::BuildContext;
 use crate::build::out_lock::OutLock;
-use crate::build::plan::{self, NewPlan, OutDir, Plan, PlanId};
+use crate::build::plan::{self, OutDir, Plan, PlanId};
 use crate::build::record::{Record, Stale};
 use crate::called::called;
 use crate::environment;
 use crate::executor::{ActionLimits, Choice, Executor, Leftover, runner_program};
-use crate::project::{Project, ProjectError};
+use crate::project::{Loaded, Project, ProjectError};
 use crate::remote::belief::{Belief, unsigned};
 use crate::remote::caches::Caches;
 use crate::remote::reapi::ReapiError;
@@ -103,12 +112,25 @@ struct Common {
     /// Use no remote cache
     #[arg(long, global = true, conflicts_with = "remote")]
     no_remote: bool,
+    /// Print answers and errors alone: no notes, no summaries
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Print more: `gen` names the nodes that are left, `why` all parts of a key
+    #[arg(long, short, global = true)]
+    verbose: bool,
+    /// When to use colours; `auto`: on a terminal, unless `NO_COLOR` is set
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
+    color: ColorChoice,
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Resolve what is known and write the rest out as `build.ninja`
     Gen(gen_verb::Options),
+    /// Build again whenever a file of the project changes
+    Watch(watch::Options),
+    /// Do what a CI job needs, and write a summary
+    Ci(ci::Options),
     /// Install packages into a folder
     Install(install::Options),
     /// Remove packages from a folder
@@ -144,6 +166,13 @@ enum Verb {
     List(list::Options),
     /// Say what a node's key is made of, and what changed since it was last built
     Why(why::Options),
+    /// Say what differs between two plans, revisions or stores, and where that begins
+    Diff(diff::Options),
+    /// Ask how nodes hang together, and what they come from
+    #[command(subcommand)]
+    Query(query::Verb),
+    /// Draw the graph: for Graphviz, as SVG, or as a page to search
+    Graph(graph::Options),
     /// Open a shell in the view of an action that failed
     Shell(shell::Options),
     /// Lay out a node's tree in a folder
@@ -155,6 +184,12 @@ enum Verb {
     Cache(cache::Verb),
     /// Remove `out/` and `build.ninja`; the store stays
     Clean,
+    /// Make a project with recipes of your own
+    Init(init::Options),
+    /// Print completions for a shell
+    Completions(generated::Completions),
+    /// Write manual pages
+    Man(generated::Man),
     /// Run one node (called by ninja)
     #[command(hide = true)]
     RunAction(run_action::Options),
@@ -167,13 +202,18 @@ pub fn main(bundle: impl FnOnce() -> Bundle + 'static) -> ExitCode {
     // Folders and files that this program makes are the same for everybody.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     namespaces::wait_for_children();
-    let cli = match Cli::try_parse() {
+    let parsed = help::command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(said) => return ExitCode::from(print::status(say_usage(&said))),
     };
+    print::be_quiet(cli.common.quiet);
+    let cli_color = cli.common.color;
     let session = Session { bundle: LazyCell::new(Box::new(bundle)), common: cli.common };
     let done = match &cli.verb {
         Verb::Gen(options) => gen_verb::run(&session, options),
+        Verb::Watch(options) => watch::run(&session, options),
+        Verb::Ci(options) => ci::run(&session, options),
         Verb::Install(options) => install::run(&session, options),
         Verb::Uninstall(options) => dest::uninstall(&session, options),
         Verb::Upgrade(options) => dest::upgrade(&session, options),
@@ -191,6 +231,9 @@ pub fn main(bundle: impl FnOnce() -> Bundle + 'static) -> ExitCode {
         Verb::Lock(options) => lock::run(&session, options),
         Verb::List(options) => list::run(&session, options),
         Verb::Why(options) => why::run(&session, options),
+        Verb::Diff(options) => diff::run(&session, options),
+        Verb::Query(verb) => query::run(&session, verb),
+        Verb::Graph(options) => graph::run(&session, options),
         Verb::Shell(options) => match shell::run(&session, options) {
             // The shell's own.
             Ok(status) => return status,
@@ -200,16 +243,32 @@ pub fn main(bundle: impl FnOnce() -> Bundle + 'static) -> ExitCode {
         Verb::Check(options) => check::run(&session, options),
         Verb::Cache(verb) => cache::run(&session, verb),
         Verb::Clean => clean::run(&session),
+        Verb::Init(options) => init::run(options),
+        Verb::Completions(options) => {
+            generated::completions(options);
+            Ok(())
+        }
+        Verb::Man(options) => generated::man(options),
         Verb::RunAction(options) => run_action::run(&session, options),
     };
     let status = match done {
         Ok(()) => 0,
         Err(error) => {
-            errln!("{error}");
+            say_error(&error, cli_color);
             error.kind.exit_code()
         }
     };
     ExitCode::from(print::status(status))
+}
+
+/// Prints the error that ended a command.
+fn say_error(error: &CommandError, color: ColorChoice) {
+    if help::has_colors(color, &io::stderr()) {
+        let text = printable(&error.to_string()).lines().to_string();
+        print::err(format!("{}\n", help::painted(&text)).as_bytes());
+    } else {
+        errln!("{error}");
+    }
 }
 
 /// Prints what clap has to say: help and the version to standard output, what is wrong to standard
@@ -227,7 +286,7 @@ fn say_usage(said: &clap::Error) -> u8 {
             }
         }
         errln!("{}", text.trim_end());
-    } else if io::stdout().is_terminal() {
+    } else if help::has_colors(help::asked_color(), &io::stdout()) {
         print::out(said.render().ansi().to_string().as_bytes());
     } else {
         print::out(said.render().to_string().as_bytes());
@@ -323,6 +382,27 @@ struct Session {
     common: Common,
 }
 
+impl Common {
+    /// The options that another process of this program has to be given to do the same.
+    fn as_arguments(&self) -> Vec<std::ffi::OsString> {
+        let mut arguments: Vec<std::ffi::OsString> = vec!["--project".into(), self.project.clone().into()];
+        let flags = [
+            ("--offline", self.offline),
+            ("--no-remote", self.no_remote),
+            ("--quiet", self.quiet),
+            ("--verbose", self.verbose),
+        ];
+        arguments.extend(flags.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag.into()));
+        if let Some(executor) = self.executor {
+            arguments.extend(["--executor".into(), executor.name().into()]);
+        }
+        for remote in &self.remote {
+            arguments.extend(["--remote".into(), remote.into()]);
+        }
+        arguments
+    }
+}
+
 impl Session {
     fn project(&self) -> Result<Project, CommandError> {
         Ok(Project::find(&self.common.project)?)
@@ -394,7 +474,7 @@ impl Session {
             Reader::Looker => match check(&out, &plan, &project)? {
                 Ok(record) => Some(overrides::among(&record.question.options)),
                 Err(stale) => {
-                    errln!("note: {stale}; run `{} gen` to take it up", called());
+                    noteln!("note: {stale}; run `{} gen` to take it up", called());
                     Record::read(&out).map(|record| overrides::among(&record.question.options))
                 }
             },
@@ -427,20 +507,17 @@ impl Session {
             return Ok(Questioned { plan, store });
         }
         let store = self.store_of(&project)?;
-        let graph = self.assembled(&project, &store, &[], None)?.graph;
-        let plan = NewPlan::new(&graph, |_| None)?.open(&self.out(&project))?;
+        let plan = self.plan_of(&project, &store, &[], &self.out(&project))?;
         Ok(Questioned { plan, store })
     }
 
-    /// The graph that the recipes make of the project's files now.
-    fn assembled(
-        &self,
-        project: &Project,
-        store: &Store,
-        overrides: &[String],
-        target: Option<&str>,
-    ) -> Result<Assembled, CommandError> {
-        let loaded = project.load(&self.bundle, overrides, store)?;
+    /// The sources that the last `gen` overrode: `NAME=PATH`.
+    fn last_overrides(&self, project: &Project) -> Vec<String> {
+        Record::read(&self.out(project)).map(|record| overrides::among(&record.question.options)).unwrap_or_default()
+    }
+
+    /// The graph that the recipes make of a project's files.
+    fn assembled(&self, project: &Project, loaded: Loaded, target: Option<&str>) -> Result<Assembled, CommandError> {
         let target = self.target(project, target)?;
         Ok(assemble(&self.bundle.set, &Arc::new(loaded.materials), &target)?)
     }
@@ -547,6 +624,13 @@ impl Session {
     }
 }
 
+/// Prints rows in columns.
+fn print_columns<const N: usize>(rows: &[[String; N]]) {
+    for line in columns(rows) {
+        outln!("{line}");
+    }
+}
+
 /// Lays out rows in columns that are as wide as their widest text.
 fn columns<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
@@ -560,7 +644,7 @@ fn columns<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
 
 /// Says whom this waits for.
 fn waiting_for(whom: &str) {
-    errln!("waiting for {whom}, which uses the plan in `out/`");
+    noteln!("waiting for {whom}, which uses the plan in `out/`");
 }
 
 /// Whether a plan is the one that `gen` would make now.

@@ -11,6 +11,7 @@
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use build_graph::untrusted::printable;
@@ -34,6 +35,29 @@ macro_rules! outln {
 /// Writes a line to standard error.
 macro_rules! errln {
     ($($text:tt)*) => { $crate::cli::print::err_line(format_args!($($text)*)) };
+}
+
+/// Writes a line of a summary to standard output, unless `--quiet` says otherwise.
+macro_rules! sayln {
+    ($($text:tt)*) => { if !$crate::cli::print::is_quiet() { outln!($($text)*) } };
+}
+
+/// Writes a note to standard error, unless `--quiet` says otherwise.
+macro_rules! noteln {
+    ($($text:tt)*) => { if !$crate::cli::print::is_quiet() { errln!($($text)*) } };
+}
+
+/// Whether notes and summaries are dropped.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Drops notes and summaries from now on, or prints them.
+pub(crate) fn be_quiet(quiet: bool) {
+    QUIET.store(quiet, Ordering::Relaxed);
+}
+
+/// Whether notes and summaries are dropped.
+pub(crate) fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
 }
 
 /// The first failure of standard output; nothing is written to it afterwards.

@@ -11,7 +11,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
 use super::json::{Answer, schema_name};
-use super::{Cli, dest, list, verify};
+use super::{Cli, ci, dest, diff, dry_run, graph, list, query, verify, why};
 use crate::project::Settings;
 
 /// Set to write the pages instead of comparing them.
@@ -173,6 +173,14 @@ fn answers() -> String {
     answer::<dest::search::Packages>(&mut text);
     answer::<dest::which::Origin>(&mut text);
     answer::<verify::Compared>(&mut text);
+    answer::<query::Found>(&mut text);
+    answer::<query::Sources>(&mut text);
+    answer::<query::Patches>(&mut text);
+    answer::<graph::Picture>(&mut text);
+    answer::<why::WhyAnswer>(&mut text);
+    answer::<diff::DiffAnswer>(&mut text);
+    answer::<dry_run::DryRun>(&mut text);
+    answer::<ci::CiAnswer>(&mut text);
     text
 }
 

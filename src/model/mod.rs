@@ -5,10 +5,12 @@
 //! the plan's table and costs no look at a description. What is asked of one node (its state now,
 //! its description, its size) is read when it is asked. Nothing here builds, and nothing writes.
 //!
+//! - [`diff`]: what differs between two plans
 //! - [`names`]: what a word of the user means: a node, a recipe, a target, a pattern
 //! - [`walk`]: what a node needs, what needs it, and how two nodes hang together
 //! - [`pins`]: the sources and patches from which a node comes
 
+pub mod diff;
 pub mod names;
 pub mod pins;
 pub mod walk;

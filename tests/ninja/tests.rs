@@ -4,9 +4,11 @@
 //! The images come from the store that the tests are run with; what the tests build is new in each
 //! run, because each space writes a number of its own into its sources.
 
+mod ask;
 mod builds;
 mod determinism;
 mod engine;
+mod everyday;
 mod fast_path;
 mod jobs;
 mod messages;
