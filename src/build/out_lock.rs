@@ -1,14 +1,14 @@
 //! The lock on `out/`: one for whoever writes a plan, shared by all who read one.
 //!
-//! It is a `flock`, which the kernel lets go of when its holder dies. Who has to wait says for
-//! whom.
+//! It is a `flock`, which the kernel releases when its holder dies. Whoever has to wait for it says
+//! for which process.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use build_graph::untrusted::printable;
+use support::waiting::holders;
 
 use super::BuildError;
 use super::plan::{OutDir, denied};
@@ -99,61 +99,9 @@ fn is_at(file: &File, path: &Path) -> bool {
     same().unwrap_or(false)
 }
 
-/// Who holds a lock on the file, in words.
-fn holders(file: &File) -> String {
-    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
-    let inode = file.metadata().map_or(0, |metadata| metadata.ino());
-    let mut processes = processes(&locks, inode);
-    processes.retain(|process| *process != std::process::id());
-    match &processes[..] {
-        [] => "another process".to_owned(),
-        [process] => describe(*process),
-        [first, others @ ..] => format!("{} and {} more", describe(*first), others.len()),
-    }
-}
-
-/// The processes that hold a `flock` on a file of that inode, of what `/proc/locks` says.
-fn processes(locks: &str, inode: u64) -> Vec<u32> {
-    let mut processes: Vec<_> = locks
-        .lines()
-        .filter_map(|line| {
-            let fields: Vec<_> = line.split_whitespace().collect();
-            // `1: FLOCK  ADVISORY  WRITE 4711 08:01:131 0 EOF`; who waits has `->` in second place.
-            let [_, "FLOCK", _, _, process, file, ..] = fields[..] else { return None };
-            (file.rsplit(':').next()?.parse() == Ok(inode)).then(|| process.parse().ok())?
-        })
-        .collect();
-    processes.dedup();
-    processes
-}
-
-fn describe(process: u32) -> String {
-    let command = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
-    let mut words: Vec<_> = command.split(|byte| *byte == 0).filter(|word| !word.is_empty()).collect();
-    if let Some(program) = words.first_mut() {
-        *program = program.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    }
-    let command = words.join(&b' ');
-    if command.is_empty() {
-        format!("process {process}")
-    } else {
-        format!("`{}` (process {process})", printable(&command))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn those_who_hold_are_found_and_not_those_who_wait() {
-        let locks = "1: FLOCK  ADVISORY  WRITE 4711 08:01:131 0 EOF\n\
-                     1: -> FLOCK  ADVISORY  WRITE 4712 08:01:131 0 EOF\n\
-                     2: POSIX  ADVISORY  WRITE 4713 08:01:131 0 EOF\n\
-                     3: FLOCK  ADVISORY  READ  4714 00:2d:131 0 EOF\n\
-                     4: FLOCK  ADVISORY  WRITE 4715 08:01:132 0 EOF\n";
-        assert_eq!(processes(locks, 131), [4711, 4714]);
-    }
 
     #[test]
     fn a_writer_keeps_others_out_and_they_say_whom_they_wait_for() {

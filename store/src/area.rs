@@ -9,13 +9,14 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use build_graph::TreeDigest;
-use rustix::fs::{AtFlags, CWD, statat};
+use build_graph::{NodeKey, TreeDigest};
+use rustix::fs::{AtFlags, CWD, FlockOperation, statat};
 use rustix::io::Errno;
 use walkdir::WalkDir;
 
 use super::files::{Time, modified};
 use super::gc::names;
+use super::lock::{PATIENCE, flock_telling};
 use super::remove::remove_at;
 use super::{Result, Store, StoreError};
 
@@ -30,6 +31,8 @@ pub enum Area {
     Executors,
     /// Files that `lock` read, by their SHA-256.
     Locking,
+    /// What actions printed, by the keys of their results: `XX/KEY` ([`Store::log`]).
+    Logs,
     /// Downloads that are not finished. A process that works on one holds its lock.
     Partial,
     /// What a moment ago was true of remotes.
@@ -49,6 +52,9 @@ enum Keeping {
     Places,
     /// Each file goes when the store no longer has the tree of its name.
     WithTrees,
+    /// Each file goes when the store no longer has the result of the key that is its name, and was
+    /// not written within the time that is spared: an action is logged before its result is there.
+    WithResults,
     /// Each file goes when it was not written within the time that [`GcPolicy::spare`] spares.
     ///
     /// [`GcPolicy::spare`]: super::GcPolicy::spare
@@ -59,11 +65,12 @@ enum Keeping {
 
 impl Area {
     /// All areas, in the order of their folders' names.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Cargo,
         Self::Compiled,
         Self::Executors,
         Self::Locking,
+        Self::Logs,
         Self::Partial,
         Self::Remotes,
         Self::Repositories,
@@ -77,6 +84,7 @@ impl Area {
             Self::Compiled => "compiled",
             Self::Executors => "executors",
             Self::Locking => "locking",
+            Self::Logs => "logs",
             Self::Partial => "partial",
             Self::Remotes => "remotes",
             Self::Repositories => "repositories",
@@ -91,6 +99,7 @@ impl Area {
             Self::Compiled => "compiled code, for installs",
             Self::Executors => "executors' notes",
             Self::Locking => "files that `lock` read",
+            Self::Logs => "logs of actions",
             Self::Partial => "unfinished downloads",
             Self::Remotes => "notes on remotes",
             Self::Repositories => "notes on repositories",
@@ -103,6 +112,7 @@ impl Area {
             Self::Cargo => Keeping::Places,
             Self::Compiled | Self::Locking | Self::Partial => Keeping::Items,
             Self::Executors | Self::Repositories => Keeping::Everything,
+            Self::Logs => Keeping::WithResults,
             Self::Remotes => Keeping::ShortLived,
             Self::Wire => Keeping::WithTrees,
         }
@@ -197,7 +207,8 @@ impl Store {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(failed("making", &lock, error)),
             };
-            file.lock().map_err(|error| failed("locking", &lock, error))?;
+            flock_telling(&file, FlockOperation::LockExclusive, PATIENCE, self.options.waiting.as_ref())
+                .map_err(|error| failed("locking", &lock, error.into()))?;
             // Who collects garbage may have removed it while we waited.
             if is_same(&file, &lock) {
                 return Ok(Place { path, _lock: file });
@@ -238,19 +249,24 @@ impl Store {
         Ok(removed)
     }
 
-    /// Removes what no longer means anything: digests of trees that the store has not, and notes
+    /// Removes what no longer means anything: digests of trees and logs of results that the store
+    /// has not, and notes
     /// that nobody wrote since `spared`. Returns the bytes that were removed.
     pub(super) fn remove_notes(&self, spared: Time) -> Result<AreaBytes> {
         let mut removed = AreaBytes::default();
         for area in Area::ALL {
             let keeping = area.keeping();
-            if !matches!(keeping, Keeping::WithTrees | Keeping::ShortLived) {
+            if !matches!(keeping, Keeping::WithTrees | Keeping::WithResults | Keeping::ShortLived) {
                 continue;
             }
             for entry in WalkDir::new(self.area(area)).into_iter().flatten() {
                 let Ok(stat) = statat(CWD, entry.path(), AtFlags::SYMLINK_NOFOLLOW) else { continue };
                 let stays = match keeping {
                     Keeping::WithTrees => entry.file_name().to_str().is_some_and(|name| self.has_tree(name)),
+                    Keeping::WithResults => {
+                        modified(&stat) >= spared
+                            || entry.file_name().to_str().is_some_and(|name| self.has_result(name))
+                    }
                     _ => modified(&stat) >= spared,
                 };
                 if entry.file_type().is_dir() || stays {
@@ -267,6 +283,11 @@ impl Store {
     fn has_tree(&self, name: &str) -> bool {
         name.parse::<TreeDigest>()
             .is_ok_and(|digest| statat(&self.trees, super::sharded(digest.as_bytes()), AtFlags::empty()).is_ok())
+    }
+
+    fn has_result(&self, name: &str) -> bool {
+        name.parse::<NodeKey>()
+            .is_ok_and(|key| statat(&self.results, super::sharded(key.as_bytes()), AtFlags::empty()).is_ok())
     }
 
     /// Everything that may go by its age and for room.
@@ -302,7 +323,7 @@ impl Store {
                         }
                     }
                 }
-                Keeping::WithTrees | Keeping::ShortLived | Keeping::Everything => {}
+                Keeping::WithTrees | Keeping::WithResults | Keeping::ShortLived | Keeping::Everything => {}
             }
         }
         Ok(items)

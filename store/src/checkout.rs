@@ -36,7 +36,9 @@ impl Store {
         let failed = |error| self.inside("making", &shown)(error);
         let path = self.root.join(&shown);
         let lock = loop {
-            if let Some(lock) = LockFile::acquire(&self.locks, &name, FlockOperation::LockShared).map_err(failed)? {
+            let teller = self.options.waiting.as_ref();
+            let lock = LockFile::acquire(&self.locks, &name, FlockOperation::LockShared, teller).map_err(failed)?;
+            if let Some(lock) = lock {
                 break lock;
             }
         };

@@ -16,13 +16,13 @@ use rustix::fs::{
     AtFlags, Dir, FlockOperation, Mode, OFlags, Stat, flock, fstat, futimens, openat, renameat, statat, unlinkat,
 };
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::Errno;
 
 use super::area::{AreaBytes, Room};
 use super::blob::Blob;
 use super::checkout::parse_name;
 use super::files::{Time, changed, modified, open_dir, read_all};
-use super::lock::LockFile;
+use super::lock::{LockFile, PATIENCE, flock_telling};
 use super::manifest::from_bytes;
 use super::remove::remove_at;
 use super::{Materialise, Result, Store};
@@ -87,7 +87,8 @@ impl Store {
         let failed = |error| self.inside("locking", "gc")(error);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let alone = openat(&self.dir, "gc", flags, Mode::from_raw_mode(0o600)).map_err(failed)?;
-        retry_on_intr(|| flock(&alone, FlockOperation::LockExclusive)).map_err(failed)?;
+        flock_telling(&alone, FlockOperation::LockExclusive, PATIENCE, self.options.waiting.as_ref())
+            .map_err(failed)?;
         // The file system's own clock.
         let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
         futimens(&alone, &Timestamps { last_access: now, last_modification: now }).map_err(failed)?;
@@ -211,7 +212,9 @@ impl Collection<'_> {
                     continue;
                 }
                 let operation = FlockOperation::NonBlockingLockExclusive;
-                let Some(_lock) = LockFile::acquire(&store.locks, &name, operation).map_err(failed)? else { continue };
+                let Some(_lock) = LockFile::acquire(&store.locks, &name, operation, None).map_err(failed)? else {
+                    continue;
+                };
                 let aside = store.session.fresh();
                 match renameat(&dir, &name, &store.session.dir, &aside) {
                     Ok(()) => gone.push(aside),

@@ -8,6 +8,7 @@
 //! | `blobs/XX/DIGEST`, `blobs/XX/DIGESTx` | a file's bytes, mode 0444, or 0555 with the `x`; `XX` is the digest's first byte |
 //! | `trees/XX/DIGEST` | a tree's manifest: the bytes whose BLAKE3 is the tree's digest (see [`build_graph::encode`]) |
 //! | `results/XX/KEY` | which tree a key gave, and the lines that explain the key; begins with a checksum |
+//! | `logs/XX/KEY` | what the action printed that made the key's result; gone with the result |
 //! | `checkouts/BOOT/DIGEST-MODE` | a whole tree as files, shared by all who read it; not used after a reboot |
 //! | `locks/` | locks of keys and of checkouts |
 //! | `tmp/SESSION/` | unfinished files of a session |
@@ -37,6 +38,7 @@ mod files;
 mod gc;
 mod ingest;
 mod lock;
+mod logs;
 pub mod manifest;
 mod materialise;
 mod record;
@@ -69,6 +71,7 @@ use files::{open_dir, write_all};
 use lock::Gate;
 use record::Belief;
 use session::Session;
+use support::waiting::Teller;
 
 /// The format that this program writes.
 const FORMAT: u64 = 1;
@@ -83,11 +86,13 @@ pub struct Options {
     pub max_links: u64,
     /// The longest file that an action may give, in bytes: a sparse file can claim any length.
     pub max_file_size: u64,
+    /// Is told for which process this one waits, if that takes longer than a moment.
+    pub waiting: Option<Teller>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { verify_on_read: false, max_links: u64::MAX, max_file_size: 64 << 30 }
+        Self { verify_on_read: false, max_links: u64::MAX, max_file_size: 64 << 30, waiting: None }
     }
 }
 
@@ -100,6 +105,7 @@ pub struct Store {
     blobs: OwnedFd,
     trees: OwnedFd,
     results: OwnedFd,
+    logs: OwnedFd,
     checkouts: OwnedFd,
     boot: String,
     locks: Arc<OwnedFd>,
@@ -160,7 +166,7 @@ impl Store {
         let open = |name: &str| {
             openat(&dir, name, flags, Mode::from_raw_mode(0o600)).map_err(|error| inside(&root, "opening", name, error))
         };
-        let gate = Gate::new(open("gate")?);
+        let gate = Gate::new(open("gate")?, options.waiting.clone());
         let generation = open("generation")?;
         let session = Session::begin(&root, sub("tmp")?)?;
         session.sweep();
@@ -168,6 +174,7 @@ impl Store {
             blobs: sub("blobs")?,
             trees: sub("trees")?,
             results: sub("results")?,
+            logs: sub(Area::Logs.folder())?,
             checkouts,
             boot,
             locks: Arc::new(sub("locks")?),
@@ -201,7 +208,7 @@ impl Store {
     /// [`StoreError`] if the lock file can't be made.
     pub fn lock(&self, key: NodeKey) -> Result<KeyLock> {
         loop {
-            if let Some(lock) = KeyLock::acquire(&self.root, &self.locks, key, true)? {
+            if let Some(lock) = KeyLock::acquire(&self.root, &self.locks, key, true, self.options.waiting.as_ref())? {
                 return Ok(lock);
             }
         }
@@ -212,7 +219,7 @@ impl Store {
     /// # Errors
     /// As [`Store::lock`].
     pub fn try_lock(&self, key: NodeKey) -> Result<Option<KeyLock>> {
-        KeyLock::acquire(&self.root, &self.locks, key, false)
+        KeyLock::acquire(&self.root, &self.locks, key, false, None)
     }
 
     /// Makes a new, empty folder on the store's file system.

@@ -3,12 +3,32 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use build_graph::NodeKey;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fstat, openat, statat, unlinkat};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::error::{Result, StoreError};
+use support::waiting::{self, Teller};
+
+/// Nobody is told of a shorter wait for the gate: it is passed for a few system calls only.
+const GATE_PATIENCE: Duration = Duration::from_secs(2);
+/// Nobody is told of a shorter wait for another lock.
+pub(super) const PATIENCE: Duration = Duration::from_millis(300);
+
+/// Locks a file; tells for whom it waits.
+pub(super) fn flock_telling(
+    file: impl AsFd,
+    operation: FlockOperation,
+    patience: Duration,
+    teller: Option<&Teller>,
+) -> Result<(), Errno> {
+    match teller {
+        Some(teller) => waiting::lock(file, operation, patience, &|whom| teller.tell(whom)),
+        None => retry_on_intr(|| flock(&file, operation)),
+    }
+}
 
 /// The lock that keeps removals apart from look-ups: nothing is removed between the moment when a
 /// look-up finds it and the moment when it is marked as used.
@@ -20,6 +40,7 @@ pub(super) struct Gate {
     file: OwnedFd,
     inside: Mutex<Inside>,
     left: Condvar,
+    waiting: Option<Teller>,
 }
 
 #[derive(Debug, Default)]
@@ -32,8 +53,12 @@ struct Inside {
 pub(super) struct Pass<'gate>(&'gate Gate);
 
 impl Gate {
-    pub(super) fn new(file: OwnedFd) -> Self {
-        Self { file, inside: Mutex::default(), left: Condvar::new() }
+    pub(super) fn new(file: OwnedFd, waiting: Option<Teller>) -> Self {
+        Self { file, inside: Mutex::default(), left: Condvar::new(), waiting }
+    }
+
+    fn flock(&self, operation: FlockOperation) -> Result<(), Errno> {
+        flock_telling(&self.file, operation, GATE_PATIENCE, self.waiting.as_ref())
     }
 
     /// Takes the gate together with other shared holders.
@@ -43,7 +68,7 @@ impl Gate {
             inside = self.left.wait(inside).unwrap_or_else(PoisonError::into_inner);
         }
         if inside.shared == 0 {
-            retry_on_intr(|| flock(&self.file, FlockOperation::LockShared))?;
+            self.flock(FlockOperation::LockShared)?;
         }
         inside.shared += 1;
         Ok(Pass(self))
@@ -55,7 +80,7 @@ impl Gate {
         while inside.alone || inside.shared > 0 {
             inside = self.left.wait(inside).unwrap_or_else(PoisonError::into_inner);
         }
-        retry_on_intr(|| flock(&self.file, FlockOperation::LockExclusive))?;
+        self.flock(FlockOperation::LockExclusive)?;
         inside.alone = true;
         Ok(Pass(self))
     }
@@ -89,11 +114,16 @@ pub(super) struct LockFile {
 impl LockFile {
     /// Makes the file and locks it. Where `operation` does not wait, returns `None` if another
     /// holds it.
-    pub(super) fn acquire(dir: &Arc<OwnedFd>, name: &str, operation: FlockOperation) -> Result<Option<Self>, Errno> {
+    pub(super) fn acquire(
+        dir: &Arc<OwnedFd>,
+        name: &str,
+        operation: FlockOperation,
+        teller: Option<&Teller>,
+    ) -> Result<Option<Self>, Errno> {
         loop {
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
             let file = openat(dir, name, flags, Mode::from_raw_mode(0o600))?;
-            match retry_on_intr(|| flock(&file, operation)) {
+            match flock_telling(&file, operation, PATIENCE, teller) {
                 Ok(()) => {}
                 Err(Errno::WOULDBLOCK) => return Ok(None),
                 Err(error) => return Err(error),
@@ -137,10 +167,17 @@ pub struct KeyLock {
 }
 
 impl KeyLock {
-    pub(super) fn acquire(root: &Path, dir: &Arc<OwnedFd>, key: NodeKey, wait: bool) -> Result<Option<Self>> {
+    /// Waits, or gives `None` where that would wait.
+    pub(super) fn acquire(
+        root: &Path,
+        dir: &Arc<OwnedFd>,
+        key: NodeKey,
+        wait: bool,
+        teller: Option<&Teller>,
+    ) -> Result<Option<Self>> {
         let operation = if wait { FlockOperation::LockExclusive } else { FlockOperation::NonBlockingLockExclusive };
         let name = key.to_string();
-        let file = LockFile::acquire(dir, &name, operation)
+        let file = LockFile::acquire(dir, &name, operation, teller)
             .map_err(|error| StoreError::inside(root, "locking", format!("locks/{name}"), error))?;
         Ok(file.map(|file| Self { _file: file }))
     }

@@ -254,7 +254,9 @@ impl Store {
             let _pass = self.gate.alone().map_err(failed)?;
             self.bump().map_err(failed)?;
             for key in batch {
-                match unlinkat(&self.results, sharded(key.as_bytes()), AtFlags::empty()) {
+                let name = sharded(key.as_bytes());
+                self.remove_log(&name).map_err(failed)?;
+                match unlinkat(&self.results, &name, AtFlags::empty()) {
                     Ok(()) => dropped += 1,
                     Err(Errno::NOENT) => {}
                     Err(error) => return Err(failed(error)),

@@ -8,6 +8,7 @@
 //! | [`report`] | what rooms tell a user |
 //! | [`retry`] | attempts, and the pauses between them |
 //! | [`signals`] | clean-up before the process ends |
+//! | [`waiting`] | locks between processes, and who holds them |
 
 pub mod called;
 pub mod environment;
@@ -15,3 +16,4 @@ pub mod regular;
 pub mod report;
 pub mod retry;
 pub mod signals;
+pub mod waiting;
