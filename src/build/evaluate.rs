@@ -16,7 +16,7 @@ use crate::install::package;
 use crate::remote::caches::Caches;
 use crate::report::Reporter;
 use crate::source::{Fetcher, Job};
-use crate::store::{Origin, Store};
+use crate::store::{Origin, Scratch, Store};
 use crate::{archive, image, patch};
 
 /// What the evaluation of a node needs from outside of the graph.
@@ -39,13 +39,23 @@ pub struct BuildContext<'a> {
     pub reporter: &'a dyn Reporter,
 }
 
+/// What came of an operation.
+#[derive(Debug)]
+pub struct Evaluated {
+    /// The tree. Its bytes are in the store; nothing is recorded.
+    pub tree: Tree,
+    /// Where it was computed.
+    pub origin: Origin,
+    /// What the action left, its log among it; `None` for operations in process.
+    pub left: Option<Scratch>,
+}
+
 /// Makes a node's tree of its selected inputs, which are in the order of [`Op::selections`] and
-/// whose bytes are all in the store. The bytes of the result are in the store afterwards; nothing
-/// is recorded. Says where it was computed, too.
+/// whose bytes are all in the store.
 ///
 /// # Errors
 /// [`BuildError`], whatever the operation is.
-pub fn evaluate(context: &BuildContext<'_>, node: &Node, inputs: Vec<Arc<Tree>>) -> Result<(Tree, Origin), BuildError> {
+pub fn evaluate(context: &BuildContext<'_>, node: &Node, inputs: Vec<Arc<Tree>>) -> Result<Evaluated, BuildError> {
     let store = context.store;
     let tree = match &node.op {
         Op::Action(description) => return act(context, node, description, inputs),
@@ -103,7 +113,7 @@ pub fn evaluate(context: &BuildContext<'_>, node: &Node, inputs: Vec<Arc<Tree>>)
             host_program::build(store, &node.name, program, &inputs[0], context.fetch.is_offline())?
         }
     };
-    Ok((tree, Origin::Here))
+    Ok(Evaluated { tree, origin: Origin::Here, left: None })
 }
 
 /// One action, where actions run.
@@ -112,7 +122,7 @@ fn act(
     node: &Node,
     description: &Action,
     inputs: Vec<Arc<Tree>>,
-) -> Result<(Tree, Origin), BuildError> {
+) -> Result<Evaluated, BuildError> {
     let mut inputs = inputs.into_iter();
     let image = inputs.next().ok_or_else(|| BuildError::Input("the action has no image".to_owned()))?;
     let inputs = inputs.collect();

@@ -5,11 +5,12 @@
 //! node whose result that plan knew, or that was built by it: tree, key, name. It is kept as long
 //! as a node that is left now has no newer one.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 
+use build_graph::NodeKey;
 use build_graph::node::NodeName;
 
 use super::BuildError;
@@ -49,6 +50,13 @@ impl Snapshot {
         Self { known: known.collect() }
     }
 
+    /// Takes the key of a node whose result this has; gives whether it has none.
+    fn is_last_of(&self, node: &NodeName, last: &mut LastKeys) -> bool {
+        let Some(known) = self.result(node) else { return true };
+        last.extend(known.key.map(|key| (node.clone(), key)));
+        false
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let mut known = HashMap::new();
         for line in text.lines() {
@@ -60,12 +68,15 @@ impl Snapshot {
     }
 }
 
+/// The keys that nodes had when they were known last.
+pub type LastKeys = BTreeMap<NodeName, NodeKey>;
+
 /// Notes what is known by a plan that is about to be replaced, and forgets what nobody needs:
-/// `left` are the nodes that the new plan leaves to run.
+/// `left` are the nodes that the new plan leaves to run. Returns the keys that these had last.
 ///
 /// # Errors
 /// [`BuildError::Io`] if it can't be written.
-pub fn keep(old: &Plan, store: &Store, left: impl Iterator<Item = NodeName>) -> Result<(), BuildError> {
+pub fn keep(old: &Plan, store: &Store, left: impl Iterator<Item = NodeName>) -> Result<LastKeys, BuildError> {
     let known = Snapshot::of(old, store).known;
     let mut text = String::new();
     for name in old.names() {
@@ -77,12 +88,13 @@ pub fn keep(old: &Plan, store: &Store, left: impl Iterator<Item = NodeName>) -> 
     let number = numbers.last().map_or(1, |last| last + 1);
     write_atomically(&file(old.out(), number), text.as_bytes())?;
     let mut looking: BTreeSet<_> = left.collect();
+    let mut last = LastKeys::new();
     for (place, number) in std::iter::once(&number).chain(numbers.iter().rev()).enumerate() {
         let before = looking.len();
         if place < MAX_SNAPSHOTS
             && let Some(snapshot) = read(old.out(), *number)
         {
-            looking.retain(|node| snapshot.result(node).is_none());
+            looking.retain(|node| snapshot.is_last_of(node, &mut last));
         }
         // The newest one stays: the next edit may make a node need it.
         if place > 0 && looking.len() == before {
@@ -90,7 +102,24 @@ pub fn keep(old: &Plan, store: &Store, left: impl Iterator<Item = NodeName>) -> 
             fs::remove_file(&path).map_err(BuildError::io("remove", path))?;
         }
     }
-    Ok(())
+    Ok(last)
+}
+
+/// Returns the keys that these nodes had last, from the snapshots that are there.
+pub fn last_keys(out: &OutDir, left: impl Iterator<Item = NodeName>) -> LastKeys {
+    let numbers = numbers(out);
+    let mut last = LastKeys::new();
+    if numbers.is_empty() {
+        return last;
+    }
+    let mut looking: BTreeSet<_> = left.collect();
+    for snapshot in numbers.into_iter().rev().filter_map(|number| read(out, number)) {
+        if looking.is_empty() {
+            break;
+        }
+        looking.retain(|node| snapshot.is_last_of(node, &mut last));
+    }
+    last
 }
 
 /// The newest snapshot in which a node has a result.

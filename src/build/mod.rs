@@ -5,6 +5,7 @@
 //! - [`record`]: what `gen` saw, by which one tells whether the plan is current
 //! - [`history`]: what earlier plans knew
 //! - [`current`]: what a plan's nodes are now
+//! - [`log`]: what each build did (`out/builds`); [`journal`] writes it
 //! - [`why`]: what has changed since a node was known last
 //! - [`resolve`]: what is known without running anything
 //! - [`builder`]: one node, with whatever is missing for it
@@ -30,6 +31,8 @@ pub mod headers;
 pub mod history;
 pub mod host_program;
 pub mod host_toolchain;
+pub mod journal;
+pub mod log;
 pub mod out_lock;
 mod patched;
 pub mod plan;
@@ -213,6 +216,14 @@ impl BuildError {
         match self {
             Self::Node { .. } => self,
             other => Self::Node { node: node.clone(), source: Box::new(other) },
+        }
+    }
+
+    /// What failed, without the node in which it did.
+    pub fn innermost(&self) -> &Self {
+        match self {
+            Self::Node { source, .. } => source.innermost(),
+            other => other,
         }
     }
 

@@ -7,6 +7,7 @@
 //! out/gen.json           what that `gen` saw (`record`); absent while one runs or if it failed
 //! out/belief             whom `gen` believed of what the store has
 //! out/stamps/NAME.digest the digest of its tree: the output of its edge
+//! out/builds             what each build did (`log`)
 //! out/history/NUMBER     what was known when an earlier plan ended, for `why` (`history`)
 //! out/failed/NODE        the directory and the log of an action that failed
 //! out/lock               held by whoever reads or writes any of this (`out_lock`)

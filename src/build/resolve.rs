@@ -27,11 +27,12 @@ use build_graph::{BlobDigest, NodeKey, TreeDigest};
 
 use super::BuildError;
 use super::builder::{recall, record};
-use super::evaluate::{BuildContext, evaluate, is_carried};
+use super::evaluate::{BuildContext, Evaluated, evaluate, is_carried};
 use super::headers::wrong_folder;
+use super::log::{Moment, Outcome, Run, now};
 use super::selections::{Selected, SelectionFault, Selections};
 use crate::remote::caches::Outgoing;
-use crate::store::Found;
+use crate::store::{Found, Origin};
 
 /// What is to happen with a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +68,8 @@ pub struct Resolution {
     pub evaluated: usize,
     /// How many known ones a remote has, and the store not whole.
     pub remote: usize,
+    /// What was evaluated, and what remotes had, for the build log.
+    pub runs: Vec<Run>,
 }
 
 /// Resolves every node of a graph.
@@ -95,6 +98,7 @@ pub fn resolve(
         keys: vec![None; count],
         remote: BTreeMap::new(),
         made: Vec::new(),
+        runs: Vec::new(),
     };
     let mut waiting: Vec<_> = (0..count).collect();
     while !waiting.is_empty() {
@@ -117,7 +121,7 @@ pub fn resolve(
     resolver.push()?;
     let (evaluated, remote) = (resolver.made.len(), resolver.remote.len());
     let states = resolver.states.into_iter().map(|state| state.unwrap_or(State::Run(None))).collect();
-    Ok(Resolution { states, keys: resolver.keys, evaluated, remote })
+    Ok(Resolution { states, keys: resolver.keys, evaluated, remote, runs: resolver.runs })
 }
 
 struct Resolver<'a> {
@@ -133,6 +137,24 @@ struct Resolver<'a> {
     remote: BTreeMap<NodeIndex, (NodeKey, TreeDigest)>,
     /// What was evaluated now.
     made: Vec<Outgoing>,
+    runs: Vec<Run>,
+}
+
+/// The record of a node that has ended now.
+fn run(node: &Node, key: NodeKey, tree: TreeDigest, start: Moment, outcome: Outcome) -> Run {
+    Run {
+        node: node.name.clone(),
+        verb: node.op.verb().to_owned(),
+        start,
+        end: now(),
+        pid: std::process::id(),
+        key: Some(key),
+        tree: Some(tree),
+        outcome,
+        same: false,
+        log: 0,
+        warnings: 0,
+    }
 }
 
 /// How far one comes with a node.
@@ -229,6 +251,10 @@ impl Resolver<'_> {
                 Some(hit) => {
                     recall(self.context, &node.op, question.key, &question.digests, hit)?;
                     self.remote.insert(at, (question.key, hit.digest));
+                    if let Origin::Cache { remote, .. } = &hit.origin {
+                        let outcome = Outcome::Remote(remote.clone());
+                        self.runs.push(run(node, question.key, hit.digest, now(), outcome));
+                    }
                     State::Known(hit.digest)
                 }
                 None => self.evaluate(node, &question).map_err(|error| error.at(&node.name))?,
@@ -262,8 +288,10 @@ impl Resolver<'_> {
                 _ => return Ok(self.run(node)),
             }
         }
-        let (tree, origin) = evaluate(self.context, node, inputs)?;
+        let start = now();
+        let Evaluated { tree, origin, .. } = evaluate(self.context, node, inputs)?;
         let digest = record(self.context, node, question.key, &question.digests, &tree, origin.clone())?;
+        self.runs.push(run(node, question.key, digest, start, Outcome::Evaluated));
         let with_bytes = is_carried(&node.op);
         self.made.push(Outgoing { key: question.key, tree: Arc::new(tree), origin, with_bytes });
         Ok(State::Known(digest))

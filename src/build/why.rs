@@ -238,7 +238,7 @@ impl<'a> Why<'a> {
 }
 
 /// Whether a line explains what is taken of other nodes: a digest, or how many there are.
-fn is_of_inputs(line: &str) -> bool {
+pub fn is_of_inputs(line: &str) -> bool {
     let Some((label, value)) = line.rsplit_once(": ") else { return false };
     let digest = value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
     digest || matches!(label, "inputs" | "parts" | "packages")

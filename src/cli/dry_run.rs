@@ -18,7 +18,7 @@ use crate::model::{At, Model, Standing};
 use crate::store::Store;
 
 /// Options of `gen` for those who only ask.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct Options {
     /// Only say what would be left to run; write no plan and no `build.ninja`, and ask no remote
     #[arg(long, short = 'n', conflicts_with = "if_changed")]

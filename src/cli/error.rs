@@ -60,6 +60,34 @@ impl Kind {
         }
     }
 
+    /// The kind of error that kept a node from being built.
+    pub(super) fn of_build(error: &BuildError) -> Self {
+        match error.innermost() {
+            BuildError::Store(error) => Self::of_exit_code(error.exit_code()),
+            BuildError::Executor(error) => match error.fault() {
+                Fault::Action => Self::Build,
+                Fault::Environment => Self::Environment,
+                Fault::Internal => Self::Bug,
+            },
+            BuildError::Io { .. } | BuildError::Foreign { .. } | BuildError::Fetch(_) | BuildError::Engine(_) => {
+                Self::Environment
+            }
+            // The store's part in an operation on an archive, a patch, or a package.
+            BuildError::Archive(ArchiveError::Store { .. })
+            | BuildError::Image(
+                ImageError::Package { error: ArchiveError::Store { .. }, .. } | ImageError::Store { .. },
+            )
+            | BuildError::Patch(PatchError::Store { .. })
+            | BuildError::Package(PackageError::Io(_)) => Self::Environment,
+            BuildError::Package(PackageError::Store(error)) => Self::of_exit_code(error.exit_code()),
+            BuildError::Plan { .. }
+            | BuildError::NoPlan { .. }
+            | BuildError::NoNode { .. }
+            | BuildError::Settings(_) => Self::Input,
+            _ => Self::Build,
+        }
+    }
+
     /// The kind of a failure on a path that the caller named. What is not there, is there already,
     /// or is of another kind was named wrongly; forbidden access and disks are the environment's.
     fn of_named(error: &io::Error) -> Self {
@@ -227,34 +255,8 @@ impl From<BuildError> for CommandError {
             BuildError::Node { node, .. } => Some(node.clone()),
             _ => None,
         };
-        let mut inner = &error;
-        while let BuildError::Node { source, .. } = inner {
-            inner = source;
-        }
-        let kind = match inner {
-            BuildError::Store(error) => Kind::of_exit_code(error.exit_code()),
-            BuildError::Executor(error) => match error.fault() {
-                Fault::Action => Kind::Build,
-                Fault::Environment => Kind::Environment,
-                Fault::Internal => Kind::Bug,
-            },
-            BuildError::Io { .. } | BuildError::Foreign { .. } | BuildError::Fetch(_) | BuildError::Engine(_) => {
-                Kind::Environment
-            }
-            // The store's part in an operation on an archive, a patch, or a package.
-            BuildError::Archive(ArchiveError::Store { .. })
-            | BuildError::Image(
-                ImageError::Package { error: ArchiveError::Store { .. }, .. } | ImageError::Store { .. },
-            )
-            | BuildError::Patch(PatchError::Store { .. })
-            | BuildError::Package(PackageError::Io(_)) => Kind::Environment,
-            BuildError::Package(PackageError::Store(error)) => Kind::of_exit_code(error.exit_code()),
-            BuildError::Plan { .. }
-            | BuildError::NoPlan { .. }
-            | BuildError::NoNode { .. }
-            | BuildError::Settings(_) => Kind::Input,
-            _ => Kind::Build,
-        };
+        let inner = error.innermost();
+        let kind = Kind::of_build(&error);
         let kept = match inner {
             BuildError::Failed { kept, .. } | BuildError::Outputs { kept, .. } => kept.clone(),
             _ => None,

@@ -17,7 +17,8 @@ use super::program::build_id;
 use super::{CommandError, Session, build_context, by, dry_run, overrides, waiting_for};
 use crate::build::BuildError;
 use crate::build::compilers;
-use crate::build::history;
+use crate::build::history::{self, LastKeys};
+use crate::build::log::{self, BuildLog, Generated, Moment, Run};
 use crate::build::out_lock::OutLock;
 use crate::build::plan::{self, Believed, Known, NewPlan, OutDir, Plan, PlanId};
 use crate::build::record::{Question, Record, Summary};
@@ -41,22 +42,29 @@ const IF_CHANGED: &str = "--if-changed";
 /// Options of `gen`.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Options {
+    #[command(flatten)]
+    pub(super) wanted: Wanted,
+    /// Only if anything has changed since the last time (ninja asks so)
+    #[arg(long, hide = true)]
+    pub(super) if_changed: bool,
+    #[command(flatten)]
+    pub(super) ask: dry_run::Options,
+}
+
+/// What decides the graph.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Wanted {
     /// Build for this target by default, instead of the one of `pynbox.toml`
     #[arg(long, value_name = "TARGET")]
-    target: Option<String>,
+    pub(super) target: Option<String>,
     /// Take a file or a folder of yours in place of a pinned source
     #[arg(long, value_name = "NAME=PATH")]
     override_source: Vec<String>,
-    /// Only if anything has changed since the last time (ninja asks so)
-    #[arg(long, hide = true)]
-    if_changed: bool,
-    #[command(flatten)]
-    ask: dry_run::Options,
 }
 
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
     if options.ask.dry_run {
-        return dry_run::run(session, &options.ask, options.target.as_deref(), &options.override_source);
+        return dry_run::run(session, &options.ask, options.wanted.target.as_deref(), &options.wanted.override_source);
     }
     let generation = Generation::new(session, options)?;
     let asked_by_ninja = options.if_changed;
@@ -68,8 +76,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     {
         let _lock = OutLock::for_reading(&generation.out, &waiting_for)?;
         if let Some(record) = generation.unchanged()?.filter(answered) {
-            generation.say_unchanged(&record, asked_by_ninja);
-            return Ok(());
+            return generation.say_unchanged(&record);
         }
     }
     generation.refuse_what_others_own()?;
@@ -78,8 +85,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     if !looked_at.is_current()
         && let Some(record) = generation.unchanged()?.filter(answered)
     {
-        generation.say_unchanged(&record, asked_by_ninja);
-        return Ok(());
+        return generation.say_unchanged(&record);
     }
     generation.generate()
 }
@@ -97,10 +103,13 @@ struct Generation<'a> {
     target: Option<String>,
     overrides: Vec<String>,
     question: Question,
+    by_ninja: bool,
+    start: Moment,
 }
 
 impl<'a> Generation<'a> {
     fn new(session: &'a Session, options: &Options) -> Result<Self, CommandError> {
+        let start = log::now();
         let project = session.project()?;
         let (store, belief) = session.believing_store(&project)?;
         let (believed, told) = (belief.digest(), session.told_unsigned(&project)?);
@@ -113,9 +122,10 @@ impl<'a> Generation<'a> {
         let program = std::env::current_exe().map_err(BuildError::io("find", "this program"))?;
         let id = build_id(&program).map_err(BuildError::io("read", &program))?;
         // Paths are the caller's; the same text means another one where ninja starts gen.
-        let overrides = options.override_source.iter().map(|option| absolute(option)).collect::<Result<Vec<_>, _>>()?;
-        let target = options.target.clone();
-        let list = option_list(session, options.target.as_deref(), &overrides);
+        let overrides =
+            options.wanted.override_source.iter().map(|option| absolute(option)).collect::<Result<Vec<_>, _>>()?;
+        let target = options.wanted.target.clone();
+        let list = option_list(session, target.as_deref(), &overrides);
         refuse_names(&project, &store, &program, &list)?;
         let remotes = format!("{:?} {drops} {}", session.remotes(&project)?, belief.digest());
         let remotes = blake3::hash(remotes.as_bytes()).to_string();
@@ -128,7 +138,8 @@ impl<'a> Generation<'a> {
             remotes,
         };
         let belief = Believed { digest: believed, drops, unsigned: told.into_iter().collect() };
-        Ok(Self { session, project, store, belief, out, build_file, target, overrides, question })
+        let by_ninja = options.if_changed;
+        Ok(Self { session, project, store, belief, out, build_file, target, overrides, question, by_ninja, start })
     }
 
     /// What the last `gen` saw, if all of that is still so.
@@ -138,9 +149,10 @@ impl<'a> Generation<'a> {
         Ok(Record::read(&self.out).filter(same))
     }
 
-    fn say_unchanged(&self, record: &Record, asked_by_ninja: bool) {
-        if asked_by_ninja {
-            return;
+    fn say_unchanged(&self, record: &Record) -> Result<(), CommandError> {
+        if self.by_ninja {
+            self.note(&record.plan, record.summary, false, Vec::new(), LastKeys::new());
+            return Ok(());
         }
         let Summary { nodes, left, elsewhere, remote } = record.summary;
         let left = if left == 0 { "all resolved, none".to_owned() } else { left.to_string() };
@@ -149,6 +161,27 @@ impl<'a> Generation<'a> {
         sayln!(
             "gen: {nodes} nodes, {left} left to run{elsewhere} (program, files, options and store unchanged{asked})"
         );
+        Ok(())
+    }
+
+    /// Appends to the build log what was found. The plan stands without it, too: on a file system
+    /// that is read-only, nobody can write a log.
+    fn note(&self, plan: &PlanId, summary: Summary, made: bool, runs: Vec<Run>, last: LastKeys) {
+        let generated = Generated {
+            start: self.start,
+            end: log::now(),
+            plan: plan.to_string(),
+            by_ninja: self.by_ninja,
+            made,
+            nodes: summary.nodes as u64,
+            left: (summary.left + summary.elsewhere) as u64,
+            runs,
+            last,
+        };
+        let log = BuildLog::of(&self.out);
+        if let Err(error) = log.append(&[log::Record::Gen(generated)]) {
+            errln!("note: the build log lacks what happens now: {error}");
+        }
     }
 
     /// What another user made is said before anything is done, with how to mend it.
@@ -174,7 +207,7 @@ impl<'a> Generation<'a> {
         drop(earlier);
         let assembled = assemble(&self.session.bundle.set, &loaded.materials.into(), &target)?;
         let caches = self.session.caches(&self.project, &self.store)?;
-        let resolution = self.resolve(&assembled, &caches)?;
+        let mut resolution = self.resolve(&assembled, &caches)?;
         let graph = &assembled.graph;
         let left = Left::of(graph, &resolution, &target);
 
@@ -183,11 +216,11 @@ impl<'a> Generation<'a> {
             _ => None,
         };
         let plan = NewPlan::new(graph, known)?;
-        if let Ok(old) = Plan::open(&self.out)
-            && *old.id() != plan.id
-        {
-            history::keep(&old, &self.store, left.all.iter().map(|at| graph.nodes()[*at].name.clone()))?;
-        }
+        let names = left.all.iter().map(|at| graph.nodes()[*at].name.clone());
+        let last = match Plan::open(&self.out) {
+            Ok(old) if *old.id() != plan.id => history::keep(&old, &self.store, names)?,
+            _ => history::last_keys(&self.out, names),
+        };
         self.belief.write(&self.out)?;
         plan.write(&self.out)?;
         write_stamps(&self.out, graph.nodes(), &resolution.states, &left.all)?;
@@ -222,6 +255,9 @@ impl<'a> Generation<'a> {
                 outln!("left: {}", graph.nodes()[*at].name);
             }
         }
+        let log = BuildLog::of(&self.out);
+        log.rotate()?;
+        self.note(&record.plan, summary, true, std::mem::take(&mut resolution.runs), last);
         say_what_was_done(&left, &resolution, &caches);
         Ok(())
     }

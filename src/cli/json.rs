@@ -14,7 +14,7 @@ use super::CommandError;
 use super::print;
 
 /// The option of every verb that answers something.
-#[derive(Debug, Clone, Copy, Args)]
+#[derive(Debug, Clone, Copy, Default, Args)]
 pub(super) struct JsonOption {
     /// Print the answer as one line of JSON, whose schema the reference has
     #[arg(long)]

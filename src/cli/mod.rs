@@ -4,6 +4,8 @@
 #[macro_use]
 mod print;
 
+mod build;
+mod build_progress;
 mod cache;
 mod cache_drop;
 mod cache_remote;
@@ -28,6 +30,7 @@ mod json;
 mod list;
 mod lock;
 mod log_extract;
+mod log_verb;
 mod overrides;
 mod pack;
 mod program;
@@ -36,6 +39,7 @@ mod publish;
 mod query;
 #[cfg(test)]
 mod reference;
+mod report;
 mod repository;
 mod run_action;
 mod shell;
@@ -50,7 +54,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use build_graph::dsl::{Assembled, Bundle, Toolchain, assemble};
 use build_graph::node::Target;
@@ -65,6 +69,7 @@ use crate::build::action::ActionRun;
 use crate::build::action_runner::{ActionRunner, Fallback, Lazy, Ran};
 use crate::build::builder::{Builder, Stamps};
 use crate::build::evaluate::BuildContext;
+use crate::build::log::{self, BuildLog};
 use crate::build::out_lock::OutLock;
 use crate::build::plan::{self, OutDir, Plan, PlanId};
 use crate::build::record::{Record, Stale};
@@ -80,7 +85,8 @@ use crate::remote::settings::{self, RemotePlace, RemoteSettings, Role, TrustSett
 use crate::remote::trust::Trust;
 use crate::report::Reporter as _;
 use crate::source::{FetchSettings, Fetcher};
-use crate::store::{Area, Origin, Store};
+use crate::store::{self, Area, Origin, Store};
+use crate::waiting::Teller;
 
 /// Builds sandboxed Python from source, reproducibly.
 #[derive(Debug, Parser)]
@@ -131,6 +137,8 @@ enum Verb {
     Watch(watch::Options),
     /// Do what a CI job needs, and write a summary
     Ci(ci::Options),
+    /// Build recipes or nodes: `gen` and ninja in one, with progress
+    Build(build::Options),
     /// Install packages into a folder
     Install(install::Options),
     /// Remove packages from a folder
@@ -173,6 +181,10 @@ enum Verb {
     Query(query::Verb),
     /// Draw the graph: for Graphviz, as SVG, or as a page to search
     Graph(graph::Options),
+    /// Print what actions printed, those that succeeded, too
+    Log(log_verb::Options),
+    /// Write a page about the last build: timeline, critical path, caches, sizes, graph
+    Report(report::Options),
     /// Open a shell in the view of an action that failed
     Shell(shell::Options),
     /// Lay out a node's tree in a folder
@@ -209,9 +221,10 @@ pub fn main(bundle: impl FnOnce() -> Bundle + 'static) -> ExitCode {
     };
     print::be_quiet(cli.common.quiet);
     let cli_color = cli.common.color;
-    let session = Session { bundle: LazyCell::new(Box::new(bundle)), common: cli.common };
+    let session = Session { bundle: LazyCell::new(Box::new(bundle)), common: cli.common, noted_in: Arc::default() };
     let done = match &cli.verb {
         Verb::Gen(options) => gen_verb::run(&session, options),
+        Verb::Build(options) => build::run(&session, options),
         Verb::Watch(options) => watch::run(&session, options),
         Verb::Ci(options) => ci::run(&session, options),
         Verb::Install(options) => install::run(&session, options),
@@ -234,6 +247,8 @@ pub fn main(bundle: impl FnOnce() -> Bundle + 'static) -> ExitCode {
         Verb::Diff(options) => diff::run(&session, options),
         Verb::Query(verb) => query::run(&session, verb),
         Verb::Graph(options) => graph::run(&session, options),
+        Verb::Report(options) => report::run(&session, options),
+        Verb::Log(options) => log_verb::run(&session, options),
         Verb::Shell(options) => match shell::run(&session, options) {
             // The shell's own.
             Ok(status) => return status,
@@ -380,6 +395,8 @@ fn by(belief: &Arc<Belief>) -> impl Fn(&Origin) -> bool + Send + Sync + 'static 
 struct Session {
     bundle: LazyCell<Bundle, Box<dyn FnOnce() -> Bundle>>,
     common: Common,
+    /// The build log that is to say for whom this waits, where there is one.
+    noted_in: Arc<OnceLock<BuildLog>>,
 }
 
 impl Common {
@@ -410,7 +427,17 @@ impl Session {
 
     /// The store with all that is in it, for who looks after it.
     fn store(&self) -> Result<Store, CommandError> {
-        Ok(Store::open(&Store::default_root()?)?)
+        let noted_in = Arc::clone(&self.noted_in);
+        let waiting = Teller::new(move |whom| {
+            waits(whom, "the store");
+            if let Some(log) = noted_in.get() {
+                let waited = log::Waited { pid: std::process::id(), whom: whom.to_owned(), at: log::now() };
+                // It is only shown while the build runs.
+                let _ = log.append(&[log::Record::Wait(waited)]);
+            }
+        });
+        let options = store::Options { waiting: Some(waiting), ..store::Options::default() };
+        Ok(Store::open_with(&Store::default_root()?, options)?)
     }
 
     /// The store as a project believes it.
@@ -642,9 +669,13 @@ fn columns<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
     rows.iter().map(line).collect()
 }
 
+fn waits(whom: &str, used: &str) {
+    noteln!("waiting for {whom}, which uses {used}");
+}
+
 /// Says whom this waits for.
 fn waiting_for(whom: &str) {
-    noteln!("waiting for {whom}, which uses the plan in `out/`");
+    waits(whom, "the plan in `out/`");
 }
 
 /// Whether a plan is the one that `gen` would make now.

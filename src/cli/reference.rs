@@ -55,6 +55,7 @@ Environment variables:
 | `PYNBOX_CACHE` | the folder of the store; by default `pynbox-build` in the XDG cache directory |
 | `PYNBOX_REMOTES` | more remotes, separated by spaces, each as in `--remote` |
 | `PYNBOX_SIGNING_KEY` | the file of the key that signs results, in place of `signing-key` |
+| `NINJA` | the ninja that `build` starts; by default the one in `PATH` |
 | `DOCKER_HOST` | the Docker daemon, `unix://…` or `tcp://…`; by default this machine's |
 ";
 
@@ -181,6 +182,7 @@ fn answers() -> String {
     answer::<diff::DiffAnswer>(&mut text);
     answer::<dry_run::DryRun>(&mut text);
     answer::<ci::CiAnswer>(&mut text);
+    answer::<crate::build_report::Report>(&mut text);
     text
 }
 

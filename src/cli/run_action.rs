@@ -3,8 +3,10 @@
 use build_graph::node::NodeName;
 use clap::Args;
 
-use super::{CommandError, Reader, Session, overrides};
+use super::{CommandError, Console, Kind, Reader, Session, overrides};
 use crate::build::builder::Stamps;
+use crate::build::journal::Journal;
+use crate::build::log::BuildLog;
 use crate::build::plan::PlanId;
 
 /// Options of `run-action`.
@@ -18,12 +20,15 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
+    let log = BuildLog::of(&session.out(&session.project()?));
+    let _ = session.noted_in.set(log.clone());
     let workplace = session.workplace_for(Reader::Ninja(options.plan.clone()))?;
     let inputs = |node: &NodeName| {
         let node = workplace.plan.node(node).map(|node| node.op.selections().iter().map(|s| s.node.clone()).collect());
         node.unwrap_or_default()
     };
-    let obtained = workplace.builder(Stamps::Current).obtain(&options.node);
+    let journal = Journal::new(log, Box::new(Console), |error| Kind::of_build(error).exit_code());
+    let obtained = workplace.builder(Stamps::Current).noting(journal).obtain(&options.node);
     let obtained = obtained.map_err(|error| overrides::blame(error, &workplace.overrides, inputs))?;
     workplace.plan.out().write_stamp(&options.node, obtained.tree)?;
     if !obtained.built {

@@ -360,6 +360,11 @@ impl Space {
         self.folder.path().join(name)
     }
 
+    /// The ninja that it uses.
+    pub(crate) fn ninja_program(&self) -> &str {
+        &self.ninja
+    }
+
     /// The folder of the sources.
     pub(crate) fn sources(&self) -> PathBuf {
         self.path("recipes/files/greeting")

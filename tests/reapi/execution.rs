@@ -94,9 +94,9 @@ fn zlib_comes_out_the_same_from_an_engine() {
             inputs: inputs.collect(),
             limits: ActionLimits::DEFAULT,
         };
-        let (remote, origin) = action::run(&workplace.store, &OnEngine(&engine), Some(&workplace.out), &run).unwrap();
-        assert_eq!(origin, Origin::Engine("farm".to_owned()));
-        assert_eq!(remote.digest(), local.tree, "`{name}`");
+        let remote = action::run(&workplace.store, &OnEngine(&engine), Some(&workplace.out), &run).unwrap();
+        assert_eq!(remote.origin, Origin::Engine("farm".to_owned()));
+        assert_eq!(remote.tree.digest(), local.tree, "`{name}`");
         compared += 1;
     }
     // Its units, its configuration, its archive.
@@ -155,7 +155,7 @@ fn what_an_action_makes_and_prints_comes_back() {
         };
         let local = action::run(&workplace.store, &workplace.here, Some(&workplace.out), &run);
         let remote = action::run(&workplace.store, &OnEngine(&engine), Some(&workplace.out), &run);
-        (local.map(|(tree, _)| tree), remote.map(|(tree, _)| tree))
+        (local.map(|ran| ran.tree), remote.map(|ran| ran.tree))
     };
     let both = |script: &str, outputs: &[&str]| limited(script, outputs, ActionLimits::DEFAULT);
     // What an action sees of its input, and modes, links and empty directories of outputs.
