@@ -11,7 +11,7 @@ use std::time::Duration;
 use bollard::container::LogOutput;
 use bollard::errors::Error;
 use futures_util::{Stream, StreamExt as _};
-use namespaces::job::Report;
+use namespaces::job::JobReport;
 use namespaces::serve::{self, trees};
 use namespaces::{ExecutorError, Run, Status};
 use tar::Builder;
@@ -104,7 +104,7 @@ async fn converse(inner: &Inner, attached: Attached, run: &Run<'_>, log: &mut Fi
     });
     let mut frames =
         Frames { output, id: &id, daemon: &inner.daemon, buffer: Vec::new(), at: 0, said: String::new(), deadline };
-    let mut report: Option<Report> = None;
+    let mut report: Option<JobReport> = None;
     let mut pieces = Some(pieces);
     let heard = loop {
         let (kind, content) = match frames.next().await {

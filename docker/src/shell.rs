@@ -14,7 +14,7 @@ use bollard::query_parameters::{
     DownloadFromContainerOptions, ResizeContainerTTYOptions, UploadToContainerOptions, WaitContainerOptions,
 };
 use futures_util::StreamExt as _;
-use namespaces::job::Report;
+use namespaces::job::JobReport;
 use namespaces::serve::{FOLDERS, SHELL_JOB, SHELL_REPORT, WORK, trees};
 use namespaces::{ExecutorError, Run, Status};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
@@ -131,7 +131,7 @@ fn typed() -> mpsc::Receiver<Vec<u8>> {
     receiver
 }
 
-fn report(archive: &[u8]) -> Option<Report> {
+fn report(archive: &[u8]) -> Option<JobReport> {
     let mut archive = tar::Archive::new(archive);
     let mut json = Vec::new();
     archive.entries().ok()?.next()?.ok()?.read_to_end(&mut json).ok()?;

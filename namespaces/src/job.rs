@@ -51,18 +51,18 @@ impl Job {
 /// What the runner reports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Report {
+pub struct JobReport {
     /// Whether the view had the caller's `/proc` for want of one of its own.
     pub callers_proc: bool,
     /// What came of the command.
-    pub ending: Ending,
+    pub ending: JobEnding,
 }
 
 /// What came of a command: a [`Status`] or an [`ExecutorError`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
-pub enum Ending {
+pub enum JobEnding {
     Exited(i32),
     Signalled(i32),
     Reached(ActionLimit),
@@ -81,26 +81,28 @@ fn number(error: &io::Error) -> i32 {
     error.raw_os_error().unwrap_or(libc::EIO)
 }
 
-impl Report {
+impl JobReport {
     /// What the runner sends.
     pub fn new(result: Result<Status, ExecutorError>, callers_proc: bool) -> Self {
         let ending = match result {
-            Ok(Status::Exited(status)) => Ending::Exited(status),
-            Ok(Status::Signalled(signal)) => Ending::Signalled(signal),
-            Ok(Status::Reached(limit)) => Ending::Reached(limit),
-            Err(ExecutorError::Program { program, source }) => Ending::Program { program, errno: number(&source) },
-            Err(ExecutorError::MountPoint { at, source }) => Ending::MountPoint { at, errno: number(&source) },
-            Err(ExecutorError::Description { what, reason }) => Ending::Description { what, reason: reason.to_owned() },
-            Err(ExecutorError::Host { doing, path, source, hint }) => Ending::Environment {
+            Ok(Status::Exited(status)) => JobEnding::Exited(status),
+            Ok(Status::Signalled(signal)) => JobEnding::Signalled(signal),
+            Ok(Status::Reached(limit)) => JobEnding::Reached(limit),
+            Err(ExecutorError::Program { program, source }) => JobEnding::Program { program, errno: number(&source) },
+            Err(ExecutorError::MountPoint { at, source }) => JobEnding::MountPoint { at, errno: number(&source) },
+            Err(ExecutorError::Description { what, reason }) => {
+                JobEnding::Description { what, reason: reason.to_owned() }
+            }
+            Err(ExecutorError::Host { doing, path, source, hint }) => JobEnding::Environment {
                 doing: format!("{doing} `{}` in it", printable_path(&path)),
                 errno: number(&source),
                 hint: hint.trim_start_matches("; ").to_owned(),
             },
             Err(ExecutorError::Environment { doing, source, hint }) => {
-                Ending::Environment { doing, errno: number(&source), hint }
+                JobEnding::Environment { doing, errno: number(&source), hint }
             }
-            Err(ExecutorError::Killed { signal }) => Ending::Killed { signal },
-            Err(ExecutorError::Internal(text)) => Ending::Internal(text),
+            Err(ExecutorError::Killed { signal }) => JobEnding::Killed { signal },
+            Err(ExecutorError::Internal(text)) => JobEnding::Internal(text),
         };
         Self { callers_proc, ending }
     }
@@ -111,24 +113,24 @@ impl Report {
     /// The error that the runner met.
     pub fn result(self) -> Result<Status, ExecutorError> {
         Err(match self.ending {
-            Ending::Exited(status) => return Ok(Status::Exited(status)),
-            Ending::Signalled(signal) => return Ok(Status::Signalled(signal)),
-            Ending::Reached(limit) => return Ok(Status::Reached(limit)),
-            Ending::Program { program, errno } => {
+            JobEnding::Exited(status) => return Ok(Status::Exited(status)),
+            JobEnding::Signalled(signal) => return Ok(Status::Signalled(signal)),
+            JobEnding::Reached(limit) => return Ok(Status::Reached(limit)),
+            JobEnding::Program { program, errno } => {
                 ExecutorError::Program { program, source: io::Error::from_raw_os_error(errno) }
             }
-            Ending::MountPoint { at, errno } => {
+            JobEnding::MountPoint { at, errno } => {
                 ExecutorError::MountPoint { at, source: io::Error::from_raw_os_error(errno) }
             }
-            Ending::Description { what, reason } => {
+            JobEnding::Description { what, reason } => {
                 let known = REASONS.into_iter().find(|known| *known == reason);
                 ExecutorError::Description { what, reason: known.unwrap_or("is refused by the runner") }
             }
-            Ending::Environment { doing, errno, hint } => {
+            JobEnding::Environment { doing, errno, hint } => {
                 ExecutorError::Environment { doing, source: io::Error::from_raw_os_error(errno), hint }
             }
-            Ending::Killed { signal } => ExecutorError::Killed { signal },
-            Ending::Internal(text) => ExecutorError::Internal(text),
+            JobEnding::Killed { signal } => ExecutorError::Killed { signal },
+            JobEnding::Internal(text) => ExecutorError::Internal(text),
         })
     }
 
@@ -136,8 +138,8 @@ impl Report {
     /// result, 1 if it failed and 3 if it could not be run.
     pub fn exit_code(&self) -> u8 {
         match self.ending {
-            Ending::Exited(0) => 0,
-            Ending::Exited(_) | Ending::Signalled(_) | Ending::Reached(_) => 1,
+            JobEnding::Exited(0) => 0,
+            JobEnding::Exited(_) | JobEnding::Signalled(_) | JobEnding::Reached(_) => 1,
             _ => 3,
         }
     }
@@ -162,13 +164,13 @@ mod tests {
         ];
         results.extend(ActionLimit::ALL.map(|limit| (Ok(Status::Reached(limit)), Ok(Status::Reached(limit)), 1)));
         for (result, expected, code) in results {
-            let json = serde_json::to_vec(&Report::new(result, false)).unwrap();
-            let report: Report = serde_json::from_slice(&json).unwrap();
+            let json = serde_json::to_vec(&JobReport::new(result, false)).unwrap();
+            let report: JobReport = serde_json::from_slice(&json).unwrap();
             assert_eq!(report.exit_code(), code);
             assert_eq!(format!("{:?}", report.result()), format!("{expected:?}"));
         }
         for reason in REASONS {
-            let sent = Report::new(Err(ExecutorError::Description { what: "x".to_owned(), reason }), false);
+            let sent = JobReport::new(Err(ExecutorError::Description { what: "x".to_owned(), reason }), false);
             assert!(matches!(sent.result(), Err(ExecutorError::Description { reason: got, .. }) if got == reason));
         }
     }

@@ -10,7 +10,7 @@
 //! can't be had at once. rustix gives the new ones (`open_tree`, `move_mount`, `fsopen`) in safe
 //! form; what it lacks is in `sys.rs`, the one module with unsafe code. No helper program is
 //! executed: the copy of this process does the work, and therefore allocates nothing (another
-//! thread may hold the allocator's lock), and everything it needs is in a `Plan` before it is made.
+//! thread may hold the allocator's lock), and everything it needs is in a `ContainerPlan` before it is made.
 //!
 //! What an action could tell of the host in spite of all this: its kernel, processors, memory and
 //! clock, and in `/proc/self/mountinfo` where on the host its directories are. That is the kernel's
@@ -23,12 +23,13 @@
 
 mod caller;
 mod child;
+mod child_message;
 mod diagnose;
 mod filter;
 mod niceness;
 mod plan;
-mod report;
 mod sys;
+mod view;
 mod watch;
 
 use std::fs::{self, File};
@@ -47,9 +48,9 @@ use rustix::process::{
 };
 
 use super::{ActionLimit, ActionLimits, Executor, ExecutorError, InputMount, Run, Status};
+use child_message::{ChildMessage, Step, StepFailure, StepIndex};
 pub use filter::{DENIED_SYSCALLS, DeniedSyscall};
-use plan::Plan;
-use report::{Failure, Place, Report, Step};
+use plan::ContainerPlan;
 
 const NAMESPACES: i32 = libc::CLONE_NEWUSER
     | libc::CLONE_NEWNS
@@ -124,7 +125,7 @@ impl NamespaceExecutor {
         }
     }
 
-    fn start(&self, run: &Run<'_>, plan: &Plan, log: Option<OwnedFd>) -> Result<Container, ExecutorError> {
+    fn start(&self, run: &Run<'_>, plan: &ContainerPlan, log: Option<OwnedFd>) -> Result<Container, ExecutorError> {
         let internal = |doing: &str| {
             let doing = doing.to_owned();
             move |errno: Errno| ExecutorError::Environment {
@@ -172,7 +173,7 @@ impl Executor for NamespaceExecutor {
             let path = printable_path(&run.build_dir);
             return Err(ExecutorError::Internal(format!("the build directory `{path}` is not empty")));
         }
-        let plan = Plan::new(run, self.callers_proc, false)?;
+        let plan = ContainerPlan::new(run, self.callers_proc, false)?;
         let mut log = File::create(run.log).map_err(|source| host("write", run.log, source))?;
         // A pipe, not the file: a descriptor of the file would tell its path, and could be read and
         // cut.
@@ -191,7 +192,7 @@ impl Executor for NamespaceExecutor {
 
     fn shell(&self, run: &Run<'_>) -> Result<Status, ExecutorError> {
         check_directories(run)?;
-        let plan = Plan::new(run, self.callers_proc, true)?;
+        let plan = ContainerPlan::new(run, self.callers_proc, true)?;
         let terminal = ForegroundKept::new();
         let mut container = self.start(run, &plan, None)?;
         let late = container
@@ -328,7 +329,12 @@ impl Container {
     }
 
     /// What became of the action, after the container has ended.
-    fn finish(mut self, run: &Run<'_>, plan: &Plan, reached: Option<ActionLimit>) -> Result<Status, ExecutorError> {
+    fn finish(
+        mut self,
+        run: &Run<'_>,
+        plan: &ContainerPlan,
+        reached: Option<ActionLimit>,
+    ) -> Result<Status, ExecutorError> {
         self.kill();
         let ended = loop {
             match waitid(WaitId::PidFd(self.init.as_fd()), WaitIdOptions::EXITED) {
@@ -338,11 +344,11 @@ impl Container {
         };
         let mut bytes = [0; 64];
         let length = rustix::io::read(&self.report, &mut bytes).unwrap_or(0);
-        match (Report::first(&bytes[..length]), reached) {
-            (Some(Report::Failed(failure)), _) => Err(explain(failure, run, plan)),
-            (Some(Report::Reached(limit)), _) | (_, Some(limit)) => Ok(Status::Reached(limit)),
-            (Some(Report::Exited(status)), _) => Ok(Status::Exited(status)),
-            (Some(Report::Signalled(signal)), _) => Ok(Status::Signalled(signal)),
+        match (ChildMessage::first(&bytes[..length]), reached) {
+            (Some(ChildMessage::Failed(failure)), _) => Err(explain(failure, run, plan)),
+            (Some(ChildMessage::Reached(limit)), _) | (_, Some(limit)) => Ok(Status::Reached(limit)),
+            (Some(ChildMessage::Exited(status)), _) => Ok(Status::Exited(status)),
+            (Some(ChildMessage::Signalled(signal)), _) => Ok(Status::Signalled(signal)),
             (None, None) => match ended {
                 Ok(Some(status)) if status.terminating_signal().is_some() => {
                     Err(ExecutorError::Killed { signal: status.terminating_signal().unwrap_or_default() })
@@ -394,7 +400,11 @@ impl Drop for Container {
 }
 
 /// Renders a failed step of the child.
-fn explain(Failure { place: Place { step, index }, errno }: Failure, run: &Run<'_>, plan: &Plan) -> ExecutorError {
+fn explain(
+    StepFailure { place: StepIndex { step, index }, errno }: StepFailure,
+    run: &Run<'_>,
+    plan: &ContainerPlan,
+) -> ExecutorError {
     let source = io::Error::from(errno);
     let name = |names: &[&std::ffi::CStr]| {
         names.get(index).map_or_else(String::new, |name| name.to_string_lossy().into_owned())
@@ -428,13 +438,13 @@ fn explain(Failure { place: Place { step, index }, errno }: Failure, run: &Run<'
         Step::UserMap => "becoming user 0 of a user namespace".to_owned(),
         Step::Root => "mounting `/`".to_owned(),
         Step::Devices => "filling `/dev`".to_owned(),
-        Step::Device => format!("binding `{}`", name(&child::DEVICES.map(|(path, _)| path))),
+        Step::Device => format!("binding `{}`", name(&view::DEVICES.map(|(path, _)| path))),
         Step::Build => "binding `/build`".to_owned(),
         Step::Image => "binding the image".to_owned(),
         Step::Temporary => "mounting `/tmp` and `/dev/shm`".to_owned(),
         Step::Proc => "mounting `/proc`".to_owned(),
-        Step::MaskedFile => format!("hiding `/proc/{}`", name(&child::MASKED_FILES)),
-        Step::MaskedDirectory => format!("hiding `/proc/{}`", name(&child::MASKED_DIRECTORIES)),
+        Step::MaskedFile => format!("hiding `/proc/{}`", name(&view::MASKED_FILES)),
+        Step::MaskedDirectory => format!("hiding `/proc/{}`", name(&view::MASKED_DIRECTORIES)),
         Step::Times => "setting the times of directories".to_owned(),
         Step::ChangeRoot => "changing the root directory".to_owned(),
         Step::HostName => format!("setting the host name `{}`", contract::HOSTNAME),

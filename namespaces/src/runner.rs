@@ -5,8 +5,8 @@
 //! job). The worker starts the runner in the input root. The runner makes a view with the times and
 //! modes that the contract wants, copying what the worker shares with others, runs the command
 //! under the [`NamespaceExecutor`], and moves the wanted outputs below [`OUTPUTS`]. What the
-//! command printed goes to standard output, a [`Report`] as the last line to standard error; its
-//! [`Report::exit_code`] is the status.
+//! command printed goes to standard output, a [`JobReport`] as the last line to standard error; its
+//! [`JobReport::exit_code`] is the status.
 
 mod lay;
 
@@ -14,7 +14,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::job::{Job, Report};
+use crate::job::{Job, JobReport};
 use crate::{Executor, ExecutorError, InputMount, NamespaceExecutor, Run, Status};
 
 /// The runner in the input root.
@@ -32,10 +32,10 @@ const WORK: &str = "pynbox-work";
 
 /// The runner: does the job in the input root. What the command printed is in its [`log`], if it
 /// was run.
-pub fn run(input_root: &Path) -> Report {
+pub fn run(input_root: &Path) -> JobReport {
     let mut callers_proc = false;
     let result = try_run(input_root, &mut callers_proc);
-    Report::new(result, callers_proc)
+    JobReport::new(result, callers_proc)
 }
 
 /// What the command that [`run`] ran has printed.

@@ -11,7 +11,7 @@
 //!
 //! It runs the command under the [`NamespaceExecutor`], so that the action sees what it sees
 //! anywhere, and answers on standard output with frames: a letter, a length, the content. [`LOG`]:
-//! what the action prints, as it prints it. [`REPORT`]: how it ended, as JSON ([`Report`]).
+//! what the action prints, as it prints it. [`REPORT`]: how it ended, as JSON ([`JobReport`]).
 //! [`OUTPUT`]: pieces of a tar stream of what it left in `/build`. [`END`]: that was all. When
 //! standard input ends, nobody waits for the action any more: the runner ends, and the whole
 //! container with it.
@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::job::{Job, Report};
+use crate::job::{Job, JobReport};
 use crate::{Executor, ExecutorError, InputMount, NamespaceExecutor, Run, Status};
 
 /// The runner in the container.
@@ -44,7 +44,7 @@ pub const IDLE_VARIABLE: &str = "PYNBOX_IDLE";
 
 /// A frame with output of the action.
 pub const LOG: u8 = b'l';
-/// A frame with a [`Report`].
+/// A frame with a [`JobReport`].
 pub const REPORT: u8 = b'r';
 /// A frame with a piece of the tar stream of `/build`.
 pub const OUTPUT: u8 = b'o';
@@ -124,7 +124,7 @@ fn serve(work: &Path) -> io::Result<()> {
             Err(_) => Err(io::Error::other("copying the log failed")),
         }
     })?;
-    out.send(REPORT, &serde_json::to_vec(&Report::new(status, false))?)?;
+    out.send(REPORT, &serde_json::to_vec(&JobReport::new(status, false))?)?;
     let mut tar = io::BufWriter::with_capacity(LONGEST, Output(&out));
     trees::pack(&build, &mut tar)?;
     tar.flush()?;
@@ -134,7 +134,7 @@ fn serve(work: &Path) -> io::Result<()> {
 fn shell(work: &Path) -> io::Result<()> {
     let job: Job = serde_json::from_slice(&fs::read(work.join(SHELL_JOB))?)?;
     let result = with_run(&job, work, Path::new("/nowhere"), Executor::shell);
-    let report = Report::new(result, false);
+    let report = JobReport::new(result, false);
     fs::write(work.join(SHELL_REPORT), serde_json::to_vec(&report)?)
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use build_graph::{RelPath, SandboxPath, Tree};
 use namespaces::ActionLimits;
-use namespaces::job::Report;
+use namespaces::job::JobReport;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -138,7 +138,7 @@ pub struct RemoteAction<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ran {
     /// What the runner says.
-    pub report: Report,
+    pub report: JobReport,
     /// Whether the engine had the result already.
     pub cached: bool,
     /// The worker, as the engine names it.

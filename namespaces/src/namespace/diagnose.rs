@@ -4,7 +4,7 @@ use std::fs;
 
 use rustix::io::Errno;
 
-use super::report::Step;
+use super::child_message::Step;
 
 /// What the machine says of itself, as far as it forbids containers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -144,7 +144,7 @@ const MAKES_A_FILE: u32 = (libc::O_CREAT | (libc::O_TMPFILE & !libc::O_DIRECTORY
 const FREE_POLICIES: [u32; 3] = [libc::SCHED_OTHER as u32, libc::SCHED_BATCH as u32, libc::SCHED_IDLE as u32];
 
 /// One architecture's numbers of the calls that are judged by more than their number.
-struct Table {
+struct SyscallTable {
     arch: u32,
     denied: fn(&DeniedSyscall) -> Option<u32>,
     clone: u32,
@@ -188,8 +188,8 @@ pub(super) fn priority_call(arch: u32, number: i32) -> Option<PriorityCall> {
     table.priorities.iter().find(|(one, _)| i64::from(*one) == i64::from(number)).map(|(_, call)| *call)
 }
 
-const TABLES: [Table; 2] = [
-    Table {
+const TABLES: [SyscallTable; 2] = [
+    SyscallTable {
         arch: AUDIT_ARCH_X86_64,
         denied: |call| call.x86_64,
         clone: 56,
@@ -209,7 +209,7 @@ const TABLES: [Table; 2] = [
         sched_getscheduler: 145,
         ioprio_get: 252,
     },
-    Table {
+    SyscallTable {
         arch: AUDIT_ARCH_I386,
         denied: |call| call.i386,
         clone: 120,
@@ -244,7 +244,7 @@ pub(super) fn program(unusual: Unusual) -> Vec<libc::sock_filter> {
     program
 }
 
-fn section(table: &Table, unusual: Unusual) -> Vec<libc::sock_filter> {
+fn section(table: &SyscallTable, unusual: Unusual) -> Vec<libc::sock_filter> {
     let mut code = vec![load(offset_of!(libc::seccomp_data, nr))];
     if table.arch == AUDIT_ARCH_X86_64 {
         code.extend([jump(libc::BPF_JGE, X32, 0, 1), answer(errno(libc::ENOSYS))]);

@@ -44,7 +44,7 @@ pub(super) struct Bind {
 }
 
 /// A run in the form that the child takes.
-pub(super) struct Plan {
+pub(super) struct ContainerPlan {
     pub(super) top: Vec<TopEntry>,
     pub(super) build_dir: CString,
     /// Sorted, so that a mount point comes before what lies below it.
@@ -96,7 +96,7 @@ impl Watched {
     }
 }
 
-impl Plan {
+impl ContainerPlan {
     pub(super) fn new(run: &Run<'_>, callers_proc: bool, terminal: bool) -> Result<Self, ExecutorError> {
         let unusual = Unusual::of_this_thread();
         let mut arguments = Vec::with_capacity(run.command.len());

@@ -46,7 +46,7 @@ const MAX_DESCRIPTORS: usize = 20_000;
 const MAX_MEMORY_FILES: usize = 4096;
 
 /// Looks at an action.
-pub(super) struct Watch<'a> {
+pub(super) struct LimitWatch<'a> {
     limits: &'a Watched,
     tmp: OwnedFd,
     shm: OwnedFd,
@@ -68,7 +68,7 @@ struct Taken {
     shared: u64,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> LimitWatch<'a> {
     /// Before the action is started, inside of its view.
     pub(super) fn new(limits: &'a Watched, tmp: OwnedFd, shm: OwnedFd, callers_proc: bool) -> Result<Self> {
         let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;

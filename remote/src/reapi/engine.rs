@@ -11,7 +11,7 @@ use std::time::Duration;
 use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
 use bazel_remote_apis::google::protobuf;
 use build_graph::{Entry, RelPath, Tree, contract};
-use namespaces::job::{Ending, Job, Report};
+use namespaces::job::{Job, JobEnding, JobReport};
 use namespaces::runner;
 use prost::Message as _;
 use store::Store;
@@ -68,7 +68,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`ReapiError`] if the action could not be given to the engine, or its answer makes no sense.
-    /// A command that fails is a [`Report`].
+    /// A command that fails is a [`JobReport`].
     pub fn run(&self, store: &Store, action: &RemoteAction<'_>, build: &Path, log: &Path) -> Result<Ran, ReapiError> {
         let function = self.channel.capabilities()?.function;
         let prepared = self.prepare(store, function, action)?;
@@ -91,7 +91,7 @@ impl Engine {
         let printed = self.stream(&result.stdout_raw, result.stdout_digest.as_ref(), action.limits.log)?;
         fs::write(log, printed).map_err(|source| own("write", log, source))?;
         let report = self.report(&result)?;
-        if report.ending == Ending::Exited(0) {
+        if report.ending == JobEnding::Exited(0) {
             let received = self.outputs(function, action, &result)?;
             self.fetch_outputs(&received, build)?;
         }
@@ -217,11 +217,11 @@ impl Engine {
         }
     }
 
-    fn report(&self, result: &proto::ActionResult) -> Result<Report, ReapiError> {
+    fn report(&self, result: &proto::ActionResult) -> Result<JobReport, ReapiError> {
         let printed = self.stream(&result.stderr_raw, result.stderr_digest.as_ref(), LONGEST_REPORT)?;
         let text = String::from_utf8_lossy(&printed);
         let last = text.lines().next_back().unwrap_or_default();
-        let report: Report = serde_json::from_str(last).map_err(|_| {
+        let report: JobReport = serde_json::from_str(last).map_err(|_| {
             let said = text.trim().chars().take(300).collect::<String>();
             self.channel.wrong(format!(
                 "the runner ended with status {} and without a report; can a worker start a static program for x86-64? It said: {said}",

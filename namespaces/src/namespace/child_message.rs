@@ -83,18 +83,18 @@ const STEPS: [Step; 29] = [
 
 /// A step, and which of its things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct StepIndex {
     pub(super) step: Step,
     pub(super) index: usize,
 }
 
 impl Step {
-    pub(super) fn of(self, index: usize) -> Place {
-        Place { step: self, index }
+    pub(super) fn of(self, index: usize) -> StepIndex {
+        StepIndex { step: self, index }
     }
 }
 
-impl From<Step> for Place {
+impl From<Step> for StepIndex {
     fn from(step: Step) -> Self {
         step.of(0)
     }
@@ -102,26 +102,26 @@ impl From<Step> for Place {
 
 /// A step failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Failure {
-    pub(super) place: Place,
+pub(super) struct StepFailure {
+    pub(super) place: StepIndex,
     pub(super) errno: Errno,
 }
 
 /// Says which step an error belongs to.
 pub(super) trait WithStep<T> {
-    fn at(self, place: impl Into<Place>) -> Result<T, Failure>;
+    fn at(self, place: impl Into<StepIndex>) -> Result<T, StepFailure>;
 }
 
 impl<T> WithStep<T> for Result<T, Errno> {
-    fn at(self, place: impl Into<Place>) -> Result<T, Failure> {
-        self.map_err(|errno| Failure { place: place.into(), errno })
+    fn at(self, place: impl Into<StepIndex>) -> Result<T, StepFailure> {
+        self.map_err(|errno| StepFailure { place: place.into(), errno })
     }
 }
 
 /// One message of the child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Report {
-    Failed(Failure),
+pub(super) enum ChildMessage {
+    Failed(StepFailure),
     Exited(i32),
     Signalled(i32),
     Reached(ActionLimit),
@@ -130,10 +130,10 @@ pub(super) enum Report {
 /// The length of a message: a letter, the step, the index, the number.
 const LENGTH: usize = 10;
 
-impl Report {
+impl ChildMessage {
     fn encode(self) -> [u8; LENGTH] {
         let (letter, place, number) = match self {
-            Self::Failed(Failure { place, errno }) => (b'f', place, errno.raw_os_error()),
+            Self::Failed(StepFailure { place, errno }) => (b'f', place, errno.raw_os_error()),
             Self::Exited(status) => (b'e', Step::Wait.into(), status),
             Self::Signalled(signal) => (b's', Step::Wait.into(), signal),
             Self::Reached(limit) => (b'l', Step::Look.into(), limit as i32),
@@ -149,9 +149,9 @@ impl Report {
     fn decode(bytes: &[u8; LENGTH]) -> Option<Self> {
         let [letter, step, index @ .., a, b, c, d] = *bytes;
         let number = i32::from_le_bytes([a, b, c, d]);
-        let place = Place { step: *STEPS.get(usize::from(step))?, index: u32::from_le_bytes(index) as usize };
+        let place = StepIndex { step: *STEPS.get(usize::from(step))?, index: u32::from_le_bytes(index) as usize };
         match letter {
-            b'f' => Some(Self::Failed(Failure { place, errno: Errno::from_raw_os_error(number) })),
+            b'f' => Some(Self::Failed(StepFailure { place, errno: Errno::from_raw_os_error(number) })),
             b'e' => Some(Self::Exited(number)),
             b's' => Some(Self::Signalled(number)),
             b'l' => ActionLimit::ALL.get(usize::try_from(number).ok()?).copied().map(Self::Reached),
@@ -179,13 +179,13 @@ mod tests {
     fn what_is_sent_arrives() {
         for (number, step) in STEPS.into_iter().enumerate() {
             assert_eq!(step as usize, number);
-            let failure = Report::Failed(Failure { place: step.of(70_000), errno: Errno::PERM });
-            assert_eq!(Report::first(&failure.encode()), Some(failure));
+            let failure = ChildMessage::Failed(StepFailure { place: step.of(70_000), errno: Errno::PERM });
+            assert_eq!(ChildMessage::first(&failure.encode()), Some(failure));
         }
-        let reached = ActionLimit::ALL.map(Report::Reached);
-        for report in [Report::Exited(255), Report::Signalled(9)].into_iter().chain(reached) {
-            assert_eq!(Report::first(&report.encode()), Some(report));
+        let reached = ActionLimit::ALL.map(ChildMessage::Reached);
+        for report in [ChildMessage::Exited(255), ChildMessage::Signalled(9)].into_iter().chain(reached) {
+            assert_eq!(ChildMessage::first(&report.encode()), Some(report));
         }
-        assert_eq!(Report::first(b"e"), None);
+        assert_eq!(ChildMessage::first(b"e"), None);
     }
 }
