@@ -175,6 +175,7 @@ fn best(times: usize, mut run: impl FnMut() -> Cost) -> Cost {
     (0..times).map(|_| run()).min_by_key(|cost| cost.cpu).expect("at least one run")
 }
 
+#[expect(clippy::zombie_processes, reason = "`wait4` below waits for the child")]
 fn cost(command: &mut Command) -> Cost {
     let start = Instant::now();
     let child = command.stdout(Stdio::null()).spawn().expect("a program that starts");
