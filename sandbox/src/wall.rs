@@ -6,7 +6,7 @@
 //! - no file outside the mounts, no TCP port, no signal to another process ([`crate::reach`]);
 //! - resource limits: no core dump, no further process;
 //! - a seccomp filter for all threads: the calls that the file system, the clocks and the engine's
-//!   memory need, and no other ([`crate::filter`]). In particular no exec, no new process or thread, no socket, no
+//!   memory need, and no other (`filter`). In particular no exec, no new process or thread, no socket, no
 //!   signal to another process, no memory that becomes executable, no open but `openat2`, and that
 //!   only below a directory that is open (`open_how`).
 //!

@@ -1,6 +1,6 @@
 //! Installing packages into a folder, DEST, and looking after what is installed there.
 //!
-//! DEST has [generations](generation): an install makes a new one and has it count by one rename,
+//! DEST has generations (`generation`): an install makes a new one and has it count by one rename,
 //! so that an error, a full disk or a kill at any moment leaves either all of it or nothing, and
 //! what was there before can be had back. All packages of one install are one [`Transaction`].
 //!
@@ -219,7 +219,8 @@ impl Destination {
         generation::make_folder(&generations)?;
         generation::check_owner(&path)?;
         let lock_path = generations.join(".lock");
-        if !lock_path.exists() && !generation::names(&generations)?.is_empty() {
+        // In this order: another install that begins now makes the lock before anything else.
+        if !generation::names(&generations)?.is_empty() && !lock_path.exists() {
             return Err(InstallError::Layout { path: generations, why: "no install made it" });
         }
         let lock = File::create(&lock_path).map_err(InstallError::io("create", &lock_path))?;

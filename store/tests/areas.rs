@@ -114,7 +114,7 @@ fn what_lies_beside_the_areas_is_a_stray() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     for area in Area::ALL {
-        fs::create_dir(store.area(area)).unwrap();
+        fs::create_dir_all(store.area(area)).unwrap();
     }
     store.gc(&GcPolicy::default()).unwrap();
     store.drop_results(&[]).unwrap();

@@ -15,7 +15,7 @@ use crate::space::{Space, ended};
 
 /// Each verb with what it must be given; `DEST` is an installation, `FILE` a file, `NEW` nothing
 /// yet.
-const MINIMAL: [(&str, &str); 34] = [
+const MINIMAL: [(&str, &str); 49] = [
     ("gen", ""),
     ("list", "--keys"),
     ("install", "NEW"),
@@ -48,6 +48,21 @@ const MINIMAL: [(&str, &str); 34] = [
     ("cache drop", "--signer 0123456789abcdef"),
     ("cache export", "NEW"),
     ("cache import", "FILE"),
+    ("build", ""),
+    ("watch", ""),
+    ("ci", ""),
+    ("log", "source/zlib/tree"),
+    ("report", ""),
+    ("diff", "plan now"),
+    ("query deps", "source/zlib/tree"),
+    ("query rdeps", "source/zlib/tree"),
+    ("query path", "source/zlib/tree source/zlib/tree"),
+    ("query sources", "source/zlib/tree"),
+    ("query patches", "source/zlib/tree"),
+    ("graph", "--dot"),
+    ("init", "PROJECT"),
+    ("completions", "bash"),
+    ("man", "PAGES"),
     ("clean", ""),
     ("run-action", "source/zlib/tree"),
 ];
@@ -55,10 +70,19 @@ const MINIMAL: [(&str, &str); 34] = [
 /// Verbs that look for an installation first.
 const OF_DEST: [&str; 6] = ["uninstall", "upgrade", "rollback", "prune", "which", "verify"];
 /// Verbs that need no project.
-const WITHOUT_PROJECT: [&str; 6] =
-    ["cache root", "cache stats", "cache verify", "cache keygen", "cache gc", "cache drop"];
+const WITHOUT_PROJECT: [&str; 9] = [
+    "cache root",
+    "cache stats",
+    "cache verify",
+    "cache keygen",
+    "cache gc",
+    "cache drop",
+    "init",
+    "completions",
+    "man",
+];
 /// Verbs that need no store.
-const WITHOUT_STORE: [&str; 2] = ["cache keygen", "clean"];
+const WITHOUT_STORE: [&str; 5] = ["cache keygen", "clean", "init", "completions", "man"];
 
 fn space() -> Space {
     let space = Space::new();

@@ -36,8 +36,10 @@ impl Space {
     pub(crate) fn verbs(&self) -> Vec<String> {
         let listed = |group: &[&str]| -> Vec<String> {
             let (_, help, _) = ended(&self.tool(group.iter().chain(&["--help"])).output().unwrap());
-            let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
-            let names = commands.take_while(|line| !line.is_empty()).filter(|line| !line.starts_with("   "));
+            // The verbs of the tool itself stand in groups, before the options.
+            let after = |line: &&str| *line != "Commands:" && !(group.is_empty() && *line == "Build:");
+            let commands = help.lines().skip_while(after).take_while(|line| !line.ends_with("ptions:"));
+            let names = commands.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
             names.filter_map(|line| line.split_whitespace().next()).map(ToOwned::to_owned).collect()
         };
         let mut all = Vec::new();
