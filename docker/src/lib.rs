@@ -8,15 +8,15 @@
 //! Docker's own system-call filter with all that process 1 does not need. Docker alone could not
 //! give the view: it has devices, files and mounts of its own in every container.
 //!
-//! Everything travels over the container's standard streams ([`session`]), so a remote daemon is no
+//! Everything travels over the container's standard streams (`session`), so a remote daemon is no
 //! different from a local one, no file of an ordinary user ends up as root's, and nothing depends
 //! on paths. It also ties the container to the tool: when the tool ends, however it does, the
 //! daemon closes the container's standard input, process 1 ends, and the daemon removes the
 //! container. What a daemon could not remove (the tool died between making and starting it) is
-//! removed by the next run ([`owner`]).
+//! removed by the next run (`owner`).
 //!
 //! Starting a container takes longer than most actions, so the next ones are started ahead, and
-//! wait ([`ready`]).
+//! wait (`ready`).
 
 mod client;
 mod container;
