@@ -12,7 +12,7 @@
 //! | `checkouts/BOOT/DIGEST-MODE` | a whole tree as files, shared by all who read it; not used after a reboot |
 //! | `locks/` | locks of keys and of checkouts |
 //! | `tmp/SESSION/` | unfinished files of a session |
-//! | `cargo/`, `compiled/`, `executors/`, `locking/`, `partial/`, `remotes/`, `wire/` | what other rooms keep here: see [`Area`] |
+//! | `cargo/`, `compiled/`, `executors/`, `locking/`, `logs/`, `partial/`, `remotes/`, `repositories/`, `wire/` | what other rooms keep here: see [`Area`] |
 //! | `gate`, `gc`, `generation` | the lock that keeps removals apart from look-ups, the lock of garbage collection, the count of removals |
 //! | `drops` | a random mark, new after each `cache drop` |
 //!
