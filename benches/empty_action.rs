@@ -41,6 +41,7 @@ fn main() {
             command: &["/bin/true".to_owned()],
             environment: &environment,
             build_dir: &build,
+            outputs: &[],
             log: &log,
             limits: ActionLimits::DEFAULT,
         });

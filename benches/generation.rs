@@ -39,8 +39,7 @@ fn nodes(count: usize) -> Vec<Node> {
                 .map(|object| ActionInput { selection: whole(&object), at: path("/build/objects") })
                 .collect()
         } else {
-            let file =
-                Projection { include: vec![Glob::new(format!("unit{unit}.c")).expect("a glob")], ..Projection::all() };
+            let file = Projection::new(vec![Glob::new(format!("unit{unit}.c")).expect("a glob")], Vec::new(), None);
             vec![
                 ActionInput { selection: Selection { node: source.clone(), part: file }, at: path("/build/src") },
                 ActionInput { selection: whole(&source), at: path("/build/include") },
@@ -49,7 +48,7 @@ fn nodes(count: usize) -> Vec<Node> {
         let node = name(format!("wasm32-wasi/bench/unit{unit}.o"));
         let action = Action {
             image: whole(&image),
-            command: ["clang-19", "-O2", "-c", "src/unit.c", "-o", "unit.o"].map(str::to_owned).to_vec(),
+            command: ["clang-19", "-O2", "-c", "src/unit.c", "-o", "unit.o"].map(Into::into).to_vec(),
             environment: BTreeMap::new(),
             inputs,
             outputs: vec![RelPath::new("unit.o").expect("a path")],

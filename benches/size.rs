@@ -8,18 +8,23 @@
 //! - *first*: nothing in the store, nothing in `out/`;
 //! - *cold*: the store has the files of the library, nothing in `out/`;
 //! - *edit*: one unit was changed;
-//! - *unchanged*: nothing was changed, and nothing is built.
+//! - *replaced*: another file was put in a unit's place, as editors and git do it;
+//! - *unchanged*: nothing was changed, and nothing is built;
+//! - questions about the plan, by their names.
 //!
 //!     cargo bench --bench size [UNITS…]
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
+mod cost;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
 
+use cost::{Cost, cost};
 use pynbox_build::build_graph::dsl::{Bundle, Context, Locks, RecipeSet, Toolchain, recipe};
 use pynbox_build::build_graph::node::{Source, Target};
 use pynbox_build::build_graph::{RelPath, Sha256};
@@ -39,7 +44,7 @@ fn main() -> ExitCode {
         return pynbox_build::main(bundle);
     }
     let sizes: Vec<usize> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
-    println!("{:<34}{:>8}{:>8}{:>9}", "", "clock", "CPU", "MiB");
+    println!("{:<64}{:>8}{:>8}{:>9}", "", "clock", "CPU", "MiB");
     for units in if sizes.is_empty() { SIZES.to_vec() } else { sizes } {
         measure(units);
     }
@@ -58,7 +63,7 @@ fn bundle() -> Bundle {
     let recipe = recipe(LIBRARY, "1").targets(&[TARGET]).describe(describe);
     let toolchains = vec![Toolchain::new(TARGET, "empty")];
     let set = RecipeSet { toolchains, recipes: vec![recipe], ..RecipeSet::default() };
-    Bundle { set, locks, sources: None, default_target: Target(TARGET.to_owned()), ..bundle }
+    Bundle { set, locks, sources: None, default_target: Target(TARGET.into()), ..bundle }
 }
 
 fn describe(cx: &mut Context<'_>) {
@@ -106,7 +111,7 @@ fn measure(units: usize) {
     };
     let show = |what: &str, cost: Cost| {
         let (clock, cpu, memory) = (cost.clock.as_secs_f64(), cost.cpu.as_secs_f64(), cost.memory >> 10);
-        println!("{:<34}{clock:8.3}{cpu:8.3}{memory:9}", format!("{units} units, {what}"));
+        println!("{:<64}{clock:8.3}{cpu:8.3}{memory:9}", format!("{units} units, {what}"));
     };
 
     show("ninja's own no-op", reference(folder.path(), units));
@@ -126,9 +131,27 @@ fn measure(units: usize) {
         cost(&mut generate())
     };
     show("edit", best(5, edit));
+    let mut edits = 0;
+    let replace = || {
+        edits += 1;
+        let new = library.join("new");
+        fs::write(&new, format!("int replaced = {edits};\n")).expect("a file");
+        fs::rename(&new, library.join(unit(units / 2))).expect("a file");
+        std::thread::sleep(Duration::from_millis(50));
+        cost(&mut generate())
+    };
+    show("replaced", best(3, replace));
     show("unchanged", best(5, || cost(&mut generate())));
-    let first_object = format!("{TARGET}/{LIBRARY}/{}", unit(0).replace(".c", ".o"));
-    show("why", best(3, || cost(&mut tool(&["why", &first_object]))));
+    let object = format!("{TARGET}/{LIBRARY}/{}", unit(0).replace(".c", ".o"));
+    let some = format!("{TARGET}/{LIBRARY}/unit1*.o");
+    for question in [
+        &["why", &object][..],
+        &["query", "deps", &object],
+        &["query", "rdeps", &format!("source/{LIBRARY}/tree"), "--depth", "1"],
+        &["list", &some],
+    ] {
+        show(&question.join(" "), best(3, || cost(&mut tool(question))));
+    }
 }
 
 fn write_library(library: &Path, units: usize) {
@@ -162,31 +185,7 @@ fn reference(folder: &Path, units: usize) -> Cost {
     })
 }
 
-/// What one run took.
-#[derive(Clone, Copy)]
-struct Cost {
-    clock: Duration,
-    cpu: Duration,
-    /// The peak of resident memory, in KiB.
-    memory: i64,
-}
-
+/// The cheapest of several runs.
 fn best(times: usize, mut run: impl FnMut() -> Cost) -> Cost {
     (0..times).map(|_| run()).min_by_key(|cost| cost.cpu).expect("at least one run")
-}
-
-#[expect(clippy::zombie_processes, reason = "`wait4` below waits for the child")]
-fn cost(command: &mut Command) -> Cost {
-    let start = Instant::now();
-    let child = command.stdout(Stdio::null()).spawn().expect("a program that starts");
-    let mut status = 0;
-    // SAFETY: a structure of integers, for which zeros are a value.
-    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: both pointers are to values of this function, and the process is a child that nobody
-    // else waits for.
-    let waited = unsafe { libc::wait4(child.id() as libc::pid_t, &raw mut status, 0, &raw mut usage) };
-    let clock = start.elapsed();
-    assert!(waited > 0 && status == 0, "{command:?}: status {status}");
-    let time = |time: libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000);
-    Cost { clock, cpu: time(usage.ru_utime) + time(usage.ru_stime), memory: usage.ru_maxrss }
 }

@@ -5,8 +5,10 @@ What is well-formed, small and different in kind; the fuzzers find the rest. Wha
 new target, or for a new kind of input for one.
 """
 
+import base64
 import bz2
 import gzip
+import hashlib
 import io
 import json
 import lzma
@@ -241,6 +243,28 @@ def envelopes():
     yield "manifest", b"M" + b"\0" + len(domain).to_bytes(8, "little") + domain + b"\4" + (0).to_bytes(8, "little")
 
 
+def repositories():
+    """Documents of a repository of packages, and an envelope that nobody signed."""
+    digest = lambda byte: ("%02x" % byte) * 32
+    item = lambda byte, size: {"digest": digest(byte), "size": size}
+    package = lambda name, version, **more: {
+        "name": name, "version": version, "target": "wasm32-wasi", "requires": ["b"], "object": item(1, 10), "content": digest(2),
+        "installed-size": 20, "provenance": {"node": "n", "key": digest(3), "statement": item(4, 30)}, "published": 5, **more,
+    }
+    index = {
+        "format": 1, "number": 2, "keys": 1, "signed-at": 1800000000, "expires": 1800000100,
+        "packages": [package("a", "1"), package("a", "1.1", withdrawn="why")],
+        "code": [{"package": digest(1), "loader": digest(5), "processor": "x86_64 avx", "object": item(6, 7), "unpacked": 8}],
+        "tools": [{"name": "loader", "platform": "x86_64-linux", "object": item(7, 9), "sha256": digest(8)}],
+    }
+    keys = {"format": 1, "number": 1, "signed-at": 1800000000, "root": ["iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w="], "index": [], "revoked": ["0123456789abcdef"]}
+    statement = {"_type": "https://in-toto.io/Statement/v1", "subject": [{"name": "a", "digest": {"blake3": digest(1), "pynboxTree": digest(2)}}]}
+    for kind, document in [("I", index), ("K", keys), ("S", statement)]:
+        yield "document-" + kind.lower(), kind.encode() + json.dumps(document).encode()
+    payload = base64.b64encode(json.dumps(index).encode()).decode()
+    yield "envelope", json.dumps({"payload": payload, "payloadType": "application/vnd.pynbox.index+json", "signatures": []}).encode()
+
+
 def packs():
     """What a pack is made of, a byte a member."""
     yield "whole", bytes([0, 1, 3, 4])
@@ -376,7 +400,48 @@ def plans():
     yield "record", json.dumps(record).encode()
 
 
+def wheels():
+    """Files of a wheel, a zero byte between path and content; and a whole archive."""
+    info = "a-1.dist-info/"
+    files = {
+        info + "METADATA": "Metadata-Version: 2.1\nName: a\nVersion: 1\nRequires-Dist: b>=2; python_version < '4'\n",
+        info + "WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        info + "entry_points.txt": "[console_scripts]\nrun = a.b:main [x]\n",
+        "a/__init__.py": "x = 1\n",
+        "a/__pycache__/b.pyc": "",
+        "a-1.data/scripts/s": "#!python -E\n",
+        "a-1.data/headers/a.h": "",
+        "a-1.data/data/share/a": "",
+    }
+    few = dict(list(files.items())[:2])
+    odd = dict(few, **{"A-1.dist-info/x": "", "a-1.data/odd/x": ""})
+    for title, some in (("files", files), ("few", few), ("odd", odd)):
+        yield title, "\0".join(part for file in some.items() for part in file).encode()
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as made:
+        rows = []
+        for path, text in few.items():
+            made.writestr(zipfile.ZipInfo(path), text)
+            sum = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+            rows.append(f"{path},sha256={sum},{len(text)}\n")
+        made.writestr(zipfile.ZipInfo(info + "RECORD"), "".join(rows) + info + "RECORD,,\n")
+    yield "archive", archive.getvalue()
+
+
+def requirements():
+    """A file of requirements, and what else is read of a wheel."""
+    sum = "ab" * 32
+    yield "file", f"# c\n-i https://example.org\n-r x.txt\na[b,c]==1.0 ; python_version >= '3.9' \\\n  --hash=sha256:{sum}\n".encode()
+    yield "lines", b"a (>=1,<2) ; (extra == 'a' or os_name in 'x y') and 'z' not in sys_platform\n-e .\nb @ https://x/y;1 ; extra=='a'\n"
+    yield "metadata", b"Metadata-Version: 2.4\nName: a\nVersion: 1!2.0rc1+x\nLicense: b\n  c\nRequires-Python: >=3\nRequires-Dist: a[b]~=1.0; extra == 'a'\n\nx"
+    yield "about", b"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: py2.py3-none-any\nTag: cp313-cp313-x_y\n"
+    yield "list", b'a.py,sha256=' + b"A" * 43 + b',1\n"b,""c""",sha512=' + b"A" * 86 + b",\nRECORD,,\n"
+    yield "programs", b"[console_scripts]\na-b.c = d.e:f.g [x,y]\n[x]\ny = z\n"
+
+
 TARGETS = {
+    "requirements": requirements,
+    "wheel": wheels,
     "archive": archives,
     "deb": debian_packages,
     "debian": debian_indices,
@@ -393,6 +458,7 @@ TARGETS = {
     "options": command_lines,
     "paths": guest_paths,
     "record": records,
+    "repository": repositories,
 }
 
 

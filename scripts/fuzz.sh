@@ -1,23 +1,40 @@
 #!/bin/sh
-# Fuzzes what reads strangers' bytes: scripts/fuzz.sh [--keep] SECONDS [TARGET…]
+# Fuzzes what reads strangers' bytes: scripts/fuzz.sh [--keep] SECONDS [TARGET…], or scripts/fuzz.sh --lint
 #
 # Replays what is kept in fuzz/corpus, then looks for more for SECONDS in all, one target after the other. With --keep, inputs that reach new
 # code are added to fuzz/corpus, which stays as small as they allow. Prints a line a target; ends with 1 if an input was found that fails, and
 # says how to run it again. What is found meanwhile lies in target/fuzz. docs/guide/fuzzing.md says what the targets are.
+# With --lint, clippy looks at the targets, and nothing is run.
 set -eu
 cd "$(dirname "$0")/.."
 
-loader="calls dylink options paths record"
-tool="archive deb debian envelope pack package patch plan pypi reapi toml"
+loader="calls dylink modules options paths record"
+tool="archive deb debian envelope pack package patch plan pypi reapi repository requirements toml wheel"
 
 keep=""
 if [ "${1-}" = --keep ]; then
     keep=yes
     shift
 fi
+# Calls cargo for a workspace of targets, which has the same versions of all crates as the one above it, and shares what is built of that.
+cargo_in() {
+    folder=$1 target_dir=$2
+    shift 2
+    cmp -s "$folder/../Cargo.lock" "$folder/.cargo-lock" || cp "$folder/../Cargo.lock" "$folder/Cargo.lock"
+    cp "$folder/../Cargo.lock" "$folder/.cargo-lock"
+    subcommand=$1
+    shift
+    cargo "$subcommand" --release --quiet --manifest-path "$folder/Cargo.toml" --target-dir "$target_dir" "$@"
+}
+
+lint=""
+if [ "$*" = --lint ]; then
+    lint=yes
+    set -- 0
+fi
 case "${1-}" in
 "" | *[!0-9]*)
-    echo "usage: scripts/fuzz.sh [--keep] SECONDS [TARGET…]; the targets: $loader $tool" >&2
+    echo "usage: scripts/fuzz.sh [--keep] SECONDS [TARGET…] | --lint; the targets: $loader $tool" >&2
     exit 2
     ;;
 esac
@@ -34,11 +51,14 @@ if ! command -v c++ >/dev/null 2>&1; then
     fi
 fi
 
-# Builds the targets of a workspace beside what was built of the one above it, with the same versions of all crates.
+if [ -n "$lint" ]; then
+    cargo_in sandbox/fuzz sandbox/target clippy -- -D warnings
+    cargo_in fuzz target clippy -- -D warnings
+    exit
+fi
+
 build() {
-    cmp -s "$1/../Cargo.lock" "$1/.cargo-lock" || cp "$1/../Cargo.lock" "$1/Cargo.lock"
-    cp "$1/../Cargo.lock" "$1/.cargo-lock"
-    RUSTC_WRAPPER=$PWD/scripts/instrument.sh cargo build --release --quiet --manifest-path "$1/Cargo.toml" --target-dir "$2"
+    RUSTC_WRAPPER=$PWD/scripts/instrument.sh cargo_in "$1" "$2" build
 }
 
 has() {
@@ -57,13 +77,20 @@ for target; do
     fi
 done
 [ -z "$of_loader" ] || build sandbox/fuzz sandbox/target
+# Whole modules are run by the loader itself: that of an installation, or one that is compiled now.
+if has "$*" modules && [ -z "${FUZZ_LOADER-}" ]; then cargo build --release --locked --quiet --manifest-path sandbox/Cargo.toml --bin run; fi
 [ -z "$of_tool" ] || build fuzz target
+
+# Where targets make their folders; one that ends by a finding leaves them.
+TMPDIR=$(mktemp -d)
+export TMPDIR
+trap 'rm -rf "$TMPDIR"' EXIT
 
 # Guests have the most that they can do, in long sequences.
 parts=$#
 if has "$*" calls; then parts=$((parts + 3)); fi
 failed=0
-printf '%-10s %12s %8s %8s %8s\n' target executions edges corpus findings
+printf '%-12s %12s %8s %8s %8s\n' target executions edges corpus findings
 for target; do
     program=target/release/build-fuzz
     if has "$loader" "$target"; then program=sandbox/target/release/loader-fuzz; fi
@@ -71,6 +98,7 @@ for target; do
     log=target/fuzz/$target/log
     mkdir -p "$kept" "$found" "$findings"
     share=$((seconds / parts)) length="-max_len=4096"
+    if [ "$target" = modules ]; then length="-max_len=4096 -len_control=0"; fi
     if [ "$target" = calls ]; then share=$((4 * seconds / parts)) length="-max_len=1024 -len_control=0"; fi
     fuzz() {
         # shellcheck disable=SC2086 # a list of words
@@ -100,7 +128,7 @@ for target; do
         rm -rf "$kept"
         mv "target/fuzz/$target/merged" "$kept"
     fi
-    printf '%-10s %12s %8s %8s %8s\n' "$target" "${executed:--}" "${edges:--}" "$(find "$kept" -type f | wc -l)" "$((status != 0))"
+    printf '%-12s %12s %8s %8s %8s\n' "$target" "${executed:--}" "${edges:--}" "$(find "$kept" -type f | wc -l)" "$((status != 0))"
     if [ "$status" != 0 ]; then
         failed=1
         grep -E -A 3 "panicked at|ERROR: libFuzzer" "$log" | cut -c 1-300 | head -n 4

@@ -8,7 +8,7 @@
 //! nodes to trees; [`executor`] containers; [`source`] pinned files; [`lock`] pins; [`install`]
 //! packages and receipts; [`remote`] caches and engines on other machines; [`check`] tests that
 //! others wrote. Rooms that are crates of their own: [`store`] trees and results; [`archive`],
-//! [`image`], [`patch`] readers of what strangers wrote.
+//! [`image`], [`patch`], [`python`] readers of what strangers wrote.
 //!
 //! A program with recipes of its own:
 //!
@@ -32,10 +32,11 @@ pub mod project;
 pub mod provenance;
 pub mod repository;
 pub mod source;
+pub mod wheels;
 
 pub use build_graph;
 pub use cli::main;
-pub use formats::{archive, image, patch};
+pub use formats::{archive, image, patch, python};
 pub use recipes;
 pub use remote;
 pub use store;

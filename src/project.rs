@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use build_graph::dsl::{
     Bundle, ImagesLock, Locks, Materials, Override, ProjectFile, SourcesDigest, SourcesLock, WantedSource,
@@ -26,7 +27,7 @@ use crate::regular;
 use crate::remote::reapi::engine::EngineSection;
 use crate::remote::settings::{RemoteSettings, TrustSettings};
 use crate::repository::settings::RepositorySettings;
-use crate::store::{Store, StoreError, Taking};
+use crate::store::{Found, Store, StoreError, Taking};
 
 /// The file that marks a project's root and holds its settings.
 pub const SETTINGS_FILE: &str = "pynbox.toml";
@@ -175,8 +176,58 @@ pub struct Loaded {
     pub materials: Materials,
     /// What was looked at: if all of it is current, loading again gives the same.
     pub seen: Vec<Seen>,
+    /// Files that were looked at as well, and not read, because they are as they were before.
+    pub unread: Vec<Seen>,
     /// The folders in place of sources, by the sources' names.
     pub folders: BTreeMap<String, PathBuf>,
+    /// The trees of these folders, whose files are in the store now.
+    pub found: Found,
+}
+
+/// What an override puts in the place of a source.
+struct ReadOverride {
+    /// The source.
+    name: String,
+    value: Override,
+    /// Where it lies, if it is a folder.
+    folder: Option<PathBuf>,
+    /// Files of it that were not read, because they are as they were before.
+    unread: Vec<Seen>,
+}
+
+/// A folder in place of a source, as it was read.
+pub struct ReadFolder {
+    /// Its files.
+    pub tree: Tree,
+    /// The folders, and the files that were read.
+    pub seen: Vec<Seen>,
+    /// Files that were looked at and not read, because they are as they were before.
+    pub unread: Vec<Seen>,
+}
+
+/// Takes the files of a folder in place of the source `name` into the store.
+///
+/// # Errors
+/// [`StoreError`] if a tree can't hold what is in it, or if something can't be read or stored.
+pub fn read_folder(
+    name: &str,
+    folder: &Path,
+    store: &Store,
+    earlier: &EarlierFolders,
+) -> Result<ReadFolder, StoreError> {
+    let looked_at = Mutex::new((Vec::new(), Vec::new()));
+    let observe = |file: Option<&RelPath>, stat: &Stat| {
+        let at = file.map_or_else(|| folder.to_path_buf(), |file| folder.join(file));
+        let now = Seen::of(at, stat);
+        let known = file.and_then(|file| earlier.file(name, folder, file, &now, stat));
+        let mut looked_at = looked_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let list = if known.is_some() { &mut looked_at.1 } else { &mut looked_at.0 };
+        list.push(now);
+        known
+    };
+    let tree = store.ingest_observed(folder, Taking::Sources, &observe)?;
+    let (seen, unread) = looked_at.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(ReadFolder { tree, seen, unread })
 }
 
 impl Project {
@@ -199,7 +250,7 @@ impl Project {
 
     /// The target that is built by default.
     pub fn default_target(&self, bundle: &Bundle) -> Target {
-        self.settings.build.target.clone().map_or_else(|| bundle.default_target.clone(), Target)
+        self.settings.build.target.clone().map_or_else(|| bundle.default_target.clone(), |target| Target(target.into()))
     }
 
     /// Loads what the recipes need: the project's files, and where it has none the ones that were
@@ -265,13 +316,17 @@ impl Project {
                 return Err(ProjectError::Outdated { folder: locks, differences });
             }
         }
-        let mut folders = BTreeMap::new();
+        let (mut folders, mut unread, mut found) = (BTreeMap::new(), Vec::new(), Found::default());
         for option in overrides {
-            let (name, value, folder) = self.read_override(option, &materials.locks, store, earlier, &mut seen)?;
-            folders.extend(folder.map(|folder| (name.clone(), folder)));
-            materials.overrides.insert(name, value);
+            let read = self.read_override(option, &materials.locks, store, earlier, &mut seen)?;
+            if let (Override::Folder(tree), Some(folder)) = (&read.value, read.folder) {
+                found.add_tree(tree.digest());
+                folders.insert(read.name.clone(), folder);
+            }
+            unread.extend(read.unread);
+            materials.overrides.insert(read.name, read.value);
         }
-        Ok(Loaded { materials, seen, folders })
+        Ok(Loaded { materials, seen, unread, folders, found })
     }
 
     /// Returns the sources that the project's lock file has to pin: those of recipes that are not
@@ -321,8 +376,8 @@ impl Project {
         Err(ProjectError::Stale(self.root.clone()))
     }
 
-    /// The files of this project from which this program was compiled, as far as cargo's list beside
-    /// it says; none for a program that was compiled elsewhere.
+    /// The files of this project from which this program was compiled, as far as cargo's list
+    /// beside it says; none for a program that was compiled elsewhere.
     pub fn compiled_from(&self) -> Vec<PathBuf> {
         let list =
             std::env::current_exe().ok().and_then(|program| fs::read_to_string(program.with_extension("d")).ok());
@@ -470,7 +525,7 @@ impl Project {
         store: &Store,
         earlier: &EarlierFolders,
         seen: &mut Vec<Seen>,
-    ) -> Result<(String, Override, Option<PathBuf>), ProjectError> {
+    ) -> Result<ReadOverride, ProjectError> {
         let error = |problem: String| ProjectError::Override { option: option.to_owned(), problem };
         let Some((name, path)) = option.split_once('=') else {
             return Err(error("expected NAME=PATH".to_owned()));
@@ -484,15 +539,10 @@ impl Project {
         seen.push(Seen::now(path.to_path_buf()));
         let path = path.canonicalize().map_err(|cause| error(format!("`{}`: {cause}", printable_path(&path))))?;
         if path.is_dir() {
-            let walk = WalkDir::new(&path).sort_by_file_name().into_iter();
-            let sources =
-                walk.filter_entry(|entry| entry.depth() == 0 || !is_leaving(&entry.file_name().to_string_lossy()));
-            for entry in sources.filter_map(Result::ok) {
-                seen.push(Seen::now(entry.into_path()));
-            }
-            let known = |file: &RelPath, stat: &Stat| earlier.file(name, &path, file, stat);
-            let tree = store.ingest_beside(&path, Taking::Sources, &known)?;
-            return Ok((name.to_owned(), Override::Folder(tree), Some(path)));
+            let ReadFolder { tree, seen: mut read, unread } = read_folder(name, &path, store, earlier)?;
+            seen.append(&mut read);
+            let (name, value) = (name.to_owned(), Override::Folder(tree));
+            return Ok(ReadOverride { name, value, folder: Some(path), unread });
         }
         seen.push(Seen::now(path.clone()));
         regular::open(&path).map_err(|cause| error(format!("`{}`: {cause}", printable_path(&path))))?;
@@ -500,7 +550,7 @@ impl Project {
         let mut tree = Tree::new();
         // The first entry of a tree can't conflict.
         let _ = tree.insert(pin.file.clone(), entry);
-        Ok((name.to_owned(), Override::Archive(tree), None))
+        Ok(ReadOverride { name: name.to_owned(), value: Override::Archive(tree), folder: None, unread: Vec::new() })
     }
 }
 

@@ -22,6 +22,23 @@ use pynbox_build::store::{Area, Store};
 #[test]
 #[ignore = "needs a Docker daemon"]
 fn zlib_comes_out_the_same_in_docker() {
+    // A unit an action, and an archive.
+    let compared = compare(|name| name.starts_with("wasm32-wasi/zlib/"));
+    assert!(compared > 10, "{compared} actions");
+}
+
+#[test]
+#[ignore = "needs a Docker daemon and a quarter of an hour for Python 3"]
+fn python3_comes_out_the_same_in_docker() {
+    let compared =
+        compare(|name| name.starts_with("wasm32-wasi/python3/") || name.starts_with("x86_64-linux/python3-host/"));
+    // The native one, what configure finds, bytecode, the interpreter, and modules that it loads.
+    assert!(compared > 250, "{compared} actions");
+}
+
+/// Runs the actions whose names are wanted again in Docker; gives how many, each of which has given
+/// the same tree.
+fn compare(is_wanted: impl Fn(&str) -> bool) -> usize {
     let folder = tempfile::tempdir().unwrap();
     let docker = DockerExecutor::connect(&folder.path().join("state"), runner_program().unwrap(), Ahead::Own).unwrap();
     // The project's files with an `out/` of its own.
@@ -51,8 +68,7 @@ fn zlib_comes_out_the_same_in_docker() {
     };
     let builder = Builder::new(context, &plan, Stamps::Old);
     let mut compared = 0;
-    let names: Vec<NodeName> =
-        plan.names().filter(|name| name.starts_with("wasm32-wasi/zlib")).map(|name| name.parse().unwrap()).collect();
+    let names: Vec<NodeName> = plan.names().filter(|name| is_wanted(name)).map(|name| name.parse().unwrap()).collect();
     for name in names {
         let node = plan.node(&name).unwrap();
         let Op::Action(description) = &node.op else { continue };
@@ -70,6 +86,5 @@ fn zlib_comes_out_the_same_in_docker() {
         assert_eq!(again.digest(), embedded, "{name}");
         compared += 1;
     }
-    // A unit an action, and an archive.
-    assert!(compared > 10, "{compared} actions");
+    compared
 }

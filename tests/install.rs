@@ -65,6 +65,7 @@ fn forged(content: Tree, members: &[(&str, tar::EntryType, &[u8], &str)]) -> Vec
         target: Target("wasm32-wasi".into()),
         requires: Vec::new(),
         content,
+        wheel: None,
     };
     let description = serde_json::to_vec(&manifest).unwrap();
     let mut archive = tar::Builder::new(zstd::Encoder::new(Vec::new(), 1).unwrap());

@@ -57,6 +57,9 @@ fn the_locked_sources_are_those_that_are_wanted() {
         let pinned = match (wanted.pin.from, &locked.source.origins[0]) {
             (PinFrom::Debian(_), Origin::Debian { path }) => path.as_str().starts_with("pool/main/"),
             (PinFrom::Pypi(project), Origin::Pypi { project: locked, .. }) => project == locked,
+            (PinFrom::Wheel(project), Origin::Pypi { project: locked, file }) => {
+                project == locked && file.ends_with("-none-any.whl")
+            }
             (PinFrom::Fixed { sha256, .. }, _) => sha256 == locked.source.sha256.to_string(),
             _ => false,
         };

@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use build_graph::dsl::{Materials, Override, debian, recipe};
 use build_graph::{Entry, Tree};
@@ -232,7 +233,7 @@ fn an_override_that_is_read_again_is_what_is_there() {
         std::thread::sleep(2 * CLOCK_STEP);
         let mut loaded = project.load_again(&recipes::bundle(), &option, &space.store, earlier).unwrap();
         let Some(Override::Folder(tree)) = loaded.materials.overrides.remove("zlib") else { panic!("no folder") };
-        let trees = loaded.folders.into_iter().map(|(name, folder)| (name, (folder, tree.clone()))).collect();
+        let trees = loaded.folders.into_iter().map(|(name, folder)| (name, (folder, Arc::new(tree.clone())))).collect();
         let seen = loaded.seen.into_iter().map(|seen| (seen.path().to_path_buf(), seen)).collect();
         (tree, EarlierFolders { trees, seen })
     };
@@ -304,7 +305,7 @@ fn what_has_not_changed_of_an_override_is_not_read_again() {
     let mut tree = Tree::new();
     let entry = space.store.put_bytes(b"TEXT", false).unwrap();
     tree.insert("file".parse().unwrap(), entry).unwrap();
-    let trees = BTreeMap::from([("zlib".to_owned(), (space.at("z").canonicalize().unwrap(), tree.clone()))]);
+    let trees = BTreeMap::from([("zlib".to_owned(), (space.at("z").canonicalize().unwrap(), Arc::new(tree.clone())))]);
     let seen = loaded.seen.into_iter().map(|seen| (seen.path().to_path_buf(), seen)).collect();
     let earlier = EarlierFolders { trees, seen };
     let mut again = project.load_again(&recipes::bundle(), &option, &space.store, &earlier).unwrap();

@@ -11,7 +11,7 @@ use walkdir::WalkDir;
 const ANYTHING: &str = "all";
 /// Paths of the crate root that are other rooms, by the room's name.
 const EXPORTED: [(&str, &[&str]); 2] = [
-    ("formats", &["archive", "image", "patch"]),
+    ("formats", &["archive", "image", "patch", "python"]),
     ("support", &["called", "environment", "regular", "report", "retry", "signals"]),
 ];
 

@@ -11,7 +11,9 @@
 use crate::SOURCE_DATE_EPOCH;
 
 /// The number of the contract that this crate describes.
-pub const VERSION: u64 = 1;
+///
+/// 2: the directories above an action's outputs are there when it starts.
+pub const VERSION: u64 = 2;
 
 /// Where an action starts, and below which its outputs lie. Fresh and writable; a directory on
 /// disk.

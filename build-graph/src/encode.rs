@@ -1,8 +1,8 @@
 //! The canonical encoding, from which every key and every tree's digest is made.
 //!
 //! A value is described once, as a sequence of calls on an [`Encoder`]; what becomes of the
-//! sequence is the encoder's affair. The hashing encoder turns it into a digest, the explaining one
-//! into labelled lines, so that an explanation of a key can't drift from the key.
+//! sequence is the encoder's affair. One writes the bytes that are hashed, the explaining one writes
+//! labelled lines, so that an explanation of a key can't drift from the key.
 //!
 //! # Bytes
 //!
@@ -39,10 +39,15 @@ pub trait Encode {
 
 /// The BLAKE3 digest of a value's canonical encoding.
 pub fn hash(value: &dyn Encode) -> [u8; 32] {
-    let mut hasher = Hashing(blake3::Hasher::new());
-    hasher.sized(0, value.domain().as_bytes());
-    value.encode(&mut hasher);
-    *hasher.0.finalize().as_bytes()
+    *blake3::hash(&bytes(value)).as_bytes()
+}
+
+/// The bytes of a value's canonical encoding.
+pub fn bytes(value: &dyn Encode) -> Vec<u8> {
+    let mut bytes = Bytes(Vec::with_capacity(1024));
+    bytes.sized(0, value.domain().as_bytes());
+    value.encode(&mut bytes);
+    bytes.0
 }
 
 /// The parts of a value as lines `label: value`, in the order in which they are hashed.
@@ -116,40 +121,6 @@ impl<'bytes> Reader<'bytes> {
     pub fn digest(&mut self) -> Option<[u8; 32]> {
         let taken = self.take(33)?;
         if taken[0] == 3 { taken[1..].try_into().ok() } else { None }
-    }
-}
-
-struct Hashing(blake3::Hasher);
-
-impl Hashing {
-    fn sized(&mut self, kind: u8, bytes: &[u8]) {
-        self.head(kind, bytes.len() as u64);
-        self.0.update(bytes);
-    }
-
-    fn head(&mut self, kind: u8, value: u64) {
-        let mut head = [kind; 9];
-        head[1..].copy_from_slice(&value.to_le_bytes());
-        self.0.update(&head);
-    }
-}
-
-impl Encoder for Hashing {
-    fn text(&mut self, _label: &str, value: &str) {
-        self.sized(1, value.as_bytes());
-    }
-
-    fn number(&mut self, _label: &str, value: u64) {
-        self.head(2, value);
-    }
-
-    fn digest(&mut self, _label: &str, value: &[u8; 32]) {
-        self.0.update(&[3]);
-        self.0.update(value);
-    }
-
-    fn list(&mut self, _label: &str, length: usize) {
-        self.head(4, length as u64);
     }
 }
 

@@ -49,6 +49,35 @@ fn describe_cycle(cycle: &[(NodeName, String)]) -> String {
     names.join(" → ")
 }
 
+/// What a build file says of nodes, without their descriptions: the names, the operations' verbs
+/// and pools, and how they hang together. Each node comes after its inputs.
+pub trait Outline {
+    /// How many nodes there are.
+    fn count(&self) -> usize;
+    /// A node's name.
+    fn name_of(&self, node: NodeIndex) -> &str;
+    /// The word for what it does.
+    fn verb_of(&self, node: NodeIndex) -> &str;
+    /// The ninja pool in which it runs.
+    fn pool_of(&self, node: NodeIndex) -> Option<&str>;
+    /// The nodes whose trees it takes, sorted, each once.
+    fn inputs_of(&self, node: NodeIndex) -> impl Iterator<Item = NodeIndex>;
+    /// Further names, sorted, each with a set of nodes.
+    fn groups(&self) -> impl Iterator<Item = (&str, Vec<NodeIndex>)>;
+
+    /// The given nodes and all that they need, in topological order.
+    fn closure(&self, of: impl IntoIterator<Item = NodeIndex>) -> Vec<NodeIndex> {
+        let mut wanted = vec![false; self.count()];
+        let mut open: Vec<_> = of.into_iter().collect();
+        while let Some(at) = open.pop() {
+            if !std::mem::replace(&mut wanted[at], true) {
+                open.extend(self.inputs_of(at));
+            }
+        }
+        (0..self.count()).filter(|at| wanted[*at]).collect()
+    }
+}
+
 /// Nodes in topological order, with the names under which a user asks for them.
 #[derive(Debug, Clone, Default)]
 pub struct Graph {
@@ -74,8 +103,8 @@ impl Graph {
                 let first: &Node = &nodes[first];
                 return Err(GraphError::Duplicate {
                     name: node.name.clone(),
-                    first: first.recipe.clone(),
-                    second: node.recipe.clone(),
+                    first: first.recipe.to_string(),
+                    second: node.recipe.to_string(),
                 });
             }
         }
@@ -86,7 +115,7 @@ impl Graph {
                 let Some(input) = position.get(&selection.node) else {
                     return Err(GraphError::Unknown {
                         node: node.name.clone(),
-                        recipe: node.recipe.clone(),
+                        recipe: node.recipe.to_string(),
                         wanted: selection.node.clone(),
                     });
                 };
@@ -98,23 +127,14 @@ impl Graph {
         }
         drop(position);
         let order = topological_order(&inputs).map_err(|cycle| GraphError::Cycle {
-            cycle: cycle.into_iter().map(|at| (nodes[at].name.clone(), nodes[at].recipe.clone())).collect(),
+            cycle: cycle.into_iter().map(|at| (nodes[at].name.clone(), nodes[at].recipe.to_string())).collect(),
         })?;
 
-        let mut new_index = vec![0; nodes.len()];
-        for (new, old) in order.iter().enumerate() {
-            new_index[*old] = new;
-        }
-        let mut unordered: Vec<Option<Node>> = nodes.into_iter().map(Some).collect();
-        let nodes: Vec<Node> = order.iter().filter_map(|old| unordered[*old].take()).collect();
-        let inputs = order
-            .iter()
-            .map(|old| {
-                let mut renamed: Vec<usize> = inputs[*old].iter().map(|input| new_index[*input]).collect();
-                renamed.sort_unstable();
-                renamed
-            })
-            .collect();
+        // Recipes declare nodes after what these take, mostly.
+        let (nodes, inputs) = match order.is_sorted() {
+            true => (nodes, inputs),
+            false => reordered(nodes, &inputs, &order),
+        };
         let index: HashMap<_, _> = nodes.iter().enumerate().map(|(at, node)| (node.name.clone(), at)).collect();
         let mut named = BTreeMap::new();
         for (alias, members) in aliases {
@@ -161,15 +181,50 @@ impl Graph {
 
     /// The given nodes and all that they need, in topological order.
     pub fn closure(&self, of: impl IntoIterator<Item = NodeIndex>) -> Vec<NodeIndex> {
-        let mut wanted = vec![false; self.nodes.len()];
-        let mut open: Vec<_> = of.into_iter().collect();
-        while let Some(at) = open.pop() {
-            if !std::mem::replace(&mut wanted[at], true) {
-                open.extend_from_slice(&self.inputs[at]);
-            }
-        }
-        (0..self.nodes.len()).filter(|at| wanted[*at]).collect()
+        Outline::closure(self, of)
     }
+}
+
+impl Outline for Graph {
+    fn count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    fn name_of(&self, node: NodeIndex) -> &str {
+        self.nodes[node].name.as_str()
+    }
+
+    fn verb_of(&self, node: NodeIndex) -> &str {
+        self.nodes[node].op.verb()
+    }
+
+    fn pool_of(&self, node: NodeIndex) -> Option<&str> {
+        self.nodes[node].op.pool()
+    }
+
+    fn inputs_of(&self, node: NodeIndex) -> impl Iterator<Item = NodeIndex> {
+        self.inputs[node].iter().copied()
+    }
+
+    fn groups(&self) -> impl Iterator<Item = (&str, Vec<NodeIndex>)> {
+        self.aliases.iter().map(|(name, nodes)| (name.as_str(), nodes.clone()))
+    }
+}
+
+/// Nodes and their inputs in an order of positions.
+fn reordered(nodes: Vec<Node>, inputs: &[Vec<usize>], order: &[usize]) -> (Vec<Node>, Vec<Vec<usize>>) {
+    let mut new_index = vec![0; nodes.len()];
+    for (new, old) in order.iter().enumerate() {
+        new_index[*old] = new;
+    }
+    let mut unordered: Vec<Option<Node>> = nodes.into_iter().map(Some).collect();
+    let nodes = order.iter().filter_map(|old| unordered[*old].take()).collect();
+    let renamed = |old: &usize| {
+        let mut renamed: Vec<usize> = inputs[*old].iter().map(|input| new_index[*input]).collect();
+        renamed.sort_unstable();
+        renamed
+    };
+    (nodes, order.iter().map(renamed).collect())
 }
 
 /// Positions in an order in which each comes after its inputs; or, as the error, a circle of them.
@@ -225,7 +280,7 @@ mod tests {
         let selection = |input: &&str| Selection { node: NodeName::new(*input).unwrap(), part: Projection::all() };
         Node {
             name: NodeName::new(name).unwrap(),
-            recipe: format!("recipe-{name}"),
+            recipe: format!("recipe-{name}").into(),
             declared_at: None,
             op: Op::Merge {
                 parts: inputs.iter().map(selection).map(|selection| Part { selection, at: None }).collect(),

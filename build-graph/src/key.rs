@@ -11,7 +11,8 @@
 //! |---|---|---|
 //! | source | `pynbox-source-v1` | text file name; digest SHA-256 |
 //! | local | `pynbox-local-v1` | digest of the tree |
-//! | unpack | `pynbox-unpack-v1` | digest of the archive's tree; number strip |
+//! | unpack | `pynbox-unpack-v1` | digest of the archive's tree; number strip; projection, unless it takes everything |
+//! | wheel | `pynbox-wheel-v1` | digest of the archive's tree; text project; text version; list of the extras' texts; list of the other projects: text project, text version; text version of Python; text site; text headers; text interpreter |
 //! | patch | `pynbox-patch-v1` | digest of the base; digest of the patches |
 //! | merge | `pynbox-merge-v1` | list of parts, sorted: text directory (empty: top), digest |
 //! | image | `pynbox-image-v1` | list of packages' digests, sorted; list of links: text path, text target; projection |
@@ -88,6 +89,7 @@ impl Encode for KeyInputs<'_> {
             Op::Source(_) => "pynbox-source-v1",
             Op::Local { .. } => "pynbox-local-v1",
             Op::Unpack { .. } => "pynbox-unpack-v1",
+            Op::Wheel(_) => "pynbox-wheel-v1",
             Op::Patch { .. } => "pynbox-patch-v1",
             Op::Merge { .. } => "pynbox-merge-v1",
             Op::Image(_) => "pynbox-image-v1",
@@ -104,9 +106,27 @@ impl Encode for KeyInputs<'_> {
                 encoder.digest("sha256", source.sha256.as_bytes());
             }
             Op::Local { tree } => encoder.digest("tree", tree.digest().as_bytes()),
-            Op::Unpack { strip, .. } => {
+            Op::Unpack { strip, part, .. } => {
                 encoder.digest("archive", self.digests[0].as_bytes());
                 encoder.number("strip", u64::from(*strip));
+                if !part.is_all() {
+                    encode_projection(part, encoder);
+                }
+            }
+            Op::Wheel(wheel) => {
+                encoder.digest("archive", self.digests[0].as_bytes());
+                encoder.text("project", &wheel.project);
+                encoder.text("version", &wheel.version);
+                encode_texts("extras", "extra", &wheel.extras, encoder);
+                encoder.list("beside", wheel.beside.len());
+                for (project, version) in &wheel.beside {
+                    encoder.text("project", project);
+                    encoder.text("version", version);
+                }
+                encoder.text("python", &wheel.python);
+                encoder.text("site", wheel.site.as_str());
+                encoder.text("headers", wheel.headers.as_str());
+                encoder.text("interpreter", &wheel.interpreter);
             }
             Op::Patch { .. } => {
                 encoder.digest("base", self.digests[0].as_bytes());
@@ -132,9 +152,12 @@ impl Encode for KeyInputs<'_> {
                 encoder.text("target", action.target.as_str());
                 encoder.digest("image", self.digests[0].as_bytes());
                 encode_texts("command", "argument", &action.command, encoder);
-                let environment = environment(&action.environment);
+                let fixed = contract::environment();
+                let mut environment: BTreeMap<_, _> =
+                    fixed.iter().map(|(name, value)| (*name, value.as_str())).collect();
+                environment.extend(action.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())));
                 encoder.list("environment", environment.len());
-                for (name, value) in &environment {
+                for (name, value) in environment {
                     encoder.text("variable", name);
                     encoder.text(name, value);
                 }
@@ -175,8 +198,13 @@ impl Encode for KeyInputs<'_> {
     }
 }
 
-fn encode_texts<T: AsRef<str>>(label: &str, item: &str, texts: impl IntoIterator<Item = T>, encoder: &mut dyn Encoder) {
-    let texts: Vec<T> = texts.into_iter().collect();
+fn encode_texts<T: AsRef<str>>(
+    label: &str,
+    item: &str,
+    texts: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
+    encoder: &mut dyn Encoder,
+) {
+    let texts = texts.into_iter();
     encoder.list(label, texts.len());
     for text in texts {
         encoder.text(item, text.as_ref());
@@ -196,9 +224,9 @@ fn encode_parts(parts: &[Part], digests: &[TreeDigest], encoder: &mut dyn Encode
 }
 
 fn encode_projection(projection: &Projection, encoder: &mut dyn Encoder) {
-    encode_texts("included", "pattern", projection.include.iter().map(crate::Glob::as_str), encoder);
-    encode_texts("excluded", "pattern", projection.exclude.iter().map(crate::Glob::as_str), encoder);
-    encoder.text("stripped", projection.strip.as_ref().map_or("", |prefix| prefix.as_str()));
+    encode_texts("included", "pattern", projection.include().iter().map(crate::Glob::as_str), encoder);
+    encode_texts("excluded", "pattern", projection.exclude().iter().map(crate::Glob::as_str), encoder);
+    encoder.text("stripped", projection.strip().map_or("", |prefix| prefix.as_str()));
 }
 
 #[cfg(test)]

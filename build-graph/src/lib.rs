@@ -17,12 +17,14 @@ pub mod ninja;
 pub mod node;
 mod path;
 mod select;
+mod text;
 mod tree;
 pub mod untrusted;
 
 pub use digest::{BlobDigest, DigestParseError, NodeKey, Sha256, TreeDigest};
 pub use path::{PathError, RelPath, SandboxPath};
 pub use select::{Glob, GlobError, NothingSelected, Projection, Role};
+pub use text::Text;
 pub use tree::{Entry, Tree, TreeError};
 
 /// The one time that every file of a tree has when it stands on a disk or in an archive: seconds

@@ -1,10 +1,10 @@
 //! The ninja text of what is left to run.
 //!
-//! One edge a node. Its output is the node's stamp, its inputs are the stamps of the nodes it takes;
-//! the command names the node and the plan that the edge is of. A node that has to run also has
-//! the plan as an input, which is newer than any stamp that `gen` leaves. Nodes whose results are
-//! known are left out: their digests stand in the plan that the `run-action` verb reads, not in the
-//! build file.
+//! One edge a node. Its output is the node's stamp, its inputs are the stamps of the nodes it
+//! takes; the command names the node and the plan that the edge is of. A node that has to run also
+//! has the plan as an input, which is newer than any stamp that `gen` leaves. Nodes whose results
+//! are known are left out: their digests stand in the plan that the `run-action` verb reads, not in
+//! the build file.
 //!
 //! The build file depends on a phony target that never exists. So each ninja starts the command
 //! that makes the build file, and that command decides whether anything changed: ninja itself
@@ -13,7 +13,7 @@
 
 use std::fmt::Write as _;
 
-use crate::graph::{Graph, NodeIndex};
+use crate::graph::{NodeIndex, Outline};
 
 /// Where things lie, and what ninja starts.
 #[derive(Debug, Clone)]
@@ -58,8 +58,8 @@ pub struct LeftNode {
 ///
 /// Every alias is a target, also where nothing of it is left; so ninja answers "no work to do"
 /// instead of an unknown target.
-pub fn ninja_text(graph: &Graph, left: &[LeftNode], pools: &[Pool], settings: &NinjaSettings) -> String {
-    let mut is_left = vec![false; graph.nodes().len()];
+pub fn ninja_text(nodes: &impl Outline, left: &[LeftNode], pools: &[Pool], settings: &NinjaSettings) -> String {
+    let mut is_left = vec![false; nodes.count()];
     for left in left {
         is_left[left.node] = true;
     }
@@ -89,23 +89,23 @@ pub fn ninja_text(graph: &Graph, left: &[LeftNode], pools: &[Pool], settings: &N
     let stamps = escape_path(&settings.stamps);
     let plan = escape_path(&settings.plan);
     for LeftNode { node: at, has_to_run } in left {
-        let node = &graph.nodes()[*at];
-        push(&mut text, format_args!("build {stamps}/{}.digest: node", node.name));
+        let name = nodes.name_of(*at);
+        push(&mut text, format_args!("build {stamps}/{name}.digest: node"));
         if *has_to_run {
             push(&mut text, format_args!(" {plan}"));
         }
-        for input in graph.inputs(*at).iter().filter(|input| is_left[**input]) {
-            push(&mut text, format_args!(" {stamps}/{}.digest", graph.nodes()[*input].name));
+        for input in nodes.inputs_of(*at).filter(|input| is_left[*input]) {
+            push(&mut text, format_args!(" {stamps}/{}.digest", nodes.name_of(input)));
         }
-        push(&mut text, format_args!("\n  node = {}\n  verb = {}\n", node.name, node.op.verb()));
-        if let Some(pool) = node.op.pool() {
+        push(&mut text, format_args!("\n  node = {name}\n  verb = {}\n", nodes.verb_of(*at)));
+        if let Some(pool) = nodes.pool_of(*at) {
             push(&mut text, format_args!("  pool = {pool}\n"));
         }
     }
-    for (alias, members) in graph.aliases() {
+    for (alias, members) in nodes.groups() {
         push(&mut text, format_args!("build {}: phony", escape_path(alias)));
-        for member in members.iter().filter(|member| is_left[**member]) {
-            push(&mut text, format_args!(" {stamps}/{}.digest", graph.nodes()[*member].name));
+        for member in members.into_iter().filter(|member| is_left[*member]) {
+            push(&mut text, format_args!(" {stamps}/{}.digest", nodes.name_of(member)));
         }
         text.push('\n');
     }

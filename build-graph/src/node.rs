@@ -11,7 +11,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Projection, RelPath, SandboxPath, Sha256, Tree};
+use crate::{Projection, RelPath, SandboxPath, Sha256, Text, Tree};
 
 /// A text can't name a node.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -23,8 +23,8 @@ pub struct NodeNameError {
 /// The name of a node, such as `wasm32-wasi/zlib/adler32.o`: also the path of its stamp, and what a
 /// user gives to `why`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct NodeName(String);
+#[serde(try_from = "Text", into = "Text")]
+pub struct NodeName(Text);
 
 impl NodeName {
     /// Checks and takes a name.
@@ -32,14 +32,14 @@ impl NodeName {
     /// # Errors
     /// [`NodeNameError`] if it holds anything but letters, digits and `+-._/`, or an empty
     /// component or one that begins with `.`.
-    pub fn new(name: impl Into<String>) -> Result<Self, NodeNameError> {
+    pub fn new(name: impl Into<Text>) -> Result<Self, NodeNameError> {
         let name = name.into();
         let fine = name.split('/').all(|part| {
             !part.is_empty()
                 && !part.starts_with('.')
                 && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-._".contains(&byte))
         });
-        if fine { Ok(Self(name)) } else { Err(NodeNameError { name }) }
+        if fine { Ok(Self(name)) } else { Err(NodeNameError { name: name.to_string() }) }
     }
 
     /// The text.
@@ -62,15 +62,15 @@ impl FromStr for NodeName {
     }
 }
 
-impl TryFrom<String> for NodeName {
+impl TryFrom<Text> for NodeName {
     type Error = NodeNameError;
 
-    fn try_from(name: String) -> Result<Self, Self::Error> {
+    fn try_from(name: Text) -> Result<Self, Self::Error> {
         Self::new(name)
     }
 }
 
-impl From<NodeName> for String {
+impl From<NodeName> for Text {
     fn from(name: NodeName) -> Self {
         name.0
     }
@@ -82,10 +82,10 @@ pub struct Node {
     /// Its name, unique in the graph.
     pub name: NodeName,
     /// The recipe that declares it, for messages. Not part of the key.
-    pub recipe: String,
+    pub recipe: Text,
     /// Where the recipe declares it, `FILE:LINE`, for messages. Not part of the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub declared_at: Option<String>,
+    pub declared_at: Option<Text>,
     /// What makes its tree.
     pub op: Op,
 }
@@ -120,7 +120,13 @@ pub enum Op {
         /// How many leading components are taken off each path; a member with no more than these is
         /// left out.
         strip: u32,
+        /// Which of the members are stored, by the paths that are left: of an archive of which little
+        /// is wanted, the rest need not be.
+        #[serde(default, skip_serializing_if = "Projection::is_all")]
+        part: Projection,
     },
+    /// What a wheel of Python holds, where its parts are installed.
+    Wheel(Wheel),
     /// A tree with unified diffs applied, without fuzz, in the order of their paths.
     Patch {
         /// The tree.
@@ -150,6 +156,7 @@ impl Op {
         match self {
             Self::Source(_) | Self::Local { .. } => Vec::new(),
             Self::Unpack { archive, .. } => vec![whole(archive)],
+            Self::Wheel(wheel) => vec![whole(&wheel.archive)],
             Self::Patch { base, patches } => vec![Cow::Borrowed(base), Cow::Borrowed(patches)],
             Self::Merge { parts } => parts.iter().map(|part| Cow::Borrowed(&part.selection)).collect(),
             Self::Image(image) => image.packages.iter().map(whole).collect(),
@@ -168,6 +175,7 @@ impl Op {
             Self::Source(_) => "fetch",
             Self::Local { .. } => "local",
             Self::Unpack { .. } => "unpack",
+            Self::Wheel(_) => "wheel",
             Self::Patch { .. } => "patch",
             Self::Merge { .. } => "merge",
             Self::Image(_) => "image",
@@ -226,6 +234,32 @@ pub enum Origin {
     },
 }
 
+/// A wheel, and for what it is unpacked. It must be of this project and version, and everything that it
+/// requires must be there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wheel {
+    /// A node whose tree is the wheel.
+    pub archive: NodeName,
+    /// The project, by its name in normal form.
+    pub project: String,
+    /// Its version.
+    pub version: String,
+    /// Which of its extras are wanted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extras: Vec<String>,
+    /// The other projects that are there, by their names in normal form, with their versions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub beside: BTreeMap<String, String>,
+    /// The version of Python.
+    pub python: String,
+    /// Where its modules lie, from the prefix that it is installed in.
+    pub site: RelPath,
+    /// Where its headers lie, from there.
+    pub headers: RelPath,
+    /// The path of the interpreter, for the first lines of scripts.
+    pub interpreter: String,
+}
+
 /// A selection with its place in a merged tree.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Part {
@@ -256,7 +290,7 @@ pub struct Action {
     /// The root file system that it runs in.
     pub image: Selection,
     /// Program and arguments; a program without `/` is looked up in `PATH`.
-    pub command: Vec<String>,
+    pub command: Vec<Text>,
     /// What its environment holds beside the fixed values of [`crate::contract`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub environment: BTreeMap<String, String>,
@@ -284,7 +318,7 @@ pub struct ActionInput {
 /// What code is built for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Target(pub String);
+pub struct Target(pub Text);
 
 impl Target {
     /// The name, such as `wasm32-wasi`.

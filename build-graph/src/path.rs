@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
+use crate::Text;
 use crate::untrusted::printable;
 
 /// A text is no path of the kind that was asked for.
@@ -38,7 +39,7 @@ fn check(path: &str, relative: &str) -> Result<(), PathError> {
 /// A path inside a tree: UTF-8, relative, components separated by `/`, none of them empty, `.` or
 /// `..`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RelPath(String);
+pub struct RelPath(Text);
 
 impl RelPath {
     /// Checks and takes a path.
@@ -46,7 +47,7 @@ impl RelPath {
     /// # Errors
     /// [`PathError`] if it is absolute, empty, or has an empty, `.` or `..` component, a NUL or a
     /// line feed.
-    pub fn new(path: impl Into<String>) -> Result<Self, PathError> {
+    pub fn new(path: impl Into<Text>) -> Result<Self, PathError> {
         let path = path.into();
         check(&path, &path)?;
         Ok(Self(path))
@@ -60,12 +61,12 @@ impl RelPath {
     /// This path with another below it.
     #[must_use]
     pub fn join(&self, below: &Self) -> Self {
-        Self(format!("{}/{}", self.0, below.0))
+        Self(format!("{}/{}", self.0, below.0).into())
     }
 
     /// The path without its last component; `None` at the top.
     pub fn parent(&self) -> Option<Self> {
-        self.0.rsplit_once('/').map(|(parent, _)| Self(parent.to_owned()))
+        self.0.rsplit_once('/').map(|(parent, _)| Self(parent.into()))
     }
 
     /// The last component.
@@ -76,7 +77,7 @@ impl RelPath {
     /// What remains below `prefix`; `None` if the path is not below it (the prefix itself is not).
     pub fn strip_prefix(&self, prefix: &Self) -> Option<Self> {
         let rest = self.0.strip_prefix(prefix.as_str())?.strip_prefix('/')?;
-        Some(Self(rest.to_owned()))
+        Some(Self(rest.into()))
     }
 
     /// Whether this path is `prefix` or lies below it.
@@ -87,7 +88,7 @@ impl RelPath {
 
 /// An absolute path as an action sees it, such as `/build/include`; `/` itself is none.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SandboxPath(String);
+pub struct SandboxPath(Text);
 
 impl SandboxPath {
     /// Checks and takes a path.
@@ -95,10 +96,10 @@ impl SandboxPath {
     /// # Errors
     /// [`PathError`] if it is relative, `/`, or has an empty, `.` or `..` component, a NUL or a
     /// line feed.
-    pub fn new(path: impl Into<String>) -> Result<Self, PathError> {
+    pub fn new(path: impl Into<Text>) -> Result<Self, PathError> {
         let path = path.into();
         let Some(relative) = path.strip_prefix('/') else {
-            return Err(PathError { path, reason: "it is not absolute" });
+            return Err(PathError { path: path.to_string(), reason: "it is not absolute" });
         };
         check(&path, relative)?;
         Ok(Self(path))
@@ -111,13 +112,13 @@ impl SandboxPath {
 
     /// The same path seen from `/`.
     pub fn relative(&self) -> RelPath {
-        RelPath(self.0[1..].to_owned())
+        RelPath(self.0[1..].into())
     }
 
     /// This path with another below it.
     #[must_use]
     pub fn join(&self, below: &RelPath) -> Self {
-        Self(format!("{}/{}", self.0, below.as_str()))
+        Self(format!("{}/{}", self.0, below.as_str()).into())
     }
 }
 
@@ -151,7 +152,7 @@ macro_rules! text_type {
 
         impl AsRef<std::path::Path> for $name {
             fn as_ref(&self) -> &std::path::Path {
-                self.0.as_ref()
+                std::path::Path::new(self.as_str())
             }
         }
 
@@ -169,7 +170,7 @@ macro_rules! text_type {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                Self::new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+                Self::new(Text::deserialize(deserializer)?).map_err(serde::de::Error::custom)
             }
         }
     };

@@ -1,7 +1,7 @@
 //! Selections: which part of a tree a consumer sees, and where.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
@@ -10,13 +10,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
 use crate::untrusted::printable;
-use crate::{RelPath, Tree};
+use crate::{RelPath, Text, Tree};
 
 /// A text is no glob.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("`{}` is no glob: {}", printable(glob), printable(reason))]
 pub struct GlobError {
-    glob: String,
+    glob: Text,
     reason: String,
 }
 
@@ -28,7 +28,7 @@ pub struct GlobError {
 /// not there is found out at once.
 #[derive(Debug, Clone)]
 pub struct Glob {
-    text: String,
+    text: Text,
     /// What every match begins with: the pattern up to its first special character.
     prefix: usize,
     /// `None` for a literal path.
@@ -79,7 +79,7 @@ impl Glob {
     /// # Errors
     /// [`GlobError`] if the pattern is malformed or could only match outside a tree (`..`, a
     /// leading `/`).
-    pub fn new(text: impl Into<String>) -> Result<Self, GlobError> {
+    pub fn new(text: impl Into<Text>) -> Result<Self, GlobError> {
         let text = text.into();
         let error = |reason: String| GlobError { glob: text.clone(), reason };
         if text.is_empty() || text.starts_with('/') || text.split('/').any(|part| part == ".." || part == ".") {
@@ -88,7 +88,7 @@ impl Glob {
         let special = text.find(['*', '?', '[', '{', '\\']);
         let pattern = match special {
             None => {
-                RelPath::new(text.as_str()).map_err(|e| error(e.to_string()))?;
+                RelPath::new(&text).map_err(|e| error(e.to_string()))?;
                 None
             }
             Some(_) => Some(Pattern::of(&text).map_err(|e| error(e.kind().to_string()))?),
@@ -105,7 +105,7 @@ impl Glob {
     /// Returns whether it selects a path.
     pub fn is_match(&self, path: &str) -> bool {
         match &self.pattern {
-            None => path.strip_prefix(&self.text).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+            None => path.strip_prefix(self.text.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
             Some(pattern) => pattern.is_match(path),
         }
     }
@@ -114,7 +114,7 @@ impl Glob {
         match &self.pattern {
             None => {
                 if let Some((path, _)) =
-                    tree.with_prefix(&self.text).next().filter(|(path, _)| path.as_str() == self.text)
+                    tree.with_prefix(&self.text).next().filter(|(path, _)| path.as_str() == &*self.text)
                 {
                     found.push(path);
                 } else {
@@ -166,23 +166,69 @@ impl Serialize for Glob {
 
 impl<'de> Deserialize<'de> for Glob {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+        Self::new(Text::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }
 
 /// A projection of a tree: the paths that match, less those that don't, seen from a directory of
-/// it.
+/// it. A copy costs a counter.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Projection(
+    /// `None`: everything.
+    Option<Arc<Parts>>,
+);
+
+/// What a projection is made of.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Projection {
-    /// What is taken; empty: everything.
+struct Parts {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub include: Vec<Glob>,
-    /// What is left out of that.
+    include: Vec<Glob>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub exclude: Vec<Glob>,
-    /// The directory of the tree that becomes the top; what lies elsewhere is not taken.
+    exclude: Vec<Glob>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub strip: Option<RelPath>,
+    strip: Option<RelPath>,
+}
+
+static EVERYTHING: Parts = Parts { include: Vec::new(), exclude: Vec::new(), strip: None };
+
+/// A thread keeps at most this many projections to be taken again.
+const MAX_KEPT: usize = 256;
+
+thread_local! {
+    /// The projections that this thread has made last: every unit of a library takes the same
+    /// headers.
+    static KEPT: RefCell<HashSet<Arc<Parts>>> = RefCell::default();
+}
+
+impl From<Parts> for Projection {
+    fn from(parts: Parts) -> Self {
+        if parts == EVERYTHING {
+            return Self(None);
+        }
+        Self(Some(KEPT.with_borrow_mut(|kept| {
+            if let Some(there) = kept.get(&parts) {
+                return Arc::clone(there);
+            }
+            if kept.len() == MAX_KEPT {
+                kept.clear();
+            }
+            let parts = Arc::new(parts);
+            kept.insert(Arc::clone(&parts));
+            parts
+        })))
+    }
+}
+
+impl Serialize for Projection {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.parts().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Projection {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Parts::deserialize(deserializer).map(Self::from)
+    }
 }
 
 /// A pattern of a selection found nothing.
@@ -246,12 +292,55 @@ impl Role {
 impl Projection {
     /// Takes everything.
     pub fn all() -> Self {
-        Self::default()
+        Self(None)
+    }
+
+    /// Takes what matches one of the patterns to `include` (everything, if there is none) and none
+    /// of those to `exclude`. The directory `strip` of the tree becomes the top; what lies
+    /// elsewhere is not taken.
+    pub fn new(include: Vec<Glob>, exclude: Vec<Glob>, strip: Option<RelPath>) -> Self {
+        Parts { include, exclude, strip }.into()
+    }
+
+    /// What is taken; empty: everything.
+    pub fn include(&self) -> &[Glob] {
+        &self.parts().include
+    }
+
+    /// What is left out of that.
+    pub fn exclude(&self) -> &[Glob] {
+        &self.parts().exclude
+    }
+
+    /// The directory of the tree that becomes the top.
+    pub fn strip(&self) -> Option<&RelPath> {
+        self.parts().strip.as_ref()
     }
 
     /// Whether it takes everything as it is.
     pub fn is_all(&self) -> bool {
-        self.include.is_empty() && self.exclude.is_empty() && self.strip.is_none()
+        self.0.is_none()
+    }
+
+    fn parts(&self) -> &Parts {
+        self.0.as_deref().unwrap_or(&EVERYTHING)
+    }
+
+    /// Whether the path is one of those that [`apply`](Self::apply) takes of a tree which has it.
+    pub fn may_take(&self, path: &str) -> bool {
+        let matches = |globs: &[Glob]| globs.iter().any(|glob| glob.is_match(path));
+        (self.include().is_empty() || matches(self.include())) && !matches(self.exclude())
+    }
+
+    /// Whether what it selects of a tree may depend on one of these paths: no answer of
+    /// [`apply`](Self::apply) changes with entries for which this is false.
+    pub fn may_depend_on(&self, paths: &Tree) -> bool {
+        let mut found = Vec::new();
+        self.include().is_empty()
+            || self.include().iter().chain(self.exclude()).any(|glob| {
+                glob.collect(paths, &mut found);
+                !found.is_empty()
+            })
     }
 
     /// The part of a tree that it selects. Costs the size of the result where patterns are literal
@@ -276,10 +365,10 @@ impl Projection {
 
     fn take(&self, tree: &Tree, all_exclude: bool) -> Result<Tree, NothingSelected> {
         let mut paths = Vec::new();
-        if self.include.is_empty() {
+        if self.include().is_empty() {
             paths.extend(tree.iter().map(|(path, _)| path));
         }
-        for glob in &self.include {
+        for glob in self.include() {
             let before = paths.len();
             glob.collect(tree, &mut paths);
             if paths.len() == before {
@@ -287,10 +376,10 @@ impl Projection {
                 return Err(NothingSelected::new(&glob.text, Role::Include, &all));
             }
         }
-        if !self.exclude.is_empty() {
+        if !self.exclude().is_empty() {
             let mut excluded = Vec::new();
             paths.sort_unstable();
-            for glob in &self.exclude {
+            for glob in self.exclude() {
                 let before = excluded.len();
                 glob.collect(tree, &mut excluded);
                 let takes = |path: &&RelPath| paths.binary_search(path).is_ok();
@@ -304,7 +393,7 @@ impl Projection {
         let any = !paths.is_empty();
         let mut result = Tree::new();
         for path in &paths {
-            let seen_as = match &self.strip {
+            let seen_as = match self.strip() {
                 None => (*path).clone(),
                 Some(prefix) => match path.strip_prefix(prefix) {
                     Some(rest) => rest,
@@ -317,7 +406,7 @@ impl Projection {
                 debug_assert!(inserted.is_ok());
             }
         }
-        match &self.strip {
+        match self.strip() {
             Some(strip) if any && result.is_empty() => {
                 let folders: Vec<_> = paths.iter().filter_map(|path| path.parent()).collect();
                 Err(NothingSelected::new(strip.as_str(), Role::Strip, &folders.iter().collect::<Vec<_>>()))
@@ -343,7 +432,7 @@ mod tests {
 
     fn select(tree: &Tree, include: &[&str], exclude: &[&str]) -> Vec<String> {
         let globs = |texts: &[&str]| texts.iter().map(|text| Glob::new(*text).unwrap()).collect();
-        let projection = Projection { include: globs(include), exclude: globs(exclude), strip: None };
+        let projection = Projection::new(globs(include), globs(exclude), None);
         projection.apply(tree).unwrap().iter().map(|(path, _)| path.to_string()).collect()
     }
 
@@ -361,7 +450,7 @@ mod tests {
 
     #[test]
     fn a_pattern_without_a_match_is_an_error() {
-        let projection = Projection { include: vec![Glob::new("b.c").unwrap()], ..Projection::default() };
+        let projection = Projection::new(vec![Glob::new("b.c").unwrap()], Vec::new(), None);
         let error = projection.apply(&tree(&["a.h", "sub/b.c", "b.cc", "other"])).unwrap_err();
         assert_eq!(error.to_string(), "nothing matches `b.c` (near it: `sub/b.c`, `b.cc`)");
         assert_eq!(projection.apply(&tree(&["other"])).unwrap_err().to_string(), "nothing matches `b.c`");
@@ -372,18 +461,17 @@ mod tests {
         let globs = |texts: &[&str]| texts.iter().map(|text| Glob::new(*text).unwrap()).collect::<Vec<_>>();
         let tree = tree(&["a.c", "b.h", "tests/t.c"]);
         // It matches something, but nothing of what is included.
-        let projection =
-            Projection { include: globs(&["*.c"]), exclude: globs(&["a.c", "tests/**"]), ..Projection::default() };
+        let projection = Projection::new(globs(&["*.c"]), globs(&["a.c", "tests/**"]), None);
         let error = projection.apply(&tree).unwrap_err();
         assert_eq!(error.to_string(), "nothing of what is selected is left out by `tests/**`");
         assert_eq!(projection.apply_where_it_occurs(&tree).unwrap().len(), 0);
-        let projection = Projection { exclude: globs(&["tests", "*.h"]), ..Projection::default() };
+        let projection = Projection::new(Vec::new(), globs(&["tests", "*.h"]), None);
         assert_eq!(projection.apply(&tree).unwrap().len(), 1);
     }
 
     #[test]
     fn something_lies_below_what_is_stripped() {
-        let projection = Projection { strip: Some(RelPath::new("include").unwrap()), ..Projection::default() };
+        let projection = Projection::new(Vec::new(), Vec::new(), Some(RelPath::new("include").unwrap()));
         let error = projection.apply(&tree(&["includes/a.h"])).unwrap_err();
         assert_eq!(error.to_string(), "nothing of what is selected lies below `include` (near it: `includes`)");
         assert!(projection.apply(&Tree::new()).unwrap().is_empty(), "of nothing, nothing is selected");
@@ -391,9 +479,37 @@ mod tests {
 
     #[test]
     fn strip_moves_the_top() {
-        let projection = Projection { strip: Some(RelPath::new("a/b").unwrap()), ..Projection::default() };
+        let projection = Projection::new(Vec::new(), Vec::new(), Some(RelPath::new("a/b").unwrap()));
         let result = projection.apply(&tree(&["a/b/c", "a/bc", "d"])).unwrap();
         assert_eq!(result.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(), ["c"]);
+    }
+
+    /// What a selection may not depend on changes no answer.
+    #[test]
+    fn no_answer_depends_on_other_paths() {
+        let paths = ["a.c", "a.h", "b/a.c", "b/a.h", "b/c/d.h", "bb", "c"];
+        let patterns = ["*.c", "**/*.h", "b", "b/*", "a.c", "b/c", "c", "bb"];
+        let (mut apart, mut number) = (0, 1_u64);
+        let mut below = |limit: usize| {
+            number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (number >> 33) as usize % limit
+        };
+        for _ in 0..2000 {
+            let mut some =
+                |of: &[&'static str]| -> Vec<&str> { of.iter().copied().filter(|_| below(3) == 0).collect() };
+            let globs = |texts: Vec<&str>| texts.into_iter().map(|text| Glob::new(text).unwrap()).collect::<Vec<_>>();
+            let strip = some(&["b", "b/c"]).first().map(|strip| RelPath::new(*strip).unwrap());
+            let projection = Projection::new(globs(some(&patterns)), globs(some(&patterns)), strip);
+            let (before, changed) = (some(&paths), some(&paths));
+            let after: Vec<_> = before.iter().chain(&changed).copied().collect();
+            if !projection.may_depend_on(&tree(&changed)) {
+                apart += 1;
+                let answer =
+                    |paths: &[&str]| projection.apply(&tree(paths)).map_err(|nothing| (nothing.glob, nothing.role));
+                assert_eq!(answer(&before), answer(&after), "{projection:?} {changed:?}");
+            }
+        }
+        assert!(apart > 100, "{apart}");
     }
 
     #[test]

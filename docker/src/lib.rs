@@ -147,14 +147,14 @@ impl Inner {
     }
 }
 
-/// Returns the job for a container's runner. It names no outputs: the runner gives all of `/build`.
+/// Returns the job for a container's runner, which gives all of `/build`.
 fn job(run: &Run<'_>) -> Job {
     Job {
         contract: contract::VERSION,
         command: run.command.to_vec(),
         environment: run.environment.to_vec(),
         inputs: run.inputs.iter().map(|input| input.at.clone()).collect(),
-        outputs: Vec::new(),
+        outputs: run.outputs.to_vec(),
         limits: run.limits,
     }
 }

@@ -7,7 +7,9 @@
 //! | [`archive`] | tar, zip and Debian packages, plain or compressed |
 //! | [`image`] | Debian packages that together are a root file system |
 //! | [`patch`] | unified diffs |
+//! | [`python`] | packages of Python: wheels, and files of requirements |
 
 pub mod archive;
 pub mod image;
 pub mod patch;
+pub mod python;

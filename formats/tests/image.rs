@@ -140,12 +140,12 @@ fn links_of_the_image_stand_or_are_refused() {
 
 #[test]
 fn what_is_left_out_is_not_even_stored() {
-    let part = Projection { exclude: vec![Glob::new("usr/share/doc").unwrap()], ..Projection::default() };
+    let part = Projection::new(Vec::new(), vec![Glob::new("usr/share/doc").unwrap()], None);
     let blobs = MemoryBlobs::new();
     let tree = build_image(&[libc()], &BTreeMap::new(), &part, &blobs).unwrap();
     assert!(tree.get("usr/share/doc/libc6/copyright").is_none());
     assert_eq!(blobs.len(), 5);
-    let part = Projection { include: vec![Glob::new("usr/nothing").unwrap()], ..Projection::default() };
+    let part = Projection::new(vec![Glob::new("usr/nothing").unwrap()], Vec::new(), None);
     let error = build_image(&[libc()], &BTreeMap::new(), &part, &MemoryBlobs::new()).unwrap_err();
     assert!(matches!(error, ImageError::Nothing(_)));
 }

@@ -4,7 +4,9 @@
 #![no_main]
 
 mod archives;
+mod python;
 mod remotes;
+mod repositories;
 mod texts;
 
 use fuzz_harness::{Target, nothing};
@@ -18,9 +20,12 @@ static TARGETS: &[Target] = &[
     Target { name: "deb", prepare: nothing, run: archives::deb, memory: 96 * MIB },
     Target { name: "package", prepare: nothing, run: archives::package, memory: 16 * MIB },
     Target { name: "pack", prepare: archives::make_packs, run: archives::pack, memory: 16 * MIB },
+    Target { name: "wheel", prepare: nothing, run: python::wheel, memory: 16 * MIB },
+    Target { name: "requirements", prepare: nothing, run: python::requirements, memory: 8 * MIB },
     Target { name: "patch", prepare: nothing, run: archives::patch, memory: 4 * MIB },
     Target { name: "envelope", prepare: nothing, run: remotes::envelope, memory: MIB },
     Target { name: "reapi", prepare: nothing, run: remotes::reapi, memory: 4 * MIB },
+    Target { name: "repository", prepare: nothing, run: repositories::repository, memory: MIB },
     Target { name: "debian", prepare: nothing, run: texts::debian, memory: 4 * MIB },
     Target { name: "pypi", prepare: nothing, run: texts::pypi, memory: MIB },
     Target { name: "toml", prepare: nothing, run: texts::toml, memory: 8 * MIB },

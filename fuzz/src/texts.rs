@@ -87,7 +87,7 @@ pub(crate) fn plan(data: &[u8]) {
             if let Err(error) = plan.node(&name) {
                 shown(&error.to_string());
             }
-            let _ = (plan.claimed(&name), plan.is_known(&name), plan.no_node(name.as_str()));
+            let _ = (plan.claimed_tree(&name), plan.is_known(&name), plan.no_node(name.as_str()));
         }
     });
 }

@@ -25,7 +25,7 @@ pub struct Job {
     pub environment: Vec<(String, String)>,
     /// Where each input appears.
     pub inputs: Vec<SandboxPath>,
-    /// The files and directories below `/build` that are wanted; empty: all of it.
+    /// The files and directories below `/build` that are wanted.
     pub outputs: Vec<RelPath>,
     /// What it may take.
     pub limits: ActionLimits,
@@ -75,7 +75,8 @@ pub enum JobEnding {
 }
 
 /// What is wrong with a description, as the embedded executor says it.
-const REASONS: [&str; 3] = ["holds a NUL", "is empty", "has a name that is empty or holds `=`"];
+const REASONS: [&str; 4] =
+    ["holds a NUL", "is empty", "has a name that is empty or holds `=`", "lies in an input, where nothing can be made"];
 
 fn number(error: &io::Error) -> i32 {
     error.raw_os_error().unwrap_or(libc::EIO)

@@ -16,7 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use build_graph::untrusted::printable_path;
-use build_graph::{SandboxPath, TreeDigest};
+use build_graph::{RelPath, SandboxPath, TreeDigest};
 use thiserror::Error;
 
 pub use limits::{ActionLimit, ActionLimits};
@@ -51,8 +51,11 @@ pub struct Run<'a> {
     pub environment: &'a [(String, String)],
     /// A directory of the host, empty for [`Executor::run`], that the action sees as its writable
     /// `/build`. It stays when the action is over, whatever its end; beside what the action wrote
-    /// it holds the mount points of the inputs, as empty directories.
+    /// it holds the mount points of the inputs, as empty directories, and the directories of the
+    /// outputs.
     pub build_dir: &'a Path,
+    /// What is wanted of `/build`: the directories above are there when the action starts.
+    pub outputs: &'a [RelPath],
     /// The file that gets what the action prints, both streams in the order of writing. It is made,
     /// or truncated.
     pub log: &'a Path,

@@ -115,6 +115,7 @@ impl NamespaceExecutor {
             command: &["/nothing".to_owned()],
             environment: &[],
             build_dir: folder,
+            outputs: &[],
             log: Path::new("/dev/null"),
             limits: ActionLimits { time: Some(Duration::from_secs(60)), ..ActionLimits::DEFAULT },
         };
@@ -426,6 +427,12 @@ fn explain(
                 None => ExecutorError::Internal(format!("can't bind input {index}: {source}")),
             };
         }
+        Step::OutputFolder if matches!(errno, Errno::ROFS | Errno::NOTDIR) => {
+            let folder = plan.output_folders.get(index).map(|folder| folder.to_string_lossy().into_owned());
+            let what = format!("the directory `{}` of an output", folder.unwrap_or_default());
+            return ExecutorError::Description { what, reason: "lies in an input, where nothing can be made" };
+        }
+        Step::OutputFolder => return host("make the directories of outputs in", run.build_dir, source),
         Step::Build if errno != Errno::NOSYS => return host("show the action", run.build_dir, source),
         Step::Image if errno != Errno::NOSYS => {
             let name = plan.top.get(index).map_or_else(String::new, |entry| entry.name.to_string_lossy().into_owned());

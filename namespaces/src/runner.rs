@@ -73,6 +73,7 @@ fn try_run(input_root: &Path, callers_proc: &mut bool) -> Result<Status, Executo
         command: &job.command,
         environment: &job.environment,
         build_dir: &build,
+        outputs: &job.outputs,
         log: &work.join("log"),
         limits: job.limits,
     })?;

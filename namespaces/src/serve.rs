@@ -154,6 +154,7 @@ fn with_run(
         command: &job.command,
         environment: &job.environment,
         build_dir: &work.join(FOLDERS.1),
+        outputs: &job.outputs,
         log,
         limits: job.limits,
     };

@@ -20,8 +20,8 @@ use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-use crate::runtime;
 use crate::stream::StreamReader;
+use crate::{proxy, runtime};
 
 /// What is no longer than this is sent from memory, so that a request that found a closed
 /// connection can be made again.
@@ -240,7 +240,14 @@ impl Client {
             let url = error.url().map_or_else(|| url.to_string(), ToString::to_string);
             return HttpError::BadUrl(crate::login::without_password(&url));
         }
+        let proxy = match &self.settings.proxy {
+            Proxy::Environment if error.is_connect() => proxy::of(url),
+            _ => None,
+        };
         let mut text = innermost(&error.without_url());
+        if let Some(proxy) = proxy {
+            text = format!("{text} (through the proxy `{proxy}`, which the environment names)");
+        }
         if let Some(problem) = self.rootless.get().filter(|_| url.scheme() == "https") {
             text = format!("{text} (no certificates of authorities: {problem}; install `ca-certificates`)");
         }

@@ -15,6 +15,7 @@
 pub mod http;
 pub mod login;
 pub mod parallel;
+mod proxy;
 pub mod runtime;
 pub mod stream;
 pub mod worker_pool;

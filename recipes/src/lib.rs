@@ -10,10 +10,16 @@ mod packages {
 pub mod toolchains;
 
 use build_graph::RelPath;
-use build_graph::dsl::{Bundle, Locks, Packages, ProjectFile, ProjectFiles, RecipeSet, SourcesDigest};
+use build_graph::dsl::{Bundle, Context, Handle, Locks, Packages, ProjectFile, ProjectFiles, RecipeSet, SourcesDigest};
 use build_graph::node::Target;
 
 include!(concat!(env!("OUT_DIR"), "/files.rs"));
+
+/// Has a pinned Cython write the C of a module, on the machine that builds: gives a tree with
+/// `MODULE.c`, for `MODULE.pyx` of the source.
+pub fn cython(cx: &mut Context<'_>, source: &Handle, module: &str) -> Handle {
+    packages::python3_cython::c_of(cx, source, module)
+}
 
 /// The pins that were there when the crate was compiled.
 const SOURCES: &str = include_str!("../locks/sources.toml");
@@ -35,7 +41,7 @@ pub fn bundle() -> Bundle {
         }
     }
     let sources = SourcesDigest { folders: SOURCE_FOLDERS, digest: SOURCES_DIGEST };
-    let default_target = Target(toolchains::WASM.to_owned());
+    let default_target = Target(toolchains::WASM.into());
     let packages = Packages {
         always: ["sandbox_outer", "sandbox_inner"].map(str::to_owned).to_vec(),
         default: ["python", "tests"].map(str::to_owned).to_vec(),
@@ -79,6 +85,40 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_page_of_closed_holes_names_each_patch_and_its_cves() {
+        let page = include_str!("../../docs/reference/closed-holes.md");
+        let row = |name: &str| page.lines().find(|line| line.contains(&format!("| {name} |"))).unwrap_or_default();
+        let mut closed = BTreeSet::new();
+        for (path, bytes) in FILES.iter().filter(|(path, _)| path.contains("/all/01")) {
+            let text = std::str::from_utf8(bytes).unwrap();
+            let head = text.split("\n\n").next().unwrap();
+            let name = path.rsplit('/').next().unwrap().trim_end_matches(".patch");
+            let cves: Vec<_> = head.split([' ', ',', '.', '\n']).filter(|word| word.starts_with("CVE-")).collect();
+            assert!(!cves.is_empty(), "`{path}` names no CVE");
+            for cve in cves {
+                assert!(row(name).contains(cve), "the page does not say that `{path}` closes {cve}");
+                closed.insert(cve.to_owned());
+            }
+        }
+        let patched = page.split("## What needs no patch").next().unwrap();
+        for cve in patched.split([' ', ',', '|']).filter(|word| word.starts_with("CVE-")) {
+            assert!(closed.contains(cve), "no patch names {cve}");
+        }
+    }
+
+    #[test]
+    fn the_page_of_closed_holes_names_tests_that_are_there() {
+        let page = include_str!("../../docs/reference/closed-holes.md");
+        let tests = include_str!("../files/lxml/test_holes.py");
+        let named: BTreeSet<_> =
+            page.split('`').filter(|word| word.starts_with("test_") && !word.contains('.')).collect();
+        let there: BTreeSet<_> =
+            tests.lines().filter_map(|line| line.trim().strip_prefix("def ")?.strip_suffix("(self):")).collect();
+        let there: BTreeSet<_> = there.into_iter().filter(|name| name.starts_with("test_")).collect();
+        assert_eq!(named, there);
+    }
+
     /// Every node of the target, with what makes it, its command and its inputs: no byte of the SDK
     /// is needed to see these change.
     #[test]
@@ -104,7 +144,7 @@ mod tests {
             }
             let selections = node.op.selections();
             let inputs = selections.iter().filter(|input| !input.node.as_str().starts_with("debian/")).map(|input| {
-                let globs = [&input.part.include, &input.part.exclude].map(|globs| {
+                let globs = [input.part.include(), input.part.exclude()].map(|globs| {
                     let mut globs: Vec<_> = globs.iter().map(ToString::to_string).collect();
                     globs.sort_unstable();
                     globs.join(" ")

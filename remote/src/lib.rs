@@ -12,6 +12,7 @@
 //! - `object_layout`, over `directory`, `http` and `s3`: remotes that keep objects under names
 //! - [`place`]: the same places, for those who keep other things there
 //! - [`pack`]: results and bytes as one file
+//! - [`dsse`]: signed documents
 //!
 //! A [`Transport`] speaks one protocol to one remote. It makes one attempt, gives up after its own
 //! deadline, and says how it failed. Nothing that it returns is trusted: `verify` checks the bytes
@@ -24,6 +25,7 @@ pub mod caches;
 mod circuit_breaker;
 pub mod digest;
 mod directory;
+pub mod dsse;
 pub mod engine;
 pub mod envelope;
 mod http;

@@ -51,6 +51,12 @@ pub trait Place: Send + Sync {
         Ok(())
     }
 
+    /// Whether of two who replace an object at once, each over what it has read, only one is told
+    /// that it did. Some servers look first and write then, and may tell both.
+    fn replaces_one_at_a_time(&self) -> bool {
+        false
+    }
+
     /// Opens an object from a byte on; a place that can't do that gives the whole. `size` says how
     /// many bytes that may be, and decides how long it may take. `None` if there is no such object,
     /// or it has no such byte.
@@ -108,6 +114,10 @@ impl Folder {
 }
 
 impl Place for Folder {
+    fn replaces_one_at_a_time(&self) -> bool {
+        true
+    }
+
     fn shown(&self) -> String {
         printable_path(&self.0).to_string()
     }
@@ -170,46 +180,33 @@ fn version_of(file: &fs::Metadata) -> String {
     format!("{}-{}-{}-{}", file.ino(), file.size(), file.mtime(), file.mtime_nsec())
 }
 
-impl Place for Http {
-    fn shown(&self) -> String {
-        Objects::place(self)
-    }
+/// Servers keep objects under names already.
+macro_rules! servers_are_places {
+    ($($kind:ty),+) => {
+        $(
+            impl Place for $kind {
+                fn shown(&self) -> String {
+                    Objects::place(self)
+                }
 
-    fn get(&self, name: &str, from: u64, size: u64) -> Result<Option<Part<'_>>, RemoteError> {
-        self.get_from(name, from, size)
-    }
+                fn get(&self, name: &str, from: u64, size: u64) -> Result<Option<Part<'_>>, RemoteError> {
+                    self.get_from(name, from, size)
+                }
 
-    fn has(&self, name: &str) -> Result<bool, RemoteError> {
-        Objects::has(self, name)
-    }
+                fn has(&self, name: &str) -> Result<bool, RemoteError> {
+                    Objects::has(self, name)
+                }
 
-    fn put(&self, name: &str, length: u64, bytes: Box<dyn Read + Send>) -> Result<(), RemoteError> {
-        Objects::put(self, name, length, bytes)
-    }
+                fn put(&self, name: &str, length: u64, bytes: Box<dyn Read + Send>) -> Result<(), RemoteError> {
+                    Objects::put(self, name, length, bytes)
+                }
 
-    fn replace(&self, name: &str, bytes: &[u8], over: &Over) -> Result<bool, RemoteError> {
-        self.put_over(name, bytes, over)
-    }
+                fn replace(&self, name: &str, bytes: &[u8], over: &Over) -> Result<bool, RemoteError> {
+                    self.put_over(name, bytes, over)
+                }
+            }
+        )+
+    };
 }
 
-impl Place for S3 {
-    fn shown(&self) -> String {
-        Objects::place(self)
-    }
-
-    fn get(&self, name: &str, from: u64, size: u64) -> Result<Option<Part<'_>>, RemoteError> {
-        self.get_from(name, from, size)
-    }
-
-    fn has(&self, name: &str) -> Result<bool, RemoteError> {
-        Objects::has(self, name)
-    }
-
-    fn put(&self, name: &str, length: u64, bytes: Box<dyn Read + Send>) -> Result<(), RemoteError> {
-        Objects::put(self, name, length, bytes)
-    }
-
-    fn replace(&self, name: &str, bytes: &[u8], over: &Over) -> Result<bool, RemoteError> {
-        self.put_over(name, bytes, over)
-    }
-}
+servers_are_places!(Http, S3);

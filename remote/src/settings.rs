@@ -178,7 +178,7 @@ impl RemoteSettings {
     /// As [`place`](Self::place).
     pub fn identity(&self, root: &Path) -> Result<String, SettingsError> {
         Ok(match self.place(root)? {
-            RemotePlace::Folder(path) => path.canonicalize().unwrap_or(path).to_string_lossy().into_owned(),
+            RemotePlace::Folder(path) => without_links(&path).to_string_lossy().into_owned(),
             RemotePlace::Http(url) | RemotePlace::Grpc(url) => {
                 without_password(url.as_str()).trim_end_matches('/').to_owned()
             }
@@ -320,6 +320,14 @@ pub fn all(
     Ok(all)
 }
 
+/// The absolute path without links, also of a folder that is yet to be made: so its identity stays
+/// when it is made, and no two folders share one.
+fn without_links(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let made = path.ancestors().find_map(|folder| Some((folder.canonicalize().ok()?, path.strip_prefix(folder).ok()?)));
+    made.map_or_else(|| path.clone(), |(folder, rest)| folder.iter().chain(rest).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -336,6 +344,19 @@ mod tests {
         for bad in ["", "a", "=x", "a=", "a:ro=x"] {
             assert!(matches!(RemoteSettings::parse(bad), Err(SettingsError::Remote(text)) if text == bad));
         }
+    }
+
+    #[test]
+    fn a_folder_is_the_same_before_and_after_it_is_made() {
+        let root = tempfile::tempdir().unwrap();
+        let link = root.path().join("link");
+        std::os::unix::fs::symlink(root.path(), &link).unwrap();
+        let identity =
+            |url: &str, root: &Path| RemoteSettings::parse(&format!("a={url}")).unwrap().identity(root).unwrap();
+        let before = ["new", "new/er"].map(|url| identity(url, &link));
+        std::fs::create_dir_all(root.path().join("new/er")).unwrap();
+        assert_eq!(before, ["new", "new/er"].map(|url| identity(url, root.path())));
+        assert!(Path::new(&identity("relative", Path::new(""))).is_absolute());
     }
 
     #[test]

@@ -240,6 +240,11 @@ pub struct Charge<'a> {
 }
 
 impl Charge<'_> {
+    /// How many bytes it has.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Changes the number of bytes.
     ///
     /// # Errors

@@ -2,9 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+
+/// The longest guest path that a short name may stand for.
+const PROGRAM_PATH_MAX: u64 = 4096;
 
 /// An installation: `DEST` with `bin`, `lib`, `root`, `compiled`, `packages`.
 #[derive(Clone, Debug)]
@@ -49,9 +53,27 @@ impl Installation {
         self.0.join("compiled")
     }
 
+    /// `DEST/lib/native`, native code that packages brought, a folder for each program.
+    pub fn native(&self) -> PathBuf {
+        self.0.join("lib/native")
+    }
+
     /// `DEST/lib/nacl`, the engine of a loader for Native Client.
     pub fn engine(&self) -> PathBuf {
         self.0.join("lib/nacl")
+    }
+
+    /// Returns the guest path of the program that a package gave this short name: the one line of
+    /// `DEST/lib/programs/NAME`. `None` if no package gave it, or the file holds no absolute path.
+    pub fn program(&self, name: &[u8]) -> Option<Vec<u8>> {
+        if name.contains(&b'/') {
+            return None;
+        }
+        let file = File::open(self.0.join("lib/programs").join(OsStr::from_bytes(name))).ok()?;
+        let mut path = Vec::new();
+        file.take(PROGRAM_PATH_MAX).read_to_end(&mut path).ok()?;
+        path.pop_if(|last| *last == b'\n');
+        path.starts_with(b"/").then_some(path)
     }
 
     /// What no guest may write: programs, the engine, compiled code, receipts.
@@ -102,6 +124,23 @@ fn names_in_root(receipt: &[u8]) -> Option<BTreeSet<Vec<u8>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_package_names_programs() {
+        let dest = tempfile::tempdir().unwrap();
+        let installation = Installation::at(dest.path().to_owned());
+        assert_eq!(installation.program(b"python3"), None);
+        fs::create_dir_all(dest.path().join("lib/programs/folder")).unwrap();
+        fs::write(dest.path().join("lib/other"), "/other\n").unwrap();
+        let name = |name: &str, text: &str| fs::write(dest.path().join("lib/programs").join(name), text).unwrap();
+        name("python3", "/python3/bin/python3.wasm\n");
+        name("relative", "python3\n");
+        name("empty", "");
+        assert_eq!(installation.program(b"python3").unwrap(), b"/python3/bin/python3.wasm");
+        for none in [&b""[..], b".", b"..", b"folder", b"relative", b"empty", b"../other", b"/python3", b"python"] {
+            assert_eq!(installation.program(none), None, "{}", String::from_utf8_lossy(none));
+        }
+    }
 
     #[test]
     fn what_was_installed_is_in_the_receipts() {

@@ -5,8 +5,8 @@
 //! code; each call that it makes is one of [`abi`], which checks every address and works on
 //! [`vfs`], the guest's files in Linux's terms. [`run`] is the command; [`compiled`] and
 //! [`snapshot`] make its start fast, [`precompile`] and [`initialise`] fill them; [`linking`],
-//! [`side_code`], [`compiler`] and [`jobs`] load libraries while the guest runs; [`account`] holds
-//! what all of that takes to the guest's limit; [`overlap`], [`wall`] and [`reach`] are what stands
+//! [`side_code`], [`compiler`] and [`jobs`] load libraries while the guest runs; [`translate`] writes modules as
+//! the engine takes them; [`account`] holds what all of that takes to the guest's limit; [`overlap`], [`wall`] and [`reach`] are what stands
 //! behind the first wall. Only `engine` knows an engine; what does without is the feature `calls`
 //! alone, which fuzz targets drive.
 //!
@@ -47,6 +47,10 @@ pub mod log;
 mod mount_table;
 #[cfg(feature = "nacl")]
 pub mod nacl;
+#[cfg(feature = "wasm")]
+mod native_code;
+#[cfg(feature = "wasm")]
+pub mod native_side;
 mod open_how;
 pub mod options;
 pub mod outcome;
@@ -67,6 +71,8 @@ mod signals;
 pub mod snapshot;
 pub mod source;
 mod sys;
+#[cfg(feature = "calls")]
+pub mod translate;
 pub mod vfs;
 #[cfg(feature = "wasm")]
 pub mod wall;

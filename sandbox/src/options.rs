@@ -16,7 +16,7 @@ use crate::vfs::{Access, Crossing, GuestPath, INSTALLED};
 pub const USAGE: &str = "\
 usage: run [OPTIONS] PROGRAM [ARGUMENTS...]
 
-Runs PROGRAM, a path that the guest sees or the short name `python`, in a sandbox: it sees the mounted
+Runs PROGRAM, a path that the guest sees or a short name such as `python`, in a sandbox: it sees the mounted
 directories and nothing else of this machine.
 
   -m HOST:VIRTUAL:ro|rw   mount the directory HOST at VIRTUAL, read-only or for writing; repeatable.
@@ -49,6 +49,9 @@ directories and nothing else of this machine.
                           a number at 1980-01-02, the time of all installed files
       --hide-inodes       tell the guest numbers of its own for inodes, devices and links
       --status-fd N       write one line of JSON about how the run ended to the open descriptor N
+      --engine wasmtime|native
+                          what runs the program's code: wasmtime (if nothing is said), or native code that a
+                          package brought, which `pynbox-build install DEST PACKAGE --engine native` installs
       --precompile [--code-cache DIR] [--init-time SECONDS] PATH...
                           compile the programs and libraries at these guest paths ahead of time, then end; DIR
                           keeps what was compiled for other installations of this user; SECONDS is how long the
@@ -84,6 +87,16 @@ pub struct HandOption {
     pub read: bool,
     /// Whether the guest may write to it.
     pub write: bool,
+}
+
+/// What runs the code of a guest of WebAssembly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EngineName {
+    /// Code that wasmtime compiled.
+    #[default]
+    Wasmtime,
+    /// Native code that a package brought.
+    Native,
 }
 
 /// What to do.
@@ -136,6 +149,8 @@ pub struct Options {
     pub fixed_time: Option<Duration>,
     /// `--hide-inodes`.
     pub hide_inodes: bool,
+    /// `--engine`.
+    pub engine: Option<EngineName>,
     /// `--status-fd`.
     pub status_fd: Option<i32>,
     /// What to do.
@@ -175,6 +190,9 @@ pub enum UsageError {
     /// `--fixed-time` with a wrong value.
     #[error("`--fixed-time={0}` is no number of seconds since 1970, up to 9223372036")]
     FixedTime(String),
+    /// `--engine` with a wrong value.
+    #[error("there is no engine `{0}`; there are `wasmtime` and `native`")]
+    Engine(String),
     /// `--status-fd` with a wrong value.
     #[error("`--status-fd {0}` is no number of a descriptor")]
     StatusFd(String),
@@ -223,6 +241,7 @@ impl Options {
                 Arg::Long("fixed-time") => self.fixed_time = Some(fixed_time(parser.optional_value())?),
                 Arg::Long("hide-inodes") => self.hide_inodes = true,
                 Arg::Long("profile") => profile = Some(named_profile(&parser.value()?)?),
+                Arg::Long("engine") => self.engine = Some(engine(&parser.value()?)?),
                 Arg::Long("status-fd") => self.status_fd = Some(status_fd(&parser.value()?)?),
                 Arg::Long("check") => break Task::Check,
                 Arg::Long("precompile") => break precompile(&mut parser)?,
@@ -247,6 +266,7 @@ impl Options {
                 (profile.is_some(), "--profile"),
                 (self.fixed_time.is_some(), "--fixed-time"),
                 (self.hide_inodes, "--hide-inodes"),
+                (self.engine.is_some(), "--engine"),
             ];
             let other = others.into_iter().find_map(|(is_given, option)| is_given.then_some(option));
             if let Some(option) = limit.or(other) {
@@ -284,6 +304,14 @@ fn seconds(value: &OsStr) -> Result<u16, UsageError> {
 
 fn named_profile(name: &OsStr) -> Result<Profile, UsageError> {
     Profile::named(name).ok_or_else(|| UsageError::Profile(print::shown(name.as_bytes())))
+}
+
+fn engine(name: &OsStr) -> Result<EngineName, UsageError> {
+    match name.to_str() {
+        Some("wasmtime") => Ok(EngineName::Wasmtime),
+        Some("native") => Ok(EngineName::Native),
+        _ => Err(UsageError::Engine(print::shown(name.as_bytes()))),
+    }
 }
 
 /// Latest time that a clock may stand at: nanoseconds have to fit 63 bits.
@@ -420,6 +448,9 @@ mod tests {
         assert_eq!(parse("--fixed-time=0 /x").unwrap().fixed_time, Some(Duration::ZERO));
         assert!(parse("--fixed-time=x /x").is_err() && parse("--fixed-time=9223372037 /x").is_err());
         assert!(parse("--status-fd -1 /x").is_err() && parse("--status-fd x /x").is_err());
+        assert_eq!(parse("--engine native /x").unwrap().engine, Some(EngineName::Native));
+        assert!(parse("--engine wasm3 /x").unwrap_err().contains("there are `wasmtime` and `native`"));
+        assert!(parse("--engine native --precompile /x").unwrap_err().contains("`--engine` has no meaning"));
         assert!(parse("-m /a:/tmp:ro --tmpfs /tmp:1M /x").unwrap_err().contains("`/tmp`"));
         assert!(parse("--max-output 5 --precompile /x").unwrap_err().contains("`--max-output`"));
         assert!(parse("--profile strict --precompile /x").unwrap_err().contains("`--profile`"));

@@ -11,9 +11,10 @@ use crate::initialise::{self, InitLimits, InitialiseError};
 use crate::install::Installation;
 use crate::linking::{SideModule, TableIndex};
 use crate::log::Log;
+use crate::native_code::{self, Brought};
 use crate::options::Options;
 use crate::run::{self, Program, RunError};
-use crate::snapshot::{self, Sights};
+use crate::snapshot::{self, DirectoryTimes, Sights};
 use crate::vfs::{Mounts, Vfs};
 
 /// Why a module can't be compiled ahead.
@@ -32,6 +33,8 @@ pub enum PrecompileError {
     Directory(PathBuf, std::io::Error),
     #[error("compiled code can't be kept in `{0}`: {1}")]
     Store(PathBuf, StoreError),
+    #[error("native code can't be taken from `{0}`: {1}; install its package again")]
+    Native(PathBuf, StoreError),
     #[error("the cache of compiled code can't be used: {0}")]
     Cache(StoreError),
     #[error("`{0}`: its section `pynbox.snapshot` has a line that is no rule: `{1}`")]
@@ -72,7 +75,9 @@ pub fn run<'p>(
     let default = InitLimits::default();
     let limits = InitLimits { time: init_time.unwrap_or(default.time), ..default };
     let compiler = CachingCompiler { engine, cache, limits };
-    paths.into_iter().try_for_each(|path| one(installation, &compiler, path, log))
+    let native = installation.native();
+    let brought = Brought::in_folder(&native).map_err(|e| PrecompileError::Native(native, e))?;
+    paths.into_iter().try_for_each(|path| one(installation, &compiler, &brought, path, log))
 }
 
 /// Compiles, or takes what was compiled before.
@@ -92,10 +97,16 @@ impl CachingCompiler {
     }
 }
 
-fn one(installation: &Installation, compiler: &CachingCompiler, path: &[u8], log: &Log) -> Result<(), PrecompileError> {
+fn one(
+    installation: &Installation,
+    compiler: &CachingCompiler,
+    brought: &[Brought],
+    path: &[u8],
+    log: &Log,
+) -> Result<(), PrecompileError> {
     let engine = &compiler.engine;
     let mut vfs = Vfs::new(run::default_mounts(installation, log)?);
-    let program = Program::open(&mut vfs, path, &Options::default())?;
+    let program = Program::open(&mut vfs, installation, path, &Options::default())?;
     let wasm = program.read()?;
     let rules = snapshot::rules(&wasm).map_err(|line| PrecompileError::Rule(program.name.clone(), line))?;
     let digest = Store::digest(&wasm);
@@ -118,13 +129,16 @@ fn one(installation: &Installation, compiler: &CachingCompiler, path: &[u8], log
     let mut record = Record { code: known, rules, ..Record::default() };
     let mut warm = None;
     if snapshot::takes_part(&wasm) {
-        let (bytes, seen) = freeze(compiler, &wasm, vfs.mounts()).map_err(|error| match error {
-            InitialiseError::Refused(error) => failed(error),
-            InitialiseError::Process(error) => PrecompileError::Process(error),
-        })?;
-        warm = Some(compiler.code(&bytes).map_err(failed)?);
+        let Initialised { module: bytes, seen, times } =
+            freeze(compiler, &wasm, vfs.mounts()).map_err(|error| match error {
+                InitialiseError::Refused(error) => failed(error),
+                InitialiseError::Process(error) => PrecompileError::Process(error),
+            })?;
+        let code = compiler.code(&bytes).map_err(failed)?;
+        let image = snapshot::image(&bytes, &code);
+        warm = Some((code, image));
         log.say(1, format_args!("its snapshot is made: {} bytes of module, {} paths seen", bytes.len(), seen.len()));
-        record.seen = seen;
+        (record.seen, record.times) = (seen, times);
     }
 
     // Whatever the umask is: what a group may write is not trusted.
@@ -140,7 +154,8 @@ fn one(installation: &Installation, compiler: &CachingCompiler, path: &[u8], log
     if let Some(plain) = plain {
         record.code = Some(store.write_part(&digest, Part::Code, &plain).map_err(kept)?);
     }
-    if let Ok(side) = SideModule::parse(&wasm) {
+    let side = SideModule::parse(&wasm).ok();
+    if let Some(side) = &side {
         record.side = Some(store.write_part(&digest, Part::Side, &side.to_bytes()).map_err(kept)?);
     }
     if let Ok(Some(index)) = TableIndex::of(&wasm, TABLE)
@@ -148,18 +163,31 @@ fn one(installation: &Installation, compiler: &CachingCompiler, path: &[u8], log
     {
         record.table = Some(store.write_part(&digest, Part::Table, index.as_bytes()).map_err(kept)?);
     }
-    if let Some(warm) = warm {
+    if let Some((warm, image)) = warm {
+        if image.is_none() && brought.iter().any(|brought| brought.is_of(&digest)) {
+            log.say(1, format_args!("native code of `{}` will start without its snapshot", program.name));
+        }
+        record.image = image;
         record.warm = Some(store.write_part(&digest, Part::Snapshot, &warm).map_err(kept)?);
     }
-    store.write_record(&digest, &program.path, program.identity, &record).map_err(kept)
+    store.write_record(&digest, &program.path, program.identity, &record).map_err(kept)?;
+    native_code::keep(&directory, brought, &digest, &program, side.as_ref(), log).map_err(kept)
+}
+
+/// The module of a snapshot, and when it is current.
+struct Initialised {
+    module: Vec<u8>,
+    seen: Sights,
+    times: DirectoryTimes,
 }
 
 /// Makes the snapshot: the module that begins where the program's initialisation ended, and what
 /// that saw.
-fn freeze(compiler: &CachingCompiler, wasm: &[u8], mounts: &Mounts) -> Result<(Vec<u8>, Sights), InitialiseError> {
+fn freeze(compiler: &CachingCompiler, wasm: &[u8], mounts: &Mounts) -> Result<Initialised, InitialiseError> {
     let code = compiler.code(&Engine::instrument(wasm, snapshot::INIT)?)?;
     let (module, mut seen) = initialise::initialise(wasm, &code, compiler.limits)?;
-    snapshot::add_parents(&mut seen, mounts).map_err(|e| EngineError::Snapshot(e.to_string()))?;
-    snapshot::check(&seen, mounts).map_err(EngineError::Snapshot)?;
-    Ok((module, seen))
+    let times = snapshot::add_parents(&mut seen, mounts).map_err(|e| EngineError::Snapshot(e.to_string()))?;
+    // The names that are absent are looked for, one by one.
+    snapshot::check(&seen, &DirectoryTimes::new(), mounts).map_err(EngineError::Snapshot)?;
+    Ok(Initialised { module, seen, times })
 }

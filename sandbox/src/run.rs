@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
+use std::mem;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use rustix::process::{Resource, Rlimit};
 
 use crate::abi::Host;
 use crate::account::ACCOUNT;
-use crate::compiled::{Code, Identity, Modules, Part, Store, StoreError, leads_to_cold};
+use crate::compiled::{Code, Identity, Modules, Part, Record, Store, StoreError, leads_to_cold};
 use crate::compiler::{CompileError, Compiler};
 use crate::descriptors::Handed;
 use crate::engine::{Engine, EngineError, GuestExit, Layout, Module, Start, THREAD_STACK};
@@ -22,7 +23,9 @@ use crate::install::Installation;
 use crate::jobs::{self, Jobs};
 use crate::limits::{Limit, Limits, Tmpfs};
 use crate::log::Log;
-use crate::options::{Options, Task};
+use crate::native_code::Loaded;
+use crate::native_side::NativeSide;
+use crate::options::{EngineName, Options, Task};
 use crate::outcome::{ENVIRONMENT_STATUS, How, Outcome, USAGE_STATUS};
 use crate::precompile::PrecompileError;
 use crate::reach::Reach;
@@ -30,10 +33,7 @@ use crate::report::Report;
 use crate::side_code::SideCode;
 use crate::vfs::{Access, FileStat, GuestPath, Mount, Mounts, Vfs};
 use crate::watch::Watch;
-use crate::{caller, check, compiler, precompile, print, scratch, snapshot, wall};
-
-/// The short name, and the program that it means.
-const SHORT_NAME: (&[u8], &[u8]) = (b"python", b"/python/bin/python.wasm");
+use crate::{caller, check, compiler, native_code, precompile, print, scratch, snapshot, wall};
 
 /// Bytes that the C library takes at once for the heap of a thread; memory is only used as it is
 /// written. By default the guest's thread would ask the kernel for each page.
@@ -56,6 +56,10 @@ pub enum RunError {
     Compile(String, CompileError),
     #[error("`{0}` can't be run: {1}; free some memory")]
     Start(String, EngineError),
+    #[error(
+        "`{0}` has no native code here: {1}; install it with `--engine native`, or run it with `--engine wasmtime`"
+    )]
+    Native(String, StoreError),
     #[error("the engine: {0}")]
     Engine(EngineError),
     #[error(transparent)]
@@ -88,7 +92,9 @@ impl RunError {
     fn status(&self) -> u8 {
         match self {
             Self::Front(error) => error.status(),
-            Self::Program(..) | Self::Module(..) | Self::Compile(_, CompileError::Refused(_)) => USAGE_STATUS,
+            Self::Program(..) | Self::Native(..) | Self::Module(..) | Self::Compile(_, CompileError::Refused(_)) => {
+                USAGE_STATUS
+            }
             Self::Precompile(error) if error.is_input() => USAGE_STATUS,
             _ => ENVIRONMENT_STATUS,
         }
@@ -123,7 +129,11 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ! {
     };
     // While there is one thread.
     let scratch = scratch(&options.limits).unwrap_or_else(|error| refused(error));
-    let compiler = Compiler::start(compiler::CompilerLimits::default());
+    // What native code loads has been compiled.
+    let compiler = match options.engine {
+        Some(EngineName::Native) => Compiler::absent(),
+        _ => Compiler::start(compiler::CompilerLimits::default()),
+    };
     let watch = Watch::start(&options.limits, report.clone(), log.clone())
         .unwrap_or_else(|error| refused(RunError::Watch(error)));
     let compiler = Arc::new(compiler.watched(&watch));
@@ -172,7 +182,7 @@ fn run(options: &Options, own: Own, log: &Arc<Log>, report: &Arc<Report>) -> Res
     let (name, args) = match &options.task {
         Task::Run(name, args) => (name, args),
         Task::Precompile { paths: names, cache, init_time } => {
-            let paths: Vec<Vec<u8>> = names.iter().map(|name| program_path(name.as_bytes())).collect();
+            let paths: Vec<Vec<u8>> = names.iter().map(|name| program_path(&installation, name.as_bytes())).collect();
             let time = init_time.map(|seconds| Duration::from_secs(seconds.into()));
             precompile::run(&installation, paths.iter().map(Vec::as_slice), cache.as_deref(), time, log)?;
             return Ok(Outcome::exit(0));
@@ -184,7 +194,7 @@ fn run(options: &Options, own: Own, log: &Arc<Log>, report: &Arc<Report>) -> Res
     let mut mounts = front::mounts(&sources, options, &installation, log)?;
     mounts.extend(scratch);
     let mut vfs = Vfs::new(Mounts::new(mounts));
-    let program = Program::open(&mut vfs, name.as_bytes(), options)?;
+    let program = Program::open(&mut vfs, &installation, name.as_bytes(), options)?;
     handed.give(&mut vfs).map_err(FrontError::from)?;
     vfs.limit(&options.limits, report.usage.clone(), report.status().is_some());
     for file in report.status().into_iter().chain(log.file()) {
@@ -200,13 +210,59 @@ fn run(options: &Options, own: Own, log: &Arc<Log>, report: &Arc<Report>) -> Res
     let host = Host { vfs, args: argv, env: front::environment(options), still };
     log.say(1, format_args!("`{}` is `{}`", program.name, program.path));
 
-    let ReadyProgram { engine, module, entry, store, modules, table } =
-        load(&program, &host, &installation, &compiler, log)?;
     let failed = |e| match e {
         e @ EngineError::Start(_) => RunError::Start(program.name.clone(), e),
         e => RunError::Module(program.name.clone(), e),
     };
+    if options.engine == Some(EngineName::Native) {
+        let Loaded { module, kept, store, modules } = native_code::load(&program, &host, &installation, log)?;
+        let libraries = module.loads_libraries();
+        confine(&host, Some(&store).filter(|_| libraries).map(|store| &**store), libraries, options, &jobs, log)?;
+        let start = module.start(host, kept).map_err(failed)?;
+        report.usage.guest_has_begun();
+        let ending = match start {
+            Start::Ended(ending) => ending,
+            Start::Ready(mut started) => {
+                let symbols = module.symbols();
+                started.allow_loading(Box::new(NativeSide { jobs, store, modules, symbols, log: log.clone() }));
+                started.run().map_err(failed)?
+            }
+        };
+        return Ok(outcome(ending, &program, log));
+    }
+    let ReadyProgram { engine, module, entry, store, modules, table } =
+        load(&program, &host, &installation, &compiler, log)?;
     module.prepare().map_err(failed)?;
+    confine(&host, store.as_deref(), module.loads_libraries(), options, &jobs, log)?;
+    let start = engine.start(&module, host).map_err(failed)?;
+    report.usage.guest_has_begun();
+    let ending = match start {
+        Start::Ended(ending) => ending,
+        Start::Ready(mut started) => {
+            let code = SideCode { jobs, engine, store, modules, table, compiler: compiler.clone(), log: log.clone() };
+            started.allow_loading(Box::new(code));
+            log.say(2, format_args!("calling `{entry}`"));
+            let ending = started.run(entry).map_err(|e| RunError::Module(program.name.clone(), e))?;
+            // Its memory goes with the process, which ends now. Giving it back first takes longer.
+            mem::forget(started);
+            compiler.end();
+            ending
+        }
+    };
+    mem::forget(module);
+    Ok(outcome(ending, &program, log))
+}
+
+/// Raises the wall. With a `store`, code is still taken from it; with `libraries`, the first thread
+/// may make it executable.
+fn confine(
+    host: &Host,
+    store: Option<&Store>,
+    libraries: bool,
+    options: &Options,
+    jobs: &Jobs,
+    log: &Log,
+) -> Result<(), RunError> {
     let compiled = || store.iter().map(|store| (store.directory(), Access::ReadOnly));
     let mounted = host.vfs.mounts().iter().map(|mount| (mount.root.as_fd(), mount.access));
     // The first thread brings code, and nothing else.
@@ -214,35 +270,29 @@ fn run(options: &Options, own: Own, log: &Arc<Log>, report: &Arc<Report>) -> Res
     let first = jobs.start(move |_| wall::confine_thread(bringing));
     let reach = Reach::of(mounted.chain(compiled()));
     first.wait().ok_or_else(|| RunError::Thread(io::ErrorKind::Other.into()))??;
-    wall::raise(module.loads_libraries(), options.crossing, reach)?;
+    wall::raise(libraries, options.crossing, reach)?;
     log.say(2, format_args!("confined"));
-    let start = engine.start(&module, host).map_err(failed)?;
-    report.usage.guest_has_begun();
-    let ending = match start {
-        Start::Ended(ending) => ending,
-        Start::Ready(mut started) => {
-            let code = SideCode { jobs, engine, store, modules, table, compiler, log: log.clone() };
-            started.allow_loading(Box::new(code));
-            log.say(2, format_args!("calling `{entry}`"));
-            started.run(entry).map_err(|e| RunError::Module(program.name.clone(), e))?
-        }
-    };
+    Ok(())
+}
+
+/// How a run ended whose guest ended so; all but an exit is told in the log.
+fn outcome(ending: GuestExit, program: &Program, log: &Log) -> Outcome {
     let outcome = match ending {
         GuestExit::Exit(status) => {
             log.say(1, format_args!("the guest ended with status {status}"));
             // What a parent can see of a status.
-            return Ok(Outcome::exit((status & 0xff) as u8));
+            return Outcome::exit((status & 0xff) as u8);
         }
         GuestExit::Trap(why) => Outcome::new(How::Trap, why),
         GuestExit::Limit(limit) => Outcome::reached(limit),
     };
     log.error(format_args!("`{}` was ended: {}", program.name, outcome.reason.as_deref().unwrap_or_default()));
-    Ok(outcome)
+    outcome
 }
 
-/// The guest path of a program given by name.
-fn program_path(name: &[u8]) -> Vec<u8> {
-    if name == SHORT_NAME.0 { SHORT_NAME.1.to_vec() } else { name.to_vec() }
+/// The guest path of a program given by a path or by a short name.
+fn program_path(installation: &Installation, name: &[u8]) -> Vec<u8> {
+    installation.program(name).unwrap_or_else(|| name.to_vec())
 }
 
 /// A program that was found in the guest's tree.
@@ -254,9 +304,14 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    pub(crate) fn open(vfs: &mut Vfs, name: &[u8], options: &Options) -> Result<Self, RunError> {
+    pub(crate) fn open(
+        vfs: &mut Vfs,
+        installation: &Installation,
+        name: &[u8],
+        options: &Options,
+    ) -> Result<Self, RunError> {
         let text = print::shown(name);
-        let mut absolute = program_path(name);
+        let mut absolute = program_path(installation, name);
         if absolute.first() != Some(&b'/') {
             absolute.insert(0, b'/');
         }
@@ -278,7 +333,7 @@ impl Program {
     }
 
     /// The digest of the program's bytes, which are read in pieces.
-    fn digest(&self) -> Result<String, RunError> {
+    pub(crate) fn digest(&self) -> Result<String, RunError> {
         Store::digest_of(self.bytes()?).map_err(|e| RunError::Read(self.name.clone(), e))
     }
 
@@ -389,22 +444,15 @@ fn load_compiled(
     log: &Log,
 ) -> Result<CompiledProgram, StoreError> {
     let record = store.record(digest)?;
-    if let Some(warm) = &record.warm {
-        let usable = if leads_to_cold(&record.rules, &host.args[1..], &host.env) {
-            Err("the arguments or the environment ask for a fresh start".to_owned())
-        } else {
-            snapshot::check(&record.seen, host.vfs.mounts())
-        };
-        let file = usable.and_then(|()| store.open_part(digest, Part::Snapshot, warm).map_err(|e| e.to_string()));
+    if let Some(file) = snapshot_file(store, digest, &record, host, log) {
         // SAFETY: the store vouches for the bytes, and that only the user and root can change them.
-        match file.map(|file| unsafe { engine.load(file) }) {
-            Ok(Ok(module)) => {
+        match unsafe { engine.load(file) } {
+            Ok(module) => {
                 log.say(2, format_args!("the snapshot is loaded"));
                 return Ok(CompiledProgram { module, entry: snapshot::RESUME, table: record.table });
             }
             // With more memory, the snapshot is what is started.
-            Ok(Err(EngineError::Full(full))) => return Err(full.into()),
-            Ok(Err(why)) => log.say(1, format_args!("starting without the snapshot: {why}")),
+            Err(EngineError::Full(full)) => return Err(full.into()),
             Err(why) => log.say(1, format_args!("starting without the snapshot: {why}")),
         }
     }
@@ -414,6 +462,19 @@ fn load_compiled(
     let module = unsafe { engine.load(file) }?;
     log.say(2, format_args!("compiled code is loaded"));
     Ok(CompiledProgram { module, entry: "_start", table: record.table })
+}
+
+/// The file of the program's snapshot, if there is one that may be used for this start; says why
+/// not.
+pub(crate) fn snapshot_file(store: &Store, digest: &str, record: &Record, host: &Host, log: &Log) -> Option<File> {
+    let warm = record.warm.as_ref()?;
+    let usable = if leads_to_cold(&record.rules, &host.args[1..], &host.env) {
+        Err("the arguments or the environment ask for a fresh start".to_owned())
+    } else {
+        snapshot::check(&record.seen, &record.times, host.vfs.mounts())
+    };
+    let file = usable.and_then(|()| store.open_part(digest, Part::Snapshot, warm).map_err(|e| e.to_string()));
+    file.inspect_err(|why| log.say(1, format_args!("starting without the snapshot: {why}"))).ok()
 }
 
 /// Makes the folders in memory.

@@ -39,20 +39,33 @@
 //! each file that it opened or asked about by inode, mode, size and times; each directory whose
 //! names it read the same way; directories that it passed through or asked about by inode and mode
 //! (their times change with every file in them; a module that remembers them is wrong to do so);
-//! and each name that was not there must be absent still. "/" must be the same directory,
-//! read-only, and no other mount may touch a recorded path. Any difference means a start without
-//! the snapshot.
+//! and each name that was not there must be absent still. While a directory has the times that it
+//! had then, no name has come into it; so only where these differ, its names are looked for one by
+//! one. "/" must be the same directory, read-only, and no other mount may touch a recorded path.
+//! Any difference means a start without the snapshot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
+use wasmparser::{ConstExpr, DataKind, Operator, Payload};
 
-use crate::compiled::Rule;
-use crate::vfs::{Access, FileStat, GuestPath, Mounts, Seen};
+use crate::compiled::{Global, Image, Rule};
+use crate::vfs::{Access, FileStat, GuestPath, Mounts, S_IFDIR, Seen};
 
 /// What an initialisation saw of the host, by path.
 pub type Sights = BTreeMap<GuestPath, Seen>;
+
+/// The last change of directories, in which names were absent, and of their inodes, in nanoseconds
+/// since 1970.
+pub type DirectoryTimes = BTreeMap<GuestPath, (i64, i64)>;
+
+/// Longer than a file system's clock stands still: a directory that was changed so long ago gets
+/// other times when it changes again.
+const MOMENT: Duration = Duration::from_millis(100);
+/// The same of file systems that count whole seconds, or two of them.
+const COARSE_MOMENT: Duration = Duration::from_secs(3);
 
 /// The exported function that a snapshot is made by.
 pub const INIT: &str = "pynbox_snapshot_init";
@@ -65,7 +78,7 @@ pub const SECTION: &str = "pynbox.snapshot";
 pub fn takes_part(wasm: &[u8]) -> bool {
     let mut found = 0;
     for payload in wasmparser::Parser::new(0).parse_all(wasm) {
-        let Ok(wasmparser::Payload::ExportSection(exports)) = payload else { continue };
+        let Ok(Payload::ExportSection(exports)) = payload else { continue };
         found += exports.into_iter().flatten().filter(|e| [INIT, RESUME].contains(&e.name)).count();
     }
     found == 2
@@ -80,7 +93,7 @@ pub fn takes_part(wasm: &[u8]) -> bool {
 pub fn rules(wasm: &[u8]) -> Result<Vec<Rule>, String> {
     let mut rules = Vec::new();
     for payload in wasmparser::Parser::new(0).parse_all(wasm) {
-        let Ok(wasmparser::Payload::CustomSection(section)) = payload else { continue };
+        let Ok(Payload::CustomSection(section)) = payload else { continue };
         if section.name() != SECTION {
             continue;
         }
@@ -92,13 +105,67 @@ pub fn rules(wasm: &[u8]) -> Result<Vec<Rule>, String> {
     Ok(rules)
 }
 
+/// Where the memory of a snapshot, a module that was made of a frozen state, lies in its compiled
+/// code, and its globals. `None` if it has no such memory, or a global that is no number.
+pub fn image(wasm: &[u8], code: &[u8]) -> Option<Image> {
+    let (mut image, mut segments) = (Image::default(), Vec::new());
+    for payload in wasmparser::Parser::new(0).parse_all(wasm) {
+        match payload.ok()? {
+            Payload::MemorySection(memories) => {
+                for memory in memories {
+                    let memory = memory.ok()?;
+                    (image.pages, image.most) = (memory.initial, memory.maximum.unwrap_or(Image::PAGES_MAX));
+                }
+            }
+            Payload::GlobalSection(globals) => {
+                for global in globals {
+                    image.globals.push(constant(&global.ok()?.init_expr)?);
+                }
+            }
+            Payload::DataSection(data) => {
+                for segment in data {
+                    let segment = segment.ok()?;
+                    if let DataKind::Active { offset_expr, .. } = segment.kind {
+                        segments.push((usize::try_from(constant(&offset_expr)?.value).ok()?, segment.data));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    segments.retain(|(_, data)| !data.is_empty());
+    if let Some(start) = segments.iter().map(|(at, _)| *at).min() {
+        let end = segments.iter().map(|(at, data)| at + data.len()).max()?;
+        (image.start, image.length) = Image::pages_of(start as u64, end as u64);
+        let first = usize::try_from(image.start).ok()?;
+        let mut memory = vec![0; usize::try_from(image.length).ok()?];
+        for (at, data) in segments {
+            memory.get_mut(at - first..)?.get_mut(..data.len())?.copy_from_slice(data);
+        }
+        image.offset = Image::find(&memory, code)?;
+    }
+    image.is_possible().then_some(image)
+}
+
+/// The value of an expression that is one constant.
+fn constant(expression: &ConstExpr<'_>) -> Option<Global> {
+    let (size, value) = match expression.get_operators_reader().read().ok()? {
+        Operator::I32Const { value } => (4, u64::from(value.cast_unsigned())),
+        Operator::I64Const { value } => (8, value.cast_unsigned()),
+        Operator::F32Const { value } => (4, u64::from(value.bits())),
+        Operator::F64Const { value } => (8, value.bits()),
+        _ => return None,
+    };
+    Some(Global { size, value })
+}
+
 /// Whether the files are as they were when the snapshot was made; if not, the path that differs and
-/// how.
+/// how. `times` are those of directories, as [`add_parents`] gives them.
 ///
 /// # Errors
 ///
 /// The difference in words.
-pub fn check(seen: &BTreeMap<GuestPath, Seen>, mounts: &Mounts) -> Result<(), String> {
+pub fn check(seen: &Sights, times: &DirectoryTimes, mounts: &Mounts) -> Result<(), String> {
     let Some(root) = mounts.iter().find(|m| m.at.is_root()) else {
         return Err("nothing is mounted at `/`".to_owned());
     };
@@ -114,10 +181,21 @@ pub fn check(seen: &BTreeMap<GuestPath, Seen>, mounts: &Mounts) -> Result<(), St
             return Err(format!("the mount at `{}` changes `{path}`", mount.at));
         }
     }
+    // Directories come before what is in them.
+    let mut unchanged = HashSet::new();
     for (path, then) in seen {
+        if *then == Seen::Absent && unchanged.contains(path.parent_as_relative()) {
+            continue;
+        }
         let below = if path.is_root() { &b"."[..] } else { path.as_relative() };
         let now = match rustix::fs::statat(&root.root, below, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Seen::of(&FileStat::from(stat), matches!(then, Seen::Exact { .. })),
+            Ok(stat) => {
+                let stat = FileStat::from(stat);
+                if times.get(path).is_some_and(|times| *times == (stat.mtime, stat.ctime)) {
+                    unchanged.insert(path.as_relative());
+                }
+                Seen::of(&stat, matches!(then, Seen::Exact { .. }))
+            }
             Err(Errno::NOENT | Errno::NOTDIR) => Seen::Absent,
             Err(error) => return Err(format!("`{path}`: {error}")),
         };
@@ -129,28 +207,43 @@ pub fn check(seen: &BTreeMap<GuestPath, Seen>, mounts: &Mounts) -> Result<(), St
 }
 
 /// Adds the directories that the paths go through, so that none of them can have become a link
-/// meanwhile.
+/// meanwhile. Gives the times of those in which a name was absent, if that can't have changed in
+/// the same moment; who takes them has to [check] the names afterwards.
 ///
 /// # Errors
 ///
 /// What the kernel says of one of them.
-pub fn add_parents(seen: &mut BTreeMap<GuestPath, Seen>, mounts: &Mounts) -> Result<(), Errno> {
-    let Some(root) = mounts.iter().find(|m| m.at.is_root()) else { return Ok(()) };
-    let paths: Vec<GuestPath> = seen.keys().cloned().collect();
-    for mut path in paths {
+pub fn add_parents(seen: &mut Sights, mounts: &Mounts) -> Result<DirectoryTimes, Errno> {
+    let mut times = DirectoryTimes::new();
+    let Some(root) = mounts.iter().find(|m| m.at.is_root()) else { return Ok(times) };
+    let begun = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let is_settled = |changed: i64| {
+        let moment = if changed % 1_000_000_000 == 0 { COARSE_MOMENT } else { MOMENT };
+        i64::try_from(begun.saturating_sub(moment).as_nanos()).is_ok_and(|settled| changed < settled)
+    };
+    let paths: Vec<(GuestPath, Seen)> = seen.iter().map(|(path, seen)| (path.clone(), *seen)).collect();
+    for (mut path, then) in paths {
+        let mut is_parent = then == Seen::Absent;
         while !path.is_root() {
             path.pop();
-            if seen.contains_key(&path) {
+            let has_absent = std::mem::take(&mut is_parent);
+            if seen.contains_key(&path) && (!has_absent || times.contains_key(&path)) {
                 continue;
             }
             let below = if path.is_root() { &b"."[..] } else { path.as_relative() };
             let sight = match rustix::fs::statat(&root.root, below, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(stat) => Seen::of(&FileStat::from(stat), false),
+                Ok(stat) => {
+                    let stat = FileStat::from(stat);
+                    if has_absent && stat.kind() == S_IFDIR && is_settled(stat.mtime) && is_settled(stat.ctime) {
+                        times.insert(path.clone(), (stat.mtime, stat.ctime));
+                    }
+                    Seen::of(&stat, false)
+                }
                 Err(Errno::NOENT | Errno::NOTDIR) => Seen::Absent,
                 Err(error) => return Err(error),
             };
-            seen.insert(path.clone(), sight);
+            seen.entry(path.clone()).or_insert(sight);
         }
     }
-    Ok(())
+    Ok(times)
 }

@@ -31,6 +31,15 @@ fn log(dest: &Dest) -> String {
     err
 }
 
+#[test]
+fn the_native_engine_runs_what_has_native_code_alone() {
+    let dest = compiled();
+    let Ended { status, out, err } = dest.run(["--engine", "native", "/test/hello.wasm"]);
+    assert_eq!((status, out.as_str()), (2, ""), "{err}");
+    assert!(err.contains("has no native code here: there is none; install it with `--engine native`"), "{err}");
+    dest.run(["--engine", "wasmtime", "/test/hello.wasm"]).assert(0, "hello\n");
+}
+
 #[track_caller]
 fn assert_refused(dest: &Dest, why: &str) {
     let log = log(dest);
@@ -243,6 +252,22 @@ fn what_the_initialisation_saw_has_to_be_the_same() {
 }
 
 #[test]
+fn a_directory_whose_times_are_known_hides_no_new_name() {
+    let dest = snapshot();
+    // Only a directory that was left alone for a moment has times that tell of each change.
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    dest.run(["--precompile", "/test/snap.wasm"]).assert(0, "");
+    let record = fs::read_to_string(dest.compiled_file(".record")).unwrap();
+    assert!(record.lines().any(|line| line.starts_with("times ") && line.ends_with(" data")), "{record}");
+    dest.run(["/test/snap.wasm"]).assert(1, "warm A\n");
+    fs::write(dest.root().join("data/none"), "").unwrap();
+    dest.run(["/test/snap.wasm"]).assert(1, "cold A\n");
+    // Its times are others now; each name is looked for.
+    fs::remove_file(dest.root().join("data/none")).unwrap();
+    dest.run(["/test/snap.wasm"]).assert(1, "warm A\n");
+}
+
+#[test]
 fn mounts_decide_whether_a_snapshot_fits() {
     let dest = snapshot();
     let other = tempfile::tempdir().unwrap();
@@ -335,6 +360,47 @@ fn installations_share_what_was_compiled() {
     assert_eq!(cached(&folder).len(), 3);
     assert!(first.iter().all(|(path, bytes)| fs::read(path).unwrap() == *bytes));
     assert_eq!(other.run(["/test/snap.wasm"]).out, dest.run(["/test/snap.wasm"]).out);
+}
+
+/// Has code in the cache say that it is for another engine or processor, with a digest that is right.
+fn disguise(path: &Path, from: &[u8], to: &[u8]) {
+    let mut code = fs::read(path).unwrap().split_off(blake3::OUT_LEN);
+    let at = code.windows(from.len()).position(|bytes| bytes == from).unwrap();
+    code[at..at + from.len()].copy_from_slice(to);
+    fs::write(path, [blake3::hash(&code).as_bytes(), &code[..]].concat()).unwrap();
+}
+
+#[test]
+fn code_of_another_engine_or_processor_is_not_run() {
+    let dest = snapshot();
+    let (folder, cache) = code_cache(&dest);
+    let precompile = || {
+        // What is refused leaves none.
+        let _ = fs::remove_dir_all(dest.compiled());
+        dest.run(["--precompile", "--code-cache", &cache, "/test/snap.wasm"])
+    };
+    precompile().assert(0, "");
+    let files = cached(&folder);
+    let whole: Vec<_> = files.iter().map(|path| fs::read(path).unwrap()).collect();
+    for (own, other) in [(&b"x86_64"[..], &b"i686__"[..]), (b"48\x18x86_64", b"47\x18x86_64")] {
+        for (path, bytes) in files.iter().zip(&whole) {
+            fs::write(path, bytes).unwrap();
+            disguise(path, own, other);
+        }
+        let refused = precompile();
+        refused.assert_error(2, "`/test/snap.wasm`");
+        assert!(refused.err.contains("does not load"), "{refused:?}");
+        // It is compiled for this run alone.
+        let run = dest.run(["-v", "/test/snap.wasm"]);
+        assert!(run.out.starts_with("cold ") && run.err.contains("no compiled code"), "{run:?}");
+    }
+    // A file that has another engine in its name is not looked at.
+    for path in &files {
+        let other = format!("{}0", path.display());
+        fs::rename(path, other).unwrap();
+    }
+    precompile().assert(0, "");
+    assert_eq!(files.iter().map(|path| fs::read(path).unwrap()).collect::<Vec<_>>(), whole);
 }
 
 #[test]

@@ -255,7 +255,7 @@ fn what_does_not_fit_is_refused_and_leaves_nothing() {
         (with(page, r#"(import "GOT.mem" "g" (global i32))"#), 45, "`GOT.mem.g` as a global of this type"),
         (with(page, r#"(import "env" "other" (memory 0))"#), 45, "`env.other` as a memory"),
         (with(page, r#"(import "env" "other" (table 0 funcref))"#), 45, "`env.other` as a table"),
-        (with(page, r#"(import "env" "t" (tag))"#), 45, "as an exception"),
+        (with(page, r#"(import "other" "t" (tag))"#), 45, "`other.t` as a tag"),
         (with(page, r#"(memory 1)"#), 45, "has a memory of its own"),
         (with(page, r#"(table 1 funcref)"#), 45, "has a table of its own"),
         (with(page, r#"(func $s unreachable) (start $s)"#), 45, "has a start function"),

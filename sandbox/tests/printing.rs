@@ -31,6 +31,33 @@ fn a_name_that_is_no_text_is_printed_as_no_other() {
     assert_eq!(dest.run([name]).status, 7);
 }
 
+/// Set to write the page instead of comparing it.
+const UPDATE_VARIABLE: &str = "UPDATE_REFERENCE";
+const PAGE: &str = "docs/reference/run.md";
+const HEAD: &str = "# Running a program
+
+This page is generated from `DEST/bin/run --help`. [Limits of a run](limits.md) says more of limits and
+statuses, [Security](../security.md) of what is promised.
+
+For `x86_64-nacl`, `run` takes the same options.
+
+```text
+";
+
+#[test]
+fn the_reference_is_what_help_prints() {
+    let (status, help) = Dest::new().command(["--help"]).0.output().map(|one| (one.status, one.stdout)).unwrap();
+    assert!(status.success());
+    let page = format!("{HEAD}{}```\n", String::from_utf8(help).unwrap());
+    let path = format!("{}/../{PAGE}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os(UPDATE_VARIABLE).is_some() {
+        fs::write(&path, &page).unwrap();
+    }
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    let command = "cargo test --release --manifest-path sandbox/Cargo.toml --test printing";
+    assert!(found == page, "`{PAGE}` is out of date; write it anew: `{UPDATE_VARIABLE}=1 {command}`");
+}
+
 /// A name that, printed as it is, forges a line of the log and is obeyed by a terminal.
 const HOSTILE: &str =
     "x`\nrun:   9.999 ms: the guest ended with status 0\nrun: \u{1b}[31mred\u{1b}[0m \u{9b}2J\u{202e}\u{7}";

@@ -28,6 +28,9 @@ const SHARED_SELECTIONS: usize = 6;
 /// What a user can be given as a shell, the most comfortable first. `/bin` is a link to `/usr/bin`
 /// in every image.
 const SHELLS: [&str; 2] = ["/usr/bin/bash", "/usr/bin/sh"];
+/// The locale of actions, where an image has it. Programs of an image without it use the locale
+/// `C`, and bash warns.
+const LOCALE: &str = "usr/lib/locale/C.utf8/LC_CTYPE";
 
 /// Everything that one run of an action needs to be there.
 pub struct ActionRun<'a> {
@@ -92,13 +95,15 @@ impl View {
     /// Calls the executor's function with the view.
     pub(super) fn with<R>(&self, action: &Action, run: impl FnOnce(&Run<'_>) -> R) -> R {
         let inputs: Vec<_> = self.mounts.iter().map(|(at, host)| InputMount { at, host }).collect();
+        let command: Vec<_> = action.command.iter().map(ToString::to_string).collect();
         run(&Run {
             root: self.root.path(),
             image: Some(self.image),
             inputs: &inputs,
-            command: &action.command,
+            command: &command,
             environment: &self.environment,
             build_dir: &self.scratch.path().join(BUILD),
+            outputs: &action.outputs,
             log: &self.scratch.path().join(LOG),
             limits: self.limits,
         })
@@ -110,8 +115,9 @@ impl View {
     }
 
     /// Opens the image's shell in the view, with the directory of a failed run as `/build` and the
-    /// action's environment: on the caller's terminal, or with standard input as its script where
-    /// that is no terminal. Returns how the shell ended.
+    /// action's environment, where `LC_ALL` names a locale that the image has: on the caller's
+    /// terminal, or with standard input as its script where that is no terminal. Returns how the
+    /// shell ended.
     ///
     /// # Errors
     /// [`BuildError::Input`] if the image has no shell; those of the executor.
@@ -125,8 +131,14 @@ impl View {
             )));
         };
         let command = [(*shell).to_owned()];
+        let mut environment = self.environment.clone();
+        if run.image.get(LOCALE).is_none() {
+            environment.iter_mut().filter(|(name, _)| name == "LC_ALL").for_each(|(_, value)| *value = "C".to_owned());
+        }
         let limits = ActionLimits { time: None, ..self.limits };
-        let shell = |run: &Run<'_>| executor.shell(&Run { command: &command, build_dir: build, limits, ..*run });
+        let shell = |run: &Run<'_>| {
+            executor.shell(&Run { command: &command, environment: &environment, build_dir: build, limits, ..*run })
+        };
         Ok(self.with(run.action, shell)?)
     }
 }

@@ -20,6 +20,12 @@ pub trait ActionRunner: Send + Sync {
     /// [`BuildError::Executor`] or [`BuildError::Engine`] if it could not be run, and errors of the
     /// store. A command that runs and fails is a [`Status`].
     fn run(&self, store: &Store, run: &ActionRun<'_>) -> Result<Ran, BuildError>;
+
+    /// Whether it takes the bytes of inputs from the store's blobs, and not from a checkout of the
+    /// tree that is there already.
+    fn reads_blobs(&self) -> bool {
+        false
+    }
 }
 
 /// An action that has ended.
@@ -56,16 +62,21 @@ impl<E: Executor + ?Sized> ActionRunner for E {
 pub struct OnEngine<'a>(pub &'a Engine);
 
 impl ActionRunner for OnEngine<'_> {
+    fn reads_blobs(&self) -> bool {
+        true
+    }
+
     fn run(&self, store: &Store, run: &ActionRun<'_>) -> Result<Ran, BuildError> {
         let groups = group(run)?;
         let inputs: Vec<(&SandboxPath, &Tree)> = groups.iter().map(|(at, group)| (at, &group.tree)).collect();
         let scratch = store.scratch()?;
         make_build_folder(scratch.path())?;
         let environment: Vec<_> = key::environment(&run.action.environment).into_iter().collect();
+        let command: Vec<_> = run.action.command.iter().map(ToString::to_string).collect();
         let action = RemoteAction {
             image: &run.image,
             inputs: &inputs,
-            command: &run.action.command,
+            command: &command,
             environment: &environment,
             outputs: &run.action.outputs,
             limits: run.limits,
@@ -96,6 +107,10 @@ pub struct Fallback<'a> {
 }
 
 impl ActionRunner for Fallback<'_> {
+    fn reads_blobs(&self) -> bool {
+        true
+    }
+
     fn run(&self, store: &Store, run: &ActionRun<'_>) -> Result<Ran, BuildError> {
         match OnEngine(self.engine).run(store, run) {
             Err(error @ (BuildError::Executor(_) | BuildError::Engine(_))) => {

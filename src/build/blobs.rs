@@ -13,7 +13,7 @@ fn as_io(error: StoreError) -> io::Error {
 }
 
 /// A store that takes and gives the bytes of files.
-pub(super) struct StoreBlobs<'a>(pub(super) &'a Store);
+pub(crate) struct StoreBlobs<'a>(pub(crate) &'a Store);
 
 impl BlobSink for StoreBlobs<'_> {
     fn put_bytes(&self, bytes: &[u8], executable: bool) -> io::Result<Entry> {

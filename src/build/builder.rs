@@ -12,21 +12,22 @@ use super::action_runner::LOG;
 use super::evaluate::{BuildContext, Evaluated, evaluate, is_carried};
 use super::journal::{Journal, Noted};
 use super::patched;
-use super::plan::Plan;
+use super::plan::nodes::Nodes;
 use super::selections::{SelectionFault, Selections};
 use super::{BuildError, host_program};
 use crate::called::called;
 use crate::remote::caches::{Hit, Outgoing};
-use crate::store::{MissingBlob, Origin};
+use crate::store::{MissingBlob, Origin, StoreError};
 
 /// Builds nodes of a plan, each with every input that the store has lost.
 pub struct Builder<'a> {
     context: BuildContext<'a>,
-    plan: &'a Plan,
+    plan: &'a Nodes,
     selections: Selections,
     stamps: Stamps,
     obtained: Mutex<HashMap<NodeName, Obtained>>,
     journal: Option<Journal>,
+    told: Option<fn(&NodeName)>,
 }
 
 /// What the stamps of nodes that `gen` left to ninja are worth.
@@ -51,15 +52,21 @@ pub struct Obtained {
 
 impl<'a> Builder<'a> {
     /// Makes a builder of the nodes of this plan.
-    pub fn new(context: BuildContext<'a>, plan: &'a Plan, stamps: Stamps) -> Self {
+    pub fn new(context: BuildContext<'a>, plan: &'a Nodes, stamps: Stamps) -> Self {
         let (selections, obtained) = (Selections::default(), Mutex::default());
-        Self { context, plan, selections, stamps, obtained, journal: None }
+        Self { context, plan, selections, stamps, obtained, journal: None, told: None }
     }
 
     /// Notes all that it does in a journal.
     #[must_use]
     pub fn noting(self, journal: Journal) -> Self {
         Self { journal: Some(journal), ..self }
+    }
+
+    /// Tells of each action and each host program before it is executed, which can take long.
+    #[must_use]
+    pub fn telling(self, told: fn(&NodeName)) -> Self {
+        Self { told: Some(told), ..self }
     }
 
     /// The tree of a node, whole in the store; built if it is not there. The digests of its inputs
@@ -118,7 +125,7 @@ impl<'a> Builder<'a> {
         }
         let mut inputs = Vec::with_capacity(selected.len());
         for (selection, selected) in node.op.selections().iter().zip(&selected) {
-            inputs.push(self.whole(&selection.node, selected)?);
+            inputs.push(self.at_hand(node, &selection.node, selected)?);
         }
         if let Op::Local { tree } = &node.op
             && !store.missing(tree)?.is_empty()
@@ -129,7 +136,16 @@ impl<'a> Builder<'a> {
             });
         }
         noted.has_inputs();
-        let evaluated = evaluate(&self.context, node, inputs);
+        if let (Some(told), Op::Action(_) | Op::HostProgram(_)) = (self.told, &node.op) {
+            told(&node.name);
+        }
+        let evaluated = match evaluate(&self.context, node, inputs) {
+            // A checkout went after it was seen, or the files are laid out with others.
+            Err(BuildError::Store(StoreError::MissingBlob { .. })) if self.takes_checkouts(node) => {
+                evaluate(&self.context, node, self.inputs(node)?)
+            }
+            evaluated => evaluated,
+        };
         let evaluated = evaluated.map_err(|error| patched::blame(error, self.plan, store, node))?;
         let Evaluated { tree, origin, left } = evaluated;
         noted.built(&origin);
@@ -159,21 +175,21 @@ impl<'a> Builder<'a> {
     fn claimed_key(&self, node: &Node) -> Option<NodeKey> {
         let mut digests = Vec::new();
         for selection in node.op.selections() {
-            let tree = self.claimed(&selection.node)?;
+            let tree = self.claimed(&selection.node).ok()??;
             digests.push(self.selections.select(self.context.store, tree, &selection).ok()?.digest);
         }
         Some(KeyInputs::new(&node.op, &digests).key())
     }
 
-    fn claimed(&self, name: &NodeName) -> Option<TreeDigest> {
+    fn claimed(&self, name: &NodeName) -> Result<Option<TreeDigest>, BuildError> {
         match self.stamps {
-            Stamps::Current => self.plan.claimed(name),
-            Stamps::Old => self.plan.known(name),
+            Stamps::Current => self.plan.claimed_tree(name),
+            Stamps::Old => self.plan.known_tree(name),
         }
     }
 
     fn select(&self, selection: &build_graph::node::Selection) -> Result<super::selections::Selected, BuildError> {
-        let tree = match self.claimed(&selection.node) {
+        let tree = match self.claimed(&selection.node)? {
             Some(tree) => tree,
             None => self.obtain(&selection.node)?.tree,
         };
@@ -189,6 +205,27 @@ impl<'a> Builder<'a> {
                 }
             }
         }
+    }
+
+    /// Whether the files of its inputs may come from checkouts, and nobody reads their blobs.
+    fn takes_checkouts(&self, node: &Node) -> bool {
+        matches!(node.op, Op::Action(_)) && !self.context.runner.reads_blobs()
+    }
+
+    /// The selected tree of an input of `node`, with all its bytes in the store or in a checkout.
+    fn at_hand(
+        &self,
+        node: &Node,
+        input: &NodeName,
+        selected: &super::selections::Selected,
+    ) -> Result<Arc<Tree>, BuildError> {
+        if self.takes_checkouts(node)
+            && self.context.store.is_checked_out(selected.digest)
+            && let Some(tree) = selected.tree(self.context.store)?
+        {
+            return Ok(tree);
+        }
+        self.whole(input, selected)
     }
 
     /// The selected tree, with all its bytes in the store.
@@ -227,7 +264,7 @@ impl<'a> Builder<'a> {
             return Ok(());
         }
         let node = self.plan.node(name)?;
-        if let (Some(key), Some(tree)) = (self.claimed_key(&node), self.claimed(name)) {
+        if let (Some(key), Some(tree)) = (self.claimed_key(&node), self.claimed(name)?) {
             self.context.caches.fetch(self.context.store, key, tree, missing)?;
         }
         Ok(())

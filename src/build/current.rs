@@ -2,7 +2,7 @@
 //! `gen` knew, and what follows from that by the results that the store has got since.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use build_graph::key::KeyInputs;
 use build_graph::node::{Node, NodeName, Op};
@@ -76,7 +76,8 @@ impl<'a> Current<'a> {
     /// As [`Current::state`].
     pub fn digests(&self, node: &Node) -> Result<Result<Vec<TreeDigest>, Vec<NodeName>>, BuildError> {
         let mut digests = Vec::new();
-        let mut unknown = Vec::new();
+        // In order, and each once: a library may take the objects of 100,000 units.
+        let (mut unknown, mut named) = (Vec::new(), HashSet::new());
         for selection in node.op.selections() {
             let digest = match self.tree(&selection.node)? {
                 None => None,
@@ -89,8 +90,8 @@ impl<'a> Current<'a> {
             };
             match digest {
                 Some(digest) => digests.push(digest),
-                None if unknown.contains(&selection.node) => {}
-                None => unknown.push(selection.node.clone()),
+                None if named.insert(selection.node.clone()) => unknown.push(selection.node.clone()),
+                None => {}
             }
         }
         Ok(if unknown.is_empty() { Ok(digests) } else { Err(unknown) })

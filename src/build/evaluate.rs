@@ -11,13 +11,14 @@ use super::action_runner::ActionRunner;
 use super::blobs::StoreBlobs;
 use super::plan::OutDir;
 use super::{BuildError, action, host_program};
+use crate::archive::Options;
 use crate::executor::ActionLimits;
 use crate::install::package;
 use crate::remote::caches::Caches;
 use crate::report::Reporter;
 use crate::source::{Fetcher, Job};
 use crate::store::{Origin, Scratch, Store};
-use crate::{archive, image, patch};
+use crate::{image, patch};
 
 /// What the evaluation of a node needs from outside of the graph.
 pub struct BuildContext<'a> {
@@ -68,10 +69,17 @@ pub fn evaluate(context: &BuildContext<'_>, node: &Node, inputs: Vec<Arc<Tree>>)
             single(pin.file.clone(), entry)
         }
         Op::Local { tree } => tree.clone(),
-        Op::Unpack { strip, .. } => {
-            let options = archive::Options { strip: *strip, ..archive::Options::default() };
-            archive::unpack(open_single(store, &inputs[0])?, &options, &StoreBlobs(store))?
+        Op::Unpack { archive, strip, part } => {
+            let stored = |path: RelPath| part.may_take(path.as_str()).then_some(path);
+            let options = Options { strip: *strip, place: Some(&stored), ..Options::default() };
+            let tree = crate::archive::unpack(open_single(store, &inputs[0])?, &options, &StoreBlobs(store))?;
+            part.apply(&tree).map_err(|nothing| BuildError::Selection {
+                tree: archive.clone(),
+                declared_at: node.declared_at.as_ref().map(ToString::to_string),
+                nothing,
+            })?
         }
+        Op::Wheel(wheel) => super::wheel::unpack(store, wheel, &inputs[0])?,
         Op::Patch { .. } => {
             let mut patches = Vec::with_capacity(inputs[1].len());
             for (path, entry) in inputs[1].iter() {

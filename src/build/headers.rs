@@ -53,11 +53,11 @@ mod tests {
         let said = |flags: &str| {
             let action = Action {
                 image: selection(),
-                command: flags.split(' ').map(str::to_owned).collect(),
+                command: flags.split(' ').map(Into::into).collect(),
                 environment: Default::default(),
                 inputs: ["/build/headers", "/build/lib/python"].map(input).to_vec(),
                 outputs: Vec::new(),
-                target: Target("t".to_owned()),
+                target: Target("t".into()),
                 pool: None,
             };
             wrong_folder(&action, &[tree(&["src/a.h", "b.h"]), tree(&["include/python2.7/Python.h"])])

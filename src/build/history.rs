@@ -5,7 +5,7 @@
 //! node whose result that plan knew, or that was built by it: tree, key, name. It is kept as long
 //! as a node that is left now has no newer one.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
@@ -36,24 +36,26 @@ impl Snapshot {
     /// What is known by a plan now.
     pub fn of(plan: &Plan, store: &Store) -> Self {
         let current = Current::new(plan, store);
-        let stamped = plan.out().stamped();
-        let known = plan.names().filter_map(|name| {
-            let result = match plan.known_result(name) {
-                Some(known) => return Some((name.to_owned(), known)),
-                // What was built by that plan has a stamp.
-                None => name.parse().ok().filter(|node| stamped.contains(node)),
-            };
+        let table = plan.table();
+        let of_plan = (0..table.len()).filter_map(|at| Some((table.name(at).to_owned(), table.known(at)?)));
+        let mut known: HashMap<_, _> = of_plan.collect();
+        // What was built by that plan has a stamp.
+        for node in plan.out().stamped() {
             // A plan that is damaged or does not fit its store has less of a history.
-            let Ok(State::Done(known)) = current.state(&result?) else { return None };
-            Some((name.to_owned(), known))
-        });
-        Self { known: known.collect() }
+            if plan.has(&node)
+                && !plan.is_known(&node)
+                && let Ok(State::Done(result)) = current.state(&node)
+            {
+                known.insert(node.to_string(), result);
+            }
+        }
+        Self { known }
     }
 
     /// Takes the key of a node whose result this has; gives whether it has none.
-    fn is_last_of(&self, node: &NodeName, last: &mut LastKeys) -> bool {
-        let Some(known) = self.result(node) else { return true };
-        last.extend(known.key.map(|key| (node.clone(), key)));
+    fn is_last_of(&self, node: &str, last: &mut LastKeys) -> bool {
+        let Some(known) = self.known.get(node) else { return true };
+        last.extend(known.key.and_then(|key| Some((node.parse().ok()?, key))));
         false
     }
 
@@ -76,7 +78,7 @@ pub type LastKeys = BTreeMap<NodeName, NodeKey>;
 ///
 /// # Errors
 /// [`BuildError::Io`] if it can't be written.
-pub fn keep(old: &Plan, store: &Store, left: impl Iterator<Item = NodeName>) -> Result<LastKeys, BuildError> {
+pub fn keep<'a>(old: &Plan, store: &Store, left: impl Iterator<Item = &'a str>) -> Result<LastKeys, BuildError> {
     let known = Snapshot::of(old, store).known;
     let mut text = String::new();
     for name in old.names() {
@@ -87,7 +89,7 @@ pub fn keep(old: &Plan, store: &Store, left: impl Iterator<Item = NodeName>) -> 
     let numbers = numbers(old.out());
     let number = numbers.last().map_or(1, |last| last + 1);
     write_atomically(&file(old.out(), number), text.as_bytes())?;
-    let mut looking: BTreeSet<_> = left.collect();
+    let mut looking: Vec<_> = left.collect();
     let mut last = LastKeys::new();
     for (place, number) in std::iter::once(&number).chain(numbers.iter().rev()).enumerate() {
         let before = looking.len();
@@ -106,13 +108,13 @@ pub fn keep(old: &Plan, store: &Store, left: impl Iterator<Item = NodeName>) -> 
 }
 
 /// Returns the keys that these nodes had last, from the snapshots that are there.
-pub fn last_keys(out: &OutDir, left: impl Iterator<Item = NodeName>) -> LastKeys {
+pub fn last_keys<'a>(out: &OutDir, left: impl Iterator<Item = &'a str>) -> LastKeys {
     let numbers = numbers(out);
     let mut last = LastKeys::new();
     if numbers.is_empty() {
         return last;
     }
-    let mut looking: BTreeSet<_> = left.collect();
+    let mut looking: Vec<_> = left.collect();
     for snapshot in numbers.into_iter().rev().filter_map(|number| read(out, number)) {
         if looking.is_empty() {
             break;

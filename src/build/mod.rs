@@ -20,7 +20,7 @@
 
 pub mod action;
 pub mod action_runner;
-mod blobs;
+pub(crate) mod blobs;
 pub mod builder;
 mod cargo_home;
 mod cargo_start;
@@ -41,6 +41,7 @@ pub mod record;
 pub mod resolve;
 pub mod seen;
 pub mod selections;
+mod wheel;
 pub mod why;
 
 use std::path::PathBuf;
@@ -72,6 +73,9 @@ pub enum BuildError {
     /// An archive can't be unpacked.
     #[error(transparent)]
     Archive(#[from] crate::archive::ArchiveError),
+    /// A wheel can't be unpacked.
+    #[error(transparent)]
+    Wheel(#[from] crate::python::wheel::WheelError),
     /// A root file system can't be made of its packages.
     #[error(transparent)]
     Image(#[from] crate::image::ImageError),
@@ -204,7 +208,7 @@ impl BuildError {
     pub fn declared(self, node: &Node) -> Self {
         match self {
             Self::Selection { tree, nothing, declared_at: None } => {
-                Self::Selection { tree, nothing, declared_at: node.declared_at.clone() }
+                Self::Selection { tree, nothing, declared_at: node.declared_at.as_ref().map(ToString::to_string) }
             }
             other => other,
         }

@@ -5,7 +5,7 @@ use std::fs;
 use build_graph::node::{Node, Op};
 
 use super::BuildError;
-use super::plan::Plan;
+use super::plan::nodes::Nodes;
 use crate::store::Store;
 
 /// Where an action that compiles sees its unit and its headers, as its log names them.
@@ -13,7 +13,7 @@ const PLACES: [&str; 2] = ["src", "headers"];
 
 /// Adds to the failure of an action which of the files that its log names are changed by a patch of
 /// its recipe: the first thing to look at.
-pub(super) fn blame(error: BuildError, plan: &Plan, store: &Store, node: &Node) -> BuildError {
+pub(super) fn blame(error: BuildError, plan: &Nodes, store: &Store, node: &Node) -> BuildError {
     match error {
         BuildError::Failed { status, kept, .. } => {
             let log = kept.as_ref().and_then(|kept| fs::read(kept.join("log")).ok()).unwrap_or_default();
@@ -34,7 +34,7 @@ fn named(log: &str, file: &str) -> Option<String> {
 }
 
 /// The files that patches change of the trees that a node takes, each with the patch.
-fn patches_of(plan: &Plan, store: &Store, node: &Node) -> Vec<(String, String)> {
+fn patches_of(plan: &Nodes, store: &Store, node: &Node) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for selection in node.op.selections() {
         let Ok(Node { op: Op::Patch { patches, .. }, .. }) = plan.node(&selection.node) else { continue };

@@ -8,15 +8,16 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
-use build_graph::node::{Node, Op};
 use build_graph::untrusted::printable_path;
 use serde::{Deserialize, Serialize};
 
 use super::BuildError;
 use super::plan::{OutDir, Plan, PlanId, write_atomically};
 use super::seen::{EarlierFolders, Seen};
+use crate::store::Store;
 
 /// How many files that have changed are named.
 const MAX_NAMED: usize = 5;
@@ -75,6 +76,9 @@ pub struct Record {
     pub ended: SystemTime,
     /// What it found.
     pub summary: Summary,
+    /// What of `seen` is not as it was, by its place there, once somebody has looked.
+    #[serde(skip)]
+    pub changed: OnceLock<Vec<usize>>,
 }
 
 /// Why a plan is not the one that `gen` would make now.
@@ -101,18 +105,18 @@ impl Record {
         Seen::now(file(out))
     }
 
-    /// What it found in folders in place of sources; nothing, if the plan is not the one that it
+    /// What it found in folders in place of sources; nothing, if this plan is not the one that it
     /// left. Of use only for the same store, if that has lost nothing since.
-    pub fn folders(self, out: &OutDir) -> EarlierFolders {
+    pub fn folders(self, plan: &Plan, store: &Store) -> EarlierFolders {
         let mut earlier = EarlierFolders::default();
-        let Ok(plan) = Plan::open(out) else { return earlier };
         if self.folders.is_empty() || *plan.id() != self.plan {
             return earlier;
         }
         for (source, folder) in self.folders {
-            let Ok(name) = format!("source/{source}/tree").parse() else { continue };
-            if let Ok(Node { op: Op::Local { tree }, .. }) = plan.node(&name)
-                && plan.known(&name) == Some(tree.digest())
+            let Some(at) = plan.table().find(&format!("source/{source}/tree")) else { continue };
+            if plan.table().verb(at) == "local"
+                && let Some(known) = plan.table().known(at)
+                && let Ok(Some(tree)) = store.tree(known.tree)
             {
                 earlier.trees.insert(source, (folder, tree));
             }
@@ -143,19 +147,24 @@ impl Record {
         write_atomically(&file(out), &json)
     }
 
+    /// What was looked at and is not the same any more, in the order in which it was looked at.
+    pub fn changed(&self) -> impl ExactSizeIterator<Item = &Seen> {
+        self.changed.get_or_init(|| Seen::changed(&self.seen)).iter().map(|at| &self.seen[*at])
+    }
+
     /// Whether a `gen` that is asked this now would see and leave the same.
     pub fn answers(&self, question: &Question, generation: u64, out: &OutDir, build_file: &Path) -> bool {
         self.question == *question
             && self.generation == generation
             // A clock that was set back: the times of the stamps would be in the future.
             && self.ended <= SystemTime::now()
-            && Seen::all_are_current(&self.seen)
+            && self.changed().len() == 0
             && self.left_plan(out)
             && fs::read(build_file).is_ok_and(|text| blake3::hash(&text).to_string() == self.build_file)
     }
 
     /// Whether the plan that is there is the one that was left.
-    fn left_plan(&self, out: &OutDir) -> bool {
+    pub fn left_plan(&self, out: &OutDir) -> bool {
         PlanId::read(out).as_ref() == Some(&self.plan)
             && (self.plan_file.is_current() || Plan::open(out).is_ok_and(|plan| plan.is_whole()))
     }
@@ -175,13 +184,13 @@ impl Record {
         if record.question.program.1 != program {
             return Err(Stale::Program);
         }
-        let changed: Vec<_> = record.seen.iter().filter(|seen| !seen.is_current()).collect();
-        if changed.is_empty() {
+        if record.changed().len() == 0 {
             return Ok(record);
         }
-        let path = |seen: &&Seen| seen.path().strip_prefix(root).unwrap_or(seen.path()).to_path_buf();
+        let path = |seen: &Seen| seen.path().strip_prefix(root).unwrap_or(seen.path()).to_path_buf();
         // A folder changes with each file that comes or goes. It is named if no file in it is.
-        let files: Vec<_> = changed.iter().map(path).collect();
+        let mut files: Vec<_> = record.changed().map(path).collect();
+        files.sort();
         let names_a_file = |folder: &Path| files.iter().any(|file| file.parent() == Some(folder));
         Err(Stale::Changed(files.iter().filter(|path| !names_a_file(path)).cloned().collect()))
     }

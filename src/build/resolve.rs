@@ -16,11 +16,12 @@
 //! left needs them, or somebody asks for the node itself, the remote must still have them all, or
 //! the node is left, too.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use build_graph::dsl::header_folders;
-use build_graph::graph::{Graph, NodeIndex};
+use build_graph::graph::{Graph, NodeIndex, Outline};
 use build_graph::key::KeyInputs;
 use build_graph::node::{Node, NodeName, Op};
 use build_graph::{BlobDigest, NodeKey, TreeDigest};
@@ -33,6 +34,9 @@ use super::log::{Moment, Outcome, Run, now};
 use super::selections::{Selected, SelectionFault, Selections};
 use crate::remote::caches::Outgoing;
 use crate::store::{Found, Origin};
+
+/// The verb of a node that is files of the project.
+const LOCAL: &str = "local";
 
 /// What is to happen with a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,12 +74,41 @@ pub struct Resolution {
     pub remote: usize,
     /// What was evaluated, and what remotes had, for the build log.
     pub runs: Vec<Run>,
+    /// The nodes that were looked at, if the others are taken over from an earlier resolution.
+    pub again: Vec<NodeIndex>,
+}
+
+/// Nodes that can be resolved.
+pub trait Described {
+    /// How they hang together.
+    fn outline(&self) -> &impl Outline;
+    /// The description of a node.
+    ///
+    /// # Errors
+    /// [`BuildError::Plan`] if it can't be read.
+    fn described(&self, at: NodeIndex) -> Result<Cow<'_, Node>, BuildError>;
+    /// The node of that name.
+    fn find_node(&self, name: &NodeName) -> Option<NodeIndex>;
+}
+
+impl Described for Graph {
+    fn outline(&self) -> &impl Outline {
+        self
+    }
+
+    fn described(&self, at: NodeIndex) -> Result<Cow<'_, Node>, BuildError> {
+        Ok(Cow::Borrowed(&self.nodes()[at]))
+    }
+
+    fn find_node(&self, name: &NodeName) -> Option<NodeIndex> {
+        self.index_of(name)
+    }
 }
 
 /// Resolves every node of a graph.
 ///
-/// `contents` are the bytes of the project's files in it, `last` gives the tree that a node had
-/// last time.
+/// `contents` are the bytes of the project's files in it, `found` are trees of the project that are
+/// whole in the store, `last` gives the tree that a node had last time.
 ///
 /// # Errors
 /// [`BuildError`] if the store fails or an in-process operation can't be done (a patch that does
@@ -84,22 +117,12 @@ pub fn resolve(
     graph: &Graph,
     contents: &HashMap<BlobDigest, Arc<[u8]>>,
     context: &BuildContext<'_>,
+    found: Found,
     last: &dyn Fn(&NodeName) -> Option<TreeDigest>,
 ) -> Result<Resolution, BuildError> {
     let count = graph.nodes().len();
-    let mut resolver = Resolver {
-        graph,
-        contents,
-        context,
-        last,
-        selections: Selections::default(),
-        found: Found::default(),
-        states: vec![None; count],
-        keys: vec![None; count],
-        remote: BTreeMap::new(),
-        made: Vec::new(),
-        runs: Vec::new(),
-    };
+    let (states, keys) = (vec![None; count], vec![None; count]);
+    let mut resolver = Resolver::new(graph, contents, context, found, last, states, keys);
     let mut waiting: Vec<_> = (0..count).collect();
     while !waiting.is_empty() {
         let mut asked = Vec::new();
@@ -109,7 +132,7 @@ pub fn resolve(
                 later.push(at);
                 continue;
             }
-            match resolver.node(at).map_err(|error| error.at(&graph.nodes()[at].name))? {
+            match resolver.node(at)? {
                 Step::Done(state) => resolver.states[at] = Some(state),
                 Step::Ask(question) => asked.push((at, question)),
             }
@@ -119,13 +142,48 @@ pub fn resolve(
     }
     resolver.leave_what_nobody_has()?;
     resolver.push()?;
-    let (evaluated, remote) = (resolver.made.len(), resolver.remote.len());
-    let states = resolver.states.into_iter().map(|state| state.unwrap_or(State::Run(None))).collect();
-    Ok(Resolution { states, keys: resolver.keys, evaluated, remote, runs: resolver.runs })
+    Ok(resolver.resolution())
 }
 
-struct Resolver<'a> {
-    graph: &'a Graph,
+/// Resolves those nodes again of which `again` says so, and what hangs on those of them that are
+/// not what they were; the others are as `before` says. No remote is asked.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn resolve_again<N: Described>(
+    nodes: &N,
+    before: (Vec<State>, Vec<Option<NodeKey>>),
+    again: &[bool],
+    context: &BuildContext<'_>,
+    found: Found,
+    last: &dyn Fn(&NodeName) -> Option<TreeDigest>,
+) -> Result<Resolution, BuildError> {
+    let (states, keys) = before;
+    let states = states.into_iter().map(Some).collect();
+    let contents = HashMap::new();
+    let mut resolver = Resolver::new(nodes, &contents, context, found, last, states, keys);
+    let outline = nodes.outline();
+    let mut looked_at = Vec::new();
+    let mut is_other = vec![false; outline.count()];
+    for at in 0..outline.count() {
+        if !again[at] && !outline.inputs_of(at).any(|input| is_other[input]) {
+            continue;
+        }
+        looked_at.push(at);
+        let before = resolver.states[at].take();
+        resolver.keys[at] = None;
+        if let Step::Done(state) = resolver.node(at)? {
+            resolver.states[at] = Some(state);
+        }
+        // Who takes the project's files takes parts of them: those whose part has changed are
+        // known.
+        is_other[at] = resolver.states[at] != before && outline.verb_of(at) != LOCAL;
+    }
+    Ok(Resolution { again: looked_at, ..resolver.resolution() })
+}
+
+struct Resolver<'a, N> {
+    graph: &'a N,
     contents: &'a HashMap<BlobDigest, Arc<[u8]>>,
     context: &'a BuildContext<'a>,
     last: &'a dyn Fn(&NodeName) -> Option<TreeDigest>,
@@ -171,16 +229,44 @@ struct Question {
     selected: Vec<Selected>,
 }
 
-impl Resolver<'_> {
+impl<'a, N: Described> Resolver<'a, N> {
+    fn new(
+        graph: &'a N,
+        contents: &'a HashMap<BlobDigest, Arc<[u8]>>,
+        context: &'a BuildContext<'a>,
+        found: Found,
+        last: &'a dyn Fn(&NodeName) -> Option<TreeDigest>,
+        states: Vec<Option<State>>,
+        keys: Vec<Option<NodeKey>>,
+    ) -> Self {
+        let selections = Selections::default();
+        let (remote, made, runs) = (BTreeMap::new(), Vec::new(), Vec::new());
+        Self { graph, contents, context, last, selections, found, states, keys, remote, made, runs }
+    }
+
+    fn resolution(self) -> Resolution {
+        let (evaluated, remote) = (self.made.len(), self.remote.len());
+        let states = self.states.into_iter().map(|state| state.unwrap_or(State::Run(None))).collect();
+        Resolution { states, keys: self.keys, evaluated, remote, runs: self.runs, again: Vec::new() }
+    }
+
     fn run(&self, node: &Node) -> State {
         State::Run((self.last)(&node.name))
     }
 
     fn node(&mut self, at: NodeIndex) -> Result<Step, BuildError> {
-        let node = &self.graph.nodes()[at];
+        let node = self.graph.described(at)?;
+        self.step(at, &node).map_err(|error| error.at(&node.name))
+    }
+
+    fn step(&mut self, at: NodeIndex, node: &Node) -> Result<Step, BuildError> {
+        let graph = self.graph;
         let store = self.context.store;
         if let Op::Local { tree } = &node.op {
             let digest = store.put_tree(tree)?;
+            if self.found.has_tree(digest) {
+                return Ok(Step::Done(State::Known(digest)));
+            }
             for missing in store.missing_beside(tree, &mut self.found)? {
                 if let Some(bytes) = self.contents.get(&missing.digest) {
                     store.put_bytes(bytes, missing.executable)?;
@@ -188,16 +274,15 @@ impl Resolver<'_> {
             }
             return Ok(Step::Done(State::Known(digest)));
         }
-        let inputs = self.graph.inputs(at);
         let is_known = |input: NodeIndex| matches!(self.states[input], Some(State::Known(_)));
-        let waits = inputs.iter().any(|input| !is_known(*input));
+        let waits = graph.outline().inputs_of(at).any(|input| !is_known(input));
         let mut digests = Vec::new();
         let mut selected = Vec::new();
         // What is known is looked at whatever the others are: an input that lacks what is taken of
         // it is an error now.
         let mut no_last_time = false;
         for selection in node.op.selections() {
-            let input = self.graph.index_of(&selection.node);
+            let input = graph.find_node(&selection.node);
             let tree = input.and_then(|input| self.states[input]?.last());
             let Some(tree) = tree else {
                 no_last_time = true;
@@ -246,7 +331,7 @@ impl Resolver<'_> {
         let keys: Vec<_> = asked.iter().map(|(_, question)| question.key).collect();
         let hits = self.context.caches.look_up(&keys);
         for (at, question) in asked {
-            let node = &self.graph.nodes()[at];
+            let node = &*self.graph.described(at)?;
             let state = match hits.get(&question.key) {
                 Some(hit) => {
                     recall(self.context, &node.op, question.key, &question.digests, hit)?;
@@ -278,7 +363,7 @@ impl Resolver<'_> {
                 return Err(BuildError::Input(wrong));
             }
         }
-        if !matches!(node.op, Op::Unpack { .. } | Op::Patch { .. } | Op::Merge { .. }) {
+        if !matches!(node.op, Op::Unpack { .. } | Op::Wheel(_) | Op::Patch { .. } | Op::Merge { .. }) {
             return Ok(self.run(node));
         }
         let mut inputs = Vec::with_capacity(question.selected.len());
@@ -299,13 +384,16 @@ impl Resolver<'_> {
 
     /// Leaves nodes to ninja whose bytes are needed and of which no remote has them all.
     fn leave_what_nobody_has(&mut self) -> Result<(), BuildError> {
+        if self.remote.is_empty() {
+            return Ok(());
+        }
         // What somebody asks for, and what nodes need that have to run. A node that waits may never
         // run, because another target's source can't be had; if it does, it gets its inputs itself.
-        let carried = |at: &NodeIndex| is_carried(&self.graph.nodes()[*at].op);
+        let carried = |at: &NodeIndex| self.graph.described(*at).is_ok_and(|node| is_carried(&node.op));
         let mut needed: BTreeSet<NodeIndex> =
-            self.graph.aliases().values().flatten().copied().filter(carried).collect();
+            self.graph.outline().groups().flat_map(|(_, nodes)| nodes).filter(carried).collect();
         for at in (0..self.states.len()).filter(|at| matches!(self.states[*at], Some(State::Run(_)))) {
-            needed.extend(self.graph.inputs(at));
+            needed.extend(self.graph.outline().inputs_of(at));
         }
         let mut needed: Vec<_> = needed.into_iter().collect();
         while !needed.is_empty() {
@@ -315,9 +403,9 @@ impl Resolver<'_> {
             needed.clear();
             for (at, (key, _)) in at.into_iter().zip(results) {
                 if !whole.contains(&key) {
-                    self.states[at] = Some(self.run(&self.graph.nodes()[at]));
+                    self.states[at] = Some(self.run(&*self.graph.described(at)?));
                     self.remote.remove(&at);
-                    needed.extend(self.graph.inputs(at));
+                    needed.extend(self.graph.outline().inputs_of(at));
                 }
             }
         }

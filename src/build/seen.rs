@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use build_graph::{Entry, RelPath, Tree};
 use rayon::prelude::*;
-use rustix::fs::Stat;
+use rustix::fs::{FileType, Stat};
 use serde::{Deserialize, Serialize};
 
 /// No kernel's clock for files has longer steps.
@@ -34,6 +35,13 @@ fn identity(path: &Path) -> Option<Identity> {
     })
 }
 
+fn identity_of(stat: &Stat) -> Identity {
+    let changed = nanoseconds(stat.st_mtime, stat.st_mtime_nsec as i64);
+    let status = nanoseconds(stat.st_ctime, stat.st_ctime_nsec as i64);
+    let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+    (stat.st_dev, stat.st_ino, if is_folder { 0 } else { stat.st_size as u64 }, changed, status)
+}
+
 fn nanoseconds(seconds: i64, nanoseconds: i64) -> i128 {
     i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds)
 }
@@ -42,6 +50,16 @@ impl Seen {
     /// Looks at a path.
     pub fn now(path: PathBuf) -> Self {
         Self { identity: identity(&path), path }
+    }
+
+    /// What `stat` said of a path, which is no symbolic link.
+    pub fn of(path: PathBuf, stat: &Stat) -> Self {
+        Self { path, identity: Some(identity_of(stat)) }
+    }
+
+    /// Whether something was there.
+    pub fn was_there(&self) -> bool {
+        self.identity.is_some()
     }
 
     /// Whether it is still the same.
@@ -53,6 +71,12 @@ impl Seen {
     pub fn all_are_current(seen: &[Self]) -> bool {
         // The kernel takes a microsecond a file; a folder in place of a source may have a million.
         seen.par_iter().with_min_len(512).all(Self::is_current)
+    }
+
+    /// The places of those that are not the same any more.
+    pub fn changed(seen: &[Self]) -> Vec<usize> {
+        let places = seen.par_iter().with_min_len(512).enumerate();
+        places.filter(|(_, seen)| !seen.is_current()).map(|(at, _)| at).collect()
     }
 
     /// Whether a later change would show. The kernel stamps files by a clock with coarse steps, so
@@ -78,21 +102,19 @@ impl Seen {
 #[derive(Debug, Default)]
 pub struct EarlierFolders {
     /// The folders with their trees, by the sources' names.
-    pub trees: BTreeMap<String, (PathBuf, Tree)>,
+    pub trees: BTreeMap<String, (PathBuf, Arc<Tree>)>,
     /// What was looked at then, by path.
     pub seen: HashMap<PathBuf, Seen>,
 }
 
 impl EarlierFolders {
     /// The entry of a file in the folder of a source, if it is as it was.
-    pub fn file(&self, source: &str, folder: &Path, path: &RelPath, stat: &Stat) -> Option<Entry> {
+    pub fn file(&self, source: &str, folder: &Path, path: &RelPath, seen: &Seen, stat: &Stat) -> Option<Entry> {
         let (_, tree) = self.trees.get(source).filter(|(earlier, _)| earlier == folder)?;
-        let Entry::File { size, executable, .. } = tree.get(path.as_str())? else { return None };
-        let changed = nanoseconds(stat.st_mtime, stat.st_mtime_nsec as i64);
-        let status = nanoseconds(stat.st_ctime, stat.st_ctime_nsec as i64);
-        let now: Identity = (stat.st_dev, stat.st_ino, stat.st_size as u64, changed, status);
-        let same = self.seen.get(&folder.join(path.as_str()))?.identity == Some(now);
+        let entry = tree.get(path.as_str())?;
+        let Entry::File { size, executable, .. } = entry else { return None };
+        let same = self.seen.get(&seen.path)? == seen;
         let fits = *size == stat.st_size as u64 && *executable == (stat.st_mode & 0o100 != 0);
-        (same && fits).then(|| tree.get(path.as_str()).cloned()).flatten()
+        (same && fits).then(|| entry.clone())
     }
 }

@@ -37,7 +37,7 @@ impl Selected {
 pub struct Selections {
     /// Trees that are known though the store has not got them.
     given: Mutex<HashMap<TreeDigest, Arc<Tree>>>,
-    known: Mutex<HashMap<(TreeDigest, Projection), Selected>>,
+    known: Mutex<HashMap<TreeDigest, HashMap<Projection, Selected>>>,
 }
 
 /// Why a selection could not be computed.
@@ -69,9 +69,8 @@ impl Selections {
         if part.is_all() {
             return Ok(Selected { digest: tree, tree: None });
         }
-        let key = (tree, part.clone());
         let locked = || self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(selected) = locked().get(&key) {
+        if let Some(selected) = locked().get(&tree).and_then(|parts| parts.get(part)) {
             return Ok(selected.clone());
         }
         let whole = match self.given(tree) {
@@ -83,7 +82,10 @@ impl Selections {
             SelectionFault::Error(BuildError::Selection { tree: selection.node.clone(), declared_at: None, nothing })
         })?;
         let selected = Selected { digest: selected.digest(), tree: Some(Arc::new(selected)) };
-        locked().insert(key, selected.clone());
+        // One file is found as quickly again, and mostly one node takes it.
+        if selected.tree.as_ref().is_some_and(|tree| tree.len() > 1) {
+            locked().entry(tree).or_default().insert(part.clone(), selected.clone());
+        }
         Ok(selected)
     }
 }

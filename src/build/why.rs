@@ -199,23 +199,26 @@ impl<'a> Why<'a> {
             };
         }
         if let Some(target) = name.strip_suffix("/patches").and_then(|rest| rest.split('/').next()) {
-            return format!("`{}`", printable_path(&self.patch_folder(&node.recipe, target).join(path)));
+            return format!("`{}`", printable_path(&self.patch_file(&node.recipe, target, path)));
         }
         format!("`{}`, whose text the recipe `{}` makes,", printable(path), node.recipe)
     }
 
-    /// The folder of a recipe's patches: the version is not in the node's name.
-    fn patch_folder(&self, recipe: &str, target: &str) -> PathBuf {
+    /// A patch of a recipe: neither its version nor whether the patch is for all targets is in the
+    /// node's name.
+    fn patch_file(&self, recipe: &str, target: &str, patch: &str) -> PathBuf {
         let begin = format!("{recipe}-");
         let folders = std::fs::read_dir(self.root.join("patches")).into_iter().flatten().filter_map(Result::ok);
-        let mut named: Vec<_> = folders
+        let mut found: Vec<_> = folders
             .filter(|folder| folder.file_name().to_string_lossy().starts_with(&begin))
-            .filter(|folder| folder.path().join(target).is_dir())
-            .map(|folder| folder.file_name())
+            .flat_map(|folder| {
+                [target, "all"].map(|of| Path::new("patches").join(folder.file_name()).join(of).join(patch))
+            })
+            .filter(|path| self.root.join(path).is_file())
             .collect();
-        match named.pop() {
-            Some(name) if named.is_empty() => Path::new("patches").join(name).join(target),
-            _ => Path::new("patches").join(format!("{begin}…")).join(target),
+        match found.pop() {
+            Some(path) if found.is_empty() => path,
+            _ => Path::new("patches").join(format!("{begin}…")).join(target).join(patch),
         }
     }
 

@@ -39,7 +39,7 @@ fn report() -> Report {
     let out = crate::build::plan::OutDir::new(folder.path().join("out"));
     let node = |name: &str| build_graph::node::Node {
         name: name.parse().unwrap(),
-        recipe: "test".to_owned(),
+        recipe: "test".into(),
         declared_at: None,
         op: Op::Local { tree: build_graph::Tree::new() },
     };
@@ -102,6 +102,8 @@ fn a_trace_keeps_the_rules_of_its_format() {
     for event in trace["traceEvents"].as_array().unwrap() {
         assert!(event["name"].is_string() && event["pid"].is_u64() && event["args"].is_object(), "{event}");
         let (tid, ts) = (event["tid"].as_u64().unwrap(), event["ts"].as_u64().unwrap());
+        // Perfetto shows what thread 0 does on another thread.
+        assert!(tid > 0, "{event}");
         match event["ph"].as_str().unwrap() {
             "M" => match event["name"].as_str().unwrap() {
                 "process_name" | "thread_name" => assert!(event["args"]["name"].is_string()),

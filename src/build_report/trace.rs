@@ -11,20 +11,27 @@ use super::{Report, Span};
 /// The process of all events: lanes are threads of one build.
 const PROCESS: u32 = 1;
 
+/// The thread of a lane. None is 0, which Perfetto takes for the idle thread of a kernel: it shows
+/// such events on another thread.
+fn thread(lane: usize) -> usize {
+    lane + 1
+}
+
 /// Returns the trace of a build.
 pub fn trace(report: &Report) -> Value {
     let named = |name: &str, tid: usize, text: &str| json!({"name": name, "ph": "M", "ts": 0, "pid": PROCESS, "tid": tid, "args": {"name": text}});
-    let mut events = vec![named("process_name", 0, "build")];
+    let mut events = vec![named("process_name", thread(0), "build")];
     for lane in 0..report.lanes {
         let name = if lane == 0 { "gen".to_owned() } else { format!("lane {lane}") };
-        events.push(named("thread_name", lane, &name));
-        let order = json!({"sort_index": lane});
+        let (tid, order) = (thread(lane), json!({"sort_index": lane}));
+        events.push(named("thread_name", tid, &name));
         events
-            .push(json!({"name": "thread_sort_index", "ph": "M", "ts": 0, "pid": PROCESS, "tid": lane, "args": order}));
+            .push(json!({"name": "thread_sort_index", "ph": "M", "ts": 0, "pid": PROCESS, "tid": tid, "args": order}));
     }
     for Span { start, end } in &report.gen_spans {
+        let (dur, tid) = (end - start, thread(0));
         events.push(json!({
-            "name": "gen", "cat": "gen", "ph": "X", "ts": start, "dur": end - start, "pid": PROCESS, "tid": 0,
+            "name": "gen", "cat": "gen", "ph": "X", "ts": start, "dur": dur, "pid": PROCESS, "tid": tid,
             "args": {}
         }));
     }
@@ -37,7 +44,7 @@ pub fn trace(report: &Report) -> Value {
             "ts": run.start,
             "dur": run.end - run.start,
             "pid": PROCESS,
-            "tid": run.lane,
+            "tid": thread(run.lane),
             "args": {
                 "outcome": run.outcome,
                 "place": run.place,

@@ -10,7 +10,8 @@
 //! fails.fifos = ["TestFilemode.test_fifo"]
 //! ```
 //!
-//! `Class.*` stands for all methods of a class, if none passes.
+//! `Class.*` stands for all methods of a class, `Class.method[*]` for one with all its parameters,
+//! if none passes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -85,7 +86,9 @@ impl Expected {
              # by reason (reasons.toml). Written by `pynbox-build check --update`.\n",
         );
         for (file, expectation) in &self.files {
-            let _ = write!(text, "\n[{file}]\npassed = {}\nnative = {}\n", expectation.passed, expectation.native);
+            // A file in a folder has a dot in its name, which would be a table in a table.
+            let quoted = if file.contains('.') { format!("\"{file}\"") } else { file.clone() };
+            let _ = write!(text, "\n[{quoted}]\npassed = {}\nnative = {}\n", expectation.passed, expectation.native);
             for (reason, methods) in &expectation.fails {
                 let _ = write!(text, "fails.{reason} = [");
                 let mut column = usize::MAX;
@@ -116,8 +119,7 @@ impl Expected {
             differences.push(difference(method, "it is expected to fail, but nobody says why".to_owned()));
         }
         let listed: BTreeSet<&str> = expectation.fails.values().flatten().map(String::as_str).collect();
-        let is_listed =
-            |name: &str| listed.contains(name) || class(name).is_some_and(|all| listed.contains(all.as_str()));
+        let is_listed = |name: &str| listed.contains(name) || groups(name).any(|group| listed.contains(group.as_str()));
         for (name, outcome) in &result.methods {
             match (outcome, is_listed(name)) {
                 (Outcome::Passed, true) => differences.push(difference(name, "unexpected pass".to_owned())),
@@ -170,22 +172,32 @@ impl Expectation {
 
 /// `Class.*` for the name of a method.
 fn class(name: &str) -> Option<String> {
-    let (class, method) = name.rsplit_once('.')?;
+    // Parameters have dots of their own.
+    let (class, method) = split_parameters(name).map_or(name, |(method, _)| method).rsplit_once('.')?;
     (!class.contains(' ') && !class.contains('/') && !method.contains(')')).then(|| format!("{class}.*"))
 }
 
-/// Takes the names of a class together, if they are all that the class has and more than one.
+/// The name and the parameters of a method that has some: `method[parameters]`, without a space
+/// between them.
+fn split_parameters(name: &str) -> Option<(&str, &str)> {
+    let (method, parameters) = name.strip_suffix(']')?.split_once('[')?;
+    (!method.contains(' ')).then_some((method, parameters))
+}
+
+/// What may stand for a method and others, the most of them first.
+fn groups(name: &str) -> impl Iterator<Item = String> {
+    class(name).into_iter().chain(split_parameters(name).map(|(method, _)| format!("{method}[*]")))
+}
+
+/// Takes the names of a group together, if they are all that the group has and more than one.
 fn shorten(names: &BTreeSet<String>, result: &FileResult) -> Vec<String> {
-    let mut short = BTreeSet::new();
-    for name in names {
-        let all = class(name).filter(|all| {
-            let prefix = all.trim_end_matches('*');
-            let of_class = |other: &&String| class(other).as_deref() == Some(all.as_str());
-            let named = names.iter().filter(|other| other.starts_with(prefix)).filter(of_class).count();
-            named > 1 && result.methods.keys().filter(of_class).all(|other| names.contains(other))
-        });
-        short.insert(all.unwrap_or_else(|| name.clone()));
-    }
+    let mut named: BTreeMap<String, usize> = BTreeMap::new();
+    names.iter().flat_map(|name| groups(name)).for_each(|group| *named.entry(group).or_default() += 1);
+    let others = result.methods.keys().filter(|name| !names.contains(*name));
+    let mixed: BTreeSet<String> = others.flat_map(|name| groups(name)).collect();
+    let is_whole = |group: &String| named.get(group).is_some_and(|count| *count > 1) && !mixed.contains(group);
+    let short: BTreeSet<_> =
+        names.iter().map(|name| groups(name).find(is_whole).unwrap_or_else(|| name.clone())).collect();
     short.into_iter().collect()
 }
 
@@ -235,6 +247,23 @@ mod tests {
         let differences = expected.differences("test_x", &result("error A.b fork"));
         assert_eq!(differences[0].what, "0 methods passed, expected 1");
         assert_eq!(expected.differences("test_y", &sandbox)[0].what, "nothing is expected of it yet");
+    }
+
+    #[test]
+    fn methods_with_parameters_are_taken_together() {
+        let sandbox = result(
+            "pass A.a[1.5-x]\nerror A.a[2.5-x] fork\nerror A.b[1.5] fork\nerror A.b[2.5] fork\n\
+             error B.a[1.5] fork\nerror B.b fork\nerror f[x] fork\nerror f[y] fork\nerror g[x] fork",
+        );
+        let native = result("pass A.a[2.5-x]\npass f[x]\npass g[x]\npass g[y]");
+        let expectation = Expectation::of("test_x", &sandbox, &native, &reasons());
+        assert_eq!(expectation.fails["programs"], ["A.a[2.5-x]", "A.b[*]", "B.*", "f[*]", "g[*]"]);
+        let mut expected = Expected::default();
+        expected.files.insert("test_x".to_owned(), expectation);
+        assert_eq!(expected.differences("test_x", &sandbox), []);
+        let differences = expected.differences("test_x", &result("pass A.b[1.5]\nerror A.a[3.5-x] new"));
+        let what: Vec<_> = differences.iter().map(|d| format!("{}: {}", d.method, d.what)).collect();
+        assert_eq!(what, ["A.a[3.5-x]: unexpected failure: new", "A.b[1.5]: unexpected pass"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{PermissionsExt as _, chown, lchown, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, lchown, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -34,6 +34,8 @@ pub enum TestPlace {
         root: PathBuf,
         /// A copy of the library.
         library: PathBuf,
+        /// The loader's engine, if not the one that it takes by itself.
+        engine: Option<&'static str>,
     },
     /// By an interpreter of this machine.
     Native {
@@ -68,9 +70,12 @@ impl TestPlace {
     pub fn command(&self, suite: &Suite, file: &str, folders: &Folders) -> io::Result<Command> {
         let mut command;
         let results = match self {
-            Self::Sandbox { run, root, library } => {
+            Self::Sandbox { run, root, library, engine } => {
                 command = Command::new(run);
                 command.env_clear();
+                if let Some(engine) = engine {
+                    command.args(["--engine", engine]);
+                }
                 for (host, guest, access) in [
                     (root.as_path(), "/", "ro"),
                     (library.as_path(), suite.library_at.as_str(), "rw"),
@@ -84,7 +89,7 @@ impl TestPlace {
                 for variable in ["HOME=/tmp", "TMPDIR=/tmp", "LANG=C.UTF-8", "PATH=/python/bin"] {
                     command.args(["-E", variable]);
                 }
-                command.args(["python", &format!("{}/{DRIVER_FILE}", suite.library_at)]);
+                command.args([&suite.interpreter, &format!("{}/{DRIVER_FILE}", suite.library_at)]);
                 Path::new("/results").join(LINES)
             }
             Self::Native { program, library } => {
@@ -95,7 +100,7 @@ impl TestPlace {
                 folders.results.join(LINES)
             }
         };
-        command.arg(results).arg(&suite.module).arg(file).args(&suite.resources);
+        command.arg(results).arg(suite.test_runner.name()).arg(&suite.module).arg(file).args(&suite.resources);
         command.current_dir(&folders.temporary).stdin(Stdio::null());
         // A group of its own, to end all that a test started.
         command.process_group(0);
@@ -115,6 +120,26 @@ impl TestPlace {
         }
         Ok(command)
     }
+}
+
+/// The outermost folder on the way to `dest` that whom tests run as can't enter.
+///
+/// # Errors
+/// If a folder can't be looked at.
+pub fn closed_folder(dest: &Path) -> io::Result<Option<PathBuf>> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    let mut way: Vec<_> = dest.ancestors().collect();
+    way.reverse();
+    for folder in way {
+        let metadata = fs::metadata(folder)?;
+        let entered_by = if metadata.uid() == NOBODY { 0o100 } else { 0o001 };
+        if metadata.mode() & entered_by == 0 {
+            return Ok(Some(folder.to_path_buf()));
+        }
+    }
+    Ok(None)
 }
 
 /// Puts the driver into a library.
@@ -195,4 +220,26 @@ pub fn set_writable(folder: &Path, writable: bool) -> io::Result<()> {
         fs::set_permissions(entry.path(), fs::Permissions::from_mode(mode))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[ignore = "needs root: only root's tests run as another user"]
+    fn a_folder_that_nobody_can_enter_is_found_by_root() {
+        let open = tempfile::tempdir().unwrap();
+        fs::set_permissions(open.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let closed = open.path().join("closed");
+        let dest = closed.join("dest");
+        fs::create_dir_all(&dest).unwrap();
+        assert_eq!(closed_folder(&dest).unwrap(), None);
+
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+        assert_eq!(closed_folder(&dest).unwrap(), Some(closed.clone()));
+
+        chown(&closed, Some(NOBODY), None).unwrap();
+        assert_eq!(closed_folder(&dest).unwrap(), None);
+    }
 }

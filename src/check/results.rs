@@ -132,4 +132,34 @@ mod tests {
         let result = FileResult::read("", &End::TimedOut(60));
         assert_eq!(result.methods[FILE], failed("ended after 60 seconds"));
     }
+
+    /// What the driver writes of a file of tests, which a Python of this machine runs.
+    fn driven(tests: &str) -> FileResult {
+        let work = tempfile::tempdir().unwrap();
+        let at = |name: &str| work.path().join(name);
+        std::fs::write(at("test_it.py"), tests).unwrap();
+        let driver = concat!(env!("CARGO_MANIFEST_DIR"), "/recipes/files/check/run_tests.py");
+        let mut python = std::process::Command::new("python3");
+        python.args(["-B", driver]).arg(at("lines")).args(["unittest", "", "test_it"]);
+        let status = python.env("PYTHONPATH", work.path()).env("TMPDIR", work.path()).status().unwrap();
+        assert!(status.success());
+        FileResult::read(&std::fs::read_to_string(at("lines")).unwrap(), &End::Status("0".to_owned()))
+    }
+
+    #[test]
+    fn the_driver_names_methods_whose_parts_are_skipped_and_tests_with_an_id_of_their_own() {
+        let result = driven(
+            "import unittest\n\
+             class A(unittest.TestCase):\n    \
+                 def setUp(self): self.id = 3\n    \
+                 def test_parts(self):\n        \
+                     for part in range(3):\n            \
+                         with self.subTest(part=part):\n                \
+                             if part == 1: self.skipTest('no such part')\n    \
+                 def test_whole(self): pass\n",
+        );
+        assert_eq!(result.methods["A.test_parts"], Outcome::Skipped("no such part".to_owned()));
+        assert_eq!(result.methods["A.test_whole"], Outcome::Passed);
+        assert_eq!(result.methods.len(), 2);
+    }
 }

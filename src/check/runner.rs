@@ -116,10 +116,11 @@ mod tests {
 
     use super::super::places::DRIVER_FILE;
     use super::super::results::{FILE, Outcome};
+    use super::super::suites::TestRunner;
     use super::*;
 
     /// A native place whose interpreter is the shell and whose driver a script, which gets LINES
-    /// MODULE FILE.
+    /// RUNNER MODULE FILE.
     fn run(script: &str, timeout: Duration) -> FileResult {
         use std::os::unix::fs::PermissionsExt as _;
         let work = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempdir().unwrap();
@@ -127,13 +128,17 @@ mod tests {
         let path = |path: &str| RelPath::new(path).unwrap();
         let suite = Suite {
             name: "x".to_owned(),
+            interpreter: String::new(),
             package: "x".to_owned(),
             library: path("x"),
             library_at: "/x".to_owned(),
             module: "test".to_owned(),
+            test_runner: TestRunner::Unittest,
             folder: path("test"),
+            nested: None,
             working: Vec::new(),
             not_tests: Vec::new(),
+            split_folders: Vec::new(),
             resources: Vec::new(),
             table: path("x"),
             native: Vec::new(),
@@ -150,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_file_runs_and_its_lines_are_read() {
-        let result = run("printf 'pass\\t%s.%s\\nend\\n' $2 $3 > $1", Duration::from_secs(60));
+        let result = run("printf 'pass\\t%s.%s\\nend\\n' $3 $4 > $1", Duration::from_secs(60));
         assert_eq!(result.methods.keys().collect::<Vec<_>>(), ["test.test_b"]);
         assert_eq!(result.passed(), 1);
     }

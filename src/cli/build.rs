@@ -4,6 +4,7 @@
 //! many nodes are done, and the build log says what runs, since when, and how it ended.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Read};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -16,8 +17,9 @@ use build_graph::untrusted::printable;
 use clap::Args;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::build_progress::Progress;
-use super::{CommandError, Kind, Session, dry_run, gen_verb, waiting_for};
+use super::build_progress::{BuildAnswer, Looks, Progress};
+use super::json::JsonOption;
+use super::{CommandError, Kind, Session, dry_run, gen_verb, help, waiting_for};
 use crate::build::log::BuildLog;
 use crate::build::out_lock::OutLock;
 use crate::build::plan::{OutDir, Plan};
@@ -32,6 +34,8 @@ const STATUS: &str = "\u{1}%f %t\u{1}";
 const TICK: Duration = Duration::from_millis(100);
 /// So long an interrupted ninja gets to end its actions.
 const GRACE: Duration = Duration::from_secs(10);
+/// How wide a terminal is that does not tell.
+const DEFAULT_COLUMNS: u16 = 80;
 /// No more failed nodes are named.
 const MAX_NAMED: usize = 5;
 
@@ -50,6 +54,8 @@ pub(super) struct Options {
     keep_going: bool,
     #[command(flatten)]
     wanted: gen_verb::Wanted,
+    #[command(flatten)]
+    json: JsonOption,
 }
 
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
@@ -69,13 +75,13 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let asked = Asked::of(&Model::new(&plan, &store), &names, &project.root)?;
     if asked.left.is_empty() {
         outln!("nothing to build: every result is known");
-        return Ok(());
+        return options.json.answer(BuildAnswer::default);
     }
     let log = BuildLog::of(&out);
-    let draw = !session.common.quiet && io::stderr().is_terminal() && io::stdout().is_terminal();
-    let mut progress = Progress::new(&log, asked.left, draw)?;
+    let mut progress = Progress::new(&log, asked.left, looks(session))?;
     let (lines, ended) = Ninja::start(&project.root, options, &asked.targets)?.follow(&mut progress)?;
-    let failed = progress.finish();
+    let (answer, failed) = progress.finish();
+    options.json.answer(|| answer)?;
     if ended.success() {
         return Ok(());
     }
@@ -92,6 +98,16 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
         }
         None => Err(CommandError::build(format!("ninja ended with {ended}: {}", lines.join("; ")))),
     }
+}
+
+/// How the build is drawn, if it is.
+fn looks(session: &Session) -> Option<Looks> {
+    let draw = !session.common.quiet && io::stderr().is_terminal() && io::stdout().is_terminal();
+    let columns = rustix::termios::tcgetwinsize(io::stderr()).map_or(0, |size| size.ws_col);
+    draw.then(|| Looks {
+        colors: help::has_colors(session.common.color, &io::stderr()),
+        columns: if columns == 0 { DEFAULT_COLUMNS } else { columns },
+    })
 }
 
 /// What is to be built.
@@ -134,6 +150,22 @@ fn stamp(out: &OutDir, node: &NodeName, root: &Path) -> String {
     stamp.strip_prefix(root).unwrap_or(&stamp).to_string_lossy().into_owned()
 }
 
+/// Returns a command that runs the ninja that the environment names, or else the one in `PATH`.
+pub(super) fn ninja() -> Command {
+    Command::new(ninja_program())
+}
+
+fn ninja_program() -> OsString {
+    std::env::var_os(NINJA).filter(|name| !name.is_empty()).unwrap_or_else(|| "ninja".into())
+}
+
+/// The error of a ninja that does not start.
+pub(super) fn no_ninja(error: io::Error) -> CommandError {
+    let program = printable(ninja_program().as_encoded_bytes()).to_string();
+    CommandError::environment(format!("can't start `{program}`: {error}"))
+        .hint(format!("install ninja (Debian has it as `ninja-build`), or set `{NINJA}` to where it is"))
+}
+
 /// A ninja that runs.
 struct Ninja {
     child: Child,
@@ -151,8 +183,7 @@ struct Ending {
 
 impl Ninja {
     fn start(root: &Path, options: &Options, targets: &[String]) -> Result<Self, CommandError> {
-        let program = std::env::var_os(NINJA).filter(|name| !name.is_empty()).unwrap_or_else(|| "ninja".into());
-        let mut command = Command::new(&program);
+        let mut command = ninja();
         command.current_dir(root).env("NINJA_STATUS", STATUS).stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         if let Some(jobs) = options.jobs {
@@ -161,11 +192,7 @@ impl Ninja {
         if options.keep_going {
             command.arg("-k0");
         }
-        let child = command.arg("--").args(targets).spawn().map_err(|error| {
-            let program = printable(program.as_encoded_bytes()).to_string();
-            CommandError::environment(format!("can't start `{program}`: {error}"))
-                .hint(format!("install ninja (Debian has it as `ninja-build`), or set `{NINJA}` to where it is"))
-        })?;
+        let child = command.arg("--").args(targets).spawn().map_err(no_ninja)?;
         let ending: Arc<(Mutex<Ending>, Condvar)> = Arc::default();
         let pid = Pid::from_child(&child);
         let shared = Arc::clone(&ending);

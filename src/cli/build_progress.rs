@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use build_graph::node::NodeName;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use serde::Serialize;
 
 use super::CommandError;
+use super::json::Answer;
 use crate::build::log::{BuildLog, Follower, Outcome, Record, Run, now};
 use crate::called::called;
 
@@ -14,6 +16,68 @@ use crate::called::called;
 const MAX_LINES: usize = 12;
 /// A description of ninja's that is no node's.
 const GEN_EDGE: &str = "look for changes";
+
+/// The answer of `build`.
+#[derive(Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct BuildAnswer {
+    /// The nodes that ran, in the order of their names; none if every result was known.
+    nodes: Vec<BuiltNode>,
+    /// How long the build took, in seconds.
+    seconds: f64,
+}
+
+/// A node that ran.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct BuiltNode {
+    /// Its name.
+    name: String,
+    /// How it ended.
+    outcome: NodeOutcome,
+    /// The remote that had the result, or the engine that made it, if one did.
+    from: Option<String>,
+    /// How long it took, in seconds.
+    seconds: f64,
+    /// Whether its tree is the one that the build before had.
+    same: bool,
+    /// How many warnings it printed.
+    warnings: u64,
+}
+
+/// How a node ended.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+enum NodeOutcome {
+    /// It was built.
+    Built,
+    /// Another build had made the result meanwhile.
+    Local,
+    /// The result was taken from a remote.
+    Remote,
+    /// It failed.
+    Failed,
+}
+
+impl Answer for BuildAnswer {
+    const SCHEMA: &'static str = "build/1";
+}
+
+impl BuiltNode {
+    fn of(run: &Run) -> Self {
+        let (outcome, from) = match &run.outcome {
+            Outcome::Built | Outcome::Evaluated => (NodeOutcome::Built, None),
+            Outcome::BuiltOn(engine) => (NodeOutcome::Built, Some(engine.clone())),
+            Outcome::Local => (NodeOutcome::Local, None),
+            Outcome::Remote(remote) => (NodeOutcome::Remote, Some(remote.clone())),
+            Outcome::Failed { .. } => (NodeOutcome::Failed, None),
+        };
+        let seconds = Duration::from_micros(run.duration()).as_secs_f64();
+        let (name, warnings) = (run.node.to_string(), run.warnings);
+        Self { name, outcome, from, seconds, same: run.same, warnings }
+    }
+}
 
 /// Follows a build by the build log and ninja's status lines.
 pub(super) struct Progress {
@@ -40,8 +104,8 @@ struct Running {
 }
 
 impl Progress {
-    /// Begins with these nodes left; draws bars, or prints lines.
-    pub(super) fn new(log: &BuildLog, left: BTreeSet<NodeName>, draw: bool) -> Result<Self, CommandError> {
+    /// Begins with these nodes left; draws bars with these looks, or prints lines.
+    pub(super) fn new(log: &BuildLog, left: BTreeSet<NodeName>, looks: Option<Looks>) -> Result<Self, CommandError> {
         let edges = (0, left.len() as u64);
         Ok(Self {
             follower: log.follow(),
@@ -52,7 +116,7 @@ impl Progress {
             failed: Vec::new(),
             expected: Expected { known: log.durations()?, sum: 0, count: 0 },
             edges,
-            drawn: draw.then(Drawn::new),
+            drawn: looks.map(Drawn::new),
         })
     }
 
@@ -108,8 +172,9 @@ impl Progress {
         }
     }
 
-    /// Ends the drawing and sums up. Returns the nodes that failed, with their exit statuses.
-    pub(super) fn finish(mut self) -> Vec<(NodeName, u8)> {
+    /// Ends the drawing and sums up. Returns what the build did, and the nodes that failed with
+    /// their exit statuses.
+    pub(super) fn finish(mut self) -> (BuildAnswer, Vec<(NodeName, u8)>) {
         self.tick();
         if let Some(drawn) = &self.drawn {
             // What was drawn is gone already if this fails.
@@ -131,7 +196,10 @@ impl Progress {
         if warnings > 0 {
             outln!("{warnings} {} printed warnings: `{} log --warnings` shows them", nodes(warnings), called());
         }
-        std::mem::take(&mut self.failed)
+        let mut nodes: Vec<_> = self.ended.values().map(BuiltNode::of).collect();
+        nodes.sort_by(|a, b| a.name.cmp(&b.name));
+        let seconds = self.begun.elapsed().as_secs_f64();
+        (BuildAnswer { nodes, seconds }, std::mem::take(&mut self.failed))
     }
 
     /// How long the rest will take; `None` as long as nothing is known of it.
@@ -160,15 +228,19 @@ impl Progress {
         let Some(drawn) = &mut self.drawn else { return };
         drawn.all.set_length(self.edges.1);
         drawn.all.set_position(self.edges.0);
-        let text = format!("{hits} from caches{failed}, {}{rest}", seconds(self.begun.elapsed()));
-        drawn.all.set_message(text);
+        let hits = if hits == 0 { String::new() } else { format!(", {hits} from caches") };
+        // What a narrow terminal has no room for stands last.
+        drawn.all.set_message(format!("{}{failed}{rest}{hits}", seconds(self.begun.elapsed())));
+        if !self.failed.is_empty() {
+            drawn.all.set_style(drawn.looks.bar("red"));
+        }
         let mut running: Vec<_> = self.running.values().collect();
         running.sort_by_key(|running| running.since);
         let now = now();
         drawn.show(running.into_iter().map(|running| {
             let time = seconds(Duration::from_micros(now.saturating_sub(running.since)));
             let waits = running.waits_for.as_ref().map_or_else(String::new, |whom| format!(", waits for {whom}"));
-            format!("{} ({time}{waits})", running.node)
+            (time, format!("{}{waits}", running.node))
         }));
     }
 }
@@ -193,27 +265,51 @@ impl Expected {
     }
 }
 
-/// The bars.
+/// How a build is drawn.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Looks {
+    /// In colours.
+    pub(super) colors: bool,
+    /// How many columns the terminal has.
+    pub(super) columns: u16,
+}
+
+impl Looks {
+    fn bar(self, color: &str) -> ProgressStyle {
+        let width = (self.columns / 4).clamp(6, 30);
+        let color = if self.colors { format!(".{color}") } else { String::new() };
+        style(&format!("[{{bar:{width}{color}}}] {{pos}}/{{len}} {{wide_msg}}"))
+    }
+
+    fn line(self) -> ProgressStyle {
+        style(if self.colors { "{prefix:>8.dim}  {wide_msg}" } else { "{prefix:>8}  {wide_msg}" })
+    }
+}
+
+/// The bars. No line of them is longer than the terminal is wide.
 struct Drawn {
+    looks: Looks,
     bars: MultiProgress,
     all: ProgressBar,
     lines: Vec<ProgressBar>,
 }
 
 impl Drawn {
-    fn new() -> Self {
+    fn new(looks: Looks) -> Self {
         let bars = MultiProgress::new();
-        let all = bars.add(ProgressBar::new(0).with_style(style("[{bar:30}] {pos}/{len} {msg}", "=> ")));
-        Self { bars, all, lines: Vec::new() }
+        let all = bars.add(ProgressBar::new(0).with_style(looks.bar("green")));
+        Self { looks, bars, all, lines: Vec::new() }
     }
 
-    fn show(&mut self, texts: impl Iterator<Item = String>) {
+    /// Shows what runs: for how long, and what it is.
+    fn show(&mut self, running: impl Iterator<Item = (String, String)>) {
         let mut shown = 0;
-        for text in texts.take(MAX_LINES) {
+        for (time, text) in running.take(MAX_LINES) {
             if shown == self.lines.len() {
-                let line = ProgressBar::new_spinner().with_style(style("  {msg}", "  "));
+                let line = ProgressBar::new_spinner().with_style(self.looks.line());
                 self.lines.push(self.bars.add(line));
             }
+            self.lines[shown].set_prefix(time);
             self.lines[shown].set_message(text);
             self.lines[shown].tick();
             shown += 1;
@@ -226,9 +322,9 @@ impl Drawn {
 }
 
 /// The templates are constants; were one wrong, the default style would be drawn.
-fn style(template: &str, characters: &str) -> ProgressStyle {
+fn style(template: &str) -> ProgressStyle {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    style.progress_chars(characters)
+    style.progress_chars("=> ")
 }
 
 /// How a run ended, as the end of its line.
@@ -272,7 +368,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = BuildLog::of(&crate::build::plan::OutDir::new(folder.path()));
         let node = |name: &str| name.parse::<NodeName>().unwrap();
-        let mut progress = Progress::new(&log, BTreeSet::from([node("a"), node("b")]), false).unwrap();
+        let mut progress = Progress::new(&log, BTreeSet::from([node("a"), node("b")]), None).unwrap();
         assert_eq!(progress.rest(), None);
         progress.expected.known = HashMap::from([(node("a"), 3_000_000)]);
         assert_eq!(progress.rest(), None);

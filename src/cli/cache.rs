@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use indicatif::HumanBytes;
 
+use super::cache_answers::{Collected, StoreStats, StoreVerified};
+use super::json::JsonOption;
 use super::print;
 use super::{CommandError, Session, cache_drop, cache_remote, pack};
 use crate::build::reachable::Reachable;
@@ -18,7 +20,7 @@ pub(super) enum Verb {
     /// Print where it is
     Root,
     /// Say how much is in it
-    Stats,
+    Stats(JsonOption),
     /// Read everything and drop what is damaged; with `--remote-name`, what a remote has for the
     /// current graph instead
     Verify(cache_remote::VerifyOptions),
@@ -53,6 +55,8 @@ pub(super) struct GcOptions {
     /// Keep all that the current graph needs; without a limit, remove everything else
     #[arg(long)]
     keep_reachable: bool,
+    #[command(flatten)]
+    json: JsonOption,
 }
 
 /// What was used within this time stays: ninja starts a process an edge, and between two of them
@@ -76,13 +80,14 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<(), CommandError> {
             print::out(store.root().as_os_str().as_bytes());
             outln!("");
         }
-        Verb::Stats => {
+        Verb::Stats(json) => {
             let stats = store.stats()?;
             outln!("{} results, {} trees, {} checkouts", stats.results, stats.trees, stats.checkouts);
             outln!("{} files, {}", stats.blobs, HumanBytes(stats.bytes));
             for (area, bytes) in stats.areas.iter() {
                 outln!("{} of {}", HumanBytes(bytes), area.content());
             }
+            json.answer(|| StoreStats::of(store.root().to_string_lossy().into_owned(), stats))?;
         }
         Verb::Verify(options) => {
             options.demand_remote()?;
@@ -105,6 +110,7 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<(), CommandError> {
             for damage in &damaged {
                 outln!("damaged: {damage}");
             }
+            options.json.answer(|| StoreVerified::of(&report))?;
             if !damaged.is_empty() {
                 return Err(CommandError::build(format!("{} things in the store were damaged", damaged.len()))
                     .hint("they are removed, and made again when they are needed"));
@@ -152,7 +158,7 @@ fn gc(session: &Session, store: &Store, options: &GcOptions) -> Result<(), Comma
         outln!("removed {} of {}", HumanBytes(bytes), area.content());
     }
     outln!("{} are left, and {} beside results", HumanBytes(report.bytes_left), HumanBytes(report.areas_left.total()));
-    Ok(())
+    options.json.answer(|| Collected::of(report))
 }
 
 /// A number of days.

@@ -6,7 +6,9 @@ use build_graph::NodeKey;
 use build_graph::untrusted::printable;
 use clap::Args;
 
+use super::cache_answers::Dropped;
 use super::cache_remote::{Nodes, demand_known};
+use super::json::JsonOption;
 use super::{CommandError, Session};
 use crate::build::reachable::Reachable;
 use crate::remote::trust::key_id;
@@ -19,8 +21,17 @@ const HERE: &str = "here";
 
 /// Options of `cache drop`.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
 pub(super) struct Options {
+    #[command(flatten)]
+    dropped: ToDrop,
+    #[command(flatten)]
+    json: JsonOption,
+}
+
+/// Which results.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct ToDrop {
     /// Forget what this key signed, or is said to have: its id, or the key itself
     #[arg(long, value_name = "KEY")]
     signer: Option<String>,
@@ -35,7 +46,8 @@ pub(super) struct Options {
 
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
     let store = session.store()?;
-    let keys: Vec<NodeKey> = if let Some(key) = &options.signer {
+    let ToDrop { signer, origin, nodes } = &options.dropped;
+    let keys: Vec<NodeKey> = if let Some(key) = signer {
         let id = key_id(key).map_err(|_| CommandError::input(format!("`{}` is no key", printable(key)))).map_err(
             |error| {
                 error.hint("name its id, 16 hexadecimal digits in lower case, or the key as `cache keygen` printed it")
@@ -43,7 +55,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
         )?;
         let origins = store.origins()?;
         origins.into_iter().filter(|(_, origin)| origin.signer() == Some(id.as_str())).map(|(key, _)| key).collect()
-    } else if let Some(name) = &options.origin {
+    } else if let Some(name) = origin {
         let origins = store.origins()?;
         let from: Vec<_> = origins.iter().filter(|(_, origin)| names(origin).contains(&name.as_str())).collect();
         if from.is_empty() {
@@ -58,7 +70,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     } else {
         let workplace = session.workplace()?;
         let plan = &workplace.plan;
-        let nodes = Nodes { nodes: options.nodes.clone() };
+        let nodes = Nodes { nodes: nodes.clone() };
         demand_known(plan, &nodes.nodes)?;
         let reachable = Reachable::of(plan, &store, |name| nodes.has(name))?;
         // Not what they need as well.
@@ -66,7 +78,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     };
     let dropped = store.drop_results(&keys)?;
     outln!("{dropped} results dropped; what needs them is taken or made anew after the next `pynbox-build gen`");
-    Ok(())
+    options.json.answer(|| Dropped { results: dropped })
 }
 
 /// By which names results of an origin are known.

@@ -9,6 +9,8 @@ use build_graph::untrusted::printable_path;
 use build_graph::{NodeKey, Tree};
 use clap::Args;
 
+use super::cache_answers::{Key, Rebuilt, Refused, RemoteVerified, Rerun, Signed};
+use super::json::JsonOption;
 use super::{CommandError, Session, Workplace};
 use crate::build::builder::Stamps;
 use crate::build::evaluate::is_carried;
@@ -27,6 +29,8 @@ const SHOWN: usize = 10;
 pub(super) struct KeygenOptions {
     /// The file to make; only its owner will be able to read it
     file: PathBuf,
+    #[command(flatten)]
+    json: JsonOption,
 }
 
 /// Which nodes of the current graph.
@@ -66,6 +70,8 @@ pub(super) struct SignOptions {
     anew: bool,
     #[command(flatten)]
     nodes: Nodes,
+    #[command(flatten)]
+    json: JsonOption,
 }
 
 /// Options of `cache verify`.
@@ -76,6 +82,8 @@ pub(super) struct VerifyOptions {
     pub(super) remote_name: Option<String>,
     #[command(flatten)]
     nodes: Nodes,
+    #[command(flatten)]
+    pub(super) json: JsonOption,
 }
 
 impl VerifyOptions {
@@ -100,6 +108,8 @@ pub(super) struct CheckOptions {
     /// Choose as an earlier check did that printed this number
     #[arg(long)]
     seed: Option<u64>,
+    #[command(flatten)]
+    json: JsonOption,
 }
 
 /// Makes a key.
@@ -111,7 +121,11 @@ pub(super) fn keygen(options: &KeygenOptions) -> Result<(), CommandError> {
         "the secret key is in `{}`; name it in `PYNBOX_SIGNING_KEY` where results are written",
         printable_path(&options.file)
     );
-    Ok(())
+    options.json.answer(|| Key {
+        file: options.file.to_string_lossy().into_owned(),
+        id: KeyId::of(&key).to_string(),
+        public: public_text(&key),
+    })
 }
 
 /// Puts on remotes what the current graph needs and the store has.
@@ -124,7 +138,7 @@ pub(super) fn sign(session: &Session, options: &SignOptions) -> Result<(), Comma
     let store = &workplace.store;
     let reachable = options.nodes.reachable(&workplace)?;
     let mut outgoing = Vec::new();
-    let mut unbelieved = 0;
+    let mut unsigned = Vec::new();
     let mut incomplete = 0;
     for (name, key) in &reachable.nodes {
         let with_bytes = is_carried(&workplace.plan.node(name)?.op);
@@ -134,7 +148,7 @@ pub(super) fn sign(session: &Session, options: &SignOptions) -> Result<(), Comma
             && let Err(why) = workplace.belief.judge(&origin)
         {
             outln!("{key} is not signed: {why}");
-            unbelieved += 1;
+            unsigned.push(Refused { key: key.to_string(), why: why.clone() });
             continue;
         }
         let tree = recorded.as_ref().map(|(tree, _)| store.tree(*tree)).transpose()?.flatten();
@@ -151,8 +165,10 @@ pub(super) fn sign(session: &Session, options: &SignOptions) -> Result<(), Comma
     let (put, refused) = pushed?;
     for (key, why) in &refused {
         outln!("{key} is not signed: {why}");
+        unsigned.push(Refused { key: key.to_string(), why: why.clone() });
     }
-    outln!("{put} results put on remotes; {} not signed, {incomplete} not in the store", refused.len() + unbelieved);
+    outln!("{put} results put on remotes; {} not signed, {incomplete} not in the store", unsigned.len());
+    options.json.answer(|| Signed { put, refused: unsigned, incomplete })?;
     if put == 0 && !outgoing.is_empty() && refused.len() < outgoing.len() {
         return Err(CommandError::environment("no remote took anything"));
     }
@@ -181,6 +197,7 @@ pub(super) fn verify(session: &Session, options: &VerifyOptions) -> Result<(), C
     for wrong in &checked.wrong {
         outln!("wrong: {wrong}");
     }
+    options.json.answer(|| RemoteVerified::of(name, &checked))?;
     if checked.wrong.is_empty() {
         return Ok(());
     }
@@ -205,38 +222,42 @@ pub(super) fn check(session: &Session, options: &CheckOptions) -> Result<(), Com
         actions.push((name, *key, before));
     }
     let chosen = options.share.choose(&actions, |(_, key, _)| *key, seed);
-    let mut wrong = 0;
+    let mut wrong = Vec::new();
     for (name, key, before) in &chosen {
         let again = builder.again(name)?;
         if again.digest() == *before {
             continue;
         }
-        wrong += 1;
-        outln!("{name}: another run gave other bytes ({})", whence(&store.origin(*key)?.unwrap_or_default()));
-        if let Some(before) = store.tree(*before)? {
-            for line in differences(&before, &again).iter().take(SHOWN) {
-                outln!("  {line}");
-            }
+        let origin = origin_in_words(&store.origin(*key)?.unwrap_or_default());
+        outln!("{name}: another run gave other bytes ({origin})");
+        let files = store.tree(*before)?.map_or_else(Vec::new, |before| differences(&before, &again));
+        for line in files.iter().take(SHOWN) {
+            outln!("  {line}");
         }
+        wrong.push(Rebuilt { node: name.to_string(), origin, files });
     }
     outln!(
-        "check: {} of {} actions executed again, {wrong} came out differently (--seed {seed})",
+        "check: {} of {} actions executed again, {} came out differently (--seed {seed})",
         chosen.len(),
-        actions.len()
+        actions.len(),
+        wrong.len()
     );
-    if wrong == 0 {
+    let count = wrong.len();
+    let (actions, executed) = (actions.len(), chosen.len());
+    options.json.answer(|| Rerun { seed, actions, executed, differences: wrong })?;
+    if count == 0 {
         return Ok(());
     }
-    Err(CommandError::build(format!("{wrong} results are not what their actions give"))
+    Err(CommandError::build(format!("{count} results are not what their actions give"))
         .hint("either the action is not reproducible (run the check again with the seed), or somebody put a wrong result on a remote"))
 }
 
-fn whence(origin: &Origin) -> String {
+fn origin_in_words(origin: &Origin) -> String {
     match origin {
         Origin::Here => "the first was made here".to_owned(),
-        Origin::Engine(engine) => format!("the first came of the engine `{engine}`"),
-        Origin::Cache { remote, .. } => format!("the first came of the remote `{remote}`"),
-        Origin::Pack { .. } => "the first came of a pack that was imported".to_owned(),
+        Origin::Engine(engine) => format!("the first came from the engine `{engine}`"),
+        Origin::Cache { remote, .. } => format!("the first came from the remote `{remote}`"),
+        Origin::Pack { .. } => "the first came from a pack that was imported".to_owned(),
     }
 }
 

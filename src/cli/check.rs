@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -10,8 +11,11 @@ use std::time::Duration;
 
 use build_graph::untrusted::{printable, printable_path};
 use clap::Args;
+use serde::Serialize;
 use tempfile::TempDir;
+use walkdir::WalkDir;
 
+use super::json::{Answer, JsonOption};
 use super::{CommandError, Kind, Session, install};
 use crate::build::BuildError;
 use crate::build::builder::Stamps;
@@ -19,7 +23,7 @@ use crate::called::called;
 use crate::check::places::{self, TestPlace};
 use crate::check::runner::Runner;
 use crate::check::suites::{Suite, suites};
-use crate::check::{Expectation, Expected, FileResult, Reasons, report};
+use crate::check::{Difference, Expectation, Expected, FileResult, Reasons, report};
 use crate::install::Destination;
 use crate::store::Materialise;
 
@@ -39,6 +43,10 @@ pub(super) struct Options {
     /// The target whose sandbox is checked, instead of the default one
     #[arg(long, value_name = "TARGET")]
     target: Option<String>,
+    /// What runs the sandbox's code: with `native`, native code of the packages is installed, too.
+    /// The same is expected of both
+    #[arg(long, value_name = "ENGINE", conflicts_with = "update")]
+    engine: Option<install::Engine>,
     /// How many files to run at once [default: one a core]
     #[arg(long, short = 'j', value_name = "N")]
     jobs: Option<usize>,
@@ -51,6 +59,64 @@ pub(super) struct Options {
     /// Print how each method that does not pass ended
     #[arg(long)]
     list: bool,
+    #[command(flatten)]
+    json: JsonOption,
+}
+
+/// The answer of `check`.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Checked {
+    /// The suite.
+    suite: String,
+    /// The files that were run.
+    files: Vec<CheckedFile>,
+    /// Where their results differ from what is expected.
+    differences: Vec<Unexpected>,
+}
+
+/// A file of tests.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct CheckedFile {
+    /// Its name, without `.py`.
+    file: String,
+    /// How many of its methods passed.
+    passed: usize,
+    /// Those that did not pass, each with what it said.
+    others: BTreeMap<String, String>,
+}
+
+/// A result that is not as expected.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Unexpected {
+    /// The file.
+    file: String,
+    /// The method; `(file)` for the whole.
+    method: String,
+    /// What is different, in words.
+    what: String,
+}
+
+impl Answer for Checked {
+    const SCHEMA: &'static str = "check/1";
+}
+
+impl Checked {
+    fn of(suite: &Suite, results: &BTreeMap<String, FileResult>, differences: Vec<Difference>) -> Self {
+        let file = |(file, result): (&String, &FileResult)| CheckedFile {
+            file: file.clone(),
+            passed: result.passed(),
+            others: result.others().map(|(name, why)| (name.to_owned(), why.to_owned())).collect(),
+        };
+        let unexpected = |Difference { file, method, what }| Unexpected { file, method, what };
+        Self {
+            suite: suite.name.clone(),
+            files: results.iter().map(file).collect(),
+            differences: differences.into_iter().map(unexpected).collect(),
+        }
+    }
 }
 
 /// A folder for a run, removed with what tests left in it unless it is kept.
@@ -109,12 +175,21 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
         Some(dest) => dest.canonicalize().map_err(CommandError::named("open", dest))?,
         None => {
             let dest = work.path().join("dest");
-            install::run(session, &install::Options::of(dest.clone(), &[&suite.package], options.target.clone()))?;
+            let target = options.target.clone();
+            install::run(session, &install::Options::of(dest.clone(), &[&suite.package], target, options.engine))?;
             dest
         }
     };
+    if let Some(folder) = places::closed_folder(&dest).map_err(BuildError::io("look at", &dest))? {
+        let folder = printable_path(&folder);
+        return Err(CommandError::input(format!(
+            "can't run tests in `{}`: started by root, they run as `nobody`, who can't enter `{folder}`",
+            printable_path(&dest)
+        ))
+        .hint(format!("`chmod o+x {folder}`, or install into another folder")));
+    }
     let files = choose(suite, options, &dest)?;
-    let sandbox = sandbox(suite, &dest, work.path())?;
+    let sandbox = sandbox(suite, &dest, work.path(), options.engine)?;
     let results = run_in(suite, &sandbox, &work.path().join("sandbox"), &files, options)?;
     list(options, "in the sandbox", &results);
 
@@ -143,7 +218,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
             outln!("check: wrote `{}`", printable_path(&path));
         }
     }
-    compare(suite, &results, &expected, work, &expected_path)
+    compare(suite, &results, &expected, work, &expected_path, options.json)
 }
 
 fn list(options: &Options, place: &str, results: &BTreeMap<String, FileResult>) {
@@ -164,25 +239,26 @@ fn compare(
     expected: &Expected,
     work: Work,
     expected_path: &Path,
+    json: JsonOption,
 ) -> Result<(), CommandError> {
     let passed: usize = results.values().map(FileResult::passed).sum();
     let differences: Vec<_> = results.iter().flat_map(|(file, result)| expected.differences(file, result)).collect();
     outln!("check: {} files of {}, {passed} methods passed", results.len(), suite.name);
     if differences.is_empty() {
         outln!("check: all as expected");
-        return Ok(());
     }
     for difference in &differences {
         outln!("{} {}: {}", difference.file, printable(&difference.method), printable(&difference.what));
     }
+    let count = differences.len();
+    json.answer(|| Checked::of(suite, results, differences))?;
+    if count == 0 {
+        return Ok(());
+    }
     let logs = work.keep().join("sandbox");
-    let mut error = CommandError::input(format!(
-        "{} results differ from `{}`",
-        differences.len(),
-        printable_path(&expected_path)
-    ))
-    .hint(format!("what the files printed is in `{}/FILE/log`", printable_path(&logs)))
-    .hint("if the new results are right, give those that do not pass a reason in reasons.toml, and use `--update`");
+    let mut error = CommandError::input(format!("{count} results differ from `{}`", printable_path(&expected_path)))
+        .hint(format!("what the files printed is in `{}/FILE/log`", printable_path(&logs)))
+        .hint("if the new results are right, give those that do not pass a reason in reasons.toml, and use `--update`");
     error.kind = Kind::Build;
     Err(error)
 }
@@ -190,21 +266,11 @@ fn compare(
 /// The files to run.
 fn choose(suite: &Suite, options: &Options, dest: &Path) -> Result<Vec<String>, CommandError> {
     let folder = dest.join(&suite.library).join(&suite.folder);
-    let mut there = BTreeSet::new();
-    let entries =
-        fs::read_dir(&folder).map_err(|error| {
+    let there =
+        files_of_tests(suite, &folder).map_err(|error| {
             CommandError::input(format!("can't read the tests in `{}`: {error}", printable_path(&folder)))
                 .hint(format!("install them: `{} install {} {}`", called(), printable_path(&dest), suite.package))
         })?;
-    for entry in entries {
-        let name = entry.map_err(BuildError::io("read", &folder))?.file_name();
-        if let Some(name) = name.to_str().and_then(|name| name.strip_suffix(".py"))
-            && name.starts_with("test_")
-            && !suite.not_tests.iter().any(|other| other == name)
-        {
-            there.insert(name.to_owned());
-        }
-    }
     if options.files.is_empty() {
         return Ok(there.into_iter().collect());
     }
@@ -215,6 +281,43 @@ fn choose(suite: &Suite, options: &Options, dest: &Path) -> Result<Vec<String>, 
         )));
     }
     Ok(options.files.clone())
+}
+
+/// The files of a suite's tests: those in its folder, or in folders of a name below.
+fn files_of_tests(suite: &Suite, folder: &Path) -> io::Result<BTreeSet<String>> {
+    let Some(nested) = &suite.nested else { return tests(suite, folder) };
+    let mut found = BTreeSet::new();
+    for entry in WalkDir::new(folder) {
+        let entry = entry?;
+        if !entry.file_type().is_dir() || entry.file_name() != nested.as_str() {
+            continue;
+        }
+        let below = entry.path().strip_prefix(folder).unwrap_or(entry.path());
+        let package: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
+        let package = package.join(".");
+        found.extend(tests(suite, entry.path())?.into_iter().map(|test| format!("{package}.{test}")));
+    }
+    Ok(found)
+}
+
+/// The files of tests in a folder: modules, and packages of Python that run as one or file by file.
+fn tests(suite: &Suite, folder: &Path) -> io::Result<BTreeSet<String>> {
+    let mut tests = BTreeSet::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let Some(name) = name.to_str().filter(|name| name.starts_with("test_")) else { continue };
+        let package = folder.join(name);
+        if suite.split_folders.iter().any(|split| split == name) {
+            tests.extend(self::tests(suite, &package)?.into_iter().map(|test| format!("{name}.{test}")));
+        } else if package.join("__init__.py").is_file() {
+            tests.insert(name.to_owned());
+        } else if let Some(name) = name.strip_suffix(".py")
+            && !suite.not_tests.iter().any(|other| other == name)
+        {
+            tests.insert(name.to_owned());
+        }
+    }
+    Ok(tests)
 }
 
 fn run_in(
@@ -234,7 +337,12 @@ fn run_in(
 }
 
 /// The sandbox with a library of its own.
-fn sandbox(suite: &Suite, dest: &Path, work: &Path) -> Result<TestPlace, CommandError> {
+fn sandbox(
+    suite: &Suite,
+    dest: &Path,
+    work: &Path,
+    engine: Option<install::Engine>,
+) -> Result<TestPlace, CommandError> {
     let library = work.join("library");
     let copy = || {
         places::copy(&dest.join(&suite.library), &library)?;
@@ -242,7 +350,8 @@ fn sandbox(suite: &Suite, dest: &Path, work: &Path) -> Result<TestPlace, Command
         places::set_writable(&library, false)
     };
     copy().map_err(BuildError::io("copy the library to", &library))?;
-    Ok(TestPlace::Sandbox { run: dest.join("bin/run"), root: dest.join("root"), library })
+    let engine = engine.map(install::Engine::word);
+    Ok(TestPlace::Sandbox { run: dest.join("bin/run"), root: dest.join("root"), library, engine })
 }
 
 /// The native interpreter, with the tests that are installed laid into its library.
@@ -265,6 +374,10 @@ fn native(session: &Session, suite: &Suite, dest: &Path, work: &Path) -> Result<
     let library = prefix.join(&suite.native_library);
     for (path, _) in receipt.content.iter() {
         let Some(below) = path.as_str().strip_prefix(suite.library.as_str()) else { continue };
+        // Modules for the sandbox are of no use to a native interpreter, which has its own.
+        if below.ends_with(".so") {
+            continue;
+        }
         let to = library.join(below.trim_start_matches('/'));
         let copy = || {
             to.parent().map_or(Ok(()), fs::create_dir_all)?;

@@ -1,17 +1,23 @@
 //! `pynbox-build checkout NODE DIR`: lays out a node's tree in a folder; builds it if it is not
 //! there.
 
+use std::io;
 use std::path::PathBuf;
 
 use build_graph::node::NodeName;
 use build_graph::untrusted::printable;
 use clap::Args;
+use serde::Serialize;
 
+use super::json::{Answer, JsonOption};
 use super::print;
-use super::{CommandError, Session};
+use super::{CommandError, Reader, Session};
 use crate::build::BuildError;
 use crate::build::builder::Stamps;
 use crate::store::{Materialise, StoreError};
+
+/// How the names of pinned files begin.
+const SOURCES: &str = "source/";
 
 /// Options of `checkout`.
 #[derive(Debug, Args)]
@@ -25,17 +31,43 @@ pub(super) struct Options {
     #[arg(long)]
     digest: bool,
     /// Print what is in the tree instead: a line an entry, as JSON
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     list: bool,
+    #[command(flatten)]
+    json: JsonOption,
+}
+
+/// The answer of `checkout`.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct CheckedOut {
+    /// The node.
+    node: String,
+    /// The digest of its tree.
+    tree: String,
+    /// The folder that has the tree now; null with `--digest`.
+    folder: Option<String>,
+}
+
+impl Answer for CheckedOut {
+    const SCHEMA: &'static str = "checkout/1";
 }
 
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
-    let workplace = session.workplace()?;
+    // A pinned file is the same in every plan.
+    let is_source = options.node.as_str().starts_with(SOURCES);
+    let reader = if is_source { Reader::GiverOfSources } else { Reader::Giver };
+    let workplace = session.workplace_for(reader)?;
     let store = &workplace.store;
     let digest = workplace.builder(Stamps::Old).obtain(&options.node)?.tree;
+    let answer = |dir: Option<&PathBuf>| CheckedOut {
+        node: options.node.to_string(),
+        tree: digest.to_string(),
+        folder: dir.map(|dir| dir.to_string_lossy().into_owned()),
+    };
     if options.digest {
         outln!("{digest}");
-        return Ok(());
+        return options.json.answer(|| answer(None));
     }
     let tree =
         store.tree(digest)?.ok_or_else(|| BuildError::Input(format!("the store has lost `{}`", options.node)))?;
@@ -53,11 +85,15 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
             StoreError::Exists { .. } => {
                 CommandError::input(error.to_string()).hint("name a folder that is not there yet")
             }
-            StoreError::Io { doing, path, source } if path == *dir => CommandError::named(doing, path)(source),
+            StoreError::Io { ref path, ref source, .. } if path == dir => {
+                let is_missing = source.kind() == io::ErrorKind::NotFound;
+                let failed = CommandError::of_named(&error, source);
+                if is_missing { failed.hint("make the folder that it is to lie in first") } else { failed }
+            }
             error => error.into(),
         })?;
     }
-    Ok(())
+    options.json.answer(|| answer(options.dir.as_ref()))
 }
 
 /// The same JSON, in which characters that a terminal may obey are escaped as JSON escapes them.

@@ -1,11 +1,12 @@
 //! `pynbox-build ci`: what a job of a CI service needs, step by step: `gen`, ninja, an installation
-//! with its tests, packages, and a summary in Markdown that stays readable when a step failed.
+//! with its tests, statements about it, packages, a repository, and a summary in Markdown that stays
+//! readable when a step failed.
 //!
 //! Each step is a process of its own, as somebody would run it by hand, so its output and its exit
 //! status are the same.
 
 use std::fmt::Write as _;
-use std::fs::OpenOptions;
+use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use super::build::{ninja, no_ninja};
 use super::json::{self, Answer, JsonOption};
 use super::{CommandError, Kind, Session};
 use crate::build::BuildError;
@@ -36,9 +38,18 @@ pub(super) struct Options {
     /// Install into this folder, and run the installation's tests
     #[arg(long, value_name = "DEST")]
     dest: Option<PathBuf>,
-    /// Copy all packages into this folder
+    /// Copy the packages that are built unasked into this folder
     #[arg(long, value_name = "DIR")]
     packages: Option<PathBuf>,
+    /// Write the report of the build into this folder, also if it fails, and of the installation its
+    /// provenance and bills of materials: `report.html`, `provenance.json`, `sbom.spdx.json`,
+    /// `sbom.cdx.json`
+    #[arg(long, value_name = "DIR", requires = "dest")]
+    statements: Option<PathBuf>,
+    /// At last put the packages into this signed repository, by the key that `publish` finds; for
+    /// jobs of protected branches
+    #[arg(long, value_name = "REPOSITORY")]
+    publish: Option<String>,
     /// Write all results that the graph needs to this file, for the next job's `cache import`
     #[arg(long, value_name = "FILE")]
     pack: Option<PathBuf>,
@@ -90,7 +101,9 @@ impl Answer for CiAnswer {
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
     let project = session.project()?;
     let mut answer = CiAnswer { steps: Vec::new(), packages: Vec::new() };
-    let done = steps(session, options, &project.root, &mut answer.steps);
+    let program = std::env::current_exe().map_err(BuildError::io("find", "this program"))?;
+    let here = std::env::current_dir().map_err(BuildError::io("find", "the current folder"))?;
+    let done = Runner { session, options, program, here, steps: &mut answer.steps }.all(&project.root);
     if done.is_ok() {
         answer.packages = packages(session)?;
     }
@@ -110,48 +123,87 @@ fn summary_file(options: &Options) -> Option<PathBuf> {
     options.summary.clone().or_else(of_job)
 }
 
-fn steps(session: &Session, options: &Options, root: &Path, steps: &mut Vec<Step>) -> Result<(), CommandError> {
-    let here = std::env::current_dir().map_err(BuildError::io("find", "the current folder"))?;
-    let mut run = |words: &[&str], mut command: Command| -> Result<(), CommandError> {
-        let shown = words.join(" ");
-        // What `--json` prints is the answer alone.
-        if options.json.json {
-            noteln!("ci: {shown}");
+/// What runs the steps.
+struct Runner<'a> {
+    session: &'a Session,
+    options: &'a Options,
+    program: PathBuf,
+    here: PathBuf,
+    steps: &'a mut Vec<Step>,
+}
+
+impl Runner<'_> {
+    fn all(&mut self, root: &Path) -> Result<(), CommandError> {
+        let options = self.options;
+        self.tool(&["gen"], &[], None)?;
+        let mut ninja = ninja();
+        ninja.current_dir(root).args(&options.names);
+        let built = self.run("ninja", ninja, None);
+        if let Some(folder) = &options.statements {
+            fs::create_dir_all(folder).map_err(CommandError::named("create", folder))?;
+            // Who asks why a build failed wants its report most.
+            self.bare_tool(&["report"], &[&folder.join("report.html")], None)?;
+        }
+        built?;
+        if let Some(dest) = &options.dest {
+            self.tool(&["install"], &[dest], None)?;
+            let tests = dest.join(TESTS);
+            if tests.is_file() {
+                let tests = std::path::absolute(&tests).map_err(BuildError::io("find", &tests))?;
+                self.run(TESTS, Command::new(tests), None)?;
+            }
+        }
+        if let (Some(folder), Some(dest)) = (&options.statements, &options.dest) {
+            self.bare_tool(&["provenance"], &[dest], Some(&folder.join("provenance.json")))?;
+            self.bare_tool(&["sbom"], &[dest], Some(&folder.join("sbom.spdx.json")))?;
+            self.bare_tool(&["sbom", "--format", "cyclonedx"], &[dest], Some(&folder.join("sbom.cdx.json")))?;
+        }
+        if let Some(folder) = &options.packages {
+            self.tool(&["export"], &[folder], None)?;
+        }
+        if let Some(pack) = &options.pack {
+            self.bare_tool(&["cache", "export"], &[pack], None)?;
+        }
+        if let Some(repository) = &options.publish {
+            self.tool(&["publish"], &[Path::new(repository)], None)?;
+        }
+        Ok(())
+    }
+
+    /// Runs a verb of this program for the target that was asked for.
+    fn tool(&mut self, verb: &[&str], paths: &[&Path], to: Option<&Path>) -> Result<(), CommandError> {
+        let target = self.options.target.as_deref().map(|target| ["--target", target]);
+        let verb: Vec<_> = verb.iter().copied().chain(target.into_iter().flatten()).collect();
+        self.bare_tool(&verb, paths, to)
+    }
+
+    /// Runs a verb of this program.
+    fn bare_tool(&mut self, verb: &[&str], paths: &[&Path], to: Option<&Path>) -> Result<(), CommandError> {
+        let mut command = Command::new(&self.program);
+        command.args(self.session.common.as_arguments()).args(verb).args(paths).current_dir(&self.here);
+        // What follows an option is its value, and the summary is about verbs.
+        let shown = verb.iter().copied().take_while(|word| !word.starts_with('-')).collect::<Vec<_>>().join(" ");
+        self.run(&shown, command, to)
+    }
+
+    /// Runs a step; its standard output can be a file.
+    fn run(&mut self, shown: &str, mut command: Command, to: Option<&Path>) -> Result<(), CommandError> {
+        sayln!("ci: {shown}");
+        if let Some(path) = to {
+            command.stdout(File::create(path).map_err(CommandError::named("create", path))?);
+        } else if self.options.json.json {
+            // Standard output is for the answer alone.
             command.stdout(std::io::stderr());
-        } else {
-            sayln!("ci: {shown}");
         }
         let start = Instant::now();
-        let status = command.status().map_err(BuildError::io("start", words[0]))?;
-        steps.push(Step { command: shown.clone(), seconds: seconds(start.elapsed()), status: status.code() });
-        if status.success() { Ok(()) } else { Err(failed(&shown, status)) }
-    };
-    let program = std::env::current_exe().map_err(BuildError::io("find", "this program"))?;
-    let tool = |verb: &[&str], paths: &[&Path]| {
-        let mut command = Command::new(&program);
-        command.args(session.common.as_arguments()).args(verb).args(paths).current_dir(&here);
-        command
-    };
-    let target: Vec<_> = options.target.iter().flat_map(|target| ["--target", target]).collect();
-
-    run(&["gen"], tool(&[&["gen"], &target[..]].concat(), &[]))?;
-    let mut ninja = Command::new("ninja");
-    ninja.current_dir(root).args(&options.names);
-    run(&["ninja"], ninja)?;
-    if let Some(dest) = &options.dest {
-        run(&["install"], tool(&[&["install"], &target[..]].concat(), &[dest]))?;
-        let tests = dest.join(TESTS);
-        if tests.is_file() {
-            run(&[TESTS], Command::new(std::path::absolute(&tests).map_err(BuildError::io("find", &tests))?))?;
-        }
+        let program = PathBuf::from(command.get_program());
+        let is_ninja = shown == "ninja";
+        let named = |error| if is_ninja { no_ninja(error) } else { BuildError::io("start", program)(error).into() };
+        let status = command.status().map_err(named)?;
+        let step = Step { command: shown.to_owned(), seconds: seconds(start.elapsed()), status: status.code() };
+        self.steps.push(step);
+        if status.success() { Ok(()) } else { Err(failed(shown, status)) }
     }
-    if let Some(folder) = &options.packages {
-        run(&["export"], tool(&[&["export"], &target[..]].concat(), &[folder]))?;
-    }
-    if let Some(pack) = &options.pack {
-        run(&["cache", "export"], tool(&["cache", "export"], &[pack]))?;
-    }
-    Ok(())
 }
 
 fn failed(step: &str, status: ExitStatus) -> CommandError {

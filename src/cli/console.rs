@@ -83,7 +83,7 @@ impl Reporter for Bars {
                 let mut each = self.each();
                 let bar = each.entry(name.to_owned()).or_insert_with(|| {
                     let bar = ProgressBar::new(total.unwrap_or(0)).with_message(name.to_owned());
-                    self.bars.add(bar.with_style(style("  {msg} {bytes}/{total_bytes} {bytes_per_sec}")))
+                    self.bars.add(bar.with_style(style("{bytes:>12}/{total_bytes} {bytes_per_sec:>12}  {wide_msg}")))
                 });
                 if let Some(total) = total {
                     bar.set_length(total);

@@ -11,9 +11,10 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 use super::json::{self, Answer, JsonOption};
-use super::{CommandError, Questioned, Session, called};
+use super::{CommandError, Questioned, Session};
 use crate::build::BuildError;
 use crate::build::plan::{NewPlan, OutDir, Plan};
+use crate::called::called;
 use crate::model::Model;
 use crate::model::diff::Difference;
 use crate::project::{Project, ProjectError};
@@ -74,7 +75,7 @@ fn show(difference: &Difference, options: &Options) {
     let Difference { only_first, only_second, changed, follow, cut_off, equal } = difference;
     let limit = |limit: usize| if options.all { usize::MAX } else { limit };
     for change in changed {
-        outln!("{} ({}, recipe {}): {} differs", change.node, change.operation, change.recipe, change.kind.words());
+        outln!("{} ({}, recipe {}): {}", change.node, change.operation, change.recipe, change.kind.words());
         for part in change.parts.iter().take(limit(MAX_PARTS)) {
             outln!("  {part}");
         }

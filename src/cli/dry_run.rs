@@ -30,7 +30,7 @@ pub(super) struct Options {
     #[arg(long, requires = "dry_run", value_name = "FILE")]
     save: Option<PathBuf>,
     #[command(flatten)]
-    json: JsonOption,
+    pub(super) json: JsonOption,
 }
 
 /// The answer of `gen --dry-run`.
@@ -113,7 +113,7 @@ pub(super) fn run(
 
 fn has_to_run(model: &Model<'_>, at: At, because: Vec<String>) -> Run {
     let operation = model.table().verb(at).to_owned();
-    let by_gen = matches!(operation.as_str(), "unpack" | "patch" | "merge");
+    let by_gen = matches!(operation.as_str(), "unpack" | "wheel" | "patch" | "merge");
     Run { node: model.table().name(at).to_owned(), operation, by_gen, because }
 }
 

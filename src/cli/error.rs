@@ -21,10 +21,12 @@ use crate::install::package::PackageError;
 use crate::lock::LockError;
 use crate::patch::PatchError;
 use crate::project::ProjectError;
+use crate::python::wheel::WheelError;
 use crate::remote::settings::SettingsError;
 use crate::repository::RepositoryError;
 use crate::source::FetchError;
 use crate::store::StoreError;
+use crate::wheels::WheelsError;
 
 /// What kind of error ended a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +76,7 @@ impl Kind {
             }
             // The store's part in an operation on an archive, a patch, or a package.
             BuildError::Archive(ArchiveError::Store { .. })
+            | BuildError::Wheel(WheelError::Store(_))
             | BuildError::Image(
                 ImageError::Package { error: ArchiveError::Store { .. }, .. } | ImageError::Store { .. },
             )
@@ -145,6 +148,11 @@ impl CommandError {
     pub fn named(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::of(Kind::of_named(&source), &BuildError::Io { doing, path, source })
+    }
+
+    /// An error whose cause is that a call failed on a path that the caller named.
+    pub(super) fn of_named(error: &dyn Error, cause: &io::Error) -> Self {
+        Self::of(Kind::of_named(cause), error)
     }
 
     /// Adds what to do next.
@@ -287,6 +295,20 @@ impl From<BuildError> for CommandError {
                 .hint(format!("`{} shell {node}` opens a shell there, in the view of the action", called()));
         }
         command
+    }
+}
+
+impl From<WheelsError> for CommandError {
+    fn from(error: WheelsError) -> Self {
+        let kind = match &error {
+            WheelsError::File { error, .. } => Kind::of_named(error),
+            WheelsError::Unmet(_) | WheelsError::Python(_) => Kind::Input,
+            WheelsError::Bytecode { .. } => Kind::Build,
+            WheelsError::Package(_) => Kind::Environment,
+            WheelsError::Fetch(_) => Kind::Environment,
+            WheelsError::Store(error) => Kind::of_exit_code(error.exit_code()),
+        };
+        Self::of(kind, &error)
     }
 }
 

@@ -8,7 +8,9 @@ use build_graph::key::KeyInputs;
 use build_graph::node::{Op, Source};
 use build_graph::{Entry, Tree};
 use clap::Args;
+use serde::Serialize;
 
+use super::json::{Answer, JsonOption};
 use super::{CommandError, Session, console};
 use crate::build::BuildError;
 use crate::build::evaluate::source_name;
@@ -24,6 +26,20 @@ pub(super) struct Options {
     target: Option<String>,
     /// Only these sources, by name
     names: Vec<String>,
+    #[command(flatten)]
+    json: JsonOption,
+}
+
+/// The answer of `fetch`.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Fetched {
+    /// The names of the sources that were downloaded; the others were here already.
+    fetched: Vec<String>,
+}
+
+impl Answer for Fetched {
+    const SCHEMA: &'static str = "fetch/1";
 }
 
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
@@ -74,7 +90,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
         Some(error) => Err(error),
         None => {
             outln!("fetch: all sources are here ({} new)", jobs.len());
-            Ok(())
+            options.json.answer(|| Fetched { fetched: jobs.iter().map(|(_, job)| job.name.clone()).collect() })
         }
     }
 }

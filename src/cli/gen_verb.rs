@@ -1,34 +1,42 @@
 //! `pynbox-build gen`: resolves what is known and writes the rest out as ninja.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod amend;
+mod left;
+
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use build_graph::dsl::{Assembled, assemble};
-use build_graph::graph::Graph;
+use build_graph::graph::Outline;
 use build_graph::ninja::{LeftNode, NinjaSettings, Pool, ninja_text};
 use build_graph::node::{NodeName, Target};
 use build_graph::untrusted::{printable, printable_path};
 use clap::Args;
+use serde::Serialize;
 
+use super::json::{Answer, JsonOption};
 use super::program::build_id;
 use super::{CommandError, Session, build_context, by, dry_run, overrides, waiting_for};
 use crate::build::BuildError;
 use crate::build::compilers;
+use crate::build::evaluate::BuildContext;
 use crate::build::history::{self, LastKeys};
 use crate::build::log::{self, BuildLog, Generated, Moment, Run};
 use crate::build::out_lock::OutLock;
 use crate::build::plan::{self, Believed, Known, NewPlan, OutDir, Plan, PlanId};
 use crate::build::record::{Question, Record, Summary};
-use crate::build::resolve::{Resolution, State, resolve};
+use crate::build::resolve::{Described, Resolution, State, resolve, resolve_again};
 use crate::build::seen::{CLOCK_STEP, EarlierFolders, Seen};
 use crate::called::quoted;
 use crate::executor::Leftover;
 use crate::project::{Loaded, Project};
 use crate::remote::caches::Caches;
-use crate::store::Store;
+use crate::store::{Found, Store};
+use amend::Amendment;
+use left::{Left, remove_if_there, touch, write_stamps};
 
 /// The file that ninja reads.
 const BUILD_FILE: &str = "build.ninja";
@@ -62,6 +70,33 @@ pub(super) struct Wanted {
     override_source: Vec<String>,
 }
 
+/// The answer of `gen`.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct GenAnswer {
+    /// Whether the last plan still holds, because nothing has changed.
+    unchanged: bool,
+    /// How many nodes the plan has.
+    nodes: usize,
+    /// How many of them are left to run for the default target.
+    left: usize,
+    /// How many are left for other targets.
+    left_elsewhere: usize,
+    /// How many results are on remotes.
+    remote: usize,
+}
+
+impl Answer for GenAnswer {
+    const SCHEMA: &'static str = "gen/1";
+}
+
+impl GenAnswer {
+    fn of(summary: Summary, unchanged: bool) -> Self {
+        let Summary { nodes, left, elsewhere, remote } = summary;
+        Self { unchanged, nodes, left, left_elsewhere: elsewhere, remote }
+    }
+}
+
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
     if options.ask.dry_run {
         return dry_run::run(session, &options.ask, options.wanted.target.as_deref(), &options.wanted.override_source);
@@ -72,22 +107,43 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let results = generation.store.results_mark()?;
     let as_left = |record: &Record| record.results.is_some() && record.results == results;
     let answered = |record: &Record| asked_by_ninja || record.summary.left == 0 || as_left(record);
-    let looked_at = Record::file_now(&generation.out);
+    let (looked_at, mut last);
     {
         let _lock = OutLock::for_reading(&generation.out, &waiting_for)?;
-        if let Some(record) = generation.unchanged()?.filter(answered) {
-            return generation.say_unchanged(&record);
+        (looked_at, last) = (Record::file_now(&generation.out), Record::read(&generation.out));
+        if let Some(record) = &last
+            && generation.is_unchanged(record)?
+            && answered(record)
+        {
+            return generation.say_unchanged(record);
         }
     }
     generation.refuse_what_others_own()?;
     let _lock = OutLock::for_writing(&generation.out, &waiting_for)?;
     // Whoever wrote meanwhile may have done what there is to do.
-    if !looked_at.is_current()
-        && let Some(record) = generation.unchanged()?.filter(answered)
-    {
-        return generation.say_unchanged(&record);
+    if !looked_at.is_current() {
+        last = Record::read(&generation.out);
+        if let Some(record) = &last
+            && generation.is_unchanged(record)?
+            && answered(record)
+        {
+            return generation.say_unchanged(record);
+        }
     }
-    generation.generate()
+    generation.generate(last)
+}
+
+/// On what a plan is based.
+struct Base {
+    target: Target,
+    /// The store's counter of losses, and its mark of results.
+    generation: u64,
+    results: Option<String>,
+    /// What was looked at.
+    seen: Vec<Seen>,
+    /// The folders in place of sources, by the sources' names.
+    folders: BTreeMap<String, PathBuf>,
+    caches: Caches,
 }
 
 /// One run of `gen`: what it is asked, and where its answer goes.
@@ -104,6 +160,7 @@ struct Generation<'a> {
     overrides: Vec<String>,
     question: Question,
     by_ninja: bool,
+    json: JsonOption,
     start: Moment,
 }
 
@@ -138,15 +195,27 @@ impl<'a> Generation<'a> {
             remotes,
         };
         let belief = Believed { digest: believed, drops, unsigned: told.into_iter().collect() };
-        let by_ninja = options.if_changed;
-        Ok(Self { session, project, store, belief, out, build_file, target, overrides, question, by_ninja, start })
+        let (by_ninja, json) = (options.if_changed, options.ask.json);
+        Ok(Self {
+            session,
+            project,
+            store,
+            belief,
+            out,
+            build_file,
+            target,
+            overrides,
+            question,
+            by_ninja,
+            json,
+            start,
+        })
     }
 
-    /// What the last `gen` saw, if all of that is still so.
-    fn unchanged(&self) -> Result<Option<Record>, CommandError> {
+    /// Whether all that a `gen` saw is still so.
+    fn is_unchanged(&self, record: &Record) -> Result<bool, CommandError> {
         let generation = self.store.generation()?;
-        let same = |record: &Record| record.answers(&self.question, generation, &self.out, &self.build_file);
-        Ok(Record::read(&self.out).filter(same))
+        Ok(record.answers(&self.question, generation, &self.out, &self.build_file))
     }
 
     fn say_unchanged(&self, record: &Record) -> Result<(), CommandError> {
@@ -161,7 +230,7 @@ impl<'a> Generation<'a> {
         sayln!(
             "gen: {nodes} nodes, {left} left to run{elsewhere} (program, files, options and store unchanged{asked})"
         );
-        Ok(())
+        self.json.answer(|| GenAnswer::of(record.summary, true))
     }
 
     /// Appends to the build log what was found. The plan stands without it, too: on a file system
@@ -192,47 +261,66 @@ impl<'a> Generation<'a> {
         plan::refuse_foreign(folders.into_iter().chain(files))
     }
 
-    fn generate(&self) -> Result<(), CommandError> {
+    /// Makes a plan; `record` is of the last one.
+    fn generate(&self, record: Option<Record>) -> Result<(), CommandError> {
         let target = self.session.target(&self.project, self.target.as_deref())?;
         // Read before the store is asked, so that what gets lost meanwhile is noticed next time.
         let generation = self.store.generation()?;
         let results = self.store.results_mark()?;
-        let earlier = Record::read(&self.out)
-            .filter(|record| record.question.store == self.question.store && record.generation == generation)
-            .map(|record| record.folders(&self.out))
-            .unwrap_or_default();
+        let old = Plan::open(&self.out).ok();
+        let same_store =
+            |record: &Record| record.question.store == self.question.store && record.generation == generation;
+        let last = record.filter(same_store).zip(old.as_ref());
+        let amendment = last.as_ref().and_then(|(record, old)| self.amend(record, old, results.as_ref()));
         // From now on the plan is no answer to what was asked, until there is another one.
         Record::remove(&self.out)?;
-        let loaded = self.load(&earlier)?;
+        if let Some(amendment) = amendment
+            && let Some((resolution, plan)) = self.resolve_again(&amendment)?
+        {
+            let Amendment { plan: nodes, seen, .. } = amendment;
+            let folders = last.map(|(record, _)| record.folders).unwrap_or_default();
+            let base = Base { target, generation, results, seen, folders, caches: Caches::default() };
+            return self.leave(nodes, resolution, plan, Some(nodes), base);
+        }
+        let earlier = last.map(|(record, old)| record.folders(old, &self.store)).unwrap_or_default();
+        let Loaded { materials, seen, folders, found, .. } = self.load(&earlier)?;
         drop(earlier);
-        let assembled = assemble(&self.session.bundle.set, &loaded.materials.into(), &target)?;
+        let assembled = assemble(&self.session.bundle.set, &materials.into(), &target)?;
         let caches = self.session.caches(&self.project, &self.store)?;
-        let mut resolution = self.resolve(&assembled, &caches)?;
-        let graph = &assembled.graph;
-        let left = Left::of(graph, &resolution, &target);
+        let resolution = self.resolve(&assembled, found, old.as_ref(), &caches)?;
+        let plan = NewPlan::new(&assembled.graph, known(&resolution))?;
+        let base = Base { target, generation, results, seen, folders, caches };
+        self.leave(&assembled.graph, resolution, plan, old.as_ref(), base)
+    }
 
-        let known = |at: usize| match resolution.states[at] {
-            State::Known(tree) => Some(Known { tree, key: resolution.keys[at] }),
-            _ => None,
-        };
-        let plan = NewPlan::new(graph, known)?;
-        let names = left.all.iter().map(|at| graph.nodes()[*at].name.clone());
-        let last = match Plan::open(&self.out) {
-            Ok(old) if *old.id() != plan.id => history::keep(&old, &self.store, names)?,
+    /// Writes what was found out about nodes, and says so; `old` is the last plan.
+    fn leave(
+        &self,
+        nodes: &impl Outline,
+        mut resolution: Resolution,
+        plan: NewPlan,
+        old: Option<&Plan>,
+        base: Base,
+    ) -> Result<(), CommandError> {
+        let Base { target, generation, results, seen, folders, caches } = base;
+        let left = Left::of(nodes, &resolution, &target);
+        let names = left.all.iter().map(|at| nodes.name_of(*at));
+        let last = match old {
+            Some(old) if *old.id() != plan.id => history::keep(old, &self.store, names)?,
             _ => history::last_keys(&self.out, names),
         };
         self.belief.write(&self.out)?;
         plan.write(&self.out)?;
-        write_stamps(&self.out, graph.nodes(), &resolution.states, &left.all)?;
+        write_stamps(&self.out, nodes, &resolution.states, &left.all)?;
         let has_to_run = |node: usize| matches!(resolution.states[node], State::Run(_));
         let edges: Vec<_> =
             left.all.iter().map(|node| LeftNode { node: *node, has_to_run: has_to_run(*node) }).collect();
-        let text = ninja_text(graph, &edges, &pools(), &self.ninja_settings(&plan.id, &target));
+        let text = ninja_text(nodes, &edges, &pools(), &self.ninja_settings(&plan.id, &target));
         // ninja believes its log over the stamps; with generator rules it does without one.
         remove_if_there(&self.project.root.join(NINJA_FILES[0]))?;
         self.write_build_file(&text)?;
         let summary = Summary {
-            nodes: graph.nodes().len(),
+            nodes: nodes.count(),
             left: left.all.len() - left.elsewhere,
             elsewhere: left.elsewhere,
             remote: resolution.remote,
@@ -241,25 +329,29 @@ impl<'a> Generation<'a> {
             question: self.question.clone(),
             generation,
             results: results.filter(|_| caches.is_empty()),
-            seen: loaded.seen,
-            folders: loaded.folders,
+            seen,
+            folders,
             plan: plan.id,
             plan_file: Seen::now(self.out.plan()),
             build_file: blake3::hash(text.as_bytes()).to_string(),
             ended: SystemTime::now(),
             summary,
+            changed: OnceLock::new(),
         };
         record.write(&self.out)?;
         if self.session.common.verbose {
+            for at in &resolution.again {
+                outln!("again: {}", nodes.name_of(*at));
+            }
             for at in &left.all {
-                outln!("left: {}", graph.nodes()[*at].name);
+                outln!("left: {}", nodes.name_of(*at));
             }
         }
         let log = BuildLog::of(&self.out);
         log.rotate()?;
         self.note(&record.plan, summary, true, std::mem::take(&mut resolution.runs), last);
         say_what_was_done(&left, &resolution, &caches);
-        Ok(())
+        self.json.answer(|| GenAnswer::of(summary, false))
     }
 
     /// What the recipes need, read when nothing of it changes any more.
@@ -268,28 +360,64 @@ impl<'a> Generation<'a> {
         loop {
             readings += 1;
             let start = SystemTime::now();
-            let loaded = self.project.load_again(&self.session.bundle, &self.overrides, &self.store, earlier)?;
+            let mut loaded = self.project.load_again(&self.session.bundle, &self.overrides, &self.store, earlier)?;
             let end = SystemTime::now();
             // Reading may change files, too: rustup makes its settings when it is asked first.
             let settled = loaded.seen.iter().all(|seen| seen.is_settled(start, end));
             if settled && Seen::all_are_current(&loaded.seen) {
+                loaded.seen.append(&mut loaded.unread);
                 return Ok(loaded);
             }
             if readings == MAX_READINGS {
                 // Their times don't say what was read.
+                loaded.seen.append(&mut loaded.unread);
                 return Ok(Loaded { folders: BTreeMap::new(), ..loaded });
             }
             std::thread::sleep(CLOCK_STEP);
         }
     }
 
-    fn resolve(&self, assembled: &Assembled, caches: &Caches) -> Result<Resolution, CommandError> {
+    fn resolve(
+        &self,
+        assembled: &Assembled,
+        found: Found,
+        old: Option<&Plan>,
+        caches: &Caches,
+    ) -> Result<Resolution, CommandError> {
+        let last = plan::last_trees(&self.out, old);
+        let graph = &assembled.graph;
+        self.with_context(caches, |context| resolve(graph, &assembled.contents, context, found, &last))?
+            .map_err(|error| overrides::blame(error, &self.overrides, |node| inputs_of(graph, node)))
+    }
+
+    /// Resolves what may have changed, and plans the rest as it was; `None` if it can't be done so.
+    fn resolve_again(&self, amendment: &Amendment<'_>) -> Result<Option<(Resolution, NewPlan)>, CommandError> {
+        let Amendment { plan, others, again, trees, .. } = amendment;
+        let mut found = Found::default();
+        trees.iter().for_each(|tree| found.add_tree(*tree));
+        let last = plan::last_trees(&self.out, Some(plan));
+        let before = amendment.before(&self.out);
+        let resolution = self.with_context(&Caches::default(), |context| {
+            resolve_again(amendment, before, again, context, found, &last)
+        })?;
+        let planned = resolution.and_then(|resolution| {
+            Ok(NewPlan::amended(plan, others, known(&resolution))?.map(|new| (resolution, new)))
+        });
+        match planned {
+            // It is made anew.
+            Err(BuildError::Plan { .. }) => Ok(None),
+            planned => {
+                planned.map_err(|error| overrides::blame(error, &self.overrides, |node| inputs_of(amendment, node)))
+            }
+        }
+    }
+
+    /// Does something with what evaluates nodes.
+    fn with_context<T>(&self, caches: &Caches, act: impl FnOnce(&BuildContext<'_>) -> T) -> Result<T, CommandError> {
         let fetch = self.session.fetcher(&self.project, &self.store);
         let executor = self.session.find_executor(&self.project, &self.store, Leftover::Removed)?;
         let limits = self.project.settings.build.limits.limits();
-        let context = build_context(&self.store, &fetch, &executor, limits, &self.out, caches);
-        resolve(&assembled.graph, &assembled.contents, &context, &plan::last_trees(&self.out))
-            .map_err(|error| overrides::blame(error, &self.overrides, |node| inputs_of(&assembled.graph, node)))
+        Ok(act(&build_context(&self.store, &fetch, &executor, limits, &self.out, caches)))
     }
 
     fn ninja_settings(&self, plan: &PlanId, target: &Target) -> NinjaSettings {
@@ -336,31 +464,11 @@ impl<'a> Generation<'a> {
     }
 }
 
-/// The nodes that are left to run.
-struct Left {
-    /// All that anybody may ask for, by index.
-    all: Vec<usize>,
-    /// How many of these only other targets need.
-    elsewhere: usize,
-    /// How many nodes anybody may ask for.
-    wanted: usize,
-}
-
-impl Left {
-    fn of(graph: &Graph, resolution: &Resolution, target: &Target) -> Self {
-        // What hangs on nothing that anybody asks for is not run.
-        let wanted: BTreeSet<_> = graph.closure(graph.aliases().values().flatten().copied()).into_iter().collect();
-        let all: Vec<_> = (0..graph.nodes().len())
-            .filter(|at| wanted.contains(at) && !matches!(resolution.states[*at], State::Known(_)))
-            .collect();
-        // Another target may want what this machine can't get; that keeps nobody from being done
-        // with this one.
-        let below = format!("{target}/");
-        let own = graph.aliases().iter().filter(|(name, _)| **name == target.0 || name.starts_with(&below));
-        let own = own.flat_map(|(_, nodes)| nodes.iter().copied());
-        let own = left_for(own, &all.iter().copied().collect(), |at| graph.inputs(at).iter().copied());
-        let elsewhere = all.len() - own.len();
-        Self { all, elsewhere, wanted: wanted.len() }
+/// What is known of each node, by index.
+fn known(resolution: &Resolution) -> impl Fn(usize) -> Option<Known> {
+    |at| match resolution.states[at] {
+        State::Known(tree) => Some(Known { tree, key: resolution.keys[at] }),
+        _ => None,
     }
 }
 
@@ -385,9 +493,10 @@ fn say_what_was_done(left: &Left, resolution: &Resolution, caches: &Caches) {
     sayln!("gen: {all} nodes, {} resolved{notes}, {left} left to run{others}", all - left);
 }
 
-fn inputs_of(graph: &Graph, node: &NodeName) -> Vec<NodeName> {
-    let inputs = graph.index_of(node).map_or(&[][..], |at| graph.inputs(at));
-    inputs.iter().map(|input| graph.nodes()[*input].name.clone()).collect()
+fn inputs_of(nodes: &impl Described, node: &NodeName) -> Vec<NodeName> {
+    let outline = nodes.outline();
+    let inputs = nodes.find_node(node).into_iter().flat_map(|at| outline.inputs_of(at));
+    inputs.filter_map(|input| outline.name_of(input).parse().ok()).collect()
 }
 
 /// Names that some part of a build can't take are refused before anything is built.
@@ -458,87 +567,4 @@ fn option_list(session: &Session, target: Option<&str>, overrides: &[String]) ->
         list.extend(["--override-source".to_owned(), value.clone()]);
     }
     list
-}
-
-/// Lays out the stamps of what is left, with times that tell ninja what has to run: a node that has
-/// to run takes the plan, which is newer than its stamp; one that only waits has a stamp that is as
-/// old as the stamps it waits for, until one of those is written anew. A node that had no tree last
-/// time has no stamp, so ninja runs it.
-///
-/// Times are set, not left to the clock, whose steps are coarser than two writes are apart.
-fn write_stamps(
-    out: &OutDir,
-    nodes: &[build_graph::node::Node],
-    states: &[State],
-    left: &[usize],
-) -> Result<(), BuildError> {
-    // A little in the past: a file that is written a moment from now gets the time of the clock's
-    // last step.
-    let now = SystemTime::now() - Duration::from_secs(1);
-    let before = now - Duration::from_secs(10);
-    touch(&out.plan(), now)?;
-    let stamped = out.stamped();
-    for at in left {
-        let name = &nodes[*at].name;
-        match states[*at] {
-            State::Known(_) => {}
-            State::Run(Some(last)) | State::Wait(Some(last)) => {
-                out.write_stamp(name, last)?;
-                touch(&out.stamp(name), before)?;
-            }
-            State::Run(None) | State::Wait(None) if stamped.contains(name) => remove_if_there(&out.stamp(name))?,
-            State::Run(None) | State::Wait(None) => {}
-        }
-    }
-    if !left.is_empty() {
-        let folder = out.stamps();
-        fs::create_dir_all(&folder).map_err(BuildError::io("create", folder))?;
-    }
-    Ok(())
-}
-
-/// Those of the nodes that are left which these need. What only a known node is made of is needed
-/// by others, if it is left.
-fn left_for<I: Iterator<Item = usize>>(
-    roots: impl Iterator<Item = usize>,
-    left: &BTreeSet<usize>,
-    inputs: impl Fn(usize) -> I,
-) -> BTreeSet<usize> {
-    let mut needed = BTreeSet::new();
-    let mut waiting: Vec<_> = roots.collect();
-    while let Some(at) = waiting.pop() {
-        if left.contains(&at) && needed.insert(at) {
-            waiting.extend(inputs(at));
-        }
-    }
-    needed
-}
-
-fn touch(path: &Path, time: SystemTime) -> Result<(), BuildError> {
-    let touch = || fs::File::options().append(true).open(path)?.set_modified(time);
-    touch().map_err(plan::denied("touch", path))
-}
-
-fn remove_if_there(path: &Path) -> Result<(), BuildError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(plan::denied("remove", path)(error)),
-        _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_another_target_needs_of_a_known_node_is_left_for_that_one() {
-        // 0 and 1 are sources; 2 is made of 0 and known, 3 is made of 1; 4 is the other target's,
-        // made of 0 and 3.
-        let inputs = [vec![], vec![], vec![0], vec![1], vec![0, 3]];
-        let left = BTreeSet::from([0, 1, 3, 4]);
-        let needed = |root| left_for(std::iter::once(root), &left, |at| inputs[at].iter().copied());
-        assert_eq!(needed(2), BTreeSet::new());
-        assert_eq!(needed(3), BTreeSet::from([1, 3]));
-        assert_eq!(needed(4), BTreeSet::from([0, 1, 3, 4]));
-    }
 }

@@ -22,6 +22,8 @@ use crate::model::{At, Model, Standing};
 
 /// Beyond so many boxes a layout takes minutes, and nobody finds anything in it.
 const MAX_BOXES: usize = 1500;
+/// The colour of edges and rims.
+const EDGE_COLOR: &str = "darkgray";
 /// The size of the letters.
 const FONT: usize = 14;
 /// The page around a picture.
@@ -171,19 +173,22 @@ impl Picture {
     /// As a picture.
     fn svg(&self) -> String {
         let mut graph = VisualGraph::new(Orientation::LeftToRight);
-        let handles: Vec<_> = self
-            .boxes
-            .iter()
-            .map(|one| {
-                let label = one.label();
-                let fill = Color::from_name(one.color());
-                let style = StyleAttr::new(Color::fast("black"), 1, fill, 4, FONT);
-                let size = Point::new((label.len() * FONT * 3 / 5 + 16) as f64, (FONT * 2) as f64);
-                graph.add_node(Element::create(ShapeKind::new_box(&label), style, Orientation::LeftToRight, size))
-            })
-            .collect();
+        // By these attributes a page finds boxes and edges.
+        let attribute = |name: &str, value: String| Some(format!("data-{name}=\"{value}\""));
+        let grey = Color::fast(EDGE_COLOR);
+        let mut handles = Vec::new();
+        for (number, one) in self.boxes.iter().enumerate() {
+            let label = one.label();
+            let style = StyleAttr::new(grey, 1, Color::from_name(one.color()), 4, FONT);
+            let size = Point::new((label.len() * FONT * 3 / 5 + 16) as f64, (FONT * 2) as f64);
+            let mut element = Element::create(ShapeKind::new_box(&label), style, Orientation::LeftToRight, size);
+            element.properties = attribute("box", number.to_string());
+            handles.push(graph.add_node(element));
+        }
         for (from, to) in &self.edges {
-            graph.add_edge(Arrow::simple(""), handles[*from], handles[*to]);
+            let look = StyleAttr::new(grey, 1, None, 0, FONT);
+            let properties = attribute("edge", format!("{from} {to}"));
+            graph.add_edge(Arrow { look, properties, ..Arrow::simple("") }, handles[*from], handles[*to]);
         }
         let mut svg = SVGWriter::new();
         if !self.boxes.is_empty() {

@@ -64,7 +64,7 @@ pub(super) fn run(options: &Options) -> Result<(), CommandError> {
     outln!("`{shown}` is a project with the recipe `greeting`. Next:");
     outln!("  cd {shown} && cargo build --release");
     outln!("  target/release/{name} gen && ninja greeting");
-    outln!("  target/release/{name} install DEST && DEST/bin/run /greeting/greeting.wasm");
+    outln!("  target/release/{name} install DEST greeting && DEST/bin/run /greeting/greeting.wasm");
     Ok(())
 }
 

@@ -1,25 +1,30 @@
 //! `pynbox-build install DEST [PACKAGE[=VERSION]…]`, and where packages come from.
 
-use std::collections::{BTreeMap, btree_map};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use build_graph::dsl::Packages;
-use build_graph::node::{Op, Package, Target};
+use build_graph::node::{NodeName, Op, Package, Target};
 use build_graph::untrusted::{printable, printable_path};
-use clap::Args;
+use clap::{Args, ValueEnum};
 
-use super::dest::{Keep, settle, verify};
+use super::dest::{Change, Changed, ChangedPackage, Keep, settle, verify};
 use super::json::JsonOption;
 use super::repository::{Named, RepositoryOptions};
+use super::requirements::{self, Wheels};
 use super::{CommandError, Session};
 use crate::build::BuildError;
 use crate::build::builder::{Builder, Stamps};
 use crate::build::evaluate::open_single;
-use crate::install::{Destination, InstallError, Outcome, prepare};
+use crate::build::plan::Plan;
+use crate::install::package::Manifest;
+use crate::install::version::compare;
+use crate::install::{Destination, InstallError, Installed, Outcome, Transaction, prepare};
 use crate::repository::archives::{self, Archive, Folder};
 use crate::store::{Area, Scratch, Store};
+use crate::wheels::PYTHON;
 
 /// Options of `install`.
 #[derive(Debug, Args)]
@@ -32,6 +37,12 @@ pub(super) struct Options {
     /// The target that the packages are for, instead of the default one
     #[arg(long, value_name = "TARGET")]
     target: Option<String>,
+    /// Install native code of the packages, too, for `DEST/bin/run --engine native`. That trusts
+    /// the compilers that made it (docs/security.md)
+    #[arg(long, value_name = "ENGINE")]
+    engine: Option<Engine>,
+    #[command(flatten)]
+    wheels: requirements::Options,
     #[command(flatten)]
     repository: RepositoryOptions,
     /// Install nothing: compare every file of the packages, or of all, with its receipt. Status 1
@@ -45,13 +56,37 @@ pub(super) struct Options {
 }
 
 impl Options {
-    /// Installs packages of the local build, for this target or the default one.
-    pub(super) fn of(dest: PathBuf, packages: &[&str], target: Option<String>) -> Self {
+    /// Installs packages of the local build, for this target or the default one, and this engine.
+    pub(super) fn of(dest: PathBuf, packages: &[&str], target: Option<String>, engine: Option<Engine>) -> Self {
         let packages = packages.iter().map(|package| (*package).to_owned()).collect();
         let (keep, json) = (Keep::default(), JsonOption { json: false });
-        Self { dest, packages, target, repository: RepositoryOptions::default(), verify: false, keep, json }
+        let wheels = requirements::Options::default();
+        let repository = RepositoryOptions::default();
+        Self { dest, packages, target, engine, wheels, repository, verify: false, keep, json }
     }
 }
+
+/// What programs are to be run by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Engine {
+    /// Code that the loader compiles when it is installed
+    Wasmtime,
+    /// Code that was made by a C compiler, where packages have any
+    Native,
+}
+
+impl Engine {
+    /// Its name, for the loader.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Wasmtime => "wasmtime",
+            Self::Native => "native",
+        }
+    }
+}
+
+/// What the package with native code of another one is called: that one's name, and this.
+const NATIVE: &str = "-native";
 
 /// Where packages come from.
 pub(super) trait Repository {
@@ -66,6 +101,10 @@ pub(super) trait Repository {
     }
     /// Opens the archive of one.
     fn open(&self, found: &Found) -> Result<File, CommandError>;
+    /// The statement about how one was built, if it was brought here with it.
+    fn statement(&self, _found: &Found) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// A package of a repository.
@@ -75,6 +114,8 @@ pub(super) struct Found {
     pub(super) version: String,
     /// The names of the packages that it needs.
     pub(super) requires: Vec<String>,
+    /// Why its publisher has withdrawn it.
+    pub(super) withdrawn: Option<String>,
 }
 
 pub(super) fn no_package(
@@ -92,11 +133,8 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     if options.verify {
         return verify::run(&options.dest, &options.packages, options.json);
     }
-    if options.json.json {
-        return Err(CommandError::input("an install answers nothing as JSON").hint("`--json` goes with `--verify`"));
-    }
     with_repository(session, options.target.as_deref(), &options.repository, |repository, cache| {
-        install(repository, &session.bundle.packages, options, cache)
+        install(session, repository, options, cache)
     })
 }
 
@@ -122,7 +160,7 @@ pub(super) fn with_repository<T>(
     let target = match (target, session.project_if_any()?) {
         (None, None) => session.bundle.default_target.clone(),
         (None, Some(project)) => project.default_target(&session.bundle),
-        (Some(target), _) => Target(target.to_owned()),
+        (Some(target), _) => Target(target.into()),
     };
     let target = session.known(target)?;
     let named = Named::find(session, word)?;
@@ -140,10 +178,7 @@ fn is_wrong_folder(error: &io::Error) -> bool {
 }
 
 /// The package nodes of a plan for a target.
-pub(super) fn local_packages(
-    plan: &crate::build::plan::Plan,
-    target: &Target,
-) -> Result<Vec<(build_graph::node::NodeName, Package)>, CommandError> {
+pub(super) fn local_packages(plan: &Plan, target: &Target) -> Result<Vec<(NodeName, Package)>, CommandError> {
     let mut packages = Vec::new();
     let mut names: Vec<_> =
         plan.names().filter(|name| name.ends_with("/package") && name.starts_with(target.as_str())).collect();
@@ -159,39 +194,114 @@ pub(super) fn local_packages(
     Ok(packages)
 }
 
+/// The packages of these names, with all that they need and what is always there; without names,
+/// those that are built unasked.
+pub(super) fn packages_to_give(
+    session: &Session,
+    plan: &Plan,
+    target: &Target,
+    names: &[String],
+) -> Result<Vec<(NodeName, Package)>, CommandError> {
+    let mut all = local_packages(plan, target)?;
+    if names.is_empty() {
+        let unasked = plan.alias(target.as_str()).unwrap_or_default();
+        all.retain(|(node, _)| unasked.contains(node));
+        return Ok(all);
+    }
+    let mut open: Vec<String> = names.iter().chain(&session.bundle.packages.always).cloned().collect();
+    let mut chosen: BTreeSet<String> = BTreeSet::new();
+    while let Some(name) = open.pop() {
+        let Some((_, package)) = all.iter().find(|(_, package)| package.name == name) else {
+            let there = all.iter().map(|(_, package)| (package.name.clone(), package.version.clone()));
+            return Err(no_package(&name, None, there));
+        };
+        if chosen.insert(name) {
+            open.extend(package.requires.iter().cloned());
+        }
+    }
+    all.retain(|(_, package)| chosen.contains(&package.name));
+    Ok(all)
+}
+
 fn install(
+    session: &Session,
     repository: &dyn Repository,
-    unasked: &Packages,
     options: &Options,
     code_cache: Option<&Path>,
 ) -> Result<(), CommandError> {
-    let wanted = choose(repository, unasked, &options.packages)?;
+    let installed = Installed::find(&options.dest)?.map(|installed| installed.current.receipts()).transpose()?;
+    let held = held(repository, &installed.unwrap_or_default());
+    let wanted = choose(repository, &session.bundle.packages, options, &held)?;
+    let wheels = Wheels::choose(session, &options.wheels, repository, &wanted, &options.dest)?;
     let code = repository.get(&wanted)?;
     let code_cache = code.as_ref().map(Scratch::path).or(code_cache);
     let destination = Destination::open(&options.dest)?;
     let mut transaction = destination.begin()?;
+    let receipts = destination.receipts()?.into_iter();
+    let mut before: BTreeMap<_, _> = receipts.map(|receipt| (receipt.name, receipt.version)).collect();
     let mut outcomes = Vec::new();
-    for found in &wanted {
-        outcomes.push(transaction.add(&found.name, repository.open(found)?)?);
+    for found in wanted {
+        let outcome = add(&mut transaction, repository, &found)?;
+        outcomes.push((found, outcome));
     }
-    let asked = options.packages.iter().map(|package| name_of(package).to_owned());
-    let by = ["install"].into_iter().chain(options.packages.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
+    let mut asked: Vec<String> = options.packages.iter().map(|package| name_of(package).to_owned()).collect();
+    let mut lines: Vec<_> =
+        outcomes.iter().map(|(found, outcome)| (found.name.clone(), found.version.clone(), *outcome)).collect();
+    if let Some(wheels) = &wheels {
+        let added = wheels.add(repository, &outcomes, &destination, &mut transaction, code_cache)?;
+        lines.extend(added.into_iter().map(|(package, outcome)| (package.name, package.version, outcome)));
+        asked.extend(wheels.roots());
+    }
+    let files = options.wheels.requirements.iter().map(|file| format!("-r {}", file.display()));
+    let by = ["install".to_owned()].into_iter().chain(options.packages.iter().cloned()).chain(files);
+    let by = by.collect::<Vec<_>>().join(" ");
     let prepare = |new: &Path| prepare::prepare(new, code_cache, prepare::DEADLINE);
     let number = transaction
         .commit(&by, asked, prepare)
         .map_err(|error| with_hint(error, "nothing was installed; get the packages anew"))?;
-    for (Found { name, version, .. }, outcome) in wanted.iter().zip(outcomes) {
-        let what = match outcome {
-            Outcome::Present => "is there already",
-            Outcome::Installed => "installed",
-            Outcome::Replaced => "replaced",
+    let mut packages = Vec::new();
+    for (name, version, outcome) in lines {
+        let (what, change) = match outcome {
+            Outcome::Present => ("is there already", Change::Present),
+            Outcome::Installed => ("installed", Change::Installed),
+            Outcome::Replaced => ("replaced", Change::Replaced),
         };
-        outln!("install: {name} {} {what}", printable(version));
+        outln!("install: {name} {} {what}", printable(&version));
+        let before = before.remove(&name);
+        packages.push(ChangedPackage { name, version, before, change });
     }
-    if let Some(number) = number {
-        settle("install", &destination, number, options.keep);
+    let settled = number.map(|number| settle("install", &destination, number, options.keep)).unwrap_or_default();
+    options.json.answer(|| Changed::of(&options.dest, number, packages, settled))
+}
+
+/// Adds a package to a transaction, with the statement that came with it.
+pub(super) fn add(
+    transaction: &mut Transaction<'_>,
+    repository: &dyn Repository,
+    found: &Found,
+) -> Result<Outcome, CommandError> {
+    if let Some(reason) = &found.withdrawn {
+        let (name, version) = (printable(&found.name), printable(&found.version));
+        errln!("warning: {name} {version} is withdrawn: {}", printable(reason));
     }
-    Ok(())
+    let outcome = transaction.add(&found.name, repository.open(found)?)?;
+    if let Some(statement) = repository.statement(found) {
+        transaction.state(&found.name, statement);
+    }
+    Ok(outcome)
+}
+
+/// The installed packages that stay in their versions although these are withdrawn: there is no
+/// later one.
+pub(super) fn held(repository: &dyn Repository, installed: &[Manifest]) -> BTreeMap<String, String> {
+    let all = repository.all();
+    let is_held = |receipt: &&Manifest| {
+        let mut versions = all.iter().filter(|found| found.name == receipt.name);
+        let is_withdrawn = |found: &Found| found.version == receipt.version && found.withdrawn.is_some();
+        let is_later = |found: &Found| found.withdrawn.is_none() && compare(&found.version, &receipt.version).is_gt();
+        versions.clone().any(is_withdrawn) && !versions.any(is_later)
+    };
+    installed.iter().filter(is_held).map(|receipt| (receipt.name.clone(), receipt.version.clone())).collect()
 }
 
 /// The package that is meant by `NAME` or `NAME=VERSION`.
@@ -207,9 +317,19 @@ pub(super) fn with_hint(error: InstallError, hint: &str) -> CommandError {
 }
 
 /// The packages to install: what was asked for, what is always there, and what these need, by name.
-fn choose(repository: &dyn Repository, unasked: &Packages, asked: &[String]) -> Result<Vec<Found>, CommandError> {
-    let default = if asked.is_empty() { &unasked.default[..] } else { &[] };
-    let mut wanted: Vec<String> = unasked.always.iter().chain(default).cloned().collect();
+fn choose(
+    repository: &dyn Repository,
+    unasked: &Packages,
+    options: &Options,
+    held: &BTreeMap<String, String>,
+) -> Result<Vec<Found>, CommandError> {
+    let asked = &options.packages;
+    let mut wanted: Vec<String> = unasked.always.clone();
+    match (asked.is_empty(), options.wheels.requirements.is_empty()) {
+        (true, true) => wanted.extend(unasked.default.iter().cloned()),
+        (_, false) => wanted.push(PYTHON.to_owned()),
+        (false, true) => {}
+    }
     let mut versions: BTreeMap<&str, &str> = BTreeMap::new();
     for package in asked {
         let (name, version) = match package.split_once('=') {
@@ -229,7 +349,37 @@ fn choose(repository: &dyn Repository, unasked: &Packages, asked: &[String]) -> 
             )));
         }
     }
+    for (name, version) in held {
+        versions.entry(name).or_insert(version);
+    }
+    if options.engine == Some(Engine::Native) {
+        wanted.extend(native(repository, wanted.clone(), &versions)?);
+    }
     closure(repository, wanted, &versions)
+}
+
+/// The packages with native code of these, and of what they need.
+///
+/// # Errors
+/// If there are none.
+fn native(
+    repository: &dyn Repository,
+    wanted: Vec<String>,
+    versions: &BTreeMap<&str, &str>,
+) -> Result<Vec<String>, CommandError> {
+    let there: BTreeSet<_> = repository.all().into_iter().map(|found| found.name).collect();
+    let chosen = closure(repository, wanted, versions)?.into_iter().map(|found| found.name + NATIVE);
+    let native: Vec<_> = chosen.filter(|name| there.contains(name)).collect();
+    if native.is_empty() {
+        let known = there.iter().filter_map(|name| name.strip_suffix(NATIVE)).map(printable);
+        let known = known.map(|name| name.to_string()).collect::<Vec<_>>().join(", ");
+        let hint = format!(
+            "leave `--engine` out; there is native code of: {}",
+            if known.is_empty() { "none" } else { &known }
+        );
+        return Err(CommandError::input("no package that is asked for has native code").hint(hint));
+    }
+    Ok(native)
 }
 
 /// Packages with all that they need, by name.
@@ -253,7 +403,7 @@ pub(super) fn closure(
 struct LocalBuild<'a> {
     store: &'a Store,
     builder: &'a Builder<'a>,
-    packages: BTreeMap<String, (build_graph::node::NodeName, Package)>,
+    packages: BTreeMap<String, (NodeName, Package)>,
 }
 
 impl Repository for LocalBuild<'_> {
@@ -262,6 +412,7 @@ impl Repository for LocalBuild<'_> {
             name: package.name.clone(),
             version: package.version.clone(),
             requires: package.requires.clone(),
+            withdrawn: None,
         };
         self.packages.values().map(|(_, package)| found(package)).collect()
     }
@@ -272,7 +423,7 @@ impl Repository for LocalBuild<'_> {
         let all = self.packages.values().map(|(_, package)| (package.name.clone(), package.version.clone()));
         let package = found.ok_or_else(|| no_package(name, version, all))?;
         let Package { name, version, requires, .. } = package.clone();
-        Ok(Found { name, version, requires })
+        Ok(Found { name, version, requires, withdrawn: None })
     }
 
     fn open(&self, found: &Found) -> Result<File, CommandError> {
@@ -344,13 +495,14 @@ impl Repository for Archives {
             name: archive.name.clone(),
             version: archive.version.clone(),
             requires: archive.requires.clone(),
+            withdrawn: None,
         };
         self.folder.archives.iter().map(found).collect()
     }
 
     fn find(&self, name: &str, version: Option<&str>) -> Result<Found, CommandError> {
         let Archive { name, version, requires, .. } = self.archive(name, version)?.clone();
-        Ok(Found { name, version, requires })
+        Ok(Found { name, version, requires, withdrawn: None })
     }
 
     fn open(&self, found: &Found) -> Result<File, CommandError> {

@@ -6,7 +6,7 @@
 
 use std::io;
 
-use clap::Args;
+use clap::{ArgMatches, Args};
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 
@@ -19,6 +19,14 @@ pub(super) struct JsonOption {
     /// Print the answer as one line of JSON, whose schema the reference has
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// Whether the verb was called with [`JsonOption`].
+pub(super) fn is_asked_for(matches: &ArgMatches) -> bool {
+    match matches.subcommand() {
+        Some((_, verb)) => is_asked_for(verb),
+        None => matches.try_get_one::<bool>("json").is_ok_and(|given| given.copied().unwrap_or(false)),
+    }
 }
 
 /// What can be printed as JSON.
@@ -41,6 +49,16 @@ struct Envelope<'a, T> {
 pub(super) fn print<T: Answer>(answer: &T) -> Result<(), CommandError> {
     print::out(&to_line(answer)?);
     Ok(())
+}
+
+impl JsonOption {
+    /// Prints an answer if it was asked for as JSON.
+    ///
+    /// # Errors
+    /// As [`print`].
+    pub(super) fn answer<T: Answer>(self, answer: impl FnOnce() -> T) -> Result<(), CommandError> {
+        if self.json { print(&answer()) } else { Ok(()) }
+    }
 }
 
 /// Returns the name of a schema as it stands in answers.

@@ -55,7 +55,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     if let [dest] = options.patterns.as_slice()
         && let Some(installed) = Installed::find(Path::new(dest))?
     {
-        return super::dest::list(&installed, options.json);
+        return super::dest::list(&installed, &session.bundle.set, options.json);
     }
     let questioned = session.questioned()?;
     let model = Model::new(&questioned.plan, &questioned.store);

@@ -7,6 +7,7 @@ mod print;
 mod build;
 mod build_progress;
 mod cache;
+mod cache_answers;
 mod cache_drop;
 mod cache_remote;
 mod check;
@@ -18,6 +19,7 @@ mod dest;
 mod diff;
 mod dry_run;
 mod error;
+mod executors;
 mod export;
 mod fetch;
 mod gen_verb;
@@ -41,52 +43,32 @@ mod query;
 mod reference;
 mod report;
 mod repository;
+mod requirements;
 mod run_action;
+mod session;
 mod shell;
 mod source;
 mod verify;
 mod watch;
 mod why;
+mod workplace;
 
 use std::cell::LazyCell;
-use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 
-use build_graph::dsl::{Assembled, Bundle, Toolchain, assemble};
-use build_graph::node::Target;
+use build_graph::dsl::Bundle;
 use build_graph::untrusted::printable;
 use clap::{Args, ColorChoice, FromArgMatches as _, Parser, Subcommand};
 use console::Console;
 pub use error::{CommandError, Kind};
-use program::build_id;
+use session::{Session, by, waiting_for};
+use workplace::{Questioned, Reader, Workplace, build_context};
 
-use crate::build::BuildError;
-use crate::build::action::ActionRun;
-use crate::build::action_runner::{ActionRunner, Fallback, Lazy, Ran};
-use crate::build::builder::{Builder, Stamps};
-use crate::build::evaluate::BuildContext;
-use crate::build::log::{self, BuildLog};
-use crate::build::out_lock::OutLock;
-use crate::build::plan::{self, OutDir, Plan, PlanId};
-use crate::build::record::{Record, Stale};
-use crate::called::called;
-use crate::environment;
-use crate::executor::{ActionLimits, Choice, Executor, Leftover, runner_program};
-use crate::project::{Loaded, Project, ProjectError};
-use crate::remote::belief::{Belief, unsigned};
-use crate::remote::caches::Caches;
-use crate::remote::reapi::ReapiError;
-use crate::remote::reapi::engine::{Engine, EngineSection};
-use crate::remote::settings::{self, RemotePlace, RemoteSettings, Role, TrustSettings};
-use crate::remote::trust::Trust;
-use crate::report::Reporter as _;
-use crate::source::{FetchSettings, Fetcher};
-use crate::store::{self, Area, Origin, Store};
-use crate::waiting::Teller;
+use crate::executor::Choice;
 
 /// Builds sandboxed Python from source, reproducibly.
 #[derive(Debug, Parser)]
@@ -214,7 +196,12 @@ pub fn main(bundle: impl FnOnce() -> Bundle + 'static) -> ExitCode {
     // Folders and files that this program makes are the same for everybody.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     namespaces::wait_for_children();
-    let parsed = help::command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed = help::command().try_get_matches().and_then(|matches| {
+        if json::is_asked_for(&matches) {
+            print::leave_output_to_json();
+        }
+        Cli::from_arg_matches(&matches)
+    });
     let cli = match parsed {
         Ok(cli) => cli,
         Err(said) => return ExitCode::from(print::status(say_usage(&said))),
@@ -310,95 +297,6 @@ fn say_usage(said: &clap::Error) -> u8 {
     u8::try_from(said.exit_code()).unwrap_or_else(|_| Kind::Input.exit_code())
 }
 
-/// A project with a plan, and what it takes to build nodes of it.
-struct Workplace {
-    project: Project,
-    /// As the project believes it.
-    store: Store,
-    belief: Arc<Belief>,
-    plan: Plan,
-    fetcher: Fetcher,
-    executor: FindExecutor,
-    caches: Caches,
-    /// The sources that the `gen` overrode which made the plan: `NAME=PATH`.
-    overrides: Vec<String>,
-    /// Keeps others from writing a plan, where stamps are read or written.
-    _lock: Option<OutLock>,
-}
-
-/// A plan to be asked, and the store in which its results are looked up.
-struct Questioned {
-    plan: Plan,
-    /// As the project believes it.
-    store: Store,
-}
-
-/// Who takes up a plan.
-enum Reader {
-    /// One who answers for what it gives out: the plan has to be current.
-    Giver,
-    /// One who explains or looks at what there is; it says what is not current.
-    Looker,
-    /// ninja, which has asked whether the plan is current, and runs edges of this one.
-    Ninja(Option<PlanId>),
-}
-
-impl Workplace {
-    /// Builds nodes of the plan.
-    fn builder(&self, stamps: Stamps) -> Builder<'_> {
-        let limits = self.project.settings.build.limits.limits();
-        let context = build_context(&self.store, &self.fetcher, &self.executor, limits, self.plan.out(), &self.caches);
-        Builder::new(context, &self.plan, stamps)
-    }
-}
-
-/// Makes executors when the first action needs one, and keeps them.
-struct FindExecutor {
-    /// The one of this machine.
-    here: Lazy<Find<Arc<dyn Executor>>>,
-    /// The remote engine, if one is wanted and can be reached.
-    engine: Find<Option<Arc<Engine>>>,
-    /// Its name.
-    engine_name: Option<String>,
-}
-
-impl ActionRunner for FindExecutor {
-    fn run(&self, store: &Store, run: &ActionRun<'_>) -> Result<Ran, BuildError> {
-        match (self.engine)()? {
-            Some(engine) => Fallback { engine: &engine, here: &self.here, reporter: &Console }.run(store, run),
-            None => self.here.run(store, run),
-        }
-    }
-}
-
-type Find<T> = Box<dyn Fn() -> Result<T, BuildError> + Send + Sync>;
-
-/// Does something once, and gives what came of it from then on; tried again if it failed.
-fn once<T: Clone + Send + 'static>(make: impl Fn() -> Result<T, BuildError> + Send + Sync + 'static) -> Find<T> {
-    let found = Mutex::new(None);
-    Box::new(move || {
-        let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = &*found {
-            return Ok(T::clone(known));
-        }
-        Ok(found.insert(make()?).clone())
-    })
-}
-
-/// Asks a belief of each result.
-fn by(belief: &Arc<Belief>) -> impl Fn(&Origin) -> bool + Send + Sync + 'static {
-    let belief = Arc::clone(belief);
-    move |origin| belief.believes(origin)
-}
-
-/// What every verb starts from.
-struct Session {
-    bundle: LazyCell<Bundle, Box<dyn FnOnce() -> Bundle>>,
-    common: Common,
-    /// The build log that is to say for whom this waits, where there is one.
-    noted_in: Arc<OnceLock<BuildLog>>,
-}
-
 impl Common {
     /// The options that another process of this program has to be given to do the same.
     fn as_arguments(&self) -> Vec<std::ffi::OsString> {
@@ -420,237 +318,6 @@ impl Common {
     }
 }
 
-impl Session {
-    fn project(&self) -> Result<Project, CommandError> {
-        Ok(Project::find(&self.common.project)?)
-    }
-
-    /// The store with all that is in it, for who looks after it.
-    fn store(&self) -> Result<Store, CommandError> {
-        let noted_in = Arc::clone(&self.noted_in);
-        let waiting = Teller::new(move |whom| {
-            waits(whom, "the store");
-            if let Some(log) = noted_in.get() {
-                let waited = log::Waited { pid: std::process::id(), whom: whom.to_owned(), at: log::now() };
-                // It is only shown while the build runs.
-                let _ = log.append(&[log::Record::Wait(waited)]);
-            }
-        });
-        let options = store::Options { waiting: Some(waiting), ..store::Options::default() };
-        Ok(Store::open_with(&Store::default_root()?, options)?)
-    }
-
-    /// The store as a project believes it.
-    fn store_of(&self, project: &Project) -> Result<Store, CommandError> {
-        let (store, belief) = self.believing_store(project)?;
-        let belief = Arc::new(self.and_told(belief, project)?);
-        Ok(store.believing(by(&belief)))
-    }
-
-    /// The store, and what the project's settings believe of it.
-    fn believing_store(&self, project: &Project) -> Result<(Store, Belief), CommandError> {
-        let settings = &project.settings;
-        let trust = Trust::new(&settings.trust, None)?;
-        let engine = settings.engine.as_ref().map(|engine| engine.name.as_str());
-        Ok((self.store()?, Belief::new(trust, &settings.remote, engine, &project.root)?))
-    }
-
-    /// A belief with what options and the environment say, too.
-    fn and_told(&self, belief: Belief, project: &Project) -> Result<Belief, CommandError> {
-        Ok(belief.and_unsigned(self.told_unsigned(project)?))
-    }
-
-    /// The places from which unsigned results are taken because options or the environment say so.
-    fn told_unsigned(&self, project: &Project) -> Result<BTreeSet<String>, CommandError> {
-        let variable = environment::text(settings::REMOTES_VARIABLE)?;
-        let remotes = settings::all(&self.common.remote, variable.as_deref(), &[])?;
-        Ok(unsigned(&remotes, &project.root)?)
-    }
-
-    /// The project, if the folder is in one.
-    fn project_if_any(&self) -> Result<Option<Project>, CommandError> {
-        match Project::find(&self.common.project) {
-            Ok(project) => Ok(Some(project)),
-            Err(ProjectError::NoProject(_)) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn out(&self, project: &Project) -> OutDir {
-        OutDir::new(project.root.join("out"))
-    }
-
-    /// The project with what `gen` left in it, which has to be what it would leave now.
-    fn workplace(&self) -> Result<Workplace, CommandError> {
-        self.workplace_for(Reader::Giver)
-    }
-
-    fn workplace_for(&self, reader: Reader) -> Result<Workplace, CommandError> {
-        let project = self.project()?;
-        let (store, belief) = self.believing_store(&project)?;
-        let out = self.out(&project);
-        let lock = OutLock::for_reading(&out, &waiting_for)?;
-        let plan = Plan::open(&out)?;
-        let overrides = match &reader {
-            Reader::Ninja(Some(id)) if id != plan.id() => {
-                return Err(CommandError::input("another `gen` has made a new plan since this ninja started")
-                    .hint("run ninja again"));
-            }
-            Reader::Ninja(_) => Record::read(&out).map(|record| overrides::among(&record.question.options)),
-            Reader::Giver => Some(overrides::among(&check(&out, &plan, &project)?.map_err(refuse)?.question.options)),
-            Reader::Looker => match check(&out, &plan, &project)? {
-                Ok(record) => Some(overrides::among(&record.question.options)),
-                Err(stale) => {
-                    noteln!("note: {stale}; run `{} gen` to take it up", called());
-                    Record::read(&out).map(|record| overrides::among(&record.question.options))
-                }
-            },
-        };
-        let unsigned = match plan::read_belief(&out, &belief.digest(), &store.drop_mark()?) {
-            // Who only looks believes no more than is believed now.
-            Err(_) if matches!(reader, Reader::Looker) => Vec::new(),
-            unsigned => unsigned?,
-        };
-        let belief = Arc::new(self.and_told(belief, &project)?.and_unsigned(unsigned));
-        let store = store.believing(by(&belief));
-        // What is open stays as it is. Only stamps would be another plan's.
-        let (lock, leftover) = match reader {
-            Reader::Ninja(_) => (Some(lock), Leftover::HandedOver),
-            Reader::Giver | Reader::Looker => (None, Leftover::Removed),
-        };
-        let fetcher = self.fetcher(&project, &store);
-        let executor = self.find_executor(&project, &store, leftover)?;
-        let caches = self.caches(&project, &store)?;
-        let overrides = overrides.unwrap_or_default();
-        Ok(Workplace { project, store, belief, plan, fetcher, executor, caches, overrides, _lock: lock })
-    }
-
-    /// What questions about all nodes are asked of: the plan that `gen` left, or, before the first
-    /// one, the plan of a graph of which nothing is known.
-    fn questioned(&self) -> Result<Questioned, CommandError> {
-        let project = self.project()?;
-        if self.out(&project).plan().exists() {
-            let Workplace { plan, store, .. } = self.workplace_for(Reader::Looker)?;
-            return Ok(Questioned { plan, store });
-        }
-        let store = self.store_of(&project)?;
-        let plan = self.plan_of(&project, &store, &[], &self.out(&project))?;
-        Ok(Questioned { plan, store })
-    }
-
-    /// The sources that the last `gen` overrode: `NAME=PATH`.
-    fn last_overrides(&self, project: &Project) -> Vec<String> {
-        Record::read(&self.out(project)).map(|record| overrides::among(&record.question.options)).unwrap_or_default()
-    }
-
-    /// The graph that the recipes make of a project's files.
-    fn assembled(&self, project: &Project, loaded: Loaded, target: Option<&str>) -> Result<Assembled, CommandError> {
-        let target = self.target(project, target)?;
-        Ok(assemble(&self.bundle.set, &Arc::new(loaded.materials), &target)?)
-    }
-
-    /// How the executor is had that the options or else the project's settings name.
-    fn find_executor(
-        &self,
-        project: &Project,
-        store: &Store,
-        leftover: Leftover,
-    ) -> Result<FindExecutor, CommandError> {
-        let choice = self.common.executor.unwrap_or(project.settings.build.executor);
-        let state = store.area(Area::Executors);
-        let section = match &project.settings.engine {
-            _ if choice != Choice::Reapi => None,
-            None => {
-                return Err(CommandError::input(
-                    "the executor `reapi` needs the section [engine] of `pynbox.toml`, with at least `name` and `url`",
-                ));
-            }
-            section => section.clone(),
-        };
-        let root = project.root.clone();
-        Ok(FindExecutor {
-            engine_name: section.as_ref().map(|section| section.name.clone()),
-            here: Lazy(once(move || Ok(choice.executor(&state, leftover)?))),
-            engine: once(move || match &section {
-                None => Ok(None),
-                Some(section) => find_engine(section, &root),
-            }),
-        })
-    }
-
-    /// The remotes that options, the environment and the settings name, in this order.
-    fn remotes(&self, project: &Project) -> Result<Vec<RemoteSettings>, CommandError> {
-        if self.common.no_remote {
-            return Ok(Vec::new());
-        }
-        let variable = environment::text(settings::REMOTES_VARIABLE)?;
-        let mut remotes = settings::all(&self.common.remote, variable.as_deref(), &project.settings.remote)?;
-        if self.common.offline || project.settings.source.offline {
-            let mut folders = Vec::new();
-            for remote in remotes {
-                if let RemotePlace::Folder(_) = remote.place(&project.root)? {
-                    folders.push(remote);
-                }
-            }
-            remotes = folders;
-        }
-        Ok(remotes)
-    }
-
-    /// Whom to believe, and the key that signs.
-    fn trust(&self, project: &Project) -> Result<Trust, CommandError> {
-        self.trust_of(Some(project))
-    }
-
-    /// As [`trust`](Self::trust), where there may be no project.
-    fn trust_of(&self, project: Option<&Project>) -> Result<Trust, CommandError> {
-        let default = TrustSettings::default();
-        let trust = project.map_or(&default, |project| &project.settings.trust);
-        let variable = std::env::var_os(settings::KEY_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-        let own = project.zip(trust.signing_key.as_ref()).map(|(project, path)| project.root.join(path));
-        let key = variable.or(own);
-        Ok(Trust::new(trust, key.as_deref())?)
-    }
-
-    fn caches(&self, project: &Project, store: &Store) -> Result<Caches, CommandError> {
-        let remotes = self.remotes(project)?;
-        if remotes.is_empty() {
-            return Ok(Caches::default());
-        }
-        // Who only reads needs no key.
-        let writes = remotes.iter().any(|remote| remote.role == Role::ReadWrite);
-        let trust = if writes { self.trust(project)? } else { Trust::new(&project.settings.trust, None)? };
-        let caches = Caches::open(remotes, trust, &project.root, store)?;
-        Ok(caches.with_warnings(|text| Console.warn(text)))
-    }
-
-    /// The target that was asked for, or the project's default.
-    fn target(&self, project: &Project, asked: Option<&str>) -> Result<Target, CommandError> {
-        let default = || project.default_target(&self.bundle);
-        self.known(asked.map_or_else(default, |target| Target(target.to_owned())))
-    }
-
-    /// The target, if there is one of this name.
-    fn known(&self, target: Target) -> Result<Target, CommandError> {
-        let mut known = self.bundle.set.toolchains.iter().map(Toolchain::target);
-        if known.any(|one| *one == target) {
-            return Ok(target);
-        }
-        let known: Vec<_> = self.bundle.set.toolchains.iter().map(|toolchain| toolchain.target().as_str()).collect();
-        Err(CommandError::input(format!("there is no target `{target}`; there are {}", known.join(", "))))
-    }
-
-    fn fetcher(&self, project: &Project, store: &Store) -> Fetcher {
-        let settings = &project.settings.source;
-        Fetcher::new(FetchSettings {
-            offline: self.common.offline || settings.offline,
-            debian_mirrors: settings.debian_mirror.clone().map(|mirror| vec![mirror]),
-            pypi_index: settings.pypi_index.clone(),
-            ..FetchSettings::new(store.area(Area::Partial))
-        })
-    }
-}
-
 /// Prints rows in columns.
 fn print_columns<const N: usize>(rows: &[[String; N]]) {
     for line in columns(rows) {
@@ -667,56 +334,4 @@ fn columns<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
         cells.join("  ").trim_end().to_owned()
     };
     rows.iter().map(line).collect()
-}
-
-fn waits(whom: &str, used: &str) {
-    noteln!("waiting for {whom}, which uses {used}");
-}
-
-/// Says whom this waits for.
-fn waiting_for(whom: &str) {
-    waits(whom, "the plan in `out/`");
-}
-
-/// Whether a plan is the one that `gen` would make now.
-fn check(out: &OutDir, plan: &Plan, project: &Project) -> Result<Result<Record, Stale>, CommandError> {
-    let program = std::env::current_exe().map_err(BuildError::io("find", "this program"))?;
-    let id = build_id(&program).map_err(BuildError::io("read", &program))?;
-    Ok(Record::check(out, plan, &project.root, &id))
-}
-
-fn refuse(stale: Stale) -> CommandError {
-    CommandError::input(stale.to_string()).hint(format!("run `{} gen && ninja`, then this again", called()))
-}
-
-/// The engine; `None`, said plainly, if it can't be reached.
-fn find_engine(section: &EngineSection, root: &Path) -> Result<Option<Arc<Engine>>, BuildError> {
-    let unusable =
-        |error: &dyn std::fmt::Display| BuildError::Settings(format!("the engine `{}`: {error}", section.name));
-    let settings = section.settings(root).map_err(|error| unusable(&error))?;
-    let runner = runner_program().map_err(|error| unusable(&error))?;
-    match Engine::open(settings, runner) {
-        Ok(engine) => {
-            engine.end_with_signals();
-            Ok(Some(Arc::new(engine)))
-        }
-        Err(error @ (ReapiError::Settings(_) | ReapiError::Io { .. })) => Err(unusable(&error)),
-        Err(error) => {
-            outln!("actions run here, not on the engine `{}`: {error}", section.name);
-            Ok(None)
-        }
-    }
-}
-
-/// Returns what the evaluation of nodes needs in this project.
-fn build_context<'a>(
-    store: &'a Store,
-    fetch: &'a Fetcher,
-    executor: &'a FindExecutor,
-    limits: ActionLimits,
-    out: &'a OutDir,
-    caches: &'a Caches,
-) -> BuildContext<'a> {
-    let engine = executor.engine_name.as_deref();
-    BuildContext { store, fetch, runner: executor, engine, limits, out: Some(out), caches, reporter: &Console }
 }

@@ -9,7 +9,9 @@ use build_graph::untrusted::printable_path;
 use clap::Args;
 use indicatif::HumanBytes;
 
+use super::cache_answers::{Exported, Imported};
 use super::cache_remote::demand_known;
+use super::json::JsonOption;
 use super::{CommandError, Session};
 use crate::build::BuildError;
 use crate::build::builder::Stamps;
@@ -32,6 +34,8 @@ pub(super) struct Export {
     /// Only what nodes need whose names begin so
     #[arg(value_name = "NODE", conflicts_with = "target")]
     nodes: Vec<String>,
+    #[command(flatten)]
+    json: JsonOption,
 }
 
 /// Options of `cache import`.
@@ -42,6 +46,8 @@ pub(super) struct Import {
     /// Believe results that nobody signed: only for a file that nobody else could have written
     #[arg(long)]
     unsigned: bool,
+    #[command(flatten)]
+    json: JsonOption,
 }
 
 pub(super) fn export(session: &Session, options: &Export) -> Result<(), CommandError> {
@@ -89,7 +95,7 @@ pub(super) fn export(session: &Session, options: &Export) -> Result<(), CommandE
     if amount.unsigned > 0 {
         outln!("{} of them are not signed: who imports them has to say `--unsigned`", amount.unsigned);
     }
-    Ok(())
+    options.json.answer(|| Exported::of(options.file.to_string_lossy().into_owned(), length, amount))
 }
 
 pub(super) fn import(session: &Session, options: &Import) -> Result<(), CommandError> {
@@ -124,6 +130,7 @@ pub(super) fn import(session: &Session, options: &Import) -> Result<(), CommandE
     for (key, here, there) in &taken.contradicted {
         outln!("the result {key} is {here} here and {there} in the pack; the one here stays");
     }
+    options.json.answer(|| Imported::of(&taken))?;
     if let Some(problem) = problem {
         return Err(failed("read", &options.file, problem).hint("get it anew; what arrived whole is in the store"));
     }

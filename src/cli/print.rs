@@ -60,6 +60,14 @@ pub(crate) fn is_quiet() -> bool {
     QUIET.load(Ordering::Relaxed)
 }
 
+/// Whether standard output is for an answer as JSON, and for nothing else.
+static ONLY_JSON: AtomicBool = AtomicBool::new(false);
+
+/// Leaves standard output to an answer as JSON: lines go to standard error from now on.
+pub(super) fn leave_output_to_json() {
+    ONLY_JSON.store(true, Ordering::Relaxed);
+}
+
 /// The first failure of standard output; nothing is written to it afterwards.
 static FAILED: OnceLock<Errno> = OnceLock::new();
 
@@ -68,7 +76,11 @@ static TURN: Mutex<()> = Mutex::new(());
 
 /// See [`outln!`].
 pub(super) fn out_line(text: fmt::Arguments<'_>) {
-    out(line(text).as_bytes());
+    if !ONLY_JSON.load(Ordering::Relaxed) {
+        out(line(text).as_bytes());
+    } else if !is_quiet() {
+        err_line(text);
+    }
 }
 
 /// Writes these bytes to standard output as they are: a path, or text that is our own.

@@ -1,6 +1,8 @@
 //! `provenance NODE|DEST` and `sbom NODE|DEST`: what a result comes from, as documents that other
 //! tools read.
 
+mod shipped;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -18,15 +20,16 @@ use super::{CommandError, Session, Workplace};
 use crate::build::BuildError;
 use crate::build::evaluate::open_single;
 use crate::called::called;
-use crate::install::package::{self, Manifest};
+use crate::install::package::{self, Manifest, WheelOrigin};
 use crate::install::{InstallError, Installed, verify};
 use crate::model::{At, Model};
 use crate::provenance::bill::{self, Bill, Component, Kind, Relation};
-use crate::provenance::dsse::Envelope;
-use crate::provenance::statement::{Build, PAYLOAD_TYPE, Subject, parameters, statement};
-use crate::provenance::{cyclonedx, ingredients, spdx};
+use crate::provenance::statement::{Build, Subject, parameters, statement};
+use crate::provenance::{cyclonedx, ingredients, spdx, wheel};
 use crate::regular;
+use crate::remote::dsse::Signed;
 use crate::remote::trust::read_signing_key;
+use crate::repository::statement::KIND;
 use crate::store::Store;
 
 /// Options of `provenance`.
@@ -39,6 +42,16 @@ pub(super) struct Provenance {
     /// Sign the statement with this key, which `cache keygen` makes, and print a DSSE envelope
     #[arg(long, value_name = "FILE")]
     sign: Option<PathBuf>,
+    #[command(flatten)]
+    run: Run,
+    /// Of packages that came from a repository: only take statements that one of these keys signed
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["sign", "builder", "invocation", "finished_now"])]
+    trust: Vec<String>,
+}
+
+/// Who built, and in which run.
+#[derive(Debug, Default, Args)]
+pub(super) struct Run {
     /// Who built, as a URI
     #[arg(long, value_name = "URI")]
     builder: Option<String>,
@@ -48,6 +61,12 @@ pub(super) struct Provenance {
     /// State the time now as the end of the build
     #[arg(long)]
     finished_now: bool,
+}
+
+impl Run {
+    fn is_given(&self) -> bool {
+        self.builder.is_some() || self.invocation.is_some() || self.finished_now
+    }
 }
 
 /// Options of `sbom`.
@@ -73,29 +92,34 @@ enum Format {
 
 pub(super) fn provenance(session: &Session, options: &Provenance) -> Result<(), CommandError> {
     let key = options.sign.as_deref().map(read_signing_key).transpose()?;
+    if key.is_none() && !options.run.is_given() && shipped::print(&options.of, &options.trust)? {
+        return Ok(());
+    }
     let workplace = session.workplace()?;
     let model = Model::new(&workplace.plan, &workplace.store);
     let product = Product::find(session, &workplace, &model, &options.of)?;
-    let subjects = product.subjects(&model)?;
-    let nodes: Vec<_> = product.packages.iter().map(|(at, _)| *at).collect();
-    let ingredients = ingredients::of(&model, &session.bundle.set, &nodes)?;
-    let finished = options.finished_now.then(|| humantime::format_rfc3339_seconds(SystemTime::now()).to_string());
-    let build = Build {
-        external: product.external(&model, &workplace.overrides),
-        internal: product.internal(&model)?,
-        builder: options.builder.clone(),
-        invocation: options.invocation.clone(),
-        finished,
-    };
-    let statement = statement(&subjects, &ingredients, build);
+    let statement = product.statement(session, &workplace, &model, &options.run)?;
     match key {
         None => say(&statement),
         Some(key) => {
-            let envelope = Envelope::sign(PAYLOAD_TYPE, statement.to_string().as_bytes(), &key);
-            say(&serde_json::to_value(envelope).map_err(|error| CommandError::input(error.to_string()))?);
+            let envelope = Signed::new(KIND, statement.to_string().into_bytes(), &[&key]).to_bytes();
+            let envelope = serde_json::from_slice(&envelope).map_err(|error| CommandError::input(error.to_string()))?;
+            say(&envelope);
         }
     }
     Ok(())
+}
+
+/// The statement about a package of this build, as its bytes are signed and published.
+pub(super) fn of_package(
+    session: &Session,
+    workplace: &Workplace,
+    node: &NodeName,
+    run: &Run,
+) -> Result<Vec<u8>, CommandError> {
+    let model = Model::new(&workplace.plan, &workplace.store);
+    let product = Product::find(session, workplace, &model, node.as_str())?;
+    Ok(product.statement(session, workplace, &model, run)?.to_string().into_bytes())
 }
 
 pub(super) fn sbom(session: &Session, options: &Sbom) -> Result<(), CommandError> {
@@ -124,6 +148,54 @@ struct Product {
     target: Option<Target>,
     /// The nodes, with the receipts of those that are installed packages.
     packages: Vec<(At, Option<Manifest>)>,
+    /// Installed packages that were made of wheels.
+    wheels: Vec<OfWheel>,
+}
+
+/// An installed package that was made of a wheel.
+struct OfWheel {
+    receipt: Manifest,
+    origin: WheelOrigin,
+    /// What its metadata states.
+    license: Option<String>,
+}
+
+/// The license that the metadata of an installed wheel states.
+pub(super) fn wheel_license(installed: &Installed, receipt: &Manifest) -> Result<Option<String>, CommandError> {
+    let is_metadata = |path: &&RelPath| path.as_str().ends_with(".dist-info/METADATA");
+    let Some(path) = receipt.content.iter().map(|(path, _)| path).find(is_metadata) else { return Ok(None) };
+    let host = installed.current.path.join(path);
+    Ok(wheel::license(&regular::read(&host).map_err(CommandError::named("open", &host))?))
+}
+
+impl OfWheel {
+    /// Looks at a receipt; `None` if it is not of a wheel.
+    fn of(installed: &Installed, receipt: &Manifest) -> Result<Option<Self>, CommandError> {
+        let Some(origin) = receipt.wheel.clone() else { return Ok(None) };
+        let license = wheel_license(installed, receipt)?;
+        Ok(Some(Self { receipt: receipt.clone(), origin, license }))
+    }
+
+    fn ingredient(&self) -> Option<ingredients::Ingredient> {
+        let Self { receipt, origin, license } = self;
+        wheel::ingredient(&receipt.name, &origin.file, origin.sha256, license.clone())
+    }
+
+    fn component(&self) -> Component {
+        let Self { receipt, license, .. } = self;
+        let (name, version) = (receipt.name.clone(), receipt.version.clone());
+        Component {
+            id: bill::id_of(&format!("wheel-package/{name}")),
+            purl: Some(format!("pkg:generic/{}@{}", bill::encoded(&name), bill::encoded(&version))),
+            name,
+            version: Some(version),
+            license: license.clone(),
+            url: None,
+            sha256: None,
+            tree: Some(receipt.content.digest().to_string()),
+            kind: Kind::Package,
+        }
+    }
 }
 
 impl Product {
@@ -141,15 +213,26 @@ impl Product {
                 .hint(format!("name one node; `{} list '{}/**'` shows them", called(), printable(word))));
         };
         let default = || session.bundle.default_target.clone();
-        let target = model.target(at).map(|target| Target(target.to_owned())).or_else(|| Some(default()));
-        Ok(Self { name: model.table().name(at).to_owned(), installed: None, target, packages: vec![(at, None)] })
+        let target = model.target(at).map(|target| Target(target.into())).or_else(|| Some(default()));
+        Ok(Self {
+            name: model.table().name(at).to_owned(),
+            installed: None,
+            target,
+            packages: vec![(at, None)],
+            wheels: Vec::new(),
+        })
     }
 
     /// An installation whose every package is as this build makes it.
     fn installed(workplace: &Workplace, model: &Model<'_>, installed: Installed) -> Result<Self, CommandError> {
         let mut packages = Vec::new();
+        let mut wheels = Vec::new();
         let mut target = None;
         for receipt in installed.current.receipts()? {
+            if let Some(wheel) = OfWheel::of(&installed, &receipt)? {
+                wheels.push(wheel);
+                continue;
+            }
             let found = package_of(model, &workplace.store, &receipt)?;
             let Some((at, true)) = found.map(|(at, made)| (at, made.as_ref() == Some(&receipt))) else {
                 let not = format!("package `{}` is not as this project's build makes it", printable(&receipt.name));
@@ -167,16 +250,44 @@ impl Product {
             return Err(CommandError::input(damaged).hint("install the packages again, which restores them"));
         }
         let name = installed.dest.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Self { name, installed: Some(installed), target, packages })
+        Ok(Self { name, installed: Some(installed), target, packages, wheels })
     }
 
-    /// The files that were made, with their digests.
+    /// The receipts of all installed packages.
+    fn receipts(&self) -> impl Iterator<Item = &Manifest> {
+        let of_nodes = self.packages.iter().filter_map(|(_, receipt)| receipt.as_ref());
+        of_nodes.chain(self.wheels.iter().map(|wheel| &wheel.receipt))
+    }
+
+    /// What it is built from.
+    fn statement(
+        &self,
+        session: &Session,
+        workplace: &Workplace,
+        model: &Model<'_>,
+        run: &Run,
+    ) -> Result<Value, CommandError> {
+        let nodes: Vec<_> = self.packages.iter().map(|(at, _)| *at).collect();
+        let mut ingredients = ingredients::of(model, &session.bundle.set, &nodes)?;
+        ingredients.extend(self.wheels.iter().filter_map(OfWheel::ingredient));
+        let finished = run.finished_now.then(|| humantime::format_rfc3339_seconds(SystemTime::now()).to_string());
+        let build = Build {
+            external: self.external(model, &workplace.overrides),
+            internal: self.internal(model)?,
+            builder: run.builder.clone(),
+            invocation: run.invocation.clone(),
+            finished,
+        };
+        Ok(statement(&self.subjects(model)?, &ingredients, build))
+    }
+
+    /// The files that were made, and what packages install, with their digests.
     fn subjects(&self, model: &Model<'_>) -> Result<Vec<Subject>, CommandError> {
         let store = model.store();
         let mut subjects = Vec::new();
         if let Some(installed) = &self.installed {
-            for (_, receipt) in &self.packages {
-                for (path, entry) in receipt.iter().flat_map(|receipt| receipt.content.iter()) {
+            for receipt in self.receipts() {
+                for (path, entry) in receipt.content.iter() {
                     let host = installed.current.path.join(path);
                     subjects.extend(subject(path, entry, || {
                         regular::open(&host).map_err(CommandError::named("open", &host))
@@ -192,6 +303,10 @@ impl Product {
                 for (path, entry) in tree.iter() {
                     subjects.extend(subject(path, entry, || Ok(store.open_blob(entry)?))?);
                 }
+                if let Op::Package(package) = model.description(*at)?.op {
+                    let content = describe(store, &tree, &package.name)?.content.digest().to_string();
+                    subjects.push(Subject { name: package.name, digests: BTreeMap::from([("pynboxTree", content)]) });
+                }
             }
         }
         Ok(subjects)
@@ -201,8 +316,7 @@ impl Product {
     fn external(&self, model: &Model<'_>, overrides: &[String]) -> Map<String, Value> {
         let mut external = Map::new();
         if self.installed.is_some() {
-            let receipts = self.packages.iter().filter_map(|(_, receipt)| receipt.as_ref());
-            let versions: BTreeMap<_, _> = receipts.map(|receipt| (&receipt.name, &receipt.version)).collect();
+            let versions: BTreeMap<_, _> = self.receipts().map(|receipt| (&receipt.name, &receipt.version)).collect();
             external.insert("packages".to_owned(), json!(versions));
         } else if let [(at, _)] = self.packages[..] {
             external.insert("node".to_owned(), model.table().name(at).into());
@@ -279,7 +393,15 @@ impl Product {
                 ids.insert(receipt.name.clone(), id);
             }
         }
-        for receipt in self.packages.iter().filter_map(|(_, receipt)| receipt.as_ref()) {
+        for wheel in &self.wheels {
+            let package = wheel.component();
+            let id = package.id.clone();
+            bill.relations.insert((bill.root.id.clone(), Relation::Contains, id.clone()));
+            bill.add(package);
+            bill.add_ingredients(&id, wheel.ingredient().as_slice());
+            ids.insert(wheel.receipt.name.clone(), id);
+        }
+        for receipt in self.receipts() {
             for needs in &receipt.requires {
                 if let (Some(from), Some(to)) = (ids.get(&receipt.name), ids.get(needs)) {
                     bill.relations.insert((from.clone(), Relation::Needs, to.clone()));
@@ -311,7 +433,8 @@ fn subject<R: std::io::Read>(
 ) -> Result<Option<Subject>, CommandError> {
     let Entry::File { digest, .. } = entry else { return Ok(None) };
     let sha256 = ingredients::sha256_of(open()?).map_err(BuildError::io("read", path.as_str()))?;
-    Ok(Some(Subject { name: path.to_string(), sha256, blake3: digest.to_string() }))
+    let digests = BTreeMap::from([("blake3", digest.to_string()), ("sha256", sha256)]);
+    Ok(Some(Subject { name: path.to_string(), digests }))
 }
 
 /// The node of a plan that makes a package, with its name.

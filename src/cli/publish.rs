@@ -1,43 +1,45 @@
 //! `pynbox-build publish REPOSITORY [PACKAGE…]`: puts packages of the local build into a signed
 //! repository.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Seek as _};
 use std::path::PathBuf;
 
 use build_graph::Entry;
-use build_graph::node::{NodeName, Package};
-use build_graph::untrusted::printable;
+use build_graph::node::{NodeName, Package, Target};
+use build_graph::untrusted::{is_printable, printable};
 use clap::Args;
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use network::parallel;
+use serde::Serialize;
 
-use super::install::local_packages;
-use super::repository::{LOADER_PACKAGE, Named};
+use super::install::packages_to_give;
+use super::json::{Answer, JsonOption};
+use super::provenance::{Run, of_package};
+use super::repository::{LOADER_PACKAGE, Named, named_key};
 use super::{CommandError, Session, Workplace};
 use crate::build::builder::Stamps;
 use crate::install::Destination;
 use crate::install::package::{self, Manifest};
-use crate::remote::trust::{key_id, now, public_key, public_text};
+use crate::remote::dsse;
+use crate::remote::trust::{key_id, now, public_text};
 use crate::repository::RepositoryError;
 use crate::repository::bootstrap::{self, Tool};
 use crate::repository::code::{self, processor};
-use crate::repository::index::{CodeEntry, Index, Object, PackageEntry, Provenance};
-use crate::repository::publish::{Additions, KeyChange, Publisher};
+use crate::repository::index::{CodeEntry, Index, MAX_DAYS, Object, PackageEntry, Provenance};
+use crate::repository::publish::{Additions, KeyChange, Publisher, Withdrawal, object_of};
+use crate::repository::statement;
 use crate::store::Area;
 
 /// So many objects are put at once.
 const WIDTH: usize = 4;
-/// No index is of use for longer, in days.
-const MAX_DAYS: u64 = 3650;
 
 /// Options of `publish`.
 #[derive(Debug, Args)]
 pub(super) struct Options {
     /// The repository: its name in `pynbox.toml`, a folder or a URL
     repository: String,
-    /// The packages, with all that they need [default: all packages of the target]
+    /// The packages, with all that they need [default: those that are built unasked]
     #[arg(value_name = "PACKAGE")]
     packages: Vec<String>,
     /// The target of the packages, instead of the default one
@@ -47,8 +49,20 @@ pub(super) struct Options {
     #[arg(long, value_name = "DAYS", default_value_t = 90, value_parser = clap::value_parser!(u64).range(1..=MAX_DAYS))]
     expires: u64,
     /// Publish no packages: only sign what is there anew, so that it does not expire
-    #[arg(long, conflicts_with_all = ["packages", "target", "anew", "no_code", "no_tool"])]
+    #[arg(long, conflicts_with_all = ["packages", "target", "anew", "no_code", "no_tool", "builder", "invocation", "finished_now"])]
     renew: bool,
+    /// Publish no packages: have no install choose this version any more, unless it is asked for.
+    /// Those who have it keep it
+    #[arg(long, value_name = "NAME=VERSION", requires = "reason")]
+    #[arg(conflicts_with_all = ["packages", "anew", "no_code", "no_tool", "renew", "builder", "invocation", "finished_now"])]
+    withdraw: Vec<String>,
+    /// Why it is withdrawn: installs and `search` say it
+    #[arg(long, value_name = "TEXT", requires = "withdraw")]
+    reason: Option<String>,
+    /// Publish no packages: have installs choose a withdrawn version again
+    #[arg(long, value_name = "NAME=VERSION")]
+    #[arg(conflicts_with_all = ["packages", "anew", "no_code", "no_tool", "renew", "builder", "invocation", "finished_now"])]
+    reinstate: Vec<String>,
     /// Trust this key's indexes, too; with `:root`, also its changes of keys
     #[arg(long, value_name = "KEY[:root]")]
     add_key: Vec<String>,
@@ -64,10 +78,50 @@ pub(super) struct Options {
     /// Publish neither this tool and the loader nor `install.sh`
     #[arg(long)]
     no_tool: bool,
+    #[command(flatten)]
+    run: Run,
+    #[command(flatten)]
+    json: JsonOption,
+}
+
+/// The answer of `publish`.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Published {
+    /// The repository.
+    repository: String,
+    /// The number of the index that was signed.
+    index: u64,
+    /// Until when the index is of use, in seconds since 1970.
+    expires: u64,
+    /// The packages, by name.
+    packages: Vec<PublishedPackage>,
+}
+
+/// A package in the repository.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct PublishedPackage {
+    /// Its name.
+    name: String,
+    /// Its version.
+    version: String,
+    /// The node that it comes from.
+    node: String,
+    /// The digest of its archive.
+    digest: String,
+    /// Whether it was put there now; otherwise it was there already.
+    new: bool,
+}
+
+impl Answer for Published {
+    const SCHEMA: &'static str = "publish/1";
 }
 
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
-    let workplace = if options.renew { None } else { Some(session.workplace()?) };
+    let withdrawals = withdrawals(options)?;
+    let only_signs = options.renew || !withdrawals.is_empty();
+    let workplace = if only_signs { None } else { Some(session.workplace()?) };
     let named = Named::find(session, &options.repository)?;
     let key = signing_key(session)?;
     let keys = key_change(options)?;
@@ -78,8 +132,13 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
         if publisher.index().map_err(|error| named.failed(error))?.is_none() {
             return Err(named.failed(RepositoryError::NoIndex));
         }
-        let index = publisher.publish(&Additions::default(), &keys, now()).map_err(|error| named.failed(error))?;
-        return say(&publisher, &index);
+        let additions = Additions { withdrawals, ..Additions::default() };
+        let index = publisher.publish(&additions, &keys, now()).map_err(|error| named.failed(error))?;
+        for Withdrawal { name, version, reason, .. } in &additions.withdrawals {
+            let done = if reason.is_some() { "withdrawn" } else { "reinstated" };
+            outln!("publish: {} {} {done}", printable(name), printable(version));
+        }
+        return say(options, &publisher, &index, Vec::new());
     };
     let memory = named.memory(&workplace.store)?;
     let publisher = Publisher::new(named.open()?, named.anchors(&[])?, &key, &memory, options.expires);
@@ -96,6 +155,28 @@ fn signing_key(session: &Session) -> Result<SigningKey, CommandError> {
     })
 }
 
+/// The versions that are withdrawn and reinstated.
+fn withdrawals(options: &Options) -> Result<Vec<Withdrawal>, CommandError> {
+    let target = options.target.as_ref().map(|target| Target(target.into()));
+    let reason = options.reason.as_deref();
+    if let Some(reason) = reason.filter(|reason| reason.trim().is_empty() || !is_printable(reason)) {
+        return Err(CommandError::input(format!("`{}` is no reason", printable(reason)))
+            .hint("give one line of text that others can read"));
+    }
+    let all =
+        options.withdraw.iter().map(|word| (word, reason)).chain(options.reinstate.iter().map(|word| (word, None)));
+    all.map(|(word, reason)| {
+        // `NAME@VERSION` is how cargo and npm write it.
+        let Some((name, version)) = word.split_once(['=', '@']) else {
+            return Err(CommandError::input(format!("`{}` names no version", printable(word)))
+                .hint("name a package in one version: `NAME=VERSION`"));
+        };
+        let (name, version, reason) = (name.to_owned(), version.to_owned(), reason.map(str::to_owned));
+        Ok(Withdrawal { name, version, target: target.clone(), reason })
+    })
+    .collect()
+}
+
 fn key_change(options: &Options) -> Result<KeyChange, CommandError> {
     let mut change = KeyChange::default();
     for word in &options.add_key {
@@ -103,19 +184,22 @@ fn key_change(options: &Options) -> Result<KeyChange, CommandError> {
             Some(text) => (text, &mut change.root),
             None => (word.as_str(), &mut change.index),
         };
-        keys.push(public_key(text).ok_or_else(|| {
-            CommandError::input(format!("`{}` is no public key", printable(text)))
-                .hint("`cache keygen` prints it: the base64 of 32 bytes")
-        })?);
+        keys.push(named_key(text)?);
     }
     change.revoked = options.revoke_key.iter().map(|text| key_id(text)).collect::<Result<_, _>>()?;
     Ok(change)
 }
 
-fn say(publisher: &Publisher<'_>, index: &Index) -> Result<(), CommandError> {
+fn say(
+    options: &Options,
+    publisher: &Publisher<'_>,
+    index: &Index,
+    packages: Vec<PublishedPackage>,
+) -> Result<(), CommandError> {
     let until = crate::repository::time(index.expires);
     outln!("publish: index {} of `{}`, of use until {until}", index.number, publisher.place());
-    Ok(())
+    let (repository, number, expires) = (publisher.place(), index.number, index.expires);
+    options.json.answer(|| Published { repository, index: number, expires, packages })
 }
 
 /// A package of the local build.
@@ -139,7 +223,7 @@ struct Publication<'a> {
 impl Publication<'_> {
     fn run(&self) -> Result<(), CommandError> {
         let failed = |error| self.named.failed(error);
-        let packages = self.packages()?;
+        let mut packages = self.packages()?;
         let before = self.publisher.index().map_err(failed)?.unwrap_or_else(Index::empty);
         // Said before anything is sent.
         for package in &packages {
@@ -149,38 +233,23 @@ impl Publication<'_> {
                 return Err(failed(RepositoryError::Published { name, version }));
             }
         }
-        self.put_packages(&packages)?;
+        let published = self.put_packages(&packages)?;
+        self.put_statements(&mut packages, &before)?;
         let code = if self.options.no_code { Vec::new() } else { self.code(&packages, &before)? };
         let tools = if self.options.no_tool { Vec::new() } else { self.tools(&packages)? };
         let packages = packages.into_iter().map(|package| package.entry).collect();
-        let index = self.publisher.publish(&Additions { packages, code, tools }, &self.keys, now()).map_err(failed)?;
+        let additions = Additions { packages, code, tools, withdrawals: Vec::new() };
+        let index = self.publisher.publish(&additions, &self.keys, now()).map_err(failed)?;
         self.put_script(&index)?;
-        say(self.publisher, &index)
+        say(self.options, self.publisher, &index, published)
     }
 
-    /// The packages that were asked for, with what they need.
+    /// The packages to publish.
     fn packages(&self) -> Result<Vec<Local>, CommandError> {
         let workplace = self.workplace;
         let target = self.session.target(&workplace.project, self.options.target.as_deref())?;
-        let all = local_packages(&workplace.plan, &target)?;
-        let mut open: Vec<String> = self.options.packages.clone();
-        if open.is_empty() {
-            open.extend(all.iter().map(|(_, package)| package.name.clone()));
-        } else {
-            open.extend(self.session.bundle.packages.always.iter().cloned());
-        }
-        let mut chosen: BTreeSet<String> = BTreeSet::new();
-        while let Some(name) = open.pop() {
-            let Some((_, package)) = all.iter().find(|(_, package)| package.name == name) else {
-                let there = all.iter().map(|(_, package)| (package.name.clone(), package.version.clone()));
-                return Err(super::install::no_package(&name, None, there));
-            };
-            if chosen.insert(name) {
-                open.extend(package.requires.iter().cloned());
-            }
-        }
-        let chosen = all.into_iter().filter(|(_, package)| chosen.contains(&package.name));
-        chosen.map(|(node, package)| self.local(node, package)).collect()
+        let chosen = packages_to_give(self.session, &workplace.plan, &target, &self.options.packages)?;
+        chosen.into_iter().map(|(node, package)| self.local(node, package)).collect()
     }
 
     fn local(&self, node: NodeName, package: Package) -> Result<Local, CommandError> {
@@ -206,11 +275,12 @@ impl Publication<'_> {
             installed_size: sizes.sum(),
             provenance: Provenance { node: node.to_string(), key: obtained.key, statement: None },
             published: now(),
+            withdrawn: None,
         };
         Ok(Local { node, entry, manifest, archive })
     }
 
-    fn put_packages(&self, packages: &[Local]) -> Result<(), CommandError> {
+    fn put_packages(&self, packages: &[Local]) -> Result<Vec<PublishedPackage>, CommandError> {
         parallel::map(WIDTH, packages, |package| {
             let name = package.entry.object_name();
             let open = || -> io::Result<Box<dyn Read + Send>> {
@@ -218,13 +288,34 @@ impl Publication<'_> {
             };
             let put = self.publisher.put(&name, package.entry.object.size, self.options.anew, open);
             let label = format!("{} {}", package.entry.name, package.entry.version);
-            if put.map_err(|error| self.named.failed(error))? {
-                outln!("publish: {label}");
-            } else {
-                outln!("publish: {label} is there already");
+            let new = put.map_err(|error| self.named.failed(error))?;
+            outln!("publish: {label}{}", if new { "" } else { " is there already" });
+            Ok::<_, CommandError>(PublishedPackage {
+                name: package.entry.name.clone(),
+                version: package.entry.version.clone(),
+                node: package.node.to_string(),
+                digest: package.entry.object.digest.to_string(),
+                new,
+            })
+        })
+    }
+
+    /// States how packages were built, unless the index has a statement.
+    fn put_statements(&self, packages: &mut [Local], before: &Index) -> Result<(), CommandError> {
+        for package in packages {
+            let there = before.packages.iter().find(|there| there.is_same_version(&package.entry));
+            let known = there.and_then(|there| there.provenance.statement);
+            if known.is_some() && !self.options.anew {
+                package.entry.provenance.statement = known;
+                continue;
             }
-            Ok::<_, CommandError>(())
-        })?;
+            let statement = of_package(self.session, self.workplace, &package.node, &self.options.run)?;
+            let envelope = dsse::Signed::new(statement::KIND, statement, &[self.key]).to_bytes();
+            let object = object_of(&envelope);
+            let put = self.publisher.put_bytes(&Provenance::object_name(object), &envelope);
+            put.map_err(|error| self.named.failed(error))?;
+            package.entry.provenance.statement = Some(object);
+        }
         Ok(())
     }
 

@@ -11,7 +11,10 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
 use super::json::{Answer, schema_name};
-use super::{Cli, ci, dest, diff, dry_run, graph, list, query, verify, why};
+use super::{
+    Cli, build_progress, cache_answers, check, checkout, ci, dest, diff, dry_run, export, fetch, gen_verb, graph, list,
+    lock, publish, query, source, verify, why,
+};
 use crate::project::Settings;
 
 /// Set to write the pages instead of comparing them.
@@ -42,6 +45,20 @@ keeps the number; a field that goes, or that means something else, makes a new o
 that you know, and pass over others.
 ";
 
+/// The verbs without `--json`, in the order of `--help`, and why.
+const WITHOUT_JSON: &[(&str, &str)] = &[
+    ("watch", "it runs until somebody ends it; `build --json` answers for one build"),
+    ("provenance", "its answer is JSON: an in-toto statement"),
+    ("sbom", "its answer is JSON: SPDX or CycloneDX"),
+    ("log", "it prints what actions printed"),
+    ("shell", "it is a shell"),
+    ("cache root", "it prints one path"),
+    ("clean", "it answers nothing"),
+    ("init", "it writes files, and prints what to do next"),
+    ("completions", "it prints a script"),
+    ("man", "it writes pages"),
+];
+
 const SETTINGS_HEAD: &str = "# Settings
 
 This page is generated from the types that read `pynbox.toml`. The file marks the root of a project. It
@@ -56,6 +73,7 @@ Environment variables:
 | `PYNBOX_REMOTES` | more remotes, separated by spaces, each as in `--remote` |
 | `PYNBOX_SIGNING_KEY` | the file of the key that signs results, in place of `signing-key` |
 | `NINJA` | the ninja that `build` starts; by default the one in `PATH` |
+| `SOURCE_DATE_EPOCH` | the date of manual pages, in seconds since 1970; by default now |
 | `DOCKER_HOST` | the Docker daemon, `unix://…` or `tcp://…`; by default this machine's |
 ";
 
@@ -72,6 +90,52 @@ fn the_reference_lists_every_setting() {
 #[test]
 fn the_reference_lists_every_answer() {
     compare("docs/reference/json.md", &answers());
+}
+
+#[test]
+fn every_verb_answers_as_json_or_says_why_not() {
+    let mut command = Cli::command();
+    command.build();
+    let mut without = Vec::new();
+    let verbs = command.get_subcommands().filter(|verb| is_shown(verb));
+    for verb in verbs {
+        let inner: Vec<_> = verb.get_subcommands().filter(|verb| is_shown(verb)).collect();
+        for leaf in if inner.is_empty() { vec![verb] } else { inner } {
+            if !leaf.get_arguments().any(|argument| argument.get_long() == Some("json")) {
+                let name = leaf.get_bin_name().unwrap_or_default();
+                without.push(name.split_once(' ').map_or(name, |(_, verb)| verb).to_owned());
+            }
+        }
+    }
+    let expected: Vec<_> = WITHOUT_JSON.iter().map(|(verb, _)| (*verb).to_owned()).collect();
+    assert_eq!(without, expected);
+}
+
+#[test]
+fn every_schema_is_in_the_reference() {
+    let page = answers();
+    let mut schemas = Vec::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("cli/json.rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let constant = "const SCHEMA: &'static str = \"";
+                schemas.extend(text.lines().filter_map(|line| {
+                    let (_, rest) = line.split_once(constant).filter(|(before, _)| before.trim().is_empty())?;
+                    rest.split_once('"').map(|(schema, _)| schema.to_owned())
+                }));
+            }
+        }
+    }
+    assert!(schemas.len() > 30, "{schemas:?}");
+    for schema in schemas {
+        let heading = format!("\n## `pynbox-build/{schema}`\n");
+        assert_eq!(page.matches(&heading).count(), 1, "{schema}");
+    }
 }
 
 fn compare(page: &str, expected: &str) {
@@ -168,8 +232,16 @@ fn written(argument: &Arg) -> String {
 /// All answers with their fields.
 fn answers() -> String {
     let mut text = ANSWERS_HEAD.to_owned();
+    answer::<gen_verb::GenAnswer>(&mut text);
+    answer::<dry_run::DryRun>(&mut text);
+    answer::<build_progress::BuildAnswer>(&mut text);
+    answer::<ci::CiAnswer>(&mut text);
+    answer::<fetch::Fetched>(&mut text);
+    answer::<checkout::CheckedOut>(&mut text);
+    answer::<check::Checked>(&mut text);
     answer::<list::Nodes>(&mut text);
     answer::<dest::Listed>(&mut text);
+    answer::<dest::Changed>(&mut text);
     answer::<dest::verify::Verified>(&mut text);
     answer::<dest::search::Packages>(&mut text);
     answer::<dest::which::Origin>(&mut text);
@@ -180,9 +252,25 @@ fn answers() -> String {
     answer::<graph::Picture>(&mut text);
     answer::<why::WhyAnswer>(&mut text);
     answer::<diff::DiffAnswer>(&mut text);
-    answer::<dry_run::DryRun>(&mut text);
-    answer::<ci::CiAnswer>(&mut text);
     answer::<crate::build_report::Report>(&mut text);
+    answer::<export::Exported>(&mut text);
+    answer::<publish::Published>(&mut text);
+    answer::<source::Pins>(&mut text);
+    answer::<lock::Locked>(&mut text);
+    answer::<cache_answers::StoreStats>(&mut text);
+    answer::<cache_answers::StoreVerified>(&mut text);
+    answer::<cache_answers::RemoteVerified>(&mut text);
+    answer::<cache_answers::Collected>(&mut text);
+    answer::<cache_answers::Dropped>(&mut text);
+    answer::<cache_answers::Exported>(&mut text);
+    answer::<cache_answers::Imported>(&mut text);
+    answer::<cache_answers::Key>(&mut text);
+    answer::<cache_answers::Signed>(&mut text);
+    answer::<cache_answers::Rerun>(&mut text);
+    text.push_str("\n## Verbs without `--json`\n\n| verb | why |\n|---|---|\n");
+    for (verb, why) in WITHOUT_JSON {
+        let _ = writeln!(text, "| `{verb}` | {} |", sentence(why));
+    }
     text
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use build_graph::node::Target;
 use build_graph::untrusted::printable;
 use clap::Args;
+use ed25519_dalek::VerifyingKey;
 use support::report::{Reporter, Silent};
 
 use super::console::with_transfers;
@@ -15,9 +16,9 @@ use super::install::{Found, Repository, no_package};
 use super::{CommandError, Session};
 use crate::remote::place::{self, Place};
 use crate::remote::settings::RemotePlace;
-use crate::remote::trust::{Trust, now};
+use crate::remote::trust::{Trust, now, public_key};
 use crate::repository::RepositoryError;
-use crate::repository::client;
+use crate::repository::client::{self, Fetched};
 use crate::repository::code::processor;
 use crate::repository::index::{Index, PackageEntry};
 use crate::repository::settings::RepositorySettings;
@@ -116,6 +117,14 @@ impl Named {
     }
 }
 
+/// The public key that an option names.
+pub(super) fn named_key(text: &str) -> Result<VerifyingKey, CommandError> {
+    public_key(text).ok_or_else(|| {
+        CommandError::input(format!("`{}` is no public key", printable(text)))
+            .hint("`cache keygen` prints it: the base64 of 32 bytes")
+    })
+}
+
 impl RepositoryOptions {
     /// The folder of archives that is meant, if it is one without an index.
     pub(super) fn archives(&self, named: &Named) -> Result<Option<PathBuf>, CommandError> {
@@ -154,8 +163,8 @@ pub(super) struct Signed<'s> {
     store: &'s Store,
     repository: client::Repository,
     target: Target,
-    /// Archives by package and version.
-    fetched: Mutex<Vec<(Found, File)>>,
+    /// What came, by package and version.
+    fetched: Mutex<Vec<(Found, Fetched)>>,
 }
 
 impl Signed<'_> {
@@ -175,8 +184,19 @@ impl Signed<'_> {
             return Err(CommandError::input(format!("`{name}` has no packages for the target `{}`", self.target))
                 .hint(format!("name a target with `--target`: there are packages for {}", targets.join(", "))));
         }
-        let all = index.packages_for(&self.target).map(|package| (package.name.clone(), package.version.clone()));
-        Err(no_package(name, version, all))
+        let all = || index.packages_for(&self.target);
+        if let Some((entry, reason)) =
+            all().find_map(|one| Some((one, one.withdrawn.as_ref()?)).filter(|_| one.name == name && version.is_none()))
+        {
+            let withdrawn =
+                format!("all versions of package `{}` are withdrawn: {}", printable(name), printable(reason));
+            return Err(CommandError::input(withdrawn).hint(format!(
+                "`{}={}` takes it all the same",
+                printable(name),
+                printable(&entry.version)
+            )));
+        }
+        Err(no_package(name, version, all().map(|package| (package.name.clone(), package.version.clone()))))
     }
 
     /// Fetches the compiled code of these packages into a new folder, if there is code for this
@@ -199,17 +219,11 @@ impl Signed<'_> {
 
 impl Repository for Signed<'_> {
     fn all(&self) -> Vec<Found> {
-        let found = |package: &PackageEntry| Found {
-            name: package.name.clone(),
-            version: package.version.clone(),
-            requires: package.requires.clone(),
-        };
         self.index().packages_for(&self.target).map(found).collect()
     }
 
     fn find(&self, name: &str, version: Option<&str>) -> Result<Found, CommandError> {
-        let PackageEntry { name, version, requires, .. } = self.entry(name, version)?.clone();
-        Ok(Found { name, version, requires })
+        self.entry(name, version).map(found)
     }
 
     fn get(&self, chosen: &[Found]) -> Result<Option<Scratch>, CommandError> {
@@ -224,8 +238,8 @@ impl Repository for Signed<'_> {
     }
 
     fn open(&self, found: &Found) -> Result<File, CommandError> {
-        let of_file = |file: &File| -> std::io::Result<File> {
-            let mut file = file.try_clone()?;
+        let of_file = |fetched: &Fetched| -> std::io::Result<File> {
+            let mut file = fetched.archive.try_clone()?;
             file.seek(SeekFrom::Start(0))?;
             Ok(file)
         };
@@ -238,6 +252,22 @@ impl Repository for Signed<'_> {
         let entry = self.entry(&found.name, Some(&found.version))?;
         let files = self.repository.fetch(self.store, &[entry], &Silent);
         let mut files = files.map_err(|error| self.named.failed(error))?;
-        files.pop().ok_or_else(|| no_package(&found.name, Some(&found.version), std::iter::empty()))
+        let fetched = files.pop().map(|fetched| fetched.archive);
+        fetched.ok_or_else(|| no_package(&found.name, Some(&found.version), std::iter::empty()))
+    }
+
+    fn statement(&self, found: &Found) -> Option<Vec<u8>> {
+        let fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = fetched.iter().find(|(one, _)| (&one.name, &one.version) == (&found.name, &found.version));
+        known.and_then(|(_, fetched)| Some(fetched.statement.as_ref()?.envelope().to_bytes()))
+    }
+}
+
+fn found(package: &PackageEntry) -> Found {
+    Found {
+        name: package.name.clone(),
+        version: package.version.clone(),
+        requires: package.requires.clone(),
+        withdrawn: package.withdrawn.clone(),
     }
 }

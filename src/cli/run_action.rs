@@ -3,7 +3,7 @@
 use build_graph::node::NodeName;
 use clap::Args;
 
-use super::{CommandError, Console, Kind, Reader, Session, overrides};
+use super::{CommandError, Console, Kind, Session, overrides};
 use crate::build::builder::Stamps;
 use crate::build::journal::Journal;
 use crate::build::log::BuildLog;
@@ -22,14 +22,15 @@ pub(super) struct Options {
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
     let log = BuildLog::of(&session.out(&session.project()?));
     let _ = session.noted_in.set(log.clone());
-    let workplace = session.workplace_for(Reader::Ninja(options.plan.clone()))?;
+    let (workplace, _lock) = session.workplace_of_edge(options.plan.as_ref())?;
     let inputs = |node: &NodeName| {
         let node = workplace.plan.node(node).map(|node| node.op.selections().iter().map(|s| s.node.clone()).collect());
         node.unwrap_or_default()
     };
     let journal = Journal::new(log, Box::new(Console), |error| Kind::of_build(error).exit_code());
     let obtained = workplace.builder(Stamps::Current).noting(journal).obtain(&options.node);
-    let obtained = obtained.map_err(|error| overrides::blame(error, &workplace.overrides, inputs))?;
+    let blame = |error| overrides::blame(error, &session.last_overrides(&workplace.project), inputs);
+    let obtained = obtained.map_err(blame)?;
     workplace.plan.out().write_stamp(&options.node, obtained.tree)?;
     if !obtained.built {
         outln!("{}: another build had made it already, so it was taken from the store", options.node);

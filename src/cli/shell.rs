@@ -4,13 +4,12 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use build_graph::node::{NodeName, Op};
-use build_graph::untrusted::printable_path;
 use clap::Args;
 
 use super::{CommandError, Reader, Session};
 use crate::build::action::{ActionRun, View};
 use crate::build::builder::Stamps;
-use crate::called::quoted;
+use crate::called::{called, quoted};
 use crate::executor::{Status, describe_reached};
 
 /// Options of `shell`.
@@ -33,8 +32,11 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<ExitCode, Comm
     };
     let build = plan.out().failed(&node.name).join("build");
     if !build.is_dir() {
-        return Err(CommandError::input(format!("`{}` has not failed", node.name))
-            .hint(format!("build it first: `ninja {}`", printable_path(&plan.out().stamp(&node.name)))));
+        return Err(CommandError::input(format!("`{}` has not failed", node.name)).hint(format!(
+            "build it first: `{} build {}`",
+            called(),
+            node.name
+        )));
     }
     let mut inputs = workplace.builder(Stamps::Old).inputs(&node)?.into_iter();
     let image = inputs.next().ok_or_else(|| CommandError::input(format!("`{}` has no image", node.name)))?;

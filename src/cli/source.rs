@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
-use build_graph::node::Op;
+use build_graph::node::{Op, Source};
 use build_graph::untrusted::printable_path;
 use clap::Subcommand;
+use serde::Serialize;
 
+use super::json::{Answer, JsonOption};
 use super::{CommandError, Session, fetch};
 use crate::called::called;
 use crate::source::sha256_of;
@@ -18,9 +20,41 @@ pub(super) enum Verb {
         /// The files
         #[arg(required = true)]
         files: Vec<PathBuf>,
+        #[command(flatten)]
+        json: JsonOption,
     },
     /// List the pinned sources
-    List,
+    List(JsonOption),
+}
+
+/// The answer of `source list` and `source add`.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Pins {
+    /// The pins: all of them, or those whose files were added.
+    sources: Vec<Pin>,
+}
+
+/// A pinned source.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Pin {
+    /// Its name.
+    name: String,
+    /// The name of its file.
+    file: String,
+    /// The SHA-256 of the file.
+    sha256: String,
+}
+
+impl Answer for Pins {
+    const SCHEMA: &'static str = "source/1";
+}
+
+impl Pin {
+    fn of(name: &str, source: &Source) -> Self {
+        Self { name: name.to_owned(), file: source.file.to_string(), sha256: source.sha256.to_string() }
+    }
 }
 
 pub(super) fn run(session: &Session, verb: &Verb) -> Result<(), CommandError> {
@@ -28,12 +62,15 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<(), CommandError> {
     let store = session.store()?;
     let locks = project.load(&session.bundle, &[], &store)?.materials.locks;
     match verb {
-        Verb::List => {
+        Verb::List(json) => {
             for (name, source) in &locks.source {
                 outln!("{name}: {} sha256 {}", source.file, source.sha256);
             }
+            let sources = locks.source.iter().map(|(name, source)| Pin::of(name, source)).collect();
+            json.answer(|| Pins { sources })
         }
-        Verb::Add { files } => {
+        Verb::Add { files, json } => {
+            let mut sources = Vec::new();
             let debian = locks.image.values().flatten().map(|package| (&package.name, package.source()));
             let pins: Vec<_> = locks.source.iter().map(|(name, source)| (name, source.clone())).chain(debian).collect();
             for file in files {
@@ -49,8 +86,9 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<(), CommandError> {
                 let entry = store.put_file(file, false)?;
                 fetch::record(&store, &Op::Source(source.clone()), source, entry)?;
                 outln!("source: `{}` is `{name}`, and in the store now", printable_path(&file));
+                sources.push(Pin::of(name, source));
             }
+            json.answer(|| Pins { sources })
         }
     }
-    Ok(())
 }

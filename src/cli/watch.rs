@@ -1,13 +1,12 @@
 //! `pynbox-build watch`: builds again whenever something changes that `gen` looks at.
 
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use clap::Args;
 
-use super::{CommandError, Session, gen_verb};
-use crate::build::BuildError;
+use super::build::{ninja, no_ninja};
+use super::{CommandError, Session, dry_run, gen_verb};
 use crate::build::record::Record;
 use crate::build::seen::Seen;
 
@@ -21,23 +20,25 @@ pub(super) struct Options {
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     #[command(flatten)]
-    generate: gen_verb::Options,
+    wanted: gen_verb::Wanted,
 }
 
 /// Never ends but by a signal, or if there is no project.
 pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandError> {
     let project = session.project()?;
     let out = session.out(&project);
+    let generate =
+        gen_verb::Options { wanted: options.wanted.clone(), if_changed: false, ask: dry_run::Options::default() };
     loop {
         // Where `gen` fails, what was looked at before it began has to change.
         let mut seen: Vec<_> = Record::read(&out).map(|record| record.seen).unwrap_or_default();
         seen = seen.iter().map(|seen| Seen::now(seen.path().to_path_buf())).collect();
-        match gen_verb::run(session, &options.generate) {
+        match gen_verb::run(session, &generate) {
             Ok(()) => {
                 // As `gen` saw it: what changes while ninja runs is a change.
                 seen = Record::read(&out).map(|record| record.seen).unwrap_or_default();
-                let ninja = Command::new("ninja").current_dir(&project.root).args(&options.names).status();
-                let status = ninja.map_err(BuildError::io("start", "ninja"))?;
+                let ninja = ninja().current_dir(&project.root).args(&options.names).status();
+                let status = ninja.map_err(no_ninja)?;
                 if !status.success() {
                     errln!("note: the build failed; it is tried again after a change");
                 }

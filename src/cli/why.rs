@@ -1,6 +1,8 @@
 //! `pynbox-build why NODE`: what a node's key is made of, and what has changed since it was known
 //! last. Never builds anything.
 
+use std::collections::HashSet;
+
 use build_graph::key::KeyInputs;
 use build_graph::node::NodeName;
 use clap::Args;
@@ -168,9 +170,10 @@ fn explain(
             }
         }
     }
-    for (number, selection) in node.op.selections().iter().enumerate() {
-        let repeated = node.op.selections()[..number].iter().any(|earlier| earlier.node == selection.node);
-        if !repeated {
+    let mut named = HashSet::new();
+    let selections = node.op.selections();
+    for selection in &selections {
+        if named.insert(&selection.node) {
             outln!("takes:  {} ({})", selection.node, standing(current, &selection.node)?);
         }
     }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `generations/N` | an installation: `bin`, `root`, `compiled`, `packages`, … |
 //! | `generations/N/packages/generation.json` | how it came about ([`About`]) |
+//! | `generations/N/packages/NAME.provenance.json` | how a package was built, where its repository says that |
 //! | `generations/N/packages/left.json` | when it stopped being the current one ([`Left`]) |
 //! | `generations/current` | a link to the current one, replaced by one rename |
 //! | `bin`, `root`, … | links to `generations/current/bin` and so on |
@@ -93,6 +94,19 @@ impl Generation {
     /// [`InstallError`] if a receipt can't be read.
     pub fn receipts(&self) -> Result<Vec<Manifest>, InstallError> {
         receipts(&self.path)
+    }
+
+    /// The statement about how a package was built that came with it, as it came.
+    ///
+    /// # Errors
+    /// [`InstallError`] if it can't be read.
+    pub fn statement(&self, name: &str) -> Result<Option<Vec<u8>>, InstallError> {
+        let path = self.path.join(PACKAGES).join(statement_name(name));
+        match regular::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(InstallError::io("read", path)(error)),
+        }
     }
 
     /// The bytes that it takes of the disk.
@@ -231,6 +245,11 @@ pub(super) fn receipt(installation: &Path, name: &str) -> Result<Option<Manifest
         return Err(unsound(super::package::PackageError::Invalid("it is of another package".to_owned())));
     }
     Ok(Some(manifest))
+}
+
+/// The file of a package's statement, among the receipts.
+pub(super) fn statement_name(package: &str) -> String {
+    format!("{package}.provenance.json")
 }
 
 fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>, InstallError> {

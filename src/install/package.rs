@@ -11,7 +11,7 @@ use std::io::{self, Read, Write};
 
 use build_graph::node::{Package, Target};
 use build_graph::untrusted::{is_printable, printable};
-use build_graph::{Entry, RelPath, SOURCE_DATE_EPOCH, Tree, key};
+use build_graph::{Entry, RelPath, SOURCE_DATE_EPOCH, Sha256, Tree, key};
 use serde::{Deserialize, Serialize};
 use tar::{EntryType, Header};
 use thiserror::Error;
@@ -46,6 +46,19 @@ pub struct Manifest {
     pub requires: Vec<String>,
     /// What it installs.
     pub content: Tree,
+    /// The wheel that it was made of without a recipe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wheel: Option<WheelOrigin>,
+}
+
+/// The wheel that a package was made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WheelOrigin {
+    /// Its file's name.
+    pub file: String,
+    /// What its bytes are.
+    pub sha256: Sha256,
 }
 
 impl Manifest {
@@ -71,7 +84,9 @@ impl Manifest {
         check_name(&self.name)?;
         // They are printed when something is in the way, and stay in receipts.
         let paths = self.content.iter().map(|(path, _)| path.as_str());
-        let words = [&self.version, &self.target.0].into_iter().chain(&self.requires).map(String::as_str);
+        let file = self.wheel.as_ref().map(|wheel| &wheel.file);
+        let texts = [&self.version].into_iter().chain(&self.requires).chain(file).map(String::as_str);
+        let words = texts.chain([self.target.as_str()]);
         match words.chain(paths).find(|text| !is_printable(text)) {
             Some(text) => Err(invalid(format!("`{}` holds characters that can't be printed", printable(text)))),
             None => Ok(()),
@@ -110,6 +125,20 @@ pub fn file_name(package: &Package) -> String {
 /// # Errors
 /// [`PackageError`] if the store has lost a file, or the archive can't be written.
 pub fn write(package: &Package, content: &Tree, store: &Store, file: File) -> Result<(), PackageError> {
+    write_with(package, content, None, store, file)
+}
+
+/// As [`write()`], for a package that was made of this wheel.
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_with(
+    package: &Package,
+    content: &Tree,
+    wheel: Option<WheelOrigin>,
+    store: &Store,
+    file: File,
+) -> Result<(), PackageError> {
     let manifest = Manifest {
         format: FORMAT,
         name: package.name.clone(),
@@ -117,6 +146,7 @@ pub fn write(package: &Package, content: &Tree, store: &Store, file: File) -> Re
         target: package.target.clone(),
         requires: package.requires.clone(),
         content: content.clone(),
+        wheel,
     };
     let mut encoder = zstd::Encoder::new(file, key::PACKAGE_COMPRESSION_LEVEL)?;
     encoder.include_checksum(true)?;

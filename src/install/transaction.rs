@@ -39,6 +39,8 @@ pub struct Transaction<'a> {
     packages: Vec<Staged>,
     /// Packages that go.
     gone: BTreeSet<String>,
+    /// Statements about how packages were built, by their names.
+    statements: BTreeMap<String, Vec<u8>>,
     staging: Arc<Mutex<Option<PathBuf>>>,
 }
 
@@ -66,7 +68,8 @@ impl<'a> Transaction<'a> {
             discard(&mut staging);
             std::mem::forget(staging);
         });
-        Ok(Self { destination, before, packages: Vec::new(), gone: BTreeSet::new(), staging })
+        let (packages, gone, statements) = (Vec::new(), BTreeSet::new(), BTreeMap::new());
+        Ok(Self { destination, before, packages, gone, statements, staging })
     }
 
     /// Unpacks a package from its archive, unless the very same is installed.
@@ -117,6 +120,12 @@ impl<'a> Transaction<'a> {
         Ok(outcome)
     }
 
+    /// Keeps a statement about how a package was built beside its receipt, if the package is
+    /// installed or replaced.
+    pub fn state(&mut self, name: &str, statement: Vec<u8>) {
+        self.statements.insert(name.to_owned(), statement);
+    }
+
     /// Has an installed package go.
     ///
     /// # Errors
@@ -165,7 +174,7 @@ impl<'a> Transaction<'a> {
                 let carried = generation::copy(before, &new)?;
                 generation::leave(dest, before, carried)?;
             }
-            plan.apply(&self.destination.staging(), &new)?;
+            plan.apply(&self.destination.staging(), &new, &self.statements)?;
             prepare(&new)?;
             generation::finish(&new, by, wanted)?;
             generation::switch(dest, number)
@@ -427,8 +436,14 @@ impl InstallPlan {
             let empty = whole.get(folder.as_str()).is_some_and(|entry| matches!(entry, Entry::EmptyDirectory));
             !empty && whole.with_prefix(&format!("{folder}/")).next().is_none()
         });
-        let receipt = |name: &String| RelPath::new(format!("{}/{name}.installed", generation::PACKAGES));
-        plan.removed = leaving.into_iter().chain(gone.iter().filter_map(|name| receipt(name).ok())).collect();
+        let beside = |file: String| RelPath::new(format!("{}/{file}", generation::PACKAGES)).ok();
+        let receipts = gone.iter().filter_map(|name| beside(format!("{name}.installed")));
+        // Those of packages that are replaced are not about the new ones.
+        let stated =
+            packages.iter().map(|package| &package.manifest.name).chain(gone).filter_map(|name| {
+                beside(generation::statement_name(name)).filter(|path| inside.is(path) == There::Leaf)
+            });
+        plan.removed = leaving.into_iter().chain(receipts).chain(stated.collect::<Vec<_>>()).collect();
         plan.receipts = packages.into_iter().map(|package| package.manifest.clone()).collect();
         plan.whole = whole;
         Ok(plan)
@@ -506,7 +521,7 @@ impl InstallPlan {
     }
 
     /// Changes a copy of the current generation into the next one.
-    fn apply(&self, staging: &Path, root: &Path) -> Result<(), InstallError> {
+    fn apply(&self, staging: &Path, root: &Path, statements: &BTreeMap<String, Vec<u8>>) -> Result<(), InstallError> {
         for path in &self.removed {
             let host = root.join(path);
             step().and_then(|()| fs::remove_file(&host)).map_err(InstallError::io("remove", host))?;
@@ -541,16 +556,26 @@ impl InstallPlan {
         let packages = root.join(generation::PACKAGES);
         make_folder(&packages)?;
         for manifest in &self.receipts {
-            let file = packages.join(format!("{}.installed", manifest.name));
-            let write = || {
-                step()?;
-                fs::write(&file, serde_json::to_vec(manifest)?)?;
-                fs::set_permissions(&file, fs::Permissions::from_mode(0o644))
-            };
-            write().map_err(InstallError::io("write", &file))?;
+            let name = &manifest.name;
+            let receipt =
+                serde_json::to_vec(manifest).map_err(|error| InstallError::io("write", &packages)(error.into()))?;
+            write_beside(&packages.join(format!("{name}.installed")), &receipt)?;
+            if let Some(statement) = statements.get(name) {
+                write_beside(&packages.join(generation::statement_name(name)), statement)?;
+            }
         }
         Ok(())
     }
+}
+
+/// Writes a file that is kept of a package.
+fn write_beside(file: &Path, bytes: &[u8]) -> Result<(), InstallError> {
+    let write = || {
+        step()?;
+        fs::write(file, bytes)?;
+        fs::set_permissions(file, fs::Permissions::from_mode(0o644))
+    };
+    write().map_err(InstallError::io("write", file))
 }
 
 /// Lets everybody read and enter a folder.

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use build_graph::dsl::{ImagesLock, LockedImage, PinFrom, SourcesLock, WantedSource};
 use build_graph::node::{Origin, Source};
 
-use super::{DebianRelease, Wanted, WantedImage, sorted};
+use crate::python::names::{ProjectName, Tag, WheelName, version_of};
+
+use super::{DebianRelease, Wanted, WantedImage, is_source_of, sorted};
 
 /// Returns in what the lock files differ from what is wanted, a sentence for each thing; nothing if
 /// [`lock`](super::lock) would find the same again. What is locked beside is for others to judge.
@@ -65,9 +67,17 @@ pub fn differs(wanted: &WantedSource, locked_version: &str, locked: &Source) -> 
             (path.file_name() == file && file.starts_with(&format!("{package}_{version}")), Some(rest))
         }
         (PinFrom::Pypi(project), [Origin::Pypi { project: locked, file }, rest @ ..]) => {
-            (project == locked && *file == format!("{project}-{version}.tar.gz"), Some(rest))
+            (project == locked && is_source_of(file, project, version), Some(rest))
         }
-        (PinFrom::Debian(_) | PinFrom::Pypi(_), _) => (false, None),
+        (PinFrom::Wheel(project), [Origin::Pypi { project: locked, file }, rest @ ..]) => {
+            let name = file.parse::<WheelName>().ok().filter(|name| name.tags.iter().any(Tag::is_pure));
+            let is_own = name.is_some_and(|name| {
+                ProjectName::new(project).is_ok_and(|project| project == name.project)
+                    && version_of(version).is_ok_and(|version| version == name.version)
+            });
+            (project == locked && is_own, Some(rest))
+        }
+        (PinFrom::Debian(_) | PinFrom::Pypi(_) | PinFrom::Wheel(_), _) => (false, None),
     };
     if !same {
         return Some(format!("it is locked as `{file}`, by another pin than the one that is wanted"));
@@ -99,7 +109,7 @@ fn release(wanted: &DebianRelease, locked: &ImagesLock) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use build_graph::dsl::{debian, fixed, pypi};
+    use build_graph::dsl::{debian, fixed, pypi, wheel};
 
     use super::*;
 
@@ -124,6 +134,11 @@ mod tests {
         sha256 = "0000000000000000000000000000000000000000000000000000000000000002"
         origins = [{ from = "pypi", project = "PyYAML", file = "PyYAML-5.4.1.tar.gz" },
                    { from = "url", url = "https://example.org/PyYAML-5.4.1.tar.gz" }]
+        [sources.python3-jinja2]
+        version = "3.1.6"
+        file = "jinja2-3.1.6-py3-none-any.whl"
+        sha256 = "0000000000000000000000000000000000000000000000000000000000000004"
+        origins = [{ from = "pypi", project = "Jinja2", file = "jinja2-3.1.6-py3-none-any.whl" }]
         [sources.sqlite]
         version = "3.39.4"
         file = "libdbd-sqlite3-perl_1.72.orig.tar.gz"
@@ -154,6 +169,7 @@ mod tests {
         BTreeMap::from([
             ("libyaml", WantedSource { version: "0.2.5", pin: debian("libyaml") }),
             ("pyyaml", WantedSource { version: "5.4.1", pin: pyyaml }),
+            ("python3-jinja2", WantedSource { version: "3.1.6", pin: wheel("Jinja2") }),
             ("sqlite", WantedSource { version: "3.39.4", pin: debian("libdbd-sqlite3-perl").package_version("1.72") }),
             ("bc", WantedSource { version: "1.07.1", pin: bc }),
         ])
@@ -184,6 +200,10 @@ mod tests {
             ("pyyaml", "5.4.1", pypi("ruamel"), "it is locked as `PyYAML-5.4.1.tar.gz`"),
             ("pyyaml", "5.4.1", other_url, "other `urls` are"),
             ("sqlite", "3.39.4", debian("libdbd-sqlite3-perl").package_version("1.73"), "it is locked as"),
+            ("python3-jinja2", "3.1.5", wheel("Jinja2"), "version `3.1.5` is wanted"),
+            ("python3-jinja2", "3.1.6", wheel("jinja"), "it is locked as"),
+            ("python3-jinja2", "3.1.6", pypi("Jinja2"), "it is locked as"),
+            ("pyyaml", "5.4.1", wheel("PyYAML"), "it is locked as"),
             ("bc", "1.07.1", other_sum, "it is locked as `bc.tar.gz`"),
             ("bc", "1.07.1", in_pool, "it is locked as `bc.tar.gz`"),
             ("dc", "1.07.1", debian("dc"), "it is not locked"),
@@ -213,7 +233,17 @@ mod tests {
     fn what_was_never_locked_is_told() {
         let wanted = toml::from_str(WANTED).unwrap();
         let said = outdated(Some(&wanted), &wanted_sources(), &SourcesLock::default(), None);
-        assert_eq!(said.len(), 5, "{said:?}");
+        assert_eq!(said.len(), 6, "{said:?}");
         assert_eq!(said[0], "source `bc`: it is not locked");
+    }
+
+    #[test]
+    fn indexes_write_the_names_of_projects_as_they_like() {
+        let is_own = |file: &str| is_source_of(file, "charset-normalizer", "3.5.3");
+        assert!(is_own("charset_normalizer-3.5.3.tar.gz") && is_own("Charset.Normalizer-3.5.3.tar.gz"));
+        for other in ["charset_normalizer-3.5.2.tar.gz", "charset-3.5.3.tar.gz", "charset_normalizer-3.5.3.zip"] {
+            assert!(!is_own(other), "{other}");
+        }
+        assert!(!is_source_of("-.tar.gz", "", ""), "what has no name is no project's");
     }
 }

@@ -36,9 +36,11 @@ use thiserror::Error;
 
 pub use current::{differs, outdated};
 
+use crate::python::Unreadable;
+use crate::python::names::{Offer, ProjectName, source_distribution, version_of};
 use crate::regular;
 use crate::report::Reporter;
-use crate::source::{Attempts, FetchError, Fetcher, Job, sha256_of};
+use crate::source::{Attempts, FetchError, Fetcher, IndexFile, Job, sha256_of};
 pub use index::Signature;
 
 /// What is wanted, as written by hand.
@@ -319,14 +321,14 @@ fn lock_source(
             }
         }
         PinFrom::Pypi(project) => {
-            let file = format!("{project}-{version}.tar.gz");
-            let (_, sha256) = fetcher
-                .pypi_file(project, &file)
-                .map_err(|tried| LockError::Unavailable { what: file.clone(), tried })?;
-            let sha256 = sha256.ok_or_else(|| wrong(format!("the package index has no sha256 of `{file}`")))?;
-            let origins = vec![Origin::Pypi { project: project.to_owned(), file: file.clone() }];
-            Source { file: RelPath::new(file)?, sha256, size: None, origins }
+            let files = files_of(project, fetcher)?;
+            let of = |found: &&IndexFile| is_source_of(&found.file, project, version);
+            let found = files.iter().find(of).ok_or_else(|| {
+                wrong(format!("the package index has no source distribution `{project}-{version}.tar.gz`"))
+            })?;
+            from_index(project, found).map_err(wrong)?
         }
+        PinFrom::Wheel(project) => wheel(name, project, version, fetcher)?,
     };
     source.origins.extend(wanted.pin.urls.iter().map(|url| Origin::Url { url: (*url).to_owned() }));
     if matches!(wanted.pin.from, PinFrom::Fixed { unseen: true, .. }) {
@@ -340,6 +342,43 @@ fn lock_source(
     let metadata = fs::metadata(&dest).map_err(|error| LockError::File { path: dest, error })?;
     source.size = Some(metadata.len());
     Ok(LockedSource { version: wanted.version.to_owned(), source })
+}
+
+/// The wheel of a project that has no native code.
+fn wheel(name: &str, project: &str, version: &str, fetcher: &Fetcher) -> Result<Source, LockError> {
+    let wrong = |reason: String| LockError::Source { name: name.to_owned(), reason };
+    let files = files_of(project, fetcher)?;
+    let unreadable = |error: Unreadable| wrong(error.to_string());
+    let (normal, version) = (ProjectName::new(project).map_err(unreadable)?, version_of(version).map_err(unreadable)?);
+    let offer = Offer::of(files.iter().map(|found| found.file.as_str()), &normal, &version, None);
+    let Some(found) = offer.pure.first().and_then(|file| files.iter().find(|found| found.file == *file)) else {
+        return Err(wrong(format!(
+            "the package index has no wheel of `{project} {version}` without native code: build it from its source \
+             distribution, with `pypi(\"{project}\")`"
+        )));
+    };
+    from_index(project, found).map_err(wrong)
+}
+
+/// All files that the package index has of a project.
+fn files_of(project: &str, fetcher: &Fetcher) -> Result<Vec<IndexFile>, LockError> {
+    let unavailable = |tried| LockError::Unavailable { what: format!("project `{project}`"), tried };
+    fetcher.pypi_files(project).map_err(unavailable)
+}
+
+/// Whether a file of the package index is the source distribution of this version of a project.
+fn is_source_of(file: &str, project: &str, version: &str) -> bool {
+    let own = ProjectName::new(project).ok().zip(version_of(version).ok());
+    file.ends_with(".tar.gz") && own.is_some() && source_distribution(file) == own
+}
+
+/// The pin of a file that the package index has.
+fn from_index(project: &str, found: &IndexFile) -> Result<Source, String> {
+    let file = &found.file;
+    let sha256 = found.sha256.ok_or_else(|| format!("the package index has no sha256 of `{file}`"))?;
+    let path = RelPath::new(file.as_str()).map_err(|error| error.to_string())?;
+    let origins = vec![Origin::Pypi { project: project.to_owned(), file: file.clone() }];
+    Ok(Source { file: path, sha256, size: None, origins })
 }
 
 /// Writes a lock file if it would change; a reader never sees half of it.

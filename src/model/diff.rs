@@ -68,10 +68,10 @@ impl ChangeKind {
     /// The words for it.
     pub fn words(self) -> &'static str {
         match self {
-            Self::Description => "its description",
-            Self::Pin => "its pin",
-            Self::Files => "its files",
-            Self::Result => "its result, of one key",
+            Self::Description => "its description differs",
+            Self::Pin => "its pin differs",
+            Self::Files => "its files differ",
+            Self::Result => "its result, of one key, differs",
         }
     }
 }
@@ -164,8 +164,13 @@ fn own_change(first: &Model<'_>, before: At, second: &Model<'_>, at: At) -> Resu
         (Op::Source(_), Op::Source(_)) => (ChangeKind::Pin, lines(&old, &new)),
         _ => (ChangeKind::Description, lines(&old, &new)),
     };
-    let change =
-        Change { node: new.name.to_string(), recipe: new.recipe, operation: new.op.verb().to_owned(), kind, parts };
+    let change = Change {
+        node: new.name.to_string(),
+        recipe: new.recipe.to_string(),
+        operation: new.op.verb().to_owned(),
+        kind,
+        parts,
+    };
     Ok((!change.parts.is_empty()).then_some(change))
 }
 
@@ -224,8 +229,8 @@ fn own_lines(node: &Node) -> Vec<String> {
             let words =
                 |globs: &[Glob], sign| globs.iter().map(|glob| format!(" {sign}{}", glob.as_str())).collect::<String>();
             let part = &selection.part;
-            let below = part.strip.as_ref().map(|strip| format!(" below {strip}")).unwrap_or_default();
-            format!("{}{}{}{below}", selection.node, words(&part.include, ""), words(&part.exclude, "!"))
+            let below = part.strip().map(|strip| format!(" below {strip}")).unwrap_or_default();
+            format!("{}{}{}{below}", selection.node, words(part.include(), ""), words(part.exclude(), "!"))
         })
         .collect();
     // A digest of the name, so that the order of lines follows from names on both sides.

@@ -19,7 +19,7 @@ fn plan(out: &OutDir) -> Plan {
             [] => Op::Local { tree: Tree::new() },
             inputs => Op::Merge { parts: inputs.iter().map(part).collect() },
         };
-        Node { name: name.parse().unwrap(), recipe: "lib".to_owned(), declared_at: None, op }
+        Node { name: name.parse().unwrap(), recipe: "lib".into(), declared_at: None, op }
     };
     let nodes = vec![
         node("a", &[]),

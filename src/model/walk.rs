@@ -85,6 +85,8 @@ impl Model<'_> {
 
     /// A shortest way from one of `from` to one of `to`, over inputs; `None` if there is none.
     pub fn path(&self, from: &[At], to: &[At]) -> Option<Vec<At>> {
+        let mut is_end = vec![false; self.table().len()];
+        to.iter().for_each(|at| is_end[*at] = true);
         let mut came_from = vec![None; self.table().len()];
         let mut open = VecDeque::new();
         for at in from {
@@ -93,7 +95,7 @@ impl Model<'_> {
             }
         }
         while let Some(at) = open.pop_front() {
-            if to.contains(&at) {
+            if is_end[at] {
                 let mut path = vec![at];
                 let mut here = at;
                 while let Some(before) = came_from[here].filter(|before| *before != here) {

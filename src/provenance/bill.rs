@@ -109,6 +109,7 @@ fn component(ingredient: &Ingredient) -> Component {
             Some(Origin::Pypi { project, file }) => pypi(project, file),
             Some(Origin::Url { .. }) | None => None,
         },
+        What::Crate(one) => Some((one.name.clone(), one.version.clone(), one.purl())),
         _ => None,
     };
     let (name, version, purl) = match own {
@@ -117,16 +118,20 @@ fn component(ingredient: &Ingredient) -> Component {
     };
     let kind = match (&ingredient.what, ingredient.is_tool) {
         (_, true) => Kind::Tool,
-        (What::Source(_), false) => Kind::Source,
+        (What::Source(_) | What::Crate(_), false) => Kind::Source,
         _ => Kind::File,
     };
-    let is_patch = matches!(ingredient.what, What::Patch { .. });
-    let id = if is_patch { format!("{}-{}", ingredient.node, ingredient.name) } else { ingredient.node.clone() };
+    let id = match &ingredient.what {
+        What::Patch { .. } => format!("{}-{}", ingredient.node, ingredient.name),
+        // One crate of several programs is one component.
+        What::Crate(one) => one.purl(),
+        What::Source(_) | What::Files(_) => ingredient.node.clone(),
+    };
     Component {
         id: id_of(&id),
         name,
         // A patch and a file of the project have no version of their own.
-        version: version.filter(|_| matches!(ingredient.what, What::Source(_))),
+        version: version.filter(|_| matches!(ingredient.what, What::Source(_) | What::Crate(_))),
         license: ingredient.license.clone(),
         purl,
         url: ingredient.what.uri().filter(|uri| uri.starts_with("http")),

@@ -8,6 +8,7 @@ use build_graph::node::{Op, Origin, Selection, Source};
 use build_graph::{BlobDigest, Entry, Tree};
 use sha2::{Digest as _, Sha256};
 
+use super::crates::{self, LockedCrate};
 use crate::build::BuildError;
 use crate::model::{At, Model};
 use crate::store::Store;
@@ -43,12 +44,18 @@ pub enum What {
     },
     /// Files of the project, with the digest of their tree.
     Files(build_graph::TreeDigest),
+    /// A crate that a host program's lock file names.
+    Crate(LockedCrate),
 }
 
 impl What {
     /// Where it can be had.
     pub fn uri(&self) -> Option<String> {
-        let Self::Source(source) = self else { return None };
+        let source = match self {
+            Self::Source(source) => source,
+            Self::Crate(one) => return Some(one.purl()),
+            Self::Patch { .. } | Self::Files(_) => return None,
+        };
         source.origins.first().map(|origin| match origin {
             Origin::Url { url } => url.clone(),
             Origin::Debian { path } => format!("debian:{path}"),
@@ -61,6 +68,7 @@ impl What {
         match self {
             Self::Source(source) => Some(source.sha256.to_string()),
             Self::Patch { sha256, .. } => sha256.clone(),
+            Self::Crate(one) => one.checksum.clone(),
             Self::Files(_) => None,
         }
     }
@@ -69,7 +77,7 @@ impl What {
     /// canonical form (`docs/concepts/keys.md`).
     pub fn digests(&self) -> BTreeMap<&'static str, String> {
         let own = match self {
-            Self::Source(_) => None,
+            Self::Source(_) | Self::Crate(_) => None,
             Self::Patch { blake3, .. } => Some(("blake3", blake3.to_string())),
             Self::Files(tree) => Some(("pynboxTree", tree.to_string())),
         };
@@ -103,10 +111,11 @@ pub fn of(model: &Model<'_>, recipes: &RecipeSet, nodes: &[At]) -> Result<Vec<In
     let mut found = Vec::new();
     for (at, is_tool) in reach(model, nodes)? {
         let node = model.description(at)?;
-        let recipe = recipes.recipes.iter().find(|recipe| recipe.name() == node.recipe);
+        let recipe = recipes.recipes.iter().find(|recipe| node.recipe == recipe.name());
         let mut add = |name: String, what: What| -> Result<(), BuildError> {
-            // What a toolchain brings is no recipe's own.
+            // What a toolchain brings is no recipe's own, and neither is a crate.
             let own = recipe.filter(|_| !is_tool || !name.ends_with(".deb"));
+            let own = own.filter(|_| !matches!(what, What::Crate(_)));
             found.push(Ingredient {
                 node: node.name.to_string(),
                 name,
@@ -126,10 +135,16 @@ pub fn of(model: &Model<'_>, recipes: &RecipeSet, nodes: &[At]) -> Result<Vec<In
                     }
                 }
             }
+            Op::HostProgram(program) => {
+                for one in crates::of(model, program)? {
+                    add(one.name.clone(), What::Crate(one))?;
+                }
+            }
             Op::Local { tree } => add(node.name.to_string(), What::Files(tree.digest()))?,
             _ => {}
         }
     }
+    // Stable: crates of one name stay in the order of their versions.
     found.sort_by(|a, b| (&a.node, &a.name).cmp(&(&b.node, &b.name)));
     Ok(found)
 }

@@ -3,6 +3,8 @@
 //! Sources: in-toto Attestation Framework, `spec/v1/statement.md`; slsa.dev/spec/v1.0/provenance.
 //! The same build gives the same bytes: what differs from run to run is in it only if it is given.
 
+use std::collections::BTreeMap;
+
 use build_graph::node::Op;
 use serde_json::{Map, Value, json};
 
@@ -13,18 +15,14 @@ use super::{TOOL, VERSION};
 const BUILD_TYPE: &str = "urn:pynbox-build:build-type:1";
 /// Who builds, unless somebody says.
 pub const BUILDER: &str = "urn:pynbox-build:builder:local";
-/// The type of a statement in an envelope.
-pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 
-/// A file that a statement is about.
+/// What a statement is about: a file, or what a package installs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Subject {
-    /// Its path.
+    /// Its path, or the package.
     pub name: String,
-    /// Its SHA-256.
-    pub sha256: String,
-    /// Its BLAKE3.
-    pub blake3: String,
+    /// Its digests, by the names of their algorithms.
+    pub digests: BTreeMap<&'static str, String>,
 }
 
 /// How the subjects were built.
@@ -55,6 +53,11 @@ pub fn parameters(op: &Op, key: Option<String>) -> Map<String, Value> {
             parameters.insert("environment".to_owned(), json!(action.environment));
             parameters.insert("image".to_owned(), action.image.node.as_str().into());
         }
+        Op::Wheel(wheel) => {
+            parameters.insert("project".to_owned(), wheel.project.clone().into());
+            parameters.insert("extras".to_owned(), json!(wheel.extras));
+            parameters.insert("python".to_owned(), wheel.python.clone().into());
+        }
         Op::HostProgram(program) => {
             parameters.insert("binary".to_owned(), program.binary.clone().into());
             parameters.insert("features".to_owned(), json!(program.features));
@@ -67,10 +70,7 @@ pub fn parameters(op: &Op, key: Option<String>) -> Map<String, Value> {
 
 /// The statement.
 pub fn statement(subjects: &[Subject], ingredients: &[Ingredient], build: Build) -> Value {
-    let subject = |subject: &Subject| {
-        let digest = json!({"sha256": subject.sha256, "blake3": subject.blake3});
-        json!({"name": subject.name, "digest": digest})
-    };
+    let subject = |subject: &Subject| json!({"name": subject.name, "digest": subject.digests});
     let mut metadata = Map::new();
     if let Some(invocation) = build.invocation {
         metadata.insert("invocationId".to_owned(), invocation.into());
@@ -105,6 +105,7 @@ fn dependency(ingredient: &Ingredient) -> Value {
         (What::Source(_), false) => "source",
         (What::Patch { .. }, false) => "patch",
         (What::Files(_), false) => "files",
+        (What::Crate(_), false) => "crate",
     };
     let mut dependency = json!({
         "name": ingredient.name,

@@ -7,14 +7,15 @@ use std::path::Path;
 use build_graph::Entry;
 use build_graph::untrusted::printable;
 use network::parallel;
-use support::report::{Reporter, Transfer};
+use support::report::{Reporter, Silent, Transfer};
 
 use super::RepositoryError;
-use super::index::{self, CodeEntry, Index, Object, PackageEntry};
-use super::signed::Signed;
+use super::index::{self, CodeEntry, Index, Object, PackageEntry, Provenance};
+use super::statement::{MAX_STATEMENT, Statement};
 use super::trust::{self, Anchors, KeyList, Keyring, Seen};
 use crate::install::package::{self, PackageError};
 use crate::remote::RemoteError;
+use crate::remote::dsse::Signed;
 use crate::remote::envelope::KeyId;
 use crate::remote::place::Place;
 use crate::retry::RetryPolicy;
@@ -36,6 +37,14 @@ pub struct Repository {
     place: Box<dyn Place>,
     index: Index,
     signer: Option<KeyId>,
+}
+
+/// A package that came.
+pub struct Fetched {
+    /// The archive.
+    pub archive: File,
+    /// The statement about how it was built, if the repository has one.
+    pub statement: Option<Statement>,
 }
 
 /// A document that came.
@@ -103,8 +112,9 @@ impl Repository {
         self.place.shown()
     }
 
-    /// Fetches archives of packages, several at once, and opens them in the order of the list. They
-    /// have the bytes that the index lists, and say of themselves what it says.
+    /// Fetches archives of packages with their statements, several at once, and opens them in the
+    /// order of the list. They have the bytes that the index lists, the archives say of themselves
+    /// what it says, and each statement is about its package.
     ///
     /// # Errors
     /// [`RepositoryError`]; what has arrived is kept in the store, or beside it to be resumed.
@@ -113,13 +123,29 @@ impl Repository {
         store: &Store,
         packages: &[&PackageEntry],
         reporter: &dyn Reporter,
-    ) -> Result<Vec<File>, RepositoryError> {
+    ) -> Result<Vec<Fetched>, RepositoryError> {
         parallel::map(WIDTH, packages, |package| {
             let label = format!("{} {}", package.name, package.version);
-            let file = self.object(store, &package.object_name(), package.object, &label, reporter)?;
-            agree(package, &file)?;
-            Ok(file)
+            let archive = self.object(store, &package.object_name(), package.object, &label, reporter)?;
+            agree(package, &archive)?;
+            Ok(Fetched { archive, statement: self.statement(store, package)? })
         })
+    }
+
+    /// The statement about a package, if the index lists one.
+    fn statement(&self, store: &Store, package: &PackageEntry) -> Result<Option<Statement>, RepositoryError> {
+        let Some(object) = package.provenance.statement else { return Ok(None) };
+        let (name, label) = (Provenance::object_name(object), format!("the statement of {}", package.name));
+        let file = self.object(store, &name, object, &label, &Silent)?;
+        let mut bytes = Vec::new();
+        file.take(MAX_STATEMENT).read_to_end(&mut bytes).map_err(RepositoryError::io("read", &name))?;
+        let about = |statement: &Statement| {
+            statement.is_about_archive(package.object.digest) && statement.is_about_content(package.content)
+        };
+        match Statement::from_bytes(&bytes).filter(about) {
+            Some(statement) => Ok(Some(statement)),
+            None => Err(RepositoryError::Statement { name: package.name.clone() }),
+        }
     }
 
     /// Fetches compiled code and unpacks it into a folder, several archives at once. Only code of a

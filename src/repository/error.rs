@@ -136,6 +136,20 @@ pub enum RepositoryError {
         /// Of what.
         what: &'static str,
     },
+    /// A statement is none about its package.
+    #[error("the statement about package `{}` is no statement about it", printable(.name))]
+    Statement {
+        /// The package.
+        name: String,
+    },
+    /// Somebody wants to withdraw what is not published.
+    #[error("`{}` is not published in version {}", printable(.name), printable(.version))]
+    NotPublished {
+        /// The package.
+        name: String,
+        /// The version.
+        version: String,
+    },
     /// An archive of compiled code is none.
     #[error("compiled code is unsound: {}", printable(.0))]
     Code(String),

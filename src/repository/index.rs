@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use crate::install::package::is_package_name;
 use crate::install::version::compare;
+use crate::repository::statement::MAX_STATEMENT;
 
 /// The type of the signed document.
 pub const KIND: &str = "application/vnd.pynbox.index+json";
@@ -18,6 +19,8 @@ pub const KIND: &str = "application/vnd.pynbox.index+json";
 pub const FORMAT: u32 = 1;
 /// The longest index that is read, signatures and encoding included.
 pub const MAX_INDEX: u64 = 16 << 20;
+/// No index is of use for longer, in days.
+pub const MAX_DAYS: u64 = 3650;
 /// The largest object of a repository.
 const MAX_OBJECT: u64 = 16 << 30;
 
@@ -27,7 +30,8 @@ const MAX_OBJECT: u64 = 16 << 30;
 pub struct Index {
     /// The version of the format: 1.
     pub format: u32,
-    /// Rises by one with each index that is published.
+    /// Rises by one with each index that is published. It is no greater than the time of the
+    /// signature: whoever has stolen a key can't use up the numbers of those who come after.
     pub number: u64,
     /// The number of the list of keys at that time.
     pub keys: u64,
@@ -65,6 +69,10 @@ pub struct PackageEntry {
     pub provenance: Provenance,
     /// When it was published first.
     pub published: u64,
+    /// Why it is withdrawn, if it is: then it is only chosen where it is asked for in this version,
+    /// or installed already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn: Option<String>,
 }
 
 /// Where a package came from.
@@ -159,23 +167,37 @@ impl Index {
     }
 
     fn check(&self) -> Result<(), String> {
+        if self.number > self.signed_at {
+            return Err(format!("its number is {}, and nobody can have published so often", self.number));
+        }
+        if self.expires.saturating_sub(self.signed_at) > MAX_DAYS * 24 * 60 * 60 {
+            return Err(format!("it would be of use for more than {MAX_DAYS} days"));
+        }
         for package in &self.packages {
             if !is_package_name(&package.name) {
                 return Err(format!("`{}` can't name a package", package.name));
             }
-            let texts = [&package.version, &package.target.0, &package.provenance.node];
-            if let Some(text) = texts.into_iter().chain(&package.requires).find(|text| !is_printable(text)) {
+            let texts = [&package.version, &package.provenance.node];
+            let texts = texts.into_iter().chain(&package.requires).chain(&package.withdrawn).map(String::as_str);
+            if let Some(text) = texts.chain([package.target.as_str()]).find(|text| !is_printable(text)) {
                 return Err(format!("`{text}` holds characters that can't be printed"));
             }
         }
         if let Some(pair) = self.packages.windows(2).find(|pair| !pair[0].is_before(&pair[1])) {
             return Err(format!("`{}={}` is not in its place", pair[1].name, pair[1].version));
         }
+        let statements = self.packages.iter().filter_map(|package| package.provenance.statement);
+        if let Some(long) = statements.clone().find(|one| one.size > MAX_STATEMENT) {
+            return Err(format!("the statement `{}` has more than {MAX_STATEMENT} bytes", long.digest));
+        }
         let packages = self.packages.iter().map(|package| package.object);
         let objects = packages.chain(self.code.iter().map(|code| code.object));
         if let Some(large) = objects.chain(self.tools.iter().map(|tool| tool.object)).find(|one| one.size > MAX_OBJECT)
         {
             return Err(format!("`{}` has more than {MAX_OBJECT} bytes", large.digest));
+        }
+        if let Some(large) = self.code.iter().find(|code| code.unpacked > MAX_OBJECT) {
+            return Err(format!("`{}` unpacks to more than {MAX_OBJECT} bytes", large.object.digest));
         }
         let words = self.code.iter().map(|code| &code.processor);
         match words.chain(self.tools.iter().flat_map(|tool| [&tool.name, &tool.platform])).find(|w| !is_printable(w)) {
@@ -203,10 +225,14 @@ impl Index {
         targets
     }
 
-    /// A package for a target: in this version, or in the latest one.
+    /// A package for a target: in this version, or in the latest one that is not withdrawn.
     pub fn find(&self, target: &Target, name: &str, version: Option<&str>) -> Option<&PackageEntry> {
         self.packages_for(target)
-            .filter(|package| package.name == name && version.is_none_or(|version| package.version == version))
+            .filter(|package| package.name == name)
+            .filter(|package| match version {
+                Some(version) => package.version == version,
+                None => package.withdrawn.is_none(),
+            })
             .max_by(|a, b| compare(&a.version, &b.version))
     }
 
@@ -235,6 +261,13 @@ impl PackageEntry {
     /// The name of the archive in the repository.
     pub fn object_name(&self) -> String {
         format!("packages/{}.tar.zst", self.object.digest)
+    }
+}
+
+impl Provenance {
+    /// The name of a statement in the repository.
+    pub fn object_name(statement: Object) -> String {
+        format!("provenance/{}.json", statement.digest)
     }
 }
 
@@ -269,7 +302,7 @@ mod tests {
         PackageEntry {
             name: name.to_owned(),
             version: version.to_owned(),
-            target: Target("wasm32-wasi".to_owned()),
+            target: Target("wasm32-wasi".into()),
             requires: vec!["sandbox_inner".to_owned()],
             object: Object { digest: BlobDigest::from_bytes([1; 32]), size: 1234 },
             content: TreeDigest::from_bytes([2; 32]),
@@ -280,6 +313,7 @@ mod tests {
                 statement: None,
             },
             published: 1_000_000_000,
+            withdrawn: None,
         }
     }
 
@@ -319,11 +353,20 @@ mod tests {
 
     #[test]
     fn the_latest_version_is_found() {
-        let (index, target) = (index(), Target("wasm32-wasi".to_owned()));
+        let (index, target) = (index(), Target("wasm32-wasi".into()));
         assert_eq!(index.find(&target, "zlib", None).unwrap().version, "1.10");
         assert_eq!(index.find(&target, "zlib", Some("1.2.13")).unwrap().version, "1.2.13");
         assert!(index.find(&target, "zlib", Some("1.3")).is_none());
-        assert!(index.find(&Target("x86_64-nacl".to_owned()), "zlib", None).is_none());
+        assert!(index.find(&Target("x86_64-nacl".into()), "zlib", None).is_none());
+    }
+
+    #[test]
+    fn what_is_withdrawn_is_found_by_its_version_alone() {
+        let (mut index, target) = (index(), Target("wasm32-wasi".into()));
+        index.packages[1].withdrawn = Some("it loses data".to_owned());
+        let index = Index::from_bytes(&index.to_bytes()).unwrap();
+        assert_eq!(index.find(&target, "zlib", None).unwrap().version, "1.2.13");
+        assert!(index.find(&target, "zlib", Some("1.10")).unwrap().withdrawn.is_some());
     }
 
     #[test]
@@ -339,6 +382,12 @@ mod tests {
         assert!(refused(&|index| index.packages[0].name = "../../x".to_owned()).contains("can't name a package"));
         assert!(refused(&|index| index.packages[0].version = "1\u{1b}[2J".to_owned()).contains("can't be printed"));
         assert!(refused(&|index| index.packages[0].object.size = u64::MAX).contains("more than"));
+        assert!(refused(&|index| index.code[0].unpacked = u64::MAX).contains("unpacks to more than"));
+        let statement = Object { digest: BlobDigest::from_bytes([1; 32]), size: MAX_STATEMENT + 1 };
+        assert!(refused(&|index| index.packages[0].provenance.statement = Some(statement)).contains("the statement"));
+        assert!(refused(&|index| index.packages[0].withdrawn = Some("\u{1b}".to_owned())).contains("can't be printed"));
+        assert!(refused(&|index| index.number = index.signed_at + 1).contains("so often"));
+        assert!(refused(&|index| index.expires = u64::MAX).contains("3650 days"));
         assert!(refused(&|index| index.code[0].processor = "\u{202e}".to_owned()).contains("can't be printed"));
         assert!(Index::from_bytes(b"{\"format\":1}").is_err() && Index::from_bytes(b"<html>").is_err());
     }

@@ -4,11 +4,11 @@
 //! | module | what it has |
 //! |---|---|
 //! | [`index`] | the index: what there is, in which number, until when |
-//! | [`signed`] | signatures over bytes (DSSE) |
 //! | [`trust`] | whose signatures count: keys of the settings, key lists, what was seen before |
 //! | [`client`] | opening a repository and fetching from it |
 //! | [`publish`] | putting packages there |
 //! | [`code`] | compiled code beside packages |
+//! | [`statement`] | statements about how packages were built, beside them |
 //! | [`bootstrap`] | `install.sh`, and the archives that it fetches |
 //! | [`settings`] | the sections `[[repository]]` |
 //! | [`archives`] | folders of archives, without an index |
@@ -21,6 +21,7 @@
 //! | `keys/N.json` | the Nth list of keys, signed by a key of the list before it |
 //! | `packages/DIGEST.tar.zst` | a package, by the BLAKE3 of the archive |
 //! | `code/DIGEST.tar.zst` | compiled code of a package, by the BLAKE3 of the archive |
+//! | `provenance/DIGEST.json` | the signed statement about a package, by its BLAKE3 |
 //! | `tools/DIGEST.tar.gz` | the tool or the loader, by the BLAKE3 of the archive |
 //! | `install.sh` | installs from this repository where there is no tool yet |
 //! | `.conditions` | tells whether the server honours conditions of a request |
@@ -37,7 +38,7 @@ mod error;
 pub mod index;
 pub mod publish;
 pub mod settings;
-pub mod signed;
+pub mod statement;
 pub mod trust;
 
 pub use error::{RepositoryError, time};

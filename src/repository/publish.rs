@@ -4,23 +4,25 @@
 //! the index is replaced last. Publishers don't take one another's packages away:
 //!
 //! - A place that honours conditions (a folder, most buckets, some web servers) replaces the index
-//!   only over the one that was read; otherwise it is read again and merged again.
-//! - Of a server it is tried out whether it does. One that does not is asked again after a while
-//!   ([`SETTLE`]) whether the index still has what was put there; if another publisher was at work
-//!   at the same moment, it is put there again.
+//!   only over the one that was read; otherwise it is read again and merged again. Whether a server
+//!   does is tried out.
+//! - A server is asked again after a while ([`SETTLE`]) whether the index still has what was put
+//!   there: it may ignore conditions, or may have looked for two publishers before it wrote for
+//!   either. If another publisher was at work at the same moment, it is put there again.
 
 use std::io::{self, Cursor, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use build_graph::BlobDigest;
+use build_graph::node::Target;
 use ed25519_dalek::{SigningKey, VerifyingKey};
 
 use super::RepositoryError;
 use super::client::{State, read_document, read_state};
 use super::index::{self, CodeEntry, Index, PackageEntry, ToolEntry};
-use super::signed::Signed;
 use super::trust::{self, Anchors, KeyList, Keyring, Seen};
+use crate::remote::dsse::Signed;
 use crate::remote::envelope::KeyId;
 use crate::remote::place::{Over, Place};
 use crate::remote::trust::{public_key, public_text};
@@ -82,6 +84,28 @@ pub struct Additions {
     pub code: Vec<CodeEntry>,
     /// Tools; each takes the place of one with the same name for the same platform.
     pub tools: Vec<ToolEntry>,
+    /// Versions that are withdrawn, or are no longer.
+    pub withdrawals: Vec<Withdrawal>,
+}
+
+/// A change of what installs choose by themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Withdrawal {
+    /// The package.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The target, or all for which it is published.
+    pub target: Option<Target>,
+    /// Why it is withdrawn; `None` if it is no longer.
+    pub reason: Option<String>,
+}
+
+impl Withdrawal {
+    fn is_of(&self, package: &PackageEntry) -> bool {
+        let target = self.target.as_ref().is_none_or(|target| *target == package.target);
+        target && (&package.name, &package.version) == (&self.name, &self.version)
+    }
 }
 
 /// A repository that is published to.
@@ -181,8 +205,8 @@ impl<'a> Publisher<'a> {
         self.put(name, bytes.len() as u64, true, open).map(drop)
     }
 
-    /// Adds to the index, renews it, and changes the keys; gives the index that is there then. The
-    /// objects that it lists have to be there.
+    /// Adds to the index, withdraws from it, renews it, and changes the keys; gives the index that
+    /// is there then. The objects that it lists have to be there.
     ///
     /// # Errors
     /// [`RepositoryError`]; either all of it is published, or nothing.
@@ -199,6 +223,9 @@ impl<'a> Publisher<'a> {
                     (keyring, 0, Index::empty(), Some(Over::Nothing))
                 }
             };
+            if index.signed_at > now + trust::CLOCK_TOLERANCE {
+                return Err(RepositoryError::Future { signed_at: index.signed_at, now });
+            }
             merge(&mut index, additions)?;
             if lists == 0 || !keys.is_empty() {
                 let Some(number) = self.put_list(&mut keyring, lists, keys, now)? else {
@@ -209,8 +236,8 @@ impl<'a> Publisher<'a> {
             }
             index.number += 1;
             index.keys = lists;
-            // Time goes on for readers, whatever this machine's clock says.
-            index.signed_at = now.max(index.signed_at);
+            // Time goes on for readers, if this machine's clock is a little slow.
+            index.signed_at = now.max(index.signed_at).max(index.number);
             index.expires = index.signed_at + self.days * DAY;
             index.sort();
             let document = index.to_bytes();
@@ -218,8 +245,8 @@ impl<'a> Publisher<'a> {
             keyring.vouch(&signed).map_err(|_| self.not_allowed("sign an index of this repository"))?;
             let bytes = signed.to_bytes();
             let done = match over {
-                Some(over) if honours => self.place.replace("index.json", &bytes, &over)?,
-                _ => self.replace_and_look(&bytes, additions, begun)?,
+                Some(over) if self.place.replaces_one_at_a_time() => self.place.replace("index.json", &bytes, &over)?,
+                over => self.replace_and_look(&bytes, additions, begun, over.filter(|_| honours).as_ref())?,
             };
             if done {
                 Seen::remember(self.memory, &keyring, &index, &document)?;
@@ -237,12 +264,22 @@ impl<'a> Publisher<'a> {
         refused() || refused()
     }
 
-    /// Replaces the index where conditions are ignored, and looks whether it stays.
-    fn replace_and_look(&self, bytes: &[u8], additions: &Additions, begun: Instant) -> Result<bool, RepositoryError> {
-        if begun.elapsed() > REPLACING {
-            return Ok(false);
+    /// Replaces the index on a server, and looks whether it stays; without `over` where conditions
+    /// are ignored.
+    fn replace_and_look(
+        &self,
+        bytes: &[u8],
+        additions: &Additions,
+        begun: Instant,
+        over: Option<&Over>,
+    ) -> Result<bool, RepositoryError> {
+        match over {
+            Some(over) if self.place.replace("index.json", bytes, over)? => {}
+            None if begun.elapsed() <= REPLACING => {
+                self.place.put("index.json", bytes.len() as u64, Box::new(Cursor::new(bytes.to_vec())))?;
+            }
+            _ => return Ok(false),
         }
-        self.place.put("index.json", bytes.len() as u64, Box::new(Cursor::new(bytes.to_vec())))?;
         std::thread::sleep(self.settle);
         let Some(there) = read_document(&*self.place, "index.json", index::MAX_INDEX)? else { return Ok(false) };
         if there.bytes == bytes {
@@ -253,8 +290,12 @@ impl<'a> Publisher<'a> {
             .and_then(|signed| Index::from_bytes(signed.payload()).ok())
             .unwrap_or_else(Index::empty);
         let has = |package: &PackageEntry| index.packages.iter().any(|one| one.is_same_version(package));
+        let stands = |change: &Withdrawal| {
+            index.packages.iter().filter(|one| change.is_of(one)).all(|one| one.withdrawn == change.reason)
+        };
         Ok(additions.packages.iter().all(has)
-            && additions.code.iter().all(|code| index.code.iter().any(|one| one.is_same(code))))
+            && additions.code.iter().all(|code| index.code.iter().any(|one| one.is_same(code)))
+            && additions.withdrawals.iter().all(stands))
     }
 
     /// Publishes the next list of keys, unless the last one says the same; gives its number. `None`
@@ -305,17 +346,27 @@ fn is_key(text: &str, id: &str) -> bool {
     public_key(text).is_some_and(|key| KeyId::of(&key).as_str() == id)
 }
 
-/// Adds to an index; nothing in it gets other bytes.
+/// Adds to an index, and withdraws from it; nothing in it gets other bytes.
 fn merge(index: &mut Index, additions: &Additions) -> Result<(), RepositoryError> {
     for package in &additions.packages {
-        match index.packages.iter().find(|there| there.is_same_version(package)) {
-            Some(there) if is_same(there, package) => {}
+        match index.packages.iter_mut().find(|there| there.is_same_version(package)) {
+            Some(there) if is_same(there, package) => {
+                there.provenance.statement = package.provenance.statement.or(there.provenance.statement);
+            }
             Some(there) => {
                 let (name, version) = (there.name.clone(), there.version.clone());
                 return Err(RepositoryError::Published { name, version });
             }
             None => index.packages.push(package.clone()),
         }
+    }
+    for change in &additions.withdrawals {
+        let mut there = index.packages.iter_mut().filter(|package| change.is_of(package)).peekable();
+        if there.peek().is_none() {
+            let (name, version) = (change.name.clone(), change.version.clone());
+            return Err(RepositoryError::NotPublished { name, version });
+        }
+        there.for_each(|package| package.withdrawn.clone_from(&change.reason));
     }
     index.code.retain(|there| !additions.code.iter().any(|code| code.is_same(there)));
     index.code.extend(additions.code.iter().cloned());

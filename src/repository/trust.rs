@@ -24,8 +24,8 @@ use serde::{Deserialize, Serialize};
 
 use super::RepositoryError;
 use super::index::Index;
-use super::signed::Signed;
 use crate::regular;
+use crate::remote::dsse::Signed;
 use crate::remote::envelope::KeyId;
 use crate::remote::settings::{SettingsError, TrustedKey};
 use crate::remote::trust::{TimedKey, Trust, public_key, public_text};
@@ -39,7 +39,7 @@ pub const MAX_LISTS: u64 = 4096;
 /// The version of the format.
 const FORMAT: u32 = 1;
 /// So far may the clocks of a publisher and of this machine differ, in seconds.
-const CLOCK_TOLERANCE: u64 = 10 * 60;
+pub const CLOCK_TOLERANCE: u64 = 10 * 60;
 
 /// A list of keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

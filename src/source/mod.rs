@@ -160,6 +160,17 @@ impl FetchError {
     }
 }
 
+/// A file that the Python package index has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexFile {
+    /// Its name.
+    pub file: String,
+    /// Where it is.
+    pub origin: Origin,
+    /// Its SHA-256, if the index has it.
+    pub sha256: Option<Sha256>,
+}
+
 /// A file to fetch.
 #[derive(Debug, Clone)]
 pub struct Job<'a> {
@@ -309,16 +320,21 @@ impl Fetcher {
         self.small(&Origin::Debian { path: path.clone() }, max_size)
     }
 
-    /// Asks the Python package index for a file of a project. Returns its URL, and its SHA-256 if the
-    /// index has it.
+    /// Asks the Python package index for all files of a project: the name of each, where it is, and its
+    /// SHA-256 if the index has it. Files that can't be fetched are left out.
     ///
     /// # Errors
     /// [`Attempts`]: the index, and why it failed.
-    pub fn pypi_file(&self, project: &str, file: &str) -> Result<(String, Option<Sha256>), Attempts> {
-        self.pip.find(&self.client, project, file).map_err(|failure| {
-            let origin = describe(&Origin::Pypi { project: project.into(), file: file.into() });
+    pub fn pypi_files(&self, project: &str) -> Result<Vec<IndexFile>, Attempts> {
+        let failed = |failure: transfer::Failure| {
+            let origin = format!("pip's package index, project `{project}`");
             Attempts(vec![Tried { origin, reason: failure.to_string() }])
-        })
+        };
+        let found = self.pip.files(&self.client, project).map_err(failed)?;
+        let usable = found.into_iter().filter_map(|found| {
+            Some(IndexFile { file: found.file, origin: Origin::Url { url: found.url.ok()? }, sha256: found.sha256 })
+        });
+        Ok(usable.collect())
     }
 
     fn small(&self, origin: &Origin, max_size: u64) -> Result<(Vec<u8>, String), Attempts> {

@@ -59,6 +59,15 @@ impl Pip {
 
     /// The URL of a project's file, and its SHA-256 where the index tells it.
     pub(super) fn find(&self, client: &Client, project: &str, file: &str) -> Result<(String, Option<Sha256>), Failure> {
+        let found = self.files(client, project)?.into_iter().find(|found| found.file == file);
+        let found =
+            found.ok_or_else(|| Failure::NoPlace(format!("the index has no file `{file}` of project `{project}`")))?;
+        let url = found.url?;
+        Ok((url, found.sha256))
+    }
+
+    /// All files that the index has of a project.
+    pub(super) fn files(&self, client: &Client, project: &str) -> Result<Vec<Found>, Failure> {
         let index = self.index()?;
         let url = format!("{}/{}/", index.trim_end_matches('/'), normalised(project));
         let answer = client.get_document(&Location::plain(&url), ACCEPT)?;
@@ -69,20 +78,32 @@ impl Pip {
             .or_else(|_| Url::parse(&url))
             .map_err(|error| Failure::NoPlace(format!("the index is no URL: {error}")))?;
         let json = answer.content_type == JSON;
-        let offered = offered(json, &read_bounded(answer.body, PAGE)?)?
-            .into_iter()
-            .find(|offered| offered.filename == file)
-            .ok_or_else(|| Failure::NoPlace(format!("the index has no file `{file}` of project `{project}`")))?;
-        let mut url = base
-            .join(&offered.url)
-            .map_err(|error| Failure::NoPlace(format!("the index names no URL for the file: {error}")))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(Failure::Scheme(url.scheme().to_owned()));
-        }
-        url.set_fragment(None);
-        let sha256 = offered.hashes.get("sha256").and_then(|text| text.parse().ok());
-        Ok((url.to_string(), sha256))
+        let found = |offered: Offered| Found {
+            url: url_of(&base, &offered.url),
+            sha256: offered.hashes.get("sha256").and_then(|text| text.parse().ok()),
+            file: offered.filename,
+        };
+        Ok(offered(json, &read_bounded(answer.body, PAGE)?)?.into_iter().map(found).collect())
     }
+}
+
+/// A file that an index has.
+pub(super) struct Found {
+    pub(super) file: String,
+    /// Where it is, if that is a URL that can be fetched.
+    pub(super) url: Result<String, Failure>,
+    pub(super) sha256: Option<Sha256>,
+}
+
+fn url_of(base: &Url, written: &str) -> Result<String, Failure> {
+    let mut url = base
+        .join(written)
+        .map_err(|error| Failure::NoPlace(format!("the index names no URL for the file: {error}")))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(Failure::Scheme(url.scheme().to_owned()));
+    }
+    url.set_fragment(None);
+    Ok(url.to_string())
 }
 
 /// pip's index, by its own order: environment, the user's files, what it was built with.

@@ -39,6 +39,8 @@ pub enum Area {
     Remotes,
     /// What was seen of repositories of packages, so that an older state of one is noticed.
     Repositories,
+    /// Wheels that requirements name: a folder for each, called by its SHA-256.
+    Wheels,
     /// Servers' digests of trees: `KIND/XX/TREE`.
     Wire,
 }
@@ -65,7 +67,7 @@ enum Keeping {
 
 impl Area {
     /// All areas, in the order of their folders' names.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Cargo,
         Self::Compiled,
         Self::Executors,
@@ -74,6 +76,7 @@ impl Area {
         Self::Partial,
         Self::Remotes,
         Self::Repositories,
+        Self::Wheels,
         Self::Wire,
     ];
 
@@ -88,6 +91,7 @@ impl Area {
             Self::Partial => "partial",
             Self::Remotes => "remotes",
             Self::Repositories => "repositories",
+            Self::Wheels => "wheels",
             Self::Wire => "wire",
         }
     }
@@ -103,6 +107,7 @@ impl Area {
             Self::Partial => "unfinished downloads",
             Self::Remotes => "notes on remotes",
             Self::Repositories => "notes on repositories",
+            Self::Wheels => "wheels of Python",
             Self::Wire => "digests that engines use",
         }
     }
@@ -110,7 +115,7 @@ impl Area {
     fn keeping(self) -> Keeping {
         match self {
             Self::Cargo => Keeping::Places,
-            Self::Compiled | Self::Locking | Self::Partial => Keeping::Items,
+            Self::Compiled | Self::Locking | Self::Partial | Self::Wheels => Keeping::Items,
             Self::Executors | Self::Repositories => Keeping::Everything,
             Self::Logs => Keeping::WithResults,
             Self::Remotes => Keeping::ShortLived,

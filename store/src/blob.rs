@@ -45,6 +45,18 @@ pub struct Found {
     pub(super) trees: HashSet<TreeDigest>,
 }
 
+impl Found {
+    /// Takes a tree for whole, because its files were put into the store in this round.
+    pub fn add_tree(&mut self, tree: TreeDigest) {
+        self.trees.insert(tree);
+    }
+
+    /// Whether a tree was found whole.
+    pub fn has_tree(&self, tree: TreeDigest) -> bool {
+        self.trees.contains(&tree)
+    }
+}
+
 /// What the metadata of a blob's file says.
 enum Look {
     Good(Stat),
@@ -277,20 +289,28 @@ impl Store {
 
     /// Whether the blob is there; if so, it is marked as used.
     pub(super) fn keep(&self, blob: Blob) -> Result<bool> {
-        if self.check(blob)?.is_none() {
-            return Ok(false);
+        if !self.options.verify_on_read
+            && let Some(kept) = self.keep_good(blob)?
+        {
+            return Ok(kept);
         }
+        Ok(self.check(blob)?.is_some() && self.keep_good(blob)? == Some(true))
+    }
+
+    /// As [`Store::keep`], by its metadata alone; `None` if these say that it has to be looked at.
+    fn keep_good(&self, blob: Blob) -> Result<Option<bool>> {
         let name = blob.name();
         let failed = |error| self.inside("marking the blob", &name)(error);
         let _pass = self.gate.shared().map_err(failed)?;
         match blob.look(statat(&self.blobs, &name, AtFlags::SYMLINK_NOFOLLOW)).map_err(failed)? {
-            Look::Good(stat) if changed(&stat) >= self.session.start => Ok(true),
+            Look::Absent => Ok(Some(false)),
+            Look::Good(stat) if changed(&stat) >= self.session.start => Ok(Some(true)),
             Look::Good(_) => match utimensat(&self.blobs, &name, &EPOCHS, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(()) => Ok(true),
-                Err(Errno::NOENT) => Ok(false),
+                Ok(()) => Ok(Some(true)),
+                Err(Errno::NOENT) => Ok(Some(false)),
                 Err(error) => Err(failed(error)),
             },
-            _ => Ok(false),
+            Look::Touched(_) | Look::Damaged(_) => Ok(None),
         }
     }
 

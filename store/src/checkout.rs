@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use build_graph::TreeDigest;
-use rustix::fs::{AtFlags, FlockOperation, Mode, RenameFlags, mkdirat, renameat_with, utimensat};
+use build_graph::{Tree, TreeDigest};
+use rustix::fs::{AtFlags, FlockOperation, Mode, RenameFlags, mkdirat, renameat_with, statat, utimensat};
 use rustix::io::Errno;
 
-use super::files::{EPOCHS, open_dir};
+use super::blob::{Blob, open_to_read};
+use super::files::{EPOCHS, SMALL, open_dir};
 use super::lock::LockFile;
 use super::remove::remove_at;
 use super::{Materialise, Result, Store, StoreError};
@@ -54,6 +55,7 @@ impl Store {
         let made = open_dir(&self.session.dir, &temporary)
             .map_err(failed)
             .and_then(|dir| self.fill(&tree, &dir, &path, mode))
+            .inspect(|()| self.read_large_files(&tree, mode))
             .and_then(|()| {
                 match renameat_with(&self.session.dir, &temporary, &self.checkouts, &name, RenameFlags::NOREPLACE) {
                     Ok(()) => Ok(true),
@@ -66,6 +68,32 @@ impl Store {
             let _ = remove_at(&self.session.dir, &*temporary);
         }
         made.map(|_| MaterialisedTree { path, _lock: lock })
+    }
+
+    /// Whether a checkout of the tree is there, so that who wants its files needs no blobs. Never
+    /// with [`verify_on_read`](super::Options::verify_on_read): that is for blobs.
+    pub fn is_checked_out(&self, digest: TreeDigest) -> bool {
+        !self.options.verify_on_read
+            && [Materialise::Copy, Materialise::Link]
+                .into_iter()
+                .any(|mode| statat(&self.checkouts, name(digest, mode), AtFlags::SYMLINK_NOFOLLOW).is_ok())
+    }
+
+    /// Reads the large files that a new checkout links to, from front to back. After a reboot the
+    /// kernel has none of their bytes. What is read in order it keeps in large folios; what a
+    /// program maps and touches here and there, in single pages, each of which costs every later
+    /// start of a compiler its share.
+    fn read_large_files(&self, tree: &Tree, mode: Materialise) {
+        if mode != Materialise::Link {
+            return;
+        }
+        let mut buffer = Vec::new();
+        for blob in tree.iter().filter_map(|(_, entry)| Blob::of(entry)).filter(|blob| blob.size > SMALL) {
+            buffer.resize(SMALL as usize, 0);
+            // Whoever needs a file that can't be read is the one to say so.
+            let Ok(file) = open_to_read(&self.blobs, &blob.name()) else { continue };
+            while matches!(rustix::io::read(&file, &mut buffer), Ok(1..)) {}
+        }
     }
 }
 

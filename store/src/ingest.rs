@@ -46,9 +46,10 @@ pub enum Taking {
     Move,
 }
 
-/// Returns the entry of a file by its path and what `stat` says of it, if that is known and the
-/// store has its bytes; such a file is not read.
-pub type KnownFile<'a> = dyn Fn(&RelPath, &Stat) -> Option<Entry> + Sync + 'a;
+/// Is told of each folder (`None`: the top) before it is listed, and of each file before it is read,
+/// with what `stat` says of it. Returns the entry of a file if that is known and the store has its
+/// bytes; such a file is not read.
+pub type Observer<'a> = dyn Fn(Option<&RelPath>, &Stat) -> Option<Entry> + Sync + 'a;
 
 impl Store {
     /// Stores a folder and returns its tree. Of a file's mode only the owner's right to execute it
@@ -58,15 +59,15 @@ impl Store {
     /// [`StoreError::Unfit`] if it holds devices, sockets, pipes, names or link targets that are
     /// not UTF-8, or paths that are too deep; [`StoreError`] if something can't be read or stored.
     pub fn ingest(&self, dir: &Path, taking: Taking) -> Result<Tree> {
-        self.ingest_beside(dir, taking, &|_, _| None)
+        self.ingest_observed(dir, taking, &|_, _| None)
     }
 
-    /// As [`Store::ingest`], where some files are known.
+    /// As [`Store::ingest`], with somebody who sees what is looked at, and knows some files.
     ///
     /// # Errors
     /// As [`Store::ingest`].
-    pub fn ingest_beside(&self, dir: &Path, taking: Taking, known: &KnownFile<'_>) -> Result<Tree> {
-        let mut walk = Walk::new(self, dir, taking, known)?;
+    pub fn ingest_observed(&self, dir: &Path, taking: Taking, observer: &Observer<'_>) -> Result<Tree> {
+        let mut walk = Walk::new(self, dir, taking, observer)?;
         walk.directory(None);
         walk.store()
     }
@@ -103,13 +104,13 @@ struct Walk<'a> {
     dir: &'a Path,
     top: OwnedFd,
     taking: Taking,
-    known: &'a KnownFile<'a>,
+    observer: &'a Observer<'a>,
     found: BTreeMap<RelPath, Found>,
     problems: Vec<String>,
 }
 
 impl<'a> Walk<'a> {
-    fn new(store: &'a Store, dir: &'a Path, taking: Taking, known: &'a KnownFile<'a>) -> Result<Self> {
+    fn new(store: &'a Store, dir: &'a Path, taking: Taking, observer: &'a Observer<'a>) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let open = || openat(CWD, dir, flags, Mode::empty());
         let top = match (open(), taking) {
@@ -120,7 +121,7 @@ impl<'a> Walk<'a> {
             (opened, _) => opened,
         }
         .map_err(|error| StoreError::outside("opening", dir, error))?;
-        Ok(Self { store, dir, top, taking, known, found: BTreeMap::new(), problems: Vec::new() })
+        Ok(Self { store, dir, top, taking, observer, found: BTreeMap::new(), problems: Vec::new() })
     }
 
     fn problem(&mut self, path: &(impl AsRef<[u8]> + ?Sized), what: impl std::fmt::Display) {
@@ -194,6 +195,7 @@ impl<'a> Walk<'a> {
             None => self.top.try_clone().map_err(|_| Errno::MFILE)?,
             Some(path) => self.open_dir_at(path.as_str())?,
         };
+        (self.observer)(path, &fstat(&dir)?);
         let mut count = 0;
         let mut entries = Dir::read_from(&dir)?;
         while let Some(entry) = entries.read() {
@@ -239,7 +241,7 @@ impl<'a> Walk<'a> {
             FileType::Directory => return true,
             FileType::RegularFile => {
                 let size = stat.st_size as u64;
-                if let Some(entry) = (self.known)(&path, stat) {
+                if let Some(entry) = (self.observer)(Some(&path), stat) {
                     self.found.insert(path, Found::Known(entry));
                 } else if size <= self.store.options.max_file_size {
                     self.found.insert(path, Found::File { size, executable: stat.st_mode & 0o100 != 0 });

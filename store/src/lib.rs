@@ -12,7 +12,7 @@
 //! | `checkouts/BOOT/DIGEST-MODE` | a whole tree as files, shared by all who read it; not used after a reboot |
 //! | `locks/` | locks of keys and of checkouts |
 //! | `tmp/SESSION/` | unfinished files of a session |
-//! | `cargo/`, `compiled/`, `executors/`, `locking/`, `logs/`, `partial/`, `remotes/`, `repositories/`, `wire/` | what other rooms keep here: see [`Area`] |
+//! | `cargo/`, `compiled/`, `executors/`, `locking/`, `logs/`, `partial/`, `remotes/`, `repositories/`, `wheels/`, `wire/` | what other rooms keep here: see [`Area`] |
 //! | `gate`, `gc`, `generation` | the lock that keeps removals apart from look-ups, the lock of garbage collection, the count of removals |
 //! | `drops` | a random mark, new after each `cache drop` |
 //!
@@ -60,7 +60,7 @@ pub use blob::{Found, MissingBlob};
 pub use checkout::MaterialisedTree;
 pub use error::{Result, StoreError};
 pub use gc::{GcPolicy, GcReport};
-pub use ingest::{KnownFile, Taking};
+pub use ingest::{Observer, Taking};
 pub use lock::KeyLock;
 pub use materialise::Materialise;
 pub use record::Origin;

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use build_graph::encode::{Bytes, Encode, Reader};
+use build_graph::encode::{Encode, Reader};
 use build_graph::{BlobDigest, Entry, RelPath, Tree, TreeDigest};
 use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, fstat, openat, statat, utimensat};
 use rustix::io::Errno;
@@ -95,10 +95,7 @@ pub(super) fn mark(dir: &impl std::os::fd::AsFd, name: &str, modified: Time, sta
 
 /// Returns the canonical encoding, as [`build_graph::encode`] documents it.
 pub fn to_bytes(tree: &Tree) -> Vec<u8> {
-    let mut bytes = Bytes(Vec::with_capacity(128 * (tree.len() + 1)));
-    bytes.sized(0, tree.domain().as_bytes());
-    tree.encode(&mut bytes);
-    bytes.0
+    build_graph::encode::bytes(tree)
 }
 
 /// Decodes a tree. Returns `None` unless the bytes are exactly what [`to_bytes`] gives for it.

@@ -192,6 +192,19 @@ fn a_checkout_is_shared_and_stays_while_it_is_held() {
 }
 
 #[test]
+fn a_checkout_does_without_the_blobs_that_it_was_made_of() {
+    let (dir, store) = store();
+    let tree = recorded(&store, 1, b"bytes");
+    assert!(!store.is_checked_out(tree.digest()));
+    drop(store.materialised(tree.digest(), Materialise::Copy).unwrap());
+    fs::remove_dir_all(dir.path().join("store/blobs")).unwrap();
+    assert_eq!(store.missing(&tree).unwrap().len(), 1);
+    assert!(store.is_checked_out(tree.digest()));
+    let again = store.materialised(tree.digest(), Materialise::Copy).unwrap();
+    assert_eq!(fs::read(again.path().join("file")).unwrap(), b"bytes");
+}
+
+#[test]
 fn a_destination_that_is_there_stays_as_it_is() {
     let (dir, store) = store();
     let tree = recorded(&store, 1, b"bytes");

@@ -83,6 +83,56 @@ fn packages_are_upgraded_and_rolled_back() {
 }
 
 #[test]
+fn licenses_are_listed_where_a_recipe_states_them() {
+    let space = space();
+    write_package(&space, &space.path("repo"), "zlib", "1.2.13", &[], &[("root/slib/z", b"z")]);
+    run(&space, "install DEST zlib --repo REPO --unsigned");
+    let listed = run(&space, "list DEST").split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(listed.contains(" zlib 1.2.13 1 B Zlib asked for "), "{listed}");
+    let json = run(&space, "list DEST --json");
+    assert!(json.contains(r#""license":"Zlib""#) && json.contains(r#""license":null"#), "{json}");
+}
+
+/// Runs a verb with `--json`; standard output has to be the answer alone.
+#[track_caller]
+fn change(space: &Space, line: &str) -> serde_json::Value {
+    let folder = |name: &str| space.path(name).display().to_string();
+    let line = line.replace("DEST", &folder("dest")).replace("REPO", &folder("repo"));
+    let (status, out, err) = ended(&space.tool(line.split(' ').chain(["--json"])).output().unwrap());
+    assert_eq!((status, out.lines().count()), (Some(0), 1), "{line}: {out}{err}");
+    let answer: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(answer["schema"], "pynbox-build/change-dest/1");
+    answer
+}
+
+#[test]
+fn changes_answer_as_json() {
+    let space = space();
+    write_package(&space, &space.path("repo"), "lib", "2", &[], &[("root/slib/lib", b"lib 2")]);
+    let what = |answer: &serde_json::Value| {
+        let packages = answer["packages"].as_array().unwrap().iter();
+        packages
+            .map(|one| {
+                let before = one["before"].as_str().unwrap_or("nothing");
+                format!("{} {before} -> {} {}", one["name"], one["version"], one["change"]).replace('"', "")
+            })
+            .collect::<Vec<_>>()
+    };
+    let preview = change(&space, "upgrade DEST -n --repo REPO --unsigned");
+    assert_eq!(what(&preview), ["lib 1 -> 2 replaced"]);
+    assert!(preview["generation"].is_null(), "{preview}");
+    let installed = change(&space, "install DEST lib --repo REPO --unsigned --keep 0");
+    assert!(what(&installed).contains(&"lib 1 -> 2 replaced".to_owned()), "{installed}");
+    assert!(what(&installed).contains(&"sandbox_outer 1 -> 1 present".to_owned()), "{installed}");
+    assert_eq!((&installed["generation"], &installed["pruned"][0]["number"]), (&2.into(), &1.into()), "{installed}");
+    assert_eq!(what(&change(&space, "uninstall DEST app")), ["app 1 -> 1 removed"]);
+    assert_eq!(change(&space, "rollback DEST")["generation"], 2);
+    assert_eq!(change(&space, "prune DEST --keep 0")["pruned"][0]["number"], 3);
+    let same = change(&space, "upgrade DEST --repo REPO --unsigned");
+    assert!(same["generation"].is_null() && what(&same).is_empty(), "{same}");
+}
+
+#[test]
 fn packages_are_removed_with_what_nobody_needs() {
     let space = space();
     fail(&space, "uninstall DEST lib", "package `app` needs `lib`");

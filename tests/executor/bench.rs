@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use build_graph::{SandboxPath, contract};
+use build_graph::{RelPath, SandboxPath, contract};
 use pynbox_build::executor::{
     ActionLimits, Ahead, DockerExecutor, Executor, ExecutorError, InputMount, NamespaceExecutor, Run, Status,
     runner_program,
@@ -30,6 +30,7 @@ pub(crate) struct Bench {
     pub(crate) folder: TempDir,
     pub(crate) root: PathBuf,
     pub(crate) inputs: Vec<(SandboxPath, PathBuf)>,
+    pub(crate) outputs: Vec<RelPath>,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) limits: ActionLimits,
     runs: AtomicUsize,
@@ -78,6 +79,7 @@ impl Bench {
             folder,
             root,
             inputs: Vec::new(),
+            outputs: Vec::new(),
             environment,
             limits: ActionLimits { time: Some(Duration::from_secs(60)), ..ActionLimits::DEFAULT },
             runs: AtomicUsize::new(0),
@@ -126,6 +128,7 @@ impl Bench {
             command: &command,
             environment: &self.environment,
             build_dir: build,
+            outputs: &self.outputs,
             log,
             limits: self.limits,
         })

@@ -1,5 +1,11 @@
 //! What an action sees.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use build_graph::RelPath;
+use pynbox_build::executor::Fault;
+
 use crate::bench::Bench;
 
 /// When this fails because the view was changed on purpose, raise `build_graph::contract::VERSION`:
@@ -36,13 +42,43 @@ fn inputs_are_where_they_should_be() {
     bench.input("/usr/bin", file);
     bench.environment = vec![("PATH".to_owned(), "/opt/bin".to_owned())];
     let host = bench.directory("tools", &[]);
-    std::fs::copy(bench.root.join("usr/bin/cat"), host.join("cat")).unwrap();
+    fs::copy(bench.root.join("usr/bin/cat"), host.join("cat")).unwrap();
     bench.input("/opt/bin", host);
     let text = |bench: &Bench, path| bench.run(&["cat", path]).text();
     assert_eq!(text(&bench, "/build/a/b/file"), "of the input");
     assert_eq!(text(&bench, "/build/a/b/below/deep"), "of the nested one");
     assert_eq!(text(&bench, "/opt/toolchain/below/sub"), "covered");
     assert_eq!(text(&bench, "/usr/bin/file"), "of the input");
+}
+
+#[test]
+fn the_directories_of_outputs_are_there() {
+    let mut bench = Bench::new();
+    bench.outputs = ["top", "lib/libx.a", "a/b/c.o", "a/d.o"].map(|path| RelPath::new(path).unwrap()).to_vec();
+    let script = "ls /build; for folder in . lib a a/b; do [ ! $folder -nt /dev ] && [ ! $folder -ot /dev ]; done
+        for folder in lib a a/b; do >$folder/new; done";
+    assert_eq!(bench.sh(&format!("set -e\n{script}")), "a\nlib\n");
+    // With the modes that everything gets, whoever calls.
+    let build = bench.run(&["sh", "-c", "true"]).build;
+    for folder in ["lib", "a", "a/b"] {
+        assert_eq!(fs::metadata(build.join(folder)).unwrap().permissions().mode() & 0o7777, 0o755, "{folder}");
+    }
+}
+
+#[test]
+fn an_output_in_an_input_is_an_error() {
+    let mut bench = Bench::new();
+    let source = bench.directory("source", &[("there/file", "")]);
+    bench.input("/build/src", source);
+    bench.outputs = vec![RelPath::new("src/there/x.o").unwrap()];
+    assert!(bench.run(&["sh", "-c", "true"]).status.success());
+    for (output, folder) in [("src/new/x.o", "src/new"), ("src/there/file/x/y.o", "src/there/file/x")] {
+        bench.outputs = vec![RelPath::new(output).unwrap()];
+        let error = bench.try_run(&["sh", "-c", "true"]).unwrap_err();
+        assert_eq!(error.fault(), Fault::Action);
+        let wanted = format!("the directory `{folder}` of an output to the action: it lies in an input");
+        assert!(error.to_string().contains(&wanted), "{error}");
+    }
 }
 
 #[test]

@@ -127,21 +127,3 @@ fn the_graph_can_be_walked_and_drawn() {
     let elsewhere = page.replace("href=\"#", "");
     assert!(!elsewhere.contains("src=\"") && !elsewhere.contains("href=\""), "a page needs nothing beside itself");
 }
-
-#[test]
-fn completions_and_manual_pages_are_made_of_the_command_line() {
-    let space = Space::new(&ninjas()[0]);
-    fs::write(space.path("completions.bash"), space.run(&["completions", "bash"])).unwrap();
-    let script = format!(
-        ". {}; COMP_WORDS=(fixture qu); COMP_CWORD=1; _fixture fixture qu fixture; echo \"${{COMPREPLY[@]}}\"",
-        space.path("completions.bash").display()
-    );
-    let done = Command::new("bash").args(["-c", &script]).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&done.stdout), "query\n", "{}", String::from_utf8_lossy(&done.stderr));
-    for shell in ["zsh", "fish"] {
-        assert!(space.run(&["completions", shell]).contains("query"), "{shell}");
-    }
-    space.run(&["man", "man1"]);
-    let page = fs::read_to_string(space.path("man1/pynbox-build-query-path.1")).unwrap();
-    assert!(page.contains(".TH") && page.contains("FROM"), "{page}");
-}

@@ -44,7 +44,7 @@ fn plan_of(space: &Space, file: &str, before: &str) -> String {
 
 /// All that is left of a plan belongs together.
 fn assert_whole(space: &Space) {
-    let plan = plan_of(space, "out/plan", "pynbox-plan 3 ");
+    let plan = plan_of(space, "out/plan", "pynbox-plan 5 ");
     assert_eq!(plan_of(space, "build.ninja", "--plan "), plan);
     assert_eq!(plan_of(space, "out/gen.json", "\"plan\":\""), plan);
 }
@@ -146,7 +146,7 @@ fn whoever_waits_says_for_whom() {
 fn an_edge_of_an_earlier_plan_writes_no_stamp_of_this_one() {
     let space = Space::new(&ninjas()[0]);
     space.generate();
-    let plan = plan_of(&space, "out/plan", "pynbox-plan 3 ");
+    let plan = plan_of(&space, "out/plan", "pynbox-plan 5 ");
     space.edit("words.c", "recipe", "file");
     space.generate();
     let said = space.fail(&["run-action", "--plan", &plan, "x86_64-linux/greeting/words.o"]);
@@ -205,6 +205,24 @@ fn verbs_refuse_a_plan_that_is_not_current() {
         assert!(output.status.success(), "{note}");
         assert!(note.starts_with("note: ") && note.contains("`recipes/files/greeting/words.c` changed"), "{note}");
     });
+}
+
+/// A plan in the format of an earlier version is no plan: verbs say so, and `gen` makes another
+/// one.
+#[test]
+fn a_plan_of_an_earlier_format_is_told_and_made_again() {
+    let space = Space::new(&ninjas()[0]);
+    space.generate();
+    let plan = fs::read(space.path("out/plan")).unwrap();
+    let earlier = [b"pynbox-plan 4 ", &plan[b"pynbox-plan 5 ".len()..]].concat();
+    fs::write(space.path("out/plan"), earlier).unwrap();
+    for verb in [&["why", NODE][..], &["list"], &["query", "deps", NODE], &["checkout", NODE, "--digest"]] {
+        let said = space.fail(verb);
+        assert!(said.contains("`PROJECT/out/plan` does not begin as a plan of this program does; run `"), "{said}");
+    }
+    assert_ne!(asked(&space), "");
+    assert_whole(&space);
+    assert!(fs::read(space.path("out/plan")).unwrap() == plan);
 }
 
 fn set_time(path: &Path, time: SystemTime) {

@@ -84,3 +84,29 @@ fn documents_are_valid_by_the_tools_of_their_formats() {
         assert!(!check(kind, &broken).0, "{kind}");
     }
 }
+
+/// A package of the project is published with a statement, which comes with it.
+#[test]
+fn packages_are_published_with_statements() {
+    let mut space = built();
+    let key = space.path("key.pem").display().to_string();
+    space.run(&["cache", "keygen", &key]);
+    space.environment.push(("PYNBOX_SIGNING_KEY", key.into()));
+    let publish = |more: &[&str]| {
+        let line = ["publish", "repository", "--target", "x86_64-linux", "--no-code", "--no-tool"];
+        space.run(&[&line[..], more].concat())
+    };
+    publish(&["--builder", "urn:me"]);
+    let statements = || {
+        let files = fs::read_dir(space.path("repository/provenance")).unwrap().map(|file| file.unwrap().path());
+        files.map(|file| fs::read(file).unwrap()).collect::<Vec<_>>()
+    };
+    let [statement] = &statements()[..] else { panic!("one package, one statement") };
+    let envelope: serde_json::Value = serde_json::from_slice(statement).unwrap();
+    assert_eq!(envelope["payloadType"], "application/vnd.in-toto+json");
+    // Once it is stated, it stays so.
+    publish(&[]);
+    assert_eq!(statements().len(), 1);
+    let index = fs::read_to_string(space.path("repository/index.json")).unwrap();
+    assert!(index.contains("\"payloadType\":\"application/vnd.pynbox.index+json\""), "{index}");
+}

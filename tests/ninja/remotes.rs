@@ -243,6 +243,9 @@ fn a_check_finds_what_a_trusted_writer_got_wrong() {
     let output = deceived.tool(&["cache", "check", "100%", GRAPH]).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("greeting: another run gave other bytes (the first came of the remote `shared`)"), "{said}");
+    assert!(
+        said.contains("greeting: another run gave other bytes (the first came from the remote `shared`)"),
+        "{said}"
+    );
     assert!(said.contains(", 1 came out differently"), "{said}");
 }

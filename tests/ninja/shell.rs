@@ -130,6 +130,7 @@ fn as_a_script(options: &[&str]) {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "/build\n1\nobjects\n");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!said.contains("error"), "it runs no command but those of its script: {said}");
+    assert!(!said.contains("setlocale"), "its locale is one that the image has: {said}");
     assert_eq!(output.status.code(), Some(9));
     // The end of standard input is the end of the script.
     let output = space.tool(&arguments).output().unwrap();

@@ -5,12 +5,16 @@
 //! run, because each space writes a number of its own into its sources.
 
 mod ask;
+mod browser;
 mod builds;
 mod determinism;
+mod edits;
 mod engine;
 mod everyday;
 mod fast_path;
+mod generated;
 mod jobs;
+mod json;
 mod log;
 mod messages;
 mod pack;
@@ -18,11 +22,14 @@ mod plan;
 mod provenance;
 mod remotes;
 mod report;
+mod sessions;
 mod shell;
 mod space;
+mod terminal;
 mod trouble;
 mod trust;
 mod why;
+mod workflows;
 
 use space::{Space, ninjas};
 

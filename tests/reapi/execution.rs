@@ -109,11 +109,11 @@ fn small_action(command: &[&str], outputs: &[&str]) -> Action {
     let selection = |node: &str| Selection { node: node.parse().unwrap(), part: Projection::all() };
     Action {
         image: selection("image"),
-        command: command.iter().map(|part| (*part).to_owned()).collect(),
+        command: command.iter().map(|part| (*part).into()).collect(),
         environment: Default::default(),
         inputs: vec![ActionInput { selection: selection("input"), at: SandboxPath::new("/build/in").unwrap() }],
         outputs: outputs.iter().map(|output| RelPath::new(*output).unwrap()).collect(),
-        target: Target("x86_64-linux".to_owned()),
+        target: Target("x86_64-linux".into()),
         pool: None,
     }
 }

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
+use pynbox_build::remote::dsse::Signed;
 use pynbox_build::remote::envelope::KeyId;
 use pynbox_build::repository::RepositoryError;
 use pynbox_build::repository::index::{self, Index};
 use pynbox_build::repository::publish::KeyChange;
 use pynbox_build::repository::settings::RepositorySettings;
-use pynbox_build::repository::signed::Signed;
 
 use crate::room::{Built, DAY, NOW, Room, at, key};
 

@@ -18,46 +18,50 @@ here=$(dirname \"$0\")
 echo \"$@\" >>\"$here/../called\"
 ";
 
-struct Site {
-    room: Room,
+pub(crate) struct Site {
+    pub(crate) room: Room,
     packages: Vec<Built>,
 }
 
 impl Site {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let room = Room::new();
         let packages = vec![
-            room.package("sandbox_outer", "1", &[("bin/run", LOADER)]),
-            room.package("sandbox_inner", "1", &[("root/slib/x.so", b"\0asm")]),
-            room.large("python", "1", 100_000),
+            room.package("sandbox_outer", "1", &[("bin/run", LOADER)]).stated(1),
+            room.package("sandbox_inner", "1", &[("root/slib/x.so", b"\0asm")]).stated(1),
+            room.large("python", "1", 100_000).stated(1),
         ];
         let site = Self { room, packages };
         site.publish(&site.packages);
         site
     }
 
-    fn publish(&self, packages: &[Built]) {
+    pub(crate) fn publish(&self, packages: &[Built]) {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
         self.room.publish(&at(&self.room.folder()), 1, packages, &KeyChange::default(), now).unwrap();
     }
 
-    fn tool(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn tool(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         fs::create_dir_all(self.room.path("here")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_pynbox-build"));
         command.args(arguments).current_dir(self.room.path("here")).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap()).env("PYNBOX_CACHE", self.room.path("cache"));
-        command.output().unwrap()
+        command
     }
 
     /// Installs python from a repository; gives the status and what was said.
-    fn install(&self, repo: &str, more: &[&str]) -> (Option<i32>, String) {
+    pub(crate) fn install(&self, repo: &str, more: &[&str]) -> (Option<i32>, String) {
         let arguments = [&["install", "../dest", "python", "--target", TARGET, "--repo", repo], more].concat();
         let output = self.tool(&arguments);
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     }
 
     /// Every file of DEST with its bytes.
-    fn dest(&self) -> Vec<(String, Vec<u8>)> {
+    pub(crate) fn dest(&self) -> Vec<(String, Vec<u8>)> {
         let mut files = Vec::new();
         for entry in walkdir::WalkDir::new(self.room.path("dest")).sort_by_file_name().into_iter().flatten() {
             let path = entry.path().display().to_string();

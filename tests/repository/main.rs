@@ -4,5 +4,7 @@
 mod attacks;
 mod faults;
 mod install;
+mod machine;
 mod protocols;
 mod room;
+mod shipping;

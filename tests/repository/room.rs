@@ -3,11 +3,13 @@
 use std::fs;
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use build_graph::node::{Package, Target};
-use build_graph::{BlobDigest, Entry, NodeKey, Tree};
+use build_graph::{BlobDigest, Entry, NodeKey, Tree, TreeDigest};
 use ed25519_dalek::SigningKey;
 use pynbox_build::install::package;
+use pynbox_build::remote::dsse::Signed;
 use pynbox_build::remote::place;
 use pynbox_build::remote::trust::{Trust, public_text};
 use pynbox_build::repository::RepositoryError;
@@ -15,6 +17,7 @@ use pynbox_build::repository::client::Repository;
 use pynbox_build::repository::index::{Index, PackageEntry, Provenance};
 use pynbox_build::repository::publish::{Additions, KeyChange, Publisher, object_of};
 use pynbox_build::repository::settings::RepositorySettings;
+use pynbox_build::repository::statement;
 use pynbox_build::repository::trust::Anchors;
 use pynbox_build::store::Store;
 use support::report::Silent;
@@ -32,6 +35,28 @@ pub(crate) struct Room(TempDir);
 pub(crate) struct Built {
     pub(crate) entry: PackageEntry,
     pub(crate) bytes: Vec<u8>,
+    /// The statement about it, in its envelope.
+    pub(crate) statement: Option<Vec<u8>>,
+}
+
+impl Built {
+    /// The same with a statement by this key, which says that it is about these digests.
+    pub(crate) fn stated_as(mut self, by: u8, archive: BlobDigest, content: TreeDigest) -> Self {
+        let payload = format!(
+            r#"{{"_type":"https://in-toto.io/Statement/v1","subject":[{{"name":"archive","digest":{{"blake3":"{archive}"}}}},{{"name":"{}","digest":{{"pynboxTree":"{content}"}}}}],"predicateType":"https://slsa.dev/provenance/v1","predicate":{{}}}}"#,
+            self.entry.name
+        );
+        let bytes = Signed::new(statement::KIND, payload.into_bytes(), &[&key(by)]).to_bytes();
+        self.entry.provenance.statement = Some(object_of(&bytes));
+        self.statement = Some(bytes);
+        self
+    }
+
+    /// The same with a statement about itself.
+    pub(crate) fn stated(self, by: u8) -> Self {
+        let (archive, content) = (self.entry.object.digest, self.entry.content);
+        self.stated_as(by, archive, content)
+    }
 }
 
 pub(crate) fn key(seed: u8) -> SigningKey {
@@ -72,7 +97,7 @@ impl Room {
         let package = Package {
             name: name.to_owned(),
             version: version.to_owned(),
-            target: Target(TARGET.to_owned()),
+            target: Target(TARGET.into()),
             requires: Vec::new(),
             content: Vec::new(),
         };
@@ -93,8 +118,9 @@ impl Room {
                 statement: None,
             },
             published: NOW,
+            withdrawn: None,
         };
-        Built { entry, bytes }
+        Built { entry, bytes, statement: None }
     }
 
     /// A package with so many bytes that don't shrink.
@@ -160,12 +186,22 @@ impl Room {
     ) -> Result<Index, RepositoryError> {
         let place = place::open(&settings.transport(), Path::new("/")).unwrap();
         let publisher = Publisher::new(place, anchors, key, memory, 30);
-        for Built { entry, bytes } in packages {
+        for Built { entry, bytes, statement } in packages {
             let open = || Ok(Box::new(Cursor::new(bytes.clone())) as Box<dyn Read + Send>);
             publisher.put(&entry.object_name(), entry.object.size, false, open)?;
+            if let (Some(object), Some(bytes)) = (entry.provenance.statement, statement) {
+                publisher.put_bytes(&Provenance::object_name(object), bytes)?;
+            }
         }
         let packages = packages.iter().map(|package| package.entry.clone()).collect();
         publisher.publish(&Additions { packages, ..Additions::default() }, keys, now)
+    }
+
+    /// Publishes a package again into the folder, whatever statement there was about it.
+    pub(crate) fn republish(&self, package: &Built) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let packages = std::slice::from_ref(package);
+        self.publish(&at(&self.folder()), 1, packages, &KeyChange::default(), now).unwrap();
     }
 
     pub(crate) fn anchors(&self, seeds: &[u8]) -> Anchors {
@@ -204,9 +240,9 @@ impl Reader {
 
     /// Fetches a package; gives the bytes of its archive.
     pub(crate) fn fetch(&self, repository: &Repository, name: &str) -> Result<Vec<u8>, RepositoryError> {
-        let entry = repository.index().find(&Target(TARGET.to_owned()), name, None).unwrap();
+        let entry = repository.index().find(&Target(TARGET.into()), name, None).unwrap();
         let mut bytes = Vec::new();
-        repository.fetch(&self.store, &[entry], &Silent)?.pop().unwrap().read_to_end(&mut bytes).unwrap();
+        repository.fetch(&self.store, &[entry], &Silent)?.pop().unwrap().archive.read_to_end(&mut bytes).unwrap();
         assert_eq!(BlobDigest::of(&bytes), entry.object.digest);
         Ok(bytes)
     }

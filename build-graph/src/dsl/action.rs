@@ -5,7 +5,7 @@ use std::panic::Location;
 
 use super::{Context, Handle, Take, Words};
 use crate::node::{Action, ActionInput, Op, Selection};
-use crate::{Projection, RelPath, SandboxPath, contract};
+use crate::{Projection, RelPath, SandboxPath, Text, contract};
 
 /// Has bash run the script that follows: `/bin/sh` is dash, which knows no `pipefail`. Images have
 /// no locale but C, and bash says so whenever it starts under another; its standard error begins
@@ -23,10 +23,10 @@ pub struct ActionBuilder<'c, 'a> {
     context: &'c mut Context<'a>,
     at: &'static Location<'static>,
     step: String,
-    command: Vec<String>,
+    command: Vec<Text>,
     environment: BTreeMap<String, String>,
-    inputs: Vec<(Take, String)>,
-    outputs: Vec<String>,
+    inputs: Vec<(Take, Text)>,
+    outputs: Vec<Text>,
     pool: Option<String>,
     image: Option<String>,
 }
@@ -59,8 +59,14 @@ impl<'c, 'a> ActionBuilder<'c, 'a> {
         self
     }
 
+    /// Runs in this image of the lock file, in place of the toolchain's.
+    pub fn in_image(mut self, name: &str) -> Self {
+        self.image = Some(name.to_owned());
+        self
+    }
+
     /// The program and its arguments.
-    pub fn command<T: Into<String>>(mut self, command: impl IntoIterator<Item = T>) -> Self {
+    pub fn command<T: Into<Text>>(mut self, command: impl IntoIterator<Item = T>) -> Self {
         self.command = command.into_iter().map(Into::into).collect();
         self
     }
@@ -91,7 +97,7 @@ impl<'c, 'a> ActionBuilder<'c, 'a> {
     /// [`makefile_environment`](super::Toolchain::makefile_environment)).
     pub fn for_target(mut self) -> Self {
         if let Some(sysroot) = self.context.sysroot() {
-            self.inputs.push((sysroot.all(), SYSROOT.to_owned()));
+            self.inputs.push((sysroot.all(), SYSROOT.into()));
         }
         self.environment_of_target()
     }
@@ -100,7 +106,7 @@ impl<'c, 'a> ActionBuilder<'c, 'a> {
     /// headers alone.
     pub fn for_target_without_links(mut self) -> Self {
         if let Some(sysroot) = self.context.sysroot() {
-            self.inputs.push((sysroot.select("include"), SYSROOT.to_owned()));
+            self.inputs.push((sysroot.select("include"), SYSROOT.into()));
         }
         self.environment_of_target().without_env("LIBS")
     }
@@ -113,14 +119,21 @@ impl<'c, 'a> ActionBuilder<'c, 'a> {
 
     /// Something that it sees, read-only, at an absolute directory. Several may be seen at one
     /// directory, or one below another.
-    pub fn input(mut self, take: impl Into<Take>, at: &str) -> Self {
-        self.inputs.push((take.into(), at.to_owned()));
+    pub fn input(mut self, take: impl Into<Take>, at: impl Into<Text>) -> Self {
+        self.inputs.push((take.into(), at.into()));
         self
     }
 
-    /// Files or directories below `/build` that are part of its result.
+    /// Files or directories below `/build` that are part of its result. The directories above them
+    /// are there when it starts.
     pub fn output(mut self, paths: impl Words) -> Self {
-        self.outputs.extend(paths.words());
+        self.outputs.extend(paths.words().into_iter().map(Text::from));
+        self
+    }
+
+    /// As [`output`](Self::output), a path that others share.
+    pub(super) fn shared_output(mut self, path: Text) -> Self {
+        self.outputs.push(path);
         self
     }
 

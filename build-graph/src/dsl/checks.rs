@@ -134,6 +134,36 @@ impl Assembly {
         }
     }
 
+    /// The recipes, by target, whose packages are for those alone who ask for them: no package that
+    /// anybody else gets requires one of these.
+    pub(super) fn on_request(&self) -> BTreeSet<(&String, &Target)> {
+        let is_on_request = |name: &str, target: &Target| {
+            let toolchain = self.set.toolchains.iter().find(|toolchain| toolchain.target == *target);
+            let mut recipes = self.set.recipes.iter();
+            toolchain
+                .is_some_and(|it| recipes.any(|recipe| recipe.name == name && recipe.is_for(it) && recipe.on_request))
+        };
+        let required: BTreeMap<_, _> = self
+            .nodes
+            .iter()
+            .filter_map(|node| match &node.op {
+                Op::Package(package) => Some(((package.name.as_str(), &package.target), &package.requires)),
+                _ => None,
+            })
+            .collect();
+        let products = self.products.keys().map(|(name, target)| (name, target));
+        let (found, mut left): (Vec<_>, Vec<_>) = products.partition(|(name, target)| is_on_request(name, target));
+        let mut found: BTreeSet<_> = found.into_iter().collect();
+        while let Some((name, target)) = left.pop() {
+            for other in required.get(&(name.as_str(), target)).copied().into_iter().flatten() {
+                if let Some(other) = found.take(&(other, target)).map(|(other, _)| other) {
+                    left.push((other, target));
+                }
+            }
+        }
+        found
+    }
+
     /// Every package that a package needs must be there.
     pub(super) fn check_packages(&mut self) {
         let offers = |name: &str, target: &Target| match self.products.get(&(name.to_owned(), target.clone())) {
@@ -147,7 +177,7 @@ impl Assembly {
             let recipe = set.recipes.iter().find(|recipe| {
                 let is_for =
                     |target: &Target| set.toolchains.iter().any(|it| it.target == *target && recipe.is_for(it));
-                recipe.name == node.recipe && is_for(&package.target)
+                node.recipe == recipe.name && is_for(&package.target)
             });
             let Some(recipe) = recipe else { continue };
             for required in &package.requires {

@@ -59,6 +59,8 @@ pub struct Code<'c, 'a, Kind> {
     /// Public headers: what, and where in the tree.
     public_headers: Vec<(Take, String)>,
     no_headers: bool,
+    /// Flags of the link of a program.
+    link_flags: Vec<String>,
     /// How a program is linked that loads libraries.
     loads: bool,
     dlopens: bool,
@@ -91,6 +93,7 @@ impl<'a> Context<'a> {
             links: Vec::new(),
             public_headers: Vec::new(),
             no_headers: false,
+            link_flags: Vec::new(),
             loads: false,
             dlopens: false,
             kind: PhantomData,
@@ -109,10 +112,11 @@ impl<'a> Context<'a> {
         self.code(name)
     }
 
-    /// An extension module of Python, as it is imported: `lxml.etree`.
+    /// An extension module of the recipe's Python, as it is imported: `lxml.etree`.
     #[track_caller]
     pub fn python_extension(&mut self, name: &str) -> Code<'_, 'a, kind::Extension> {
-        let mut code = self.code(name).dep("python");
+        let python = self.recipe.python;
+        let mut code = self.code(name).dep(python);
         code.pic = true;
         code
     }
@@ -137,7 +141,8 @@ impl<'a, K> Code<'_, 'a, K> {
         self
     }
 
-    /// The C files, by their paths; `.c` may be left out. Each is compiled by an action of its own.
+    /// The files of C or C++, by their paths; `.c` may be left out. Each is compiled by an action of
+    /// its own.
     pub fn sources(self, units: impl Words) -> Self {
         self.add_sources("", units.words())
     }
@@ -246,6 +251,19 @@ impl<'a, K> Code<'_, 'a, K> {
     pub fn newest_standard(mut self) -> Self {
         self.newest_standard = true;
         self
+    }
+
+    /// Is written in C++ of this standard (`17`), with the toolchain's library for it.
+    #[track_caller]
+    pub fn cxx(mut self, standard: &str) -> Self {
+        let Some(cxx) = self.context.toolchain.cxx.clone() else {
+            let message = format!("the toolchain of {} has no C++", self.context.target());
+            self.context.mistake(message);
+            return self;
+        };
+        self.defines.push(format!("-std=c++{standard}"));
+        self.defines.extend(cxx.flags.words());
+        self.dep(cxx.library)
     }
 
     /// Flags that come before those for headers.
@@ -390,6 +408,12 @@ impl Code<'_, '_, kind::Program> {
         self
     }
 
+    /// Adds flags to its link, libraries of the C library's (`-lNAME`) among them.
+    pub fn link_flags(mut self, flags: impl Words) -> Self {
+        self.link_flags.extend(flags.words());
+        self
+    }
+
     /// Calls `dlopen`.
     pub fn calls_dlopen(mut self) -> Self {
         self.dlopens = true;
@@ -407,10 +431,11 @@ impl Code<'_, '_, kind::Program> {
         let links = std::mem::take(&mut self.links);
         let libraries = links.iter().filter_map(|library| self.context.link_into_program(library, self.at)).collect();
         let dlopen = self.context.toolchain.dlopen.clone();
-        let (loads, flags) = match dlopen.filter(|_| self.dlopens) {
+        let (loads, mut flags) = match dlopen.filter(|_| self.dlopens) {
             Some(flags) => (self.loads, flags),
             None => (self.loads || self.dlopens, Vec::new()),
         };
+        flags.extend(self.link_flags.iter().cloned());
         let program = ProgramLink { name: self.name.clone(), objects, libraries, loads, flags };
         self.context.link_program(&program, self.at)
     }

@@ -1,13 +1,14 @@
 //! The actions that C code takes: compiling units, and linking archives, programs and shared
 //! libraries.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::panic::Location;
 
 use super::action::SYSROOT;
 use super::dependency::LinkInput;
 use super::header_folders::{below, header_folders};
-use super::{Context, Handle, Take};
+use super::{Context, Handle, Take, Toolchain};
+use crate::Text;
 
 /// The directory of objects, below `/build` and in the trees of compile actions.
 const OBJECTS: &str = "objects";
@@ -30,6 +31,49 @@ pub(super) struct Compilation {
     pub(super) pic: bool,
     /// What the names of the objects begin with, where one unit is compiled twice.
     pub(super) prefix: String,
+}
+
+/// The words of compile commands that all units have in common.
+struct UnitWords {
+    compiler: Vec<Text>,
+    /// Before the name of the folder with the unit's own headers, if there are any.
+    quoted: Option<Text>,
+    /// The folder of the headers of units that lie at the top.
+    headers: Text,
+    flags: Vec<Text>,
+    /// Before the names of the unit and of the object.
+    compile: Text,
+    output: Text,
+}
+
+impl UnitWords {
+    fn new(toolchain: &Toolchain, compilation: &Compilation) -> Self {
+        let pic: &[String] = if compilation.pic { &toolchain.pic } else { &[] };
+        let compiler = toolchain.cc.iter().chain(&toolchain.cflags).chain(pic);
+        Self {
+            compiler: compiler.map(Text::from).collect(),
+            quoted: (!compilation.headers.is_empty()).then(|| "-iquote".into()),
+            headers: "headers".into(),
+            flags: compilation.flags.iter().map(Text::from).collect(),
+            compile: "-c".into(),
+            output: "-o".into(),
+        }
+    }
+
+    fn command(&self, unit: &str, object: Text) -> Vec<Text> {
+        let mut command = Vec::with_capacity(self.compiler.len() + self.flags.len() + 6);
+        command.extend_from_slice(&self.compiler);
+        if let Some(quoted) = &self.quoted {
+            let folder = match unit.rsplit_once('/') {
+                None => self.headers.clone(),
+                Some((folder, _)) => format!("{}/{folder}", self.headers).into(),
+            };
+            command.extend([quoted.clone(), folder]);
+        }
+        command.extend_from_slice(&self.flags);
+        command.extend([self.compile.clone(), format!("src/{unit}").into(), self.output.clone(), object]);
+        command
+    }
 }
 
 /// A program of objects and libraries.
@@ -58,7 +102,11 @@ impl Context<'_> {
         let source = &compilation.source;
         let sysroot = self.sysroot_headers();
         self.check_header_folders(compilation, at);
-        let mut steps: BTreeMap<String, &str> = BTreeMap::new();
+        let headers = (!compilation.headers.is_empty()).then(|| source.select(&compilation.headers[..]));
+        let words = UnitWords::new(self.toolchain, compilation);
+        let [at_source, at_headers, at_sysroot] = ["/build/src", "/build/headers", SYSROOT].map(Text::from);
+        let sees: Vec<_> = compilation.sees.iter().map(|(take, place)| (take, Text::from(place))).collect();
+        let mut steps: HashMap<String, &str> = HashMap::with_capacity(compilation.units.len());
         let mut objects = Vec::with_capacity(compilation.units.len());
         for unit in &compilation.units {
             let stem = unit.rsplit_once('.').map_or(unit.as_str(), |(stem, _)| stem);
@@ -80,33 +128,18 @@ impl Context<'_> {
                     continue;
                 }
             }
-            let object = format!("{OBJECTS}/{step}");
-            let toolchain = self.toolchain;
-            let mut command = toolchain.cc.clone();
-            command.extend(toolchain.cflags.iter().cloned());
-            if compilation.pic {
-                command.extend(toolchain.pic.iter().cloned());
+            let object = Text::from(format!("{OBJECTS}/{step}"));
+            let command = words.command(unit, object.clone());
+            let mut action = self.action_at(at, &step).command(command).shared_output(object);
+            action = action.input(source.select([unit]), &at_source);
+            if let Some(headers) = &headers {
+                action = action.input(headers.clone(), &at_headers);
             }
-            if !compilation.headers.is_empty() {
-                let folder = unit.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("/{folder}"));
-                command.extend(["-iquote".to_owned(), format!("headers{folder}")]);
-            }
-            command.extend(compilation.flags.iter().cloned());
-            command.extend(["-c".to_owned(), format!("src/{unit}"), "-o".to_owned(), object.clone()]);
-            // The compiler makes no directories.
-            let folder = object.rsplit_once('/').map_or(OBJECTS, |(folder, _)| folder);
-            let script = ["/bin/sh", "-euc", "mkdir -p \"$0\" && exec \"$@\"", folder].map(str::to_owned);
-            let command = script.into_iter().chain(command);
-            let mut action = self.action_at(at, &step).command(command).output([object]);
-            action = action.input(source.select([unit]), "/build/src");
-            if !compilation.headers.is_empty() {
-                action = action.input(source.select(&compilation.headers[..]), "/build/headers");
-            }
-            for (take, place) in &compilation.sees {
-                action = action.input(take.clone(), place);
+            for (take, place) in &sees {
+                action = action.input(Take::clone(take), place);
             }
             if let Some(sysroot) = &sysroot {
-                action = action.input(sysroot, SYSROOT);
+                action = action.input(sysroot, &at_sysroot);
             }
             let compiled = action.finish();
             self.assembly.objects.insert(compiled.name().clone(), compilation.pic);
@@ -152,12 +185,12 @@ impl Context<'_> {
         let ar = &self.toolchain.ar;
         let library = format!("lib/{name}");
         // `D`: no times, owners and modes in the archive.
-        let script = format!(
-            "mkdir -p lib\ncd objects\nobjects=$(find . -name '*.o' | LC_ALL=C sort)\n{ar} rcsD ../{library} $objects"
-        );
+        let script =
+            format!("cd objects\nobjects=$(find . -name '*.o' | LC_ALL=C sort)\n{ar} rcsD ../{library} $objects");
         let mut action = self.action_at(at, &library).shell(&script).output([&library[..]]);
+        let at_objects = Text::from("/build/objects");
         for object in objects {
-            action = action.input(object.below(OBJECTS), "/build/objects");
+            action = action.input(object.below(OBJECTS), &at_objects);
         }
         let archive = action.finish();
         let without = self.without_pic(objects);
@@ -177,6 +210,9 @@ impl Context<'_> {
         before.extend(toolchain.ldflags.iter().chain(loading).chain(&program.flags).cloned());
         before.extend(["-o".to_owned(), name.clone()]);
         let input = |input: &LinkInput| match input {
+            LinkInput::Named { name, whole: true, .. } if program.loads => {
+                format!("-Llibraries/lib -Wl,--whole-archive -l{name} -Wl,--no-whole-archive")
+            }
             LinkInput::Named { name, .. } => format!("-Llibraries/lib -l{name}"),
             LinkInput::File { path, .. } => format!("libraries/{path}"),
         };
@@ -188,8 +224,9 @@ impl Context<'_> {
             after.join(" ")
         );
         let mut action = self.action_at(at, &name).shell(&script).output([&name[..]]);
+        let at_objects = Text::from("/build/objects");
         for object in &program.objects {
-            action = action.input(object.below(OBJECTS), "/build/objects");
+            action = action.input(object.below(OBJECTS), &at_objects);
         }
         for library in &program.libraries {
             let take = match library {
@@ -217,21 +254,23 @@ impl Context<'_> {
             LinkInput::Named { .. } => None,
         });
         let after: Vec<_> = files.chain(self.toolchain.shared_libraries.iter().cloned()).collect();
-        let folder = path.rsplit_once('/').map_or(".", |(folder, _)| folder);
         let script = format!(
-            "mkdir -p {folder}\nobjects=$(find objects -name '*.o' | LC_ALL=C sort)\n{linker} -o {path} $objects {}",
+            "objects=$(find objects -name '*.o' | LC_ALL=C sort)\n{linker} -o {path} $objects {}",
             after.join(" ")
         );
         let mut action = self.action_at(at, path).shell(&script).output([&path[..]]);
+        let at_objects = Text::from("/build/objects");
         for object in objects {
-            action = action.input(object.below(OBJECTS), "/build/objects");
+            action = action.input(object.below(OBJECTS), &at_objects);
         }
         for input in needed {
             if let LinkInput::File { tree, path } = input {
                 action = action.input(tree.select([&path[..]]), "/build/needed");
             }
         }
-        action.finish()
+        let linked = action.finish();
+        self.draft.offer.linked.push((path.clone(), linked.clone()));
+        linked
     }
 
     /// The objects that were compiled without `pic`.

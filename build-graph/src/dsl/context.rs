@@ -6,9 +6,12 @@ use std::panic::Location;
 use super::near::near;
 use super::product::Draft;
 use super::recipe::Source;
-use super::{ActionBuilder, Assembly, Handle, Override, Recipe, Take, Toolchain, Words, place};
+use super::{ActionBuilder, Assembly, Handle, Override, Recipe, Take, Toolchain, Words};
 use crate::node::{HostProgram, Image, Node, NodeName, Op, Part, Selection, Target};
-use crate::{BlobDigest, Entry, Projection, RelPath, Tree};
+use crate::{BlobDigest, Entry, Projection, RelPath, Text, Tree};
+
+/// The folder of patches that every target of a recipe takes.
+const ALL_TARGETS: &str = "all";
 
 /// The recipe's side of the graph under construction: one recipe, one target.
 ///
@@ -21,6 +24,8 @@ use crate::{BlobDigest, Entry, Projection, RelPath, Tree};
 pub struct Context<'a> {
     pub(super) assembly: &'a mut Assembly,
     pub(super) recipe: &'a Recipe,
+    /// The recipe's name.
+    name: Text,
     pub(super) toolchain: &'a Toolchain,
     pub(super) draft: Draft,
     /// The recipe's source, once it was asked for.
@@ -29,7 +34,7 @@ pub struct Context<'a> {
 
 impl<'a> Context<'a> {
     pub(super) fn new(assembly: &'a mut Assembly, recipe: &'a Recipe, toolchain: &'a Toolchain) -> Self {
-        Self { assembly, recipe, toolchain, draft: Draft::default(), source: None }
+        Self { assembly, recipe, name: recipe.name.into(), toolchain, draft: Draft::default(), source: None }
     }
 
     /// The toolchain of the target that is asked for.
@@ -65,7 +70,10 @@ impl<'a> Context<'a> {
     /// The tree of another recipe for the machine that builds: a program that actions run.
     #[track_caller]
     pub fn host_tool(&mut self, recipe: &str) -> Handle {
-        let at = Location::caller();
+        self.tool_at(recipe, Location::caller())
+    }
+
+    pub(super) fn tool_at(&mut self, recipe: &str, at: &'static Location<'static>) -> Handle {
         let set = std::sync::Arc::clone(&self.assembly.set);
         match set.toolchains.iter().find(|toolchain| toolchain.runs_in_actions) {
             Some(toolchain) => self.tree_of(recipe, toolchain, at),
@@ -114,11 +122,19 @@ impl<'a> Context<'a> {
     #[track_caller]
     pub fn unpacked(&mut self, name: &str, strip: u32) -> Handle {
         self.assembly.take_source(self.recipe.name, &self.toolchain.target, name);
-        self.laid_out(name, strip)
+        self.laid_out(name, strip, "")
+    }
+
+    /// The members of a source of the lock file that match these patterns, unpacked and not patched:
+    /// of a large archive of which little is wanted, the rest is not stored.
+    #[track_caller]
+    pub fn unpacked_part(&mut self, name: &str, strip: u32, patterns: &str) -> Handle {
+        self.assembly.take_source(self.recipe.name, &self.toolchain.target, name);
+        self.laid_out(name, strip, patterns)
     }
 
     #[track_caller]
-    fn laid_out(&mut self, name: &str, strip: u32) -> Handle {
+    fn laid_out(&mut self, name: &str, strip: u32, patterns: &str) -> Handle {
         self.assembly.used.sources.insert(name.to_owned());
         let overriding = self.assembly.materials.overrides.get(name).cloned();
         let archive = match overriding {
@@ -126,7 +142,15 @@ impl<'a> Context<'a> {
             Some(Override::Archive(tree)) => self.shared(format!("source/{name}/archive"), Op::Local { tree }),
             None => self.archive(name),
         };
-        self.shared(format!("source/{name}/tree"), Op::Unpack { archive: archive.name().clone(), strip })
+        let wanted = if patterns.is_empty() { archive.all() } else { archive.select(patterns) };
+        let part = match wanted.check() {
+            Ok(selection) => selection.part,
+            Err(message) => {
+                self.mistake(message);
+                return self.nothing();
+            }
+        };
+        self.shared(format!("source/{name}/tree"), Op::Unpack { archive: archive.name().clone(), strip, part })
     }
 
     /// The pinned file itself, as the one file of a tree.
@@ -153,13 +177,26 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// A tree with the patches of `patches/RECIPE-VERSION/TARGET` applied; the tree itself if there
-    /// are none.
+    /// A tree with the patches of `patches/RECIPE-VERSION/TARGET` and of `patches/RECIPE-VERSION/all`
+    /// applied, in the order of their names; the tree itself if there are none.
     #[track_caller]
     pub fn patched(&mut self, tree: &Handle) -> Handle {
-        let directory = format!("patches/{}-{}/{}", self.recipe.name, self.recipe.version, self.target());
-        self.assembly.patch_directories.insert(directory.clone());
-        let Some(patches) = self.assembly.project_tree(&directory) else { return tree.clone() };
+        let mut patches = Tree::new();
+        for folder in [ALL_TARGETS, self.target().as_str()] {
+            let directory = format!("patches/{}-{}/{folder}", self.recipe.name, self.recipe.version);
+            self.assembly.patch_directories.insert(directory.clone());
+            for (path, entry) in self.assembly.project_tree(&directory).iter().flat_map(Tree::iter) {
+                if patches.insert(path.clone(), entry.clone()).is_err() {
+                    self.mistake(format!(
+                        "the patch `{path}` is in `{directory}` and in `{ALL_TARGETS}` beside it: give one of them \
+                         another number"
+                    ));
+                }
+            }
+        }
+        if patches.is_empty() {
+            return tree.clone();
+        }
         let patches = self.node("patches", Op::Local { tree: patches });
         let selection = |handle: &Handle| Selection { node: handle.name().clone(), part: Projection::all() };
         self.node("patched", Op::Patch { base: selection(tree), patches: selection(&patches) })
@@ -334,12 +371,12 @@ impl<'a> Context<'a> {
                 Err(error) => self.mistake(error.to_string()),
             }
         }
-        let part = Projection { exclude: toolchain.image_without.clone(), ..Projection::default() };
+        let part = Projection::new(Vec::new(), toolchain.image_without.clone(), None);
         let mut image = self.shared(format!("image/{name}"), Op::Image(Image { packages, links, part }));
         if !toolchain.image_sources.is_empty() {
             let mut layers = vec![(image.all(), "")];
             for source in &toolchain.image_sources {
-                let tree = self.laid_out(source.name, source.strip);
+                let tree = self.laid_out(source.name, source.strip, "");
                 layers.push((tree.select(source.patterns), source.at));
             }
             let parts = self.parts(layers, at);
@@ -360,6 +397,12 @@ impl<'a> Context<'a> {
         self.assembly.error(self.recipe, at, &self.toolchain.target, message);
     }
 
+    /// The node of this step of the recipe, if it is declared already.
+    pub(super) fn known_step(&self, step: &str) -> Option<Handle> {
+        let name = NodeName::new(format!("{}/{}/{step}", self.target(), self.recipe.name)).ok()?;
+        self.assembly.names.contains_key(&name).then(|| Handle::new(name))
+    }
+
     #[track_caller]
     pub(super) fn node(&mut self, step: &str, op: Op) -> Handle {
         self.node_at(Location::caller(), step, op)
@@ -378,8 +421,8 @@ impl<'a> Context<'a> {
                     );
                     return Handle::new(name);
                 }
-                let declared_at = Some(place(at));
-                self.assembly.add(Node { name, recipe: self.recipe.name.to_owned(), declared_at, op })
+                let declared_at = Some(self.assembly.place(at));
+                self.assembly.add(Node { name, recipe: self.name.clone(), declared_at, op })
             }
             Err(error) => {
                 self.mistake_at(at, error.to_string());
@@ -393,7 +436,7 @@ impl<'a> Context<'a> {
         match NodeName::new(name) {
             Ok(name) => {
                 // Who asks first is by chance.
-                let node = Node { name, recipe: self.recipe.name.to_owned(), declared_at: None, op };
+                let node = Node { name, recipe: self.name.clone(), declared_at: None, op };
                 if let Some(other) = self.assembly.node(&node.name).filter(|other| other.op != node.op) {
                     self.mistake(format!(
                         "it asks for `{}` otherwise than recipe `{}` does: take it with the same `strip`, features and \

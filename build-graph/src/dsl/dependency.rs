@@ -1,5 +1,6 @@
 //! What a recipe gives to those that build against it, and how they take it.
 
+use std::collections::BTreeMap;
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ pub struct Library {
     pub(super) pic_archive: Option<String>,
     /// The shared library.
     pub(super) shared: Option<String>,
+    /// Whether a program that loads libraries holds all of the archive.
+    pub(super) whole: bool,
     /// The package that installs the shared library.
     pub(super) package: Option<String>,
 }
@@ -32,6 +35,7 @@ impl Library {
             archive: None,
             pic_archive: None,
             shared: None,
+            whole: false,
             package: None,
         };
         match ending {
@@ -60,8 +64,9 @@ impl Library {
 pub(super) enum LinkInput {
     /// This file of a tree.
     File { tree: Handle, path: String },
-    /// The library of this name in `lib` of a tree.
-    Named { tree: Handle, name: String },
+    /// The library of this name in `lib` of a tree; with `whole`, all of it if the program loads
+    /// libraries.
+    Named { tree: Handle, name: String, whole: bool },
 }
 
 /// A Python that modules and packages are built for.
@@ -90,6 +95,11 @@ pub(super) struct Offer {
     /// What its headers include of others.
     pub(super) public: Vec<Dependency>,
     pub(super) python: Option<Python>,
+    /// All shared libraries that were linked in it, Python's modules among them, by their paths in
+    /// their own trees.
+    pub(super) linked: Vec<(String, Handle)>,
+    /// Further parts of it, by name.
+    pub(super) parts: BTreeMap<String, Take>,
 }
 
 /// A recipe that another builds against.
@@ -106,6 +116,33 @@ impl Context<'_> {
     /// The product of another recipe for the same target.
     pub(super) fn product_of(&mut self, name: &str, at: &'static Location<'static>) -> Product {
         self.assembly.product(name, &self.toolchain.target, Some((self.recipe, at)))
+    }
+
+    /// What another recipe for the same target [gives](Self::gives) under this name.
+    #[track_caller]
+    pub fn given_by(&mut self, recipe: &str, name: &str) -> Take {
+        let at = Location::caller();
+        let product = self.product_of(recipe, at);
+        if let Some(part) = product.offer.parts.get(name) {
+            return part.clone();
+        }
+        if !product.is_wrong {
+            let names = near(name, product.offer.parts.keys().map(String::as_str));
+            self.mistake_at(at, format!("recipe `{recipe}` gives nothing of the name `{name}`{names}"));
+        }
+        self.nothing().all()
+    }
+
+    /// All shared libraries that another recipe for the same target links, Python's modules among
+    /// them, with their paths: `lib/libNAME.so`, or where a module lies below its directory.
+    #[track_caller]
+    pub fn linked_by(&mut self, recipe: &str) -> Vec<(String, Handle)> {
+        self.product_of(recipe, Location::caller()).offer.linked.clone()
+    }
+
+    /// The same of this recipe, as far as it has been described.
+    pub fn linked_here(&self) -> Vec<(String, Handle)> {
+        self.draft.offer.linked.clone()
     }
 
     /// A dependency that is written `RECIPE`, for all of its libraries, or `RECIPE:LIBRARY`; after
@@ -157,7 +194,7 @@ impl Context<'_> {
         let input = self.linked(library, path, at, "a program of this target")?;
         match input {
             LinkInput::File { tree, path } if path.starts_with("lib/") => {
-                Some(LinkInput::Named { tree, name: library.name.clone() })
+                Some(LinkInput::Named { tree, name: library.name.clone(), whole: library.whole })
             }
             input => Some(input),
         }

@@ -3,10 +3,15 @@
 use crate::contract::BUILD_DIR;
 
 /// Returns the flags of a command that name a folder for headers below `/build`, each with the
-/// folder's absolute path. Folders elsewhere belong to the image or to the runtime.
-pub fn header_folders(command: &[String]) -> Vec<(String, String)> {
+/// folder's absolute path. Folders elsewhere belong to the image or to the runtime. The one beside
+/// the unit is left out: each unit gets it, whether headers lie there or not.
+pub fn header_folders(command: &[impl AsRef<str>]) -> Vec<(String, String)> {
     let mut folders = Vec::new();
-    let mut words = command.iter().map(String::as_str);
+    let beside_the_unit = command.windows(2).find(|words| words[0].as_ref() == "-c").and_then(|words| {
+        let (folder, _) = words[1].as_ref().strip_prefix("src/")?.rsplit_once('/')?;
+        Some(format!("headers/{folder}"))
+    });
+    let mut words = command.iter().map(AsRef::as_ref);
     while let Some(word) = words.next() {
         let found = ["-I", "-iquote", "-isystem", "-idirafter"]
             .iter()
@@ -19,6 +24,9 @@ pub fn header_folders(command: &[String]) -> Vec<(String, String)> {
             },
             Some((_, folder)) => (word.to_owned(), folder),
         };
+        if found.is_some_and(|(flag, _)| flag == "-iquote") && beside_the_unit.as_deref() == Some(folder) {
+            continue;
+        }
         let absolute =
             normal(&if folder.starts_with('/') { folder.to_owned() } else { format!("{BUILD_DIR}/{folder}") });
         if below(&absolute, BUILD_DIR).is_some() {
@@ -45,4 +53,20 @@ fn normal(path: &str) -> String {
 pub fn below<'a>(path: &'a str, directory: &str) -> Option<&'a str> {
     let rest = path.strip_prefix(directory)?;
     if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_beside_the_unit_is_left_out() {
+        let folders = |command: &str| {
+            let command: Vec<_> = command.split(' ').map(str::to_owned).collect();
+            header_folders(&command).into_iter().map(|(_, folder)| folder).collect::<Vec<_>>()
+        };
+        assert!(folders("cc -iquote headers/lib -c src/lib/md5.c -o md5.o").is_empty());
+        assert_eq!(folders("cc -iquote headers/lib -c src/md5.c -o md5.o"), ["/build/headers/lib"]);
+        assert_eq!(folders("cc -Iheaders/lib -c src/lib/md5.c -o md5.o"), ["/build/headers/lib"]);
+    }
 }

@@ -25,12 +25,14 @@ mod dependency;
 mod header_folders;
 mod locks;
 mod materials;
+mod native;
 mod near;
 mod pin;
 mod product;
 mod recipe;
 mod take;
 mod toolchain;
+mod wheel;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -51,10 +53,12 @@ pub use locks::{
     UnpinnedPackage,
 };
 pub use materials::{Materials, Override, ProjectFile, ProjectFiles};
-pub use pin::{Pin, PinFrom, WantedSource, debian, fixed, pypi};
+pub use native::{MemoryBase, NativeCode};
+pub use pin::{Pin, PinFrom, WantedSource, debian, fixed, pypi, wheel};
 pub use recipe::{Recipe, recipe};
 pub use take::{Handle, Take};
-pub use toolchain::{ImageSource, Toolchain};
+pub use toolchain::{Cxx, ImageSource, Toolchain};
+pub use wheel::{WheelBuilder, package_of_project};
 pub use words::Words;
 
 use near::near;
@@ -63,7 +67,7 @@ use product::Product;
 use crate::graph::{Graph, GraphError};
 use crate::node::{Node, NodeName, Target};
 use crate::untrusted::printable;
-use crate::{BlobDigest, RelPath};
+use crate::{BlobDigest, RelPath, Text};
 
 /// Toolchains and recipes that belong together.
 #[derive(Clone, Default)]
@@ -192,8 +196,8 @@ impl UnreadPatch {
 fn hint(places: &[String]) -> String {
     let places: Vec<_> = places.iter().map(|place| format!("`{place}`")).collect();
     match places.is_empty() {
-        true => "patches lie in `patches/RECIPE-VERSION/TARGET`, and no recipe that takes any has this name; move it to where one \
-                 looks, or remove it"
+        true => "patches lie in `patches/RECIPE-VERSION/TARGET` or `patches/RECIPE-VERSION/all`, and no recipe that takes any has \
+                 this name; move it to where one looks, or remove it"
             .to_owned(),
         false => format!("its recipe looks in {}; move it there, or remove it", places.join(" and ")),
     }
@@ -210,8 +214,8 @@ pub struct Assembled {
 
 /// Describes every recipe for every target that it is for, and puts the nodes together.
 ///
-/// Aliases of the graph: a target's name for all its packages, `TARGET/RECIPE` for a recipe, and
-/// the recipe's bare name for the `default` target.
+/// Aliases of the graph: a target's name for all its packages but those on request, `TARGET/RECIPE`
+/// for a recipe, and the recipe's bare name for the `default` target.
 ///
 /// # Errors
 /// [`AssembleError`] with all mistakes of all recipes, or with what keeps their nodes from being a
@@ -235,11 +239,12 @@ pub fn assemble(set: &RecipeSet, materials: &Arc<Materials>, default: &Target) -
     for toolchain in &set.toolchains {
         aliases.entry(toolchain.target.to_string()).or_default();
     }
+    let on_request = assembly.on_request();
     for ((recipe, target), state) in &assembly.products {
         let State::Described(product) = state else { continue };
         let members: Vec<NodeName> =
             [&product.tree, &product.package].into_iter().flatten().map(|handle| handle.name().clone()).collect();
-        if let Some(package) = &product.package {
+        if let Some(package) = product.package.as_ref().filter(|_| !on_request.contains(&(recipe, target))) {
             aliases.entry(target.to_string()).or_default().push(package.name().clone());
         }
         aliases.insert(format!("{target}/{recipe}"), members.clone());
@@ -251,8 +256,8 @@ pub fn assemble(set: &RecipeSet, materials: &Arc<Materials>, default: &Target) -
     if !unread.is_empty() {
         return Err(AssembleError::Patches(unread));
     }
-    let graph = Graph::new(assembly.nodes, aliases)?;
-    Ok(Assembled { graph, contents: assembly.contents })
+    let (nodes, contents) = assembly.described();
+    Ok(Assembled { graph: Graph::new(nodes, aliases)?, contents })
 }
 
 /// What of the lock files is used.
@@ -299,9 +304,16 @@ struct Assembly {
     taken: BTreeMap<(String, Target), Taken>,
     /// The recipes being described, outermost first.
     open: Vec<(String, Target)>,
+    /// The place in a recipe that was named last: units of one list have one.
+    last_place: Option<(&'static Location<'static>, Text)>,
 }
 
 impl Assembly {
+    /// The nodes, and the bytes of files that recipes write. Frees what else 100,000 nodes take.
+    fn described(self) -> (Vec<Node>, HashMap<BlobDigest, Arc<[u8]>>) {
+        (self.nodes, self.contents)
+    }
+
     fn new(set: &RecipeSet, materials: &Arc<Materials>) -> Self {
         Self {
             set: Arc::new(set.clone()),
@@ -318,6 +330,7 @@ impl Assembly {
             used: Used::default(),
             taken: BTreeMap::new(),
             open: Vec::new(),
+            last_place: None,
         }
     }
 
@@ -395,6 +408,18 @@ impl Assembly {
         }
         self.products.insert(key, State::Described(product.clone()));
         product
+    }
+
+    /// Names a place in a recipe.
+    fn place(&mut self, at: &'static Location<'static>) -> Text {
+        match &self.last_place {
+            Some((last, text)) if *last == at => text.clone(),
+            _ => {
+                let text = Text::from(place(at));
+                self.last_place = Some((at, text.clone()));
+                text
+            }
+        }
     }
 
     /// Adds a node that only this recipe has.

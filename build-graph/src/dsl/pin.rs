@@ -22,6 +22,8 @@ pub enum PinFrom {
     Debian(&'static str),
     /// The source distribution of this project of the Python package index.
     Pypi(&'static str),
+    /// The wheel without native code of this project of the Python package index.
+    Wheel(&'static str),
     /// A checksum that is known otherwise.
     Fixed {
         /// The file's name.
@@ -43,6 +45,11 @@ pub const fn debian(package: &'static str) -> Pin {
 /// The source distribution of a project of the Python package index.
 pub const fn pypi(project: &'static str) -> Pin {
     Pin::new(PinFrom::Pypi(project))
+}
+
+/// The wheel of a project of the Python package index, which has no native code.
+pub const fn wheel(project: &'static str) -> Pin {
+    Pin::new(PinFrom::Wheel(project))
 }
 
 /// A file whose SHA-256 is known.

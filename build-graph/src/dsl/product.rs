@@ -51,6 +51,20 @@ impl Context<'_> {
         add(&mut self.draft.content, take.into(), at);
     }
 
+    /// Gives a program of the package a short name, by which `run` finds it: the path is the one
+    /// that programs in the sandbox see.
+    #[track_caller]
+    pub fn short_name(&mut self, name: &str, program: &str) {
+        let file = self.text_file(&format!("programs/{name}"), name, &format!("{program}\n"), false);
+        self.install_tree(&file, "lib/programs");
+    }
+
+    /// Gives other recipes something that is not in its tree, under a name that they ask for with
+    /// [`given_by`](Self::given_by).
+    pub fn gives(&mut self, name: &str, take: impl Into<Take>) {
+        self.draft.offer.parts.insert(name.to_owned(), take.into());
+    }
+
     /// Names packages that the recipe's package needs at run time, beside those whose libraries it
     /// links.
     pub fn requires(&mut self, packages: impl Words) {

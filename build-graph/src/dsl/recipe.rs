@@ -14,6 +14,9 @@ pub struct Recipe {
     pub(super) pin: Option<Pin>,
     pub(super) license: Option<&'static str>,
     pub(super) provides: Option<&'static str>,
+    /// The recipe of the Python that its extensions are for.
+    pub(super) python: &'static str,
+    pub(super) on_request: bool,
     pub(super) describe: fn(&mut Context<'_>),
     /// Where it is written.
     pub(super) at: &'static Location<'static>,
@@ -41,6 +44,8 @@ pub const fn recipe(name: &'static str, version: &'static str) -> Recipe {
         pin: None,
         license: None,
         provides: None,
+        python: "python",
+        on_request: false,
         describe: |_| (),
         at: Location::caller(),
     }
@@ -102,6 +107,22 @@ impl Recipe {
     #[must_use]
     pub const fn provides(mut self, name: &'static str) -> Self {
         self.provides = Some(name);
+        self
+    }
+
+    /// Names the recipe of the Python that its extensions and Python files are for; without it,
+    /// that is `python`.
+    #[must_use]
+    pub const fn for_python(mut self, recipe: &'static str) -> Self {
+        self.python = recipe;
+        self
+    }
+
+    /// Builds its package only for those who ask for it by name, or for another that requires it:
+    /// it is not among what a target's name stands for.
+    #[must_use]
+    pub const fn on_request(mut self) -> Self {
+        self.on_request = true;
         self
     }
 

@@ -2,7 +2,7 @@
 
 use super::Words;
 use crate::node::{NodeName, Selection};
-use crate::{Glob, Projection, RelPath};
+use crate::{Glob, Projection, RelPath, Text};
 
 /// A node that a recipe made, to be taken by others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl Handle {
     /// that begin with `!`. There has to be a pattern of the first kind, each has to match
     /// something, and each of the second has to leave something out.
     pub fn select(&self, patterns: impl Words) -> Take {
-        Take { patterns: Some(patterns.words()), ..self.all() }
+        Take { patterns: Some(patterns.words().into_iter().map(Text::from).collect()), ..self.all() }
     }
 
     /// What lies below a directory of its tree, seen from there.
@@ -41,15 +41,15 @@ impl Handle {
 pub struct Take {
     node: NodeName,
     /// `None`: everything.
-    patterns: Option<Vec<String>>,
-    strip: Option<String>,
+    patterns: Option<Vec<Text>>,
+    strip: Option<Text>,
 }
 
 impl Take {
     /// Seen from this directory; what lies elsewhere is not taken, and something has to lie there.
     #[must_use]
     pub fn strip(mut self, directory: &str) -> Self {
-        self.strip = Some(directory.to_owned());
+        self.strip = Some(directory.into());
         self
     }
 
@@ -66,8 +66,8 @@ impl Take {
         let (mut include, mut exclude) = (Vec::new(), Vec::new());
         for pattern in self.patterns.iter().flatten() {
             let (glob, list) = match pattern.strip_prefix('!') {
-                Some(glob) => (glob, &mut exclude),
-                None => (pattern.as_str(), &mut include),
+                Some(glob) => (Text::from(glob), &mut exclude),
+                None => (pattern.clone(), &mut include),
             };
             list.push(Glob::new(glob).map_err(|error| error.to_string())?);
         }
@@ -78,7 +78,7 @@ impl Take {
             ));
         }
         let strip = self.strip.map(RelPath::new).transpose().map_err(|error| error.to_string())?;
-        Ok(Selection { node: self.node, part: Projection { include, exclude, strip } })
+        Ok(Selection { node: self.node, part: Projection::new(include, exclude, strip) })
     }
 }
 

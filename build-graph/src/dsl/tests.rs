@@ -1,8 +1,10 @@
-use super::*;
-use crate::Sha256;
-use crate::node::{Op, Origin, Source};
+mod python;
 
-fn toolchain(target: &str) -> Toolchain {
+use super::*;
+use crate::node::{Op, Origin, Source};
+use crate::{Glob, Sha256};
+
+pub(super) fn toolchain(target: &str) -> Toolchain {
     Toolchain::new(target, "tools").with_cc("cc")
 }
 
@@ -12,7 +14,7 @@ fn lib() -> Recipe {
     recipe("lib", "1.0").targets(BOTH).describe(library)
 }
 
-fn materials() -> Arc<Materials> {
+pub(super) fn materials() -> Arc<Materials> {
     let source = Source {
         file: RelPath::new("lib.tar.gz").unwrap(),
         sha256: Sha256::from_bytes([1; 32]),
@@ -33,7 +35,7 @@ fn library(context: &mut Context<'_>) {
     context.install_tree(&text, "root");
 }
 
-fn set() -> RecipeSet {
+pub(super) fn set() -> RecipeSet {
     RecipeSet { toolchains: vec![toolchain("one"), toolchain("two")], recipes: vec![lib()], mistakes: Vec::new() }
 }
 
@@ -45,7 +47,8 @@ fn a_patch_that_no_recipe_reads_is_an_error() {
         assemble(&set(), &materials, &Target("one".into())).map_err(|error| error.to_string())
     };
     assert!(attempt(&["patches/lib-1.0/two/0001-x.patch", "patches/README.md", "patches/lib-1.0/README"]).is_ok());
-    let places = "its recipe looks in `patches/lib-1.0/one` and `patches/lib-1.0/two`; move it there, or remove it";
+    let places = "its recipe looks in `patches/lib-1.0/all` and `patches/lib-1.0/one` and `patches/lib-1.0/two`; move it \
+                  there, or remove it";
     for (patch, hint) in [
         ("patches/lib-1.1/two/0001-x.patch", places),
         ("patches/lib-1.0/three/0001-x.patch", places),
@@ -62,6 +65,29 @@ fn a_patch_that_no_recipe_reads_is_an_error() {
         );
         assert_eq!(message.lines().count(), 1);
     }
+}
+
+#[test]
+fn patches_for_all_targets_are_laid_beside_those_of_one() {
+    let with = |path: &str, bytes: &'static [u8]| {
+        let mut materials = Materials::clone(&materials());
+        materials.files.insert(RelPath::new(path).unwrap(), ProjectFile { bytes: bytes.into() });
+        Arc::new(materials)
+    };
+    let assembled =
+        assemble(&set(), &with("patches/lib-1.0/all/0002-y.patch", b"--- a/y\n"), &Target("one".into())).unwrap();
+    for (target, expected) in [("one", &["0002-y.patch"][..]), ("two", &["0001-x.patch", "0002-y.patch"])] {
+        let node = &assembled.graph.nodes()
+            [assembled.graph.index_of(&format!("{target}/lib/patches").parse().unwrap()).unwrap()];
+        let Op::Local { tree } = &node.op else { panic!("{node:?}") };
+        let names: Vec<_> = tree.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(names, expected);
+    }
+    let said = mistakes(&set(), &with("patches/lib-1.0/all/0001-x.patch", b"--- a/z\n"));
+    let line = "recipe `lib` for two: the patch `0001-x.patch` is in `patches/lib-1.0/two` and in `all` beside it: give \
+                one of them another number";
+    assert_eq!(said.len(), 1);
+    assert!(said[0].ends_with(line), "{said:?}");
 }
 
 #[test]
@@ -132,7 +158,7 @@ fn mistakes(set: &RecipeSet, materials: &Arc<Materials>) -> Vec<String> {
 }
 
 /// The mistakes of one recipe beside the library, for the target `one`.
-fn mistakes_of(describe: fn(&mut Context<'_>)) -> Vec<String> {
+pub(super) fn mistakes_of(describe: fn(&mut Context<'_>)) -> Vec<String> {
     let wrong = recipe("wrong", "1.0").targets(&["one"]).source_of("lib").describe(describe);
     mistakes(&set().with(wrong), &materials())
 }
@@ -264,7 +290,7 @@ fn dependencies_are_found_with_what_they_offer() {
 }
 
 /// The action of a node.
-fn action<'g>(assembled: &'g Assembled, name: &str) -> &'g crate::node::Action {
+pub(super) fn action<'g>(assembled: &'g Assembled, name: &str) -> &'g crate::node::Action {
     let at = assembled.graph.find(name).unwrap_or_else(|| panic!("there is no node `{name}`"));
     let Op::Action(action) = &assembled.graph.nodes()[at].op else { panic!("`{name}` is no action") };
     action
@@ -318,7 +344,7 @@ fn include_paths_links_and_requirements_follow_from_dependencies() {
     let parts: Vec<_> = tree
         .selections()
         .iter()
-        .map(|part| (part.node.to_string(), part.part.include.len(), part.part.exclude.len()))
+        .map(|part| (part.node.to_string(), part.part.include().len(), part.part.exclude().len()))
         .collect();
     assert_eq!(
         parts,
@@ -328,6 +354,67 @@ fn include_paths_links_and_requirements_follow_from_dependencies() {
             ("source/lib/tree".to_owned(), 1, 1)
         ]
     );
+}
+
+#[test]
+fn cxx_has_its_library_of_which_programs_that_load_hold_all() {
+    let runtime = recipe("runtime", "1.0").targets(&["one"]).describe(|context| {
+        let part = context.unpacked_part("lib", 1, "a.cc include/**");
+        let library = context.c_library("c++").source(&part).sources("a.cc").public_headers("include/vector");
+        library.archive_and_shared();
+    });
+    let user =
+        recipe("user", "1.0").targets(&["one"]).source_of("runtime").files("recipes/files/user").describe(|context| {
+            let module = context.module("m.so").cxx("17").sources("m.cpp").flags("-Wall").finish();
+            context.install_tree(&module, "root");
+            context.program("loading").cxx("17").sources("p.cpp").loads_libraries().installed("root");
+            context.program("alone").cxx("17").sources("q.cpp").installed("root");
+        });
+    let cxx = Cxx { library: "runtime", flags: "-fexceptions" };
+    let toolchains = vec![toolchain("one").with_cxx(cxx), toolchain("two")];
+    let mut materials = (*materials()).clone();
+    materials.files = ProjectFiles::default();
+    let file = ProjectFile { bytes: b"".as_slice().into() };
+    materials.files.insert(RelPath::new("recipes/files/user/m.cpp").unwrap(), file);
+    let lock = materials.locks.source["lib"].clone();
+    materials.locks.source.insert("runtime".into(), lock);
+    let set = RecipeSet { toolchains, recipes: vec![runtime, user], ..RecipeSet::default() };
+    let assembled = assemble(&set, &Arc::new(materials.clone()), &Target("one".into())).unwrap();
+    let unpack = &assembled.graph.nodes()[assembled.graph.find("source/lib/tree").unwrap()].op;
+    let Op::Unpack { part, .. } = unpack else { panic!("{unpack:?}") };
+    assert_eq!(part.include().iter().map(Glob::as_str).collect::<Vec<_>>(), ["a.cc", "include/**"]);
+    let unit = action(&assembled, "one/user/m.o").command.join(" ");
+    assert!(unit.contains("-std=c++17 -fexceptions -Iruntime/include -Wall -c src/m.cpp"), "{unit}");
+    let link = |name: &str| action(&assembled, name).command.last().unwrap().clone();
+    assert!(link("one/user/m.so").ends_with("$objects needed/lib/libc++.so"), "{}", link("one/user/m.so"));
+    let whole = "-Llibraries/lib -Wl,--whole-archive -lc++ -Wl,--no-whole-archive";
+    assert!(link("one/user/loading").trim_end().ends_with(whole), "{}", link("one/user/loading"));
+    assert!(link("one/user/alone").trim_end().ends_with("-Llibraries/lib -lc++"), "{}", link("one/user/alone"));
+
+    let without = recipe("without", "1.0").targets(&["two"]).source_of("lib").describe(|context| {
+        context.program("p").cxx("17").sources("p.cpp").installed("root");
+    });
+    let set = RecipeSet { recipes: vec![without], ..set };
+    assert_eq!(mistakes(&set, &Arc::new(materials)), ["recipe `without` for two: the toolchain of two has no C++"]);
+}
+
+#[test]
+fn what_is_on_request_is_built_for_those_that_ask_or_need_it() {
+    fn text(context: &mut Context<'_>) {
+        let text = context.text_file("text", "text", "", false);
+        context.install_tree(&text, "root");
+    }
+    let asked = recipe("asked", "1.0").targets(&["one"]).on_request().describe(text);
+    let needed = recipe("needed", "1.0").targets(&["one"]).on_request().describe(text);
+    let user = recipe("user", "1.0").targets(&["one"]).describe(|context| {
+        text(context);
+        context.requires("needed");
+    });
+    let assembled = assemble(&set().with(asked).with(needed).with(user), &materials(), &Target("one".into())).unwrap();
+    let name = |index: &usize| assembled.graph.nodes()[*index].name.to_string();
+    let all: Vec<_> = assembled.graph.aliases()["one"].iter().map(name).collect();
+    assert_eq!(all, ["one/lib/package", "one/needed/package", "one/user/package"]);
+    assert!(assembled.graph.aliases().contains_key("asked"));
 }
 
 #[test]
@@ -457,7 +544,7 @@ fn run_script(script: &str) -> (Option<i32>, String) {
         let script = SCRIPT.lock().unwrap().clone();
         let action = context.action("act").shell(&script).output("out").finish();
         if let Op::Action(action) = &context.assembly.node(action.name()).unwrap().op {
-            *COMMAND.lock().unwrap() = action.command.clone();
+            *COMMAND.lock().unwrap() = action.command.iter().map(ToString::to_string).collect();
         }
         context.tree(&action, "");
     }

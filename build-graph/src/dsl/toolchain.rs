@@ -17,9 +17,12 @@ pub struct Toolchain {
     pub(super) image_links: Vec<(String, String)>,
     pub(super) image_without: Vec<Glob>,
     pub(super) image_sources: Vec<ImageSource>,
+    /// The image in which native code is made of its modules, and the recipe of the tools for that.
+    pub(super) native_code: Option<(String, String)>,
     pub(super) cc: Vec<String>,
     pub(super) cflags: Vec<String>,
     pub(super) newest_standard: String,
+    pub(super) cxx: Option<Cxx>,
     pub(super) ldflags: Vec<String>,
     pub(super) libraries: Vec<String>,
     pub(super) pic: Vec<String>,
@@ -56,6 +59,15 @@ pub struct ImageSource {
     pub at: &'static str,
 }
 
+/// How C++ is compiled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cxx {
+    /// The recipe whose headers are the standard library's, and whose libraries are linked.
+    pub library: &'static str,
+    /// Flags beside those for C.
+    pub flags: &'static str,
+}
+
 /// Functions that set fields of a toolchain.
 macro_rules! settings {
     ($($(#[$doc:meta])* $name:ident($($argument:ident: $type:ty)?) => $field:ident = $value:expr;)*) => {
@@ -75,15 +87,17 @@ impl Toolchain {
     /// this image of the lock file.
     pub fn new(target: &str, image: &str) -> Self {
         Self {
-            target: Target(target.to_owned()),
+            target: Target(target.into()),
             image: image.to_owned(),
             makefiles_image: None,
             image_links: Vec::new(),
             image_without: Vec::new(),
             image_sources: Vec::new(),
+            native_code: None,
             cc: "gcc".words(),
             cflags: "-O2".words(),
             newest_standard: "-std=gnu2x".to_owned(),
+            cxx: None,
             ldflags: Vec::new(),
             libraries: Vec::new(),
             pic: Vec::new(),
@@ -122,6 +136,9 @@ impl Toolchain {
         with_cflags(words: impl Words) => cflags = words.words();
         /// The flag for the newest standard of C that the compiler knows.
         with_newest_standard(flag: &str) => newest_standard = flag.to_owned();
+        /// C++: the recipe of its library, and the flags of every compilation of it beside those
+        /// for C. Without it, the target has no C++.
+        with_cxx(cxx: Cxx) => cxx = Some(cxx);
         /// Flags of every link.
         with_ldflags(words: impl Words) => ldflags = words.words();
         /// Libraries that end the command line of every link.
@@ -169,6 +186,15 @@ impl Toolchain {
             .into_iter()
             .zip(["ar", "strip", "ranlib"])
             .for_each(|(program, name)| *program = format!("{prefix}{name}{ending}"));
+        self
+    }
+
+    /// Makes native code of its modules, in this image of the lock file, with the tools in the tree of
+    /// this recipe for the machine that builds: `bin/wasm2c`, `module.awk`, `include`, and for each
+    /// [`MemoryBase`](super::MemoryBase) `WORD/train` and `WORD/libnative.so`.
+    #[must_use]
+    pub fn with_native_code(mut self, image: &str, tools: &str) -> Self {
+        self.native_code = Some((image.to_owned(), tools.to_owned()));
         self
     }
 
@@ -240,6 +266,11 @@ impl Toolchain {
         self.shared_libraries.join(" ")
     }
 
+    /// Returns the libraries that end the command line of every link, as one line.
+    pub fn libraries(&self) -> String {
+        self.libraries.join(" ")
+    }
+
     /// Returns the archiver.
     pub fn archiver(&self) -> &str {
         &self.ar
@@ -262,7 +293,7 @@ impl Toolchain {
         [
             ("CC", self.cc.join(" ")),
             ("CFLAGS", self.cflags()),
-            ("LIBS", self.libraries.join(" ")),
+            ("LIBS", self.libraries()),
             ("AR", self.ar.clone()),
             ("RANLIB", self.ranlib.clone()),
         ]

@@ -27,8 +27,8 @@ impl Encode for Expected<'_> {
 
     fn encode(&self, encoder: &mut dyn Encoder) {
         encoder.digest("node", self.node.as_bytes());
-        let Projection { include, exclude, strip } = self.part;
-        let part = Projection { include: sorted(include), exclude: sorted(exclude), strip: strip.clone() };
+        let Self { part, .. } = self;
+        let part = Projection::new(sorted(part.include()), sorted(part.exclude()), part.strip().cloned());
         encode_projection(&part, encoder);
     }
 }
@@ -58,12 +58,12 @@ pub fn identities(graph: &Graph) -> Vec<(NodeKey, Vec<String>)> {
         let mut lines = inputs.explain();
         let mut inputs_shown = Vec::with_capacity(selections.len());
         for (selection, digest) in selections.iter().zip(&digests) {
-            let Projection { include, exclude, strip } = &selection.part;
+            let part = &selection.part;
             let words = |globs: &[Glob]| sorted(globs).iter().map(Glob::as_str).collect::<Vec<_>>().join(" ");
-            let strip = strip.as_ref().map_or("", |strip| strip.as_str());
-            let part = match selection.part.is_all() {
+            let strip = part.strip().map_or("", |strip| strip.as_str());
+            let part = match part.is_all() {
                 true => String::new(),
-                false => format!(" [{}] without [{}] below [{strip}]", words(include), words(exclude)),
+                false => format!(" [{}] without [{}] below [{strip}]", words(part.include()), words(part.exclude())),
             };
             inputs_shown.push(format!("{digest} is {}{part}", selection.node));
         }
@@ -106,7 +106,7 @@ mod tests {
         tree.insert(RelPath::new("a").unwrap(), entry).unwrap();
         let [local, merge] = names.map(|name| NodeName::new(name).unwrap());
         let include = include.iter().map(|glob| Glob::new(*glob).unwrap()).collect();
-        let part = Projection { include, ..Projection::default() };
+        let part = Projection::new(include, Vec::new(), None);
         let parts = vec![Part { selection: Selection { node: local.clone(), part }, at: None }];
         let node = |name, op| Node { name, recipe: "r".into(), declared_at: None, op };
         Graph::new(vec![node(local, Op::Local { tree }), node(merge, Op::Merge { parts })], BTreeMap::new()).unwrap()

@@ -54,7 +54,7 @@ fn golden_keys() {
     let image = Image {
         packages: vec![NodeName::new("deb/a").unwrap(), NodeName::new("deb/b").unwrap()],
         links: BTreeMap::from([(RelPath::new("usr/bin/awk").unwrap(), "mawk".into())]),
-        part: Projection { exclude: vec![Glob::new("usr/share/doc").unwrap()], ..Projection::default() },
+        part: Projection::new(Vec::new(), vec![Glob::new("usr/share/doc").unwrap()], None),
     };
     let program = HostProgram {
         sources: selection("s"),
@@ -63,16 +63,28 @@ fn golden_keys() {
         toolchain: "rustc 1.95.0".into(),
     };
     let archive = NodeName::new("a").unwrap();
+    let wheel = Wheel {
+        archive: archive.clone(),
+        project: "jinja2".into(),
+        version: "3.1.6".into(),
+        extras: vec!["i18n".into()],
+        beside: BTreeMap::from([("markupsafe".into(), "3.0.3".into())]),
+        python: "3.13.5".into(),
+        site: RelPath::new("lib/python3.13/site-packages").unwrap(),
+        headers: RelPath::new("include/python3.13").unwrap(),
+        interpreter: "/python3/bin/python3.wasm".into(),
+    };
     let keys = [
         key(&Op::Source(source), &[]),
         key(&Op::Local { tree: crate::Tree::new() }, &[]),
-        key(&Op::Unpack { archive, strip: 1 }, &[1]),
+        key(&Op::Unpack { archive, strip: 1, part: Projection::all() }, &[1]),
         key(&Op::Patch { base: selection("a"), patches: selection("b") }, &[1, 2]),
         key(&Op::Merge { parts: vec![part("a", "x"), part("b", "")] }, &[1, 2]),
         key(&Op::Image(image), &[1, 2]),
         key(&Op::Action(action()), &[1, 2, 3]),
         key(&Op::Package(package), &[1]),
         key(&Op::HostProgram(program), &[1]),
+        key(&Op::Wheel(wheel), &[1]),
     ];
     insta::assert_snapshot!(keys.join("\n"));
 }
@@ -112,4 +124,12 @@ fn what_cannot_change_an_action_is_not_in_its_key() {
 fn an_explanation_shows_the_whole_environment() {
     let lines = KeyInputs::new(&Op::Action(action()), &[digest(1), digest(2), digest(3)]).explain();
     insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn what_is_stored_of_an_archive_is_in_its_key() {
+    let unpacked = |part| key(&Op::Unpack { archive: NodeName::new("a").unwrap(), strip: 1, part }, &[1]);
+    let only = |text: &str| Projection::new(vec![Glob::new(text).unwrap()], Vec::new(), None);
+    let all = [unpacked(Projection::all()), unpacked(only("a/**")), unpacked(only("b/**"))];
+    assert!(all[0] != all[1] && all[1] != all[2] && all[0] != all[2], "{all:?}");
 }

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::Projection;
+use crate::graph::Graph;
 use crate::node::{Node, NodeName, Op, Part, Selection};
 
 fn merge(name: &str, inputs: &[&str]) -> Node {

@@ -20,8 +20,15 @@ fn project(folder: &Path) {
     let there = Path::new(env!("CARGO_MANIFEST_DIR"));
     std::fs::create_dir_all(folder).expect("a folder");
     std::fs::copy(there.join("pynbox.toml"), folder.join("pynbox.toml")).expect("a file");
-    for file in ["distance/distance.c", "distance/distance.h", "editdistance/editdistance.c"] {
-        let file = Path::new("recipes/files").join(file);
+    for file in [
+        "files/distance/distance.c",
+        "files/distance/distance.h",
+        "files/editdistance/editdistance.c",
+        "files/ratio/ratio.pyx",
+        "files/words/words.cpp",
+        "locks/sources.toml",
+    ] {
+        let file = Path::new("recipes").join(file);
         std::fs::create_dir_all(folder.join(file.parent().expect("a folder"))).expect("a folder");
         std::fs::copy(there.join(&file), folder.join(&file)).expect("a file");
     }
@@ -101,3 +108,74 @@ fn a_module_of_ones_own_is_built_installed_and_imported() {
     assert_eq!(status, Some(1));
     assert!(said.contains("TypeError"), "{said}");
 }
+
+/// One source for both Pythons, a module whose C Cython writes, and one in C++ with pybind11.
+#[test]
+fn modules_of_ones_own_for_python_3() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (project_folder, dest) = (folder.path().join("project"), folder.path().join("dest"));
+    project(&project_folder);
+    let ours = |arguments: &[&str]| output(Command::new(PROGRAM).current_dir(&project_folder).args(arguments));
+    let dest_text = dest.display().to_string();
+
+    let modules = ["python3-editdistance", "python3-ratio", "python3-words"];
+    ours(&[&["build", "sandbox_outer", "sandbox_inner"], &modules[..]].concat());
+    ours(&[&["install", &dest_text], &modules[..]].concat());
+    let run = |program: &str| {
+        let mut command = Command::new(dest.join("bin/run"));
+        let output = command.args(["python3", "-c", program]).output().expect("a sandbox");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+    };
+    let program =
+        "import editdistance as e; print(e.distance('kitten', b'sitting'), e.distance('', 'abc'), e.__file__)";
+    let expected = "3 3 /python3/lib/python3.13/site-packages/editdistance.so\n";
+    assert_eq!(run(program), (Some(0), expected.to_owned()));
+    let program = "import ratio; print(ratio.ratio('abcd', 'abcx'), ratio.ratio('', ''), ratio.ratio('ä', 'ö'))";
+    assert_eq!(run(program), (Some(0), "0.75 1.0 0.5\n".to_owned()));
+    // Errors of their arguments are Python's.
+    for program in ["import editdistance; editdistance.distance(1, 'a')", "import ratio; ratio.ratio(1, 'a')"] {
+        let (status, said) = run(program);
+        assert!(status == Some(1) && said.contains("TypeError"), "{said}");
+    }
+    assert_eq!(run(WORDS), (Some(0), WORDS_SAY.to_owned()));
+    // The library is one for all.
+    let which = ours(&["which", &format!("{dest_text}/root/python3/lib/python3.13/site-packages/ratio.so")]);
+    let which = String::from_utf8_lossy(&which.stdout).into_owned();
+    assert!(which.contains("package: python3-ratio 1.0"), "{which}");
+    assert!(dest.join("root/slib/libdistance.so").is_file());
+}
+
+/// What C++ throws is an exception of Python's, and Python's own exceptions pass through C++.
+const WORDS: &str = r#"
+import words
+
+def kind(call):
+    try:
+        return call()
+    except Exception as error:
+        return f"{type(error).__module__}.{type(error).__name__}: {error}".splitlines()[0]
+
+def fails(word):
+    raise KeyError(word)
+
+some = words.Words(["kitten", "sitting", "knitting"])
+print(len(some), some[1], some.nearest("sittin"), some.nearest("sittin", lambda word: word != "sitting"))
+print(kind(lambda: words.Words([]).nearest("x")), issubclass(words.NoWord, LookupError))
+print(kind(lambda: some[3]).partition(":")[0])
+print(kind(lambda: some.reserve(1 << 28)))
+print(kind(lambda: some.reserve((1 << 32) - 1)).partition(":")[0])
+print(kind(lambda: some.nearest("x", fails)))
+print(kind(lambda: some.nearest(1)).partition(":")[0])
+print(some.nearest("x", accepts=None))
+"#;
+const WORDS_SAY: &str = "\
+3 sitting sitting kitten
+words.NoWord: there is no word for `x` True
+builtins.IndexError
+builtins.MemoryError: std::bad_alloc
+builtins.ValueError
+builtins.KeyError: 'kitten'
+builtins.TypeError
+kitten
+";

@@ -224,7 +224,7 @@ fn unpack_all<'a>(
     part: &Projection,
     sink: &dyn BlobSink,
 ) -> Result<Vec<(&'a str, Tree)>, ImageError> {
-    let excluded = Projection { exclude: part.exclude.clone(), ..Projection::default() };
+    let excluded = Projection::new(Vec::new(), part.exclude().to_vec(), None);
     let place = |path: RelPath| {
         // `bin` itself, a directory in some packages, is a link in every image.
         if MERGED.iter().any(|(directory, _)| *directory == path.as_str()) {
@@ -234,7 +234,7 @@ fn unpack_all<'a>(
         let mut alone = Tree::new();
         alone.insert(path.clone(), Entry::EmptyDirectory).ok()?;
         let left_out =
-            !excluded.exclude.is_empty() && excluded.apply_where_it_occurs(&alone).is_ok_and(|rest| rest.is_empty());
+            !excluded.exclude().is_empty() && excluded.apply_where_it_occurs(&alone).is_ok_and(|rest| rest.is_empty());
         (!left_out).then_some(path)
     };
     let next = AtomicUsize::new(0);

@@ -2,7 +2,9 @@
 //! of a workspace, and every input has a bound of memory.
 
 use std::env;
-use std::process::exit;
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, exit};
 use std::sync::OnceLock;
 
 use peak_alloc::PeakAlloc;
@@ -35,6 +37,9 @@ pub fn nothing() {}
 static CHOSEN: OnceLock<&'static Target> = OnceLock::new();
 
 /// Chooses the target that [`VARIABLE`] names. Ends the program with 2 if it names none.
+///
+/// Where nobody says where findings go, they go to `fuzz/TARGET/findings` beside the folder of
+/// programs that this one lies in, and not to whichever folder it is run in.
 pub fn choose(targets: &'static [Target]) {
     let name = env::var(VARIABLE).unwrap_or_default();
     let Some(target) = targets.iter().find(|target| target.name == name) else {
@@ -42,10 +47,27 @@ pub fn choose(targets: &'static [Target]) {
         eprintln!("set `{VARIABLE}` to one of: {}", names.join(" "));
         exit(2)
     };
+    if !env::args().any(|argument| argument.starts_with(FINDINGS)) {
+        start_again(target.name);
+    }
     CHOSEN.get_or_init(|| {
         (target.prepare)();
         target
     });
+}
+
+/// libFuzzer's option for where findings go: what their paths begin with.
+const FINDINGS: &str = "-artifact_prefix=";
+
+/// Starts this program again, with a place for findings.
+fn start_again(target: &str) -> ! {
+    let program = env::current_exe().expect("this program has a path");
+    let above = program.ancestors().nth(2).expect("it lies in a folder of the target directory");
+    let findings = above.join("fuzz").join(target).join("findings");
+    fs::create_dir_all(&findings).expect("a place for findings can be made");
+    let option = format!("{FINDINGS}{}/", findings.display());
+    let error = Command::new(program).args(env::args_os().skip(1)).arg(option).exec();
+    panic!("it can't be started again: {error}")
 }
 
 /// Runs the chosen target with one input.

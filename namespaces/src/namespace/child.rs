@@ -5,6 +5,7 @@
 //! process namespace. Nothing here allocates (see [`super::sys`]).
 
 use std::convert::Infallible;
+use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use build_graph::contract;
@@ -17,7 +18,7 @@ use rustix::thread::{self, CapabilitiesSecureBits, CapabilitySet, CapabilitySets
 use super::child_message::{ChildMessage, Step, StepFailure, WithStep};
 use super::niceness::Niceness;
 use super::plan::{ContainerPlan, PROCESSES};
-use super::view::{self, InMemory, write_file};
+use super::view::{self, InMemory, set_times, write_file};
 use super::watch::LimitWatch;
 use super::{caller, sys};
 
@@ -61,6 +62,7 @@ fn container(plan: &ContainerPlan, inherited: &Inherited) -> Result<Infallible> 
     let niceness = give_up_privileges(plan)?;
     process::chdir(c"/build").at(Step::WorkingDirectory)?;
     process::umask(Mode::from_raw_mode(contract::UMASK));
+    output_folders(plan)?;
     let watch = LimitWatch::new(&plan.watched, tmp, shm, plan.callers_proc).at(Step::Look)?;
     // From here on this process has the signal of a child's end blocked.
     let children = sys::ends_of_children().at(Step::Wait)?;
@@ -73,6 +75,30 @@ fn container(plan: &ContainerPlan, inherited: &Inherited) -> Result<Infallible> 
     drop(action);
     oom_score.restore(&inherited.oom_score.1);
     ActionSupervisor { children, watch, niceness }.supervise(inherited)
+}
+
+/// Makes the directories of outputs that are not there, below the working directory.
+fn output_folders(plan: &ContainerPlan) -> Result<()> {
+    let mut made = false;
+    for (index, folder) in plan.output_folders.iter().enumerate() {
+        match fs::mkdir(folder, Mode::from_raw_mode(0o777)) {
+            Ok(()) => made = true,
+            // A mount point of an input, or what a failed run left.
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno).at(Step::OutputFolder.of(index)),
+        }
+    }
+    if made {
+        // Those above others got the time of making these.
+        for folder in plan.output_folders.iter().map(CString::as_c_str).chain([c"."]) {
+            match set_times(CWD, folder) {
+                // An input: nothing was made in it.
+                Ok(()) | Err(Errno::ROFS) => {}
+                Err(errno) => return Err(errno).at(Step::Times),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Process 1 while the action runs.

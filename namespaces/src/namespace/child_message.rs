@@ -43,13 +43,15 @@ pub(super) enum Step {
     Capabilities,
     Filter,
     WorkingDirectory,
+    /// Index into the directories of outputs.
+    OutputFolder,
     Look,
     Start,
     Wait,
     Program,
 }
 
-const STEPS: [Step; 29] = [
+const STEPS: [Step; 30] = [
     Step::Watch,
     Step::Session,
     Step::Descriptors,
@@ -75,6 +77,7 @@ const STEPS: [Step; 29] = [
     Step::Capabilities,
     Step::Filter,
     Step::WorkingDirectory,
+    Step::OutputFolder,
     Step::Look,
     Step::Start,
     Step::Wait,

@@ -1,10 +1,12 @@
 //! Everything that the child needs, made before it exists: the child may allocate nothing.
 
+use std::collections::BTreeSet;
 use std::ffi::{CString, OsStr};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use build_graph::RelPath;
 use build_graph::untrusted::printable_path;
 use rustix::io::Errno;
 use rustix::process::{Resource, getegid, geteuid, getrlimit};
@@ -47,6 +49,8 @@ pub(super) struct Bind {
 pub(super) struct ContainerPlan {
     pub(super) top: Vec<TopEntry>,
     pub(super) build_dir: CString,
+    /// The directories of the outputs below it; each comes after those above it.
+    pub(super) output_folders: Vec<CString>,
     /// Sorted, so that a mount point comes before what lies below it.
     pub(super) inputs: Vec<Bind>,
     /// Where the program may be, in the order of trying.
@@ -124,6 +128,7 @@ impl ContainerPlan {
         Ok(Self {
             top: top_entries(run.root)?,
             build_dir: path(run.build_dir)?,
+            output_folders: output_folders(run.outputs)?,
             inputs,
             programs: programs(run)?,
             arguments: StringList::new(arguments),
@@ -147,6 +152,13 @@ fn c_string(text: impl Into<Vec<u8>>, what: impl Fn() -> String) -> Result<CStri
 
 fn path(path: &Path) -> Result<CString, ExecutorError> {
     c_string(path.as_os_str().as_bytes(), || format!("the path `{}`", printable_path(&path)))
+}
+
+/// The directories above outputs, sorted: each comes after those above it.
+fn output_folders(outputs: &[RelPath]) -> Result<Vec<CString>, ExecutorError> {
+    let above = outputs.iter().flat_map(|output| Path::new(output.as_str()).ancestors().skip(1));
+    let folders: BTreeSet<_> = above.filter(|folder| !folder.as_os_str().is_empty()).collect();
+    folders.into_iter().map(path).collect()
 }
 
 /// The places to look for the program.

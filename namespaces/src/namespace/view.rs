@@ -267,7 +267,7 @@ fn mount_point(root: BorrowedFd<'_>, at: &[CString]) -> std::result::Result<Owne
 
 /// Gives a file of the view, or with an empty name what the descriptor stands for, the one time of
 /// every tree.
-fn set_times(at: BorrowedFd<'_>, name: &CStr) -> std::result::Result<(), Errno> {
+pub(super) fn set_times(at: BorrowedFd<'_>, name: &CStr) -> std::result::Result<(), Errno> {
     let time = Timespec { tv_sec: SOURCE_DATE_EPOCH.cast_signed(), tv_nsec: 0 };
     let times = Timestamps { last_access: time, last_modification: time };
     fs::utimensat(at, name, &times, AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH)

@@ -1,9 +1,10 @@
 """Runs one file of tests and writes down how each of its methods ended.
 
-    run_one_file_of_tests.py RESULTS PACKAGE FILE [RESOURCE...]
+    run_one_file_of_tests.py RESULTS RUNNER PACKAGE FILE [RESOURCE...]
 
-PACKAGE is the package that the file is a module of ("" for none). A file of CPython's brings `test_main`, one of others `test_suite`
-or just classes of tests, and the oldest test while they are imported. RESULTS gets a line an event, with tabs between fields:
+RUNNER is `unittest` or `pytest`. PACKAGE is the package that the file is a module of ("" for none). A file of CPython's brings
+`test_main`, one of others `test_suite` or just classes of tests, and the oldest test while they are imported. Of what pytest runs,
+tests that are marked as slow are left out. RESULTS gets a line an event, with tabs between fields:
 
     start ID
     pass|fail|error|skip|xfail|xpass ID [MESSAGE [SOURCE]]
@@ -11,12 +12,18 @@ or just classes of tests, and the oldest test while they are imported. RESULTS g
 
 MESSAGE is an exception's type and text, or why a test is skipped; SOURCE is the line that raised. ID is `(file)` for what happens outside
 of methods. A file without a line `end` did not end by itself. The tests start in the folder that TMPDIR names. This file lies in the
-library: tests of tracing leave out what does.
+library: tests of tracing leave out what does. Both Pythons run it.
 """
 
 import os
+import re
 import sys
 import traceback
+
+if sys.version_info[0] == 2:
+    from StringIO import StringIO
+else:
+    from io import StringIO
 
 FILE = "(file)"
 
@@ -40,21 +47,26 @@ class Results(object):
         line = "\t".join(one_line(field) for field in fields) + "\n"
         descriptor = opened(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            write(descriptor, line)
+            write(descriptor, line.encode("ascii"))
         finally:
             close(descriptor)
 
     def name(self, name):
-        """An ID without the modules that it begins with."""
-        return name.replace(self.prefix, "") or FILE
+        """An ID without the modules that it begins with, and without the places of objects in memory."""
+        return re.sub(" at 0x[0-9a-f]+", "", name.replace(self.prefix, "")) or FILE
 
     def exception(self, kind, name, info):
         self.write(kind, self.name(name), *describe(info))
 
 
+def identity(test):
+    """A test's ID. An attribute of the test may have the method's name."""
+    return type(test).id(test)
+
+
 def one_line(text):
-    if isinstance(text, unicode):
-        text = text.encode("unicode_escape")
+    if isinstance(text, type(u"")):
+        text = text.encode("unicode_escape").decode("ascii")
     return "".join(c if " " <= c <= "~" else "\\x%02x" % ord(c) for c in str(text))[:400]
 
 
@@ -64,7 +76,9 @@ def describe(info):
     try:
         lines = traceback.format_exception_only(kind, value)
         message = [line for line in lines if not line.startswith(" ")][-1].strip()
-        message = message.split("\n")[0] if lines else kind.__name__
+        parts = [part.strip() for part in message.split("\n") if part.strip()]
+        # Some begin with an empty line: what they say is in those after it.
+        message = " ".join(parts[:3]) if parts[0].endswith("Error:") else parts[0]
     except Exception:
         message = getattr(kind, "__name__", str(kind))
     frames = traceback.extract_tb(where)
@@ -77,31 +91,39 @@ def make_result(unittest, results):
     class Result(unittest.TestResult):
         def startTest(self, test):
             unittest.TestResult.startTest(self, test)
-            results.write("start", results.name(test.id()))
+            results.write("start", results.name(identity(test)))
 
         def addSuccess(self, test):
             unittest.TestResult.addSuccess(self, test)
-            results.write("pass", results.name(test.id()))
+            results.write("pass", results.name(identity(test)))
 
         def addError(self, test, info):
             unittest.TestResult.addError(self, test, info)
-            results.exception("error", test.id(), info)
+            results.exception("error", identity(test), info)
 
         def addFailure(self, test, info):
             unittest.TestResult.addFailure(self, test, info)
-            results.exception("fail", test.id(), info)
+            results.exception("fail", identity(test), info)
+
+        def addSubTest(self, test, part, info):
+            # A part that passes says nothing, and the method ends without a success if any fails.
+            if info is not None:
+                kind = "fail" if issubclass(info[0], test.failureException) else "error"
+                results.exception(kind, identity(test), info)
 
         def addSkip(self, test, reason):
             unittest.TestResult.addSkip(self, test, reason)
-            results.write("skip", results.name(test.id()), reason)
+            # A method that leaves out a part of it ends with that: nothing is said of it as a whole.
+            whole = test.test_case if isinstance(test, getattr(unittest.case, "_SubTest", ())) else test
+            results.write("skip", results.name(identity(whole)), reason)
 
         def addExpectedFailure(self, test, info):
             unittest.TestResult.addExpectedFailure(self, test, info)
-            results.exception("xfail", test.id(), info)
+            results.exception("xfail", identity(test), info)
 
         def addUnexpectedSuccess(self, test):
             unittest.TestResult.addUnexpectedSuccess(self, test)
-            results.write("xpass", results.name(test.id()))
+            results.write("xpass", results.name(identity(test)))
 
     return Result
 
@@ -129,9 +151,63 @@ def run_doctests(results, module):
     return failed, tried
 
 
+def run_pytest(results, module):
+    """Runs a module's tests by pytest, whose names for them are kept, parameters included."""
+    import pytest
+
+    if module.startswith("numpy."):
+        import numpy.testing
+
+        # What numpy's tests leave out on WebAssembly is asked of the sandbox: other systems of that kind have less.
+        numpy.testing.IS_WASM = False
+
+    def name(nodeid):
+        test, bracket, parameters = nodeid.partition("::")[2].partition("[")
+        return results.name(test.replace("::", ".") + bracket + parameters)
+
+    def said(report):
+        # A skipped test says where and why, other reports end with what was raised.
+        text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr).strip().split("\n")[-1]
+        return re.sub("^Skipped: ", "", text)
+
+    class Plugin(object):
+        # The older kind of wrapper, which returns nothing: Python 2, which reads this file, too, has no generator with a result.
+        @pytest.hookimpl(hookwrapper=True)
+        def pytest_runtest_makereport(self, item, call):
+            outcome = yield
+            report = outcome.get_result()
+            if report.failed and call.excinfo is not None:
+                report.described = describe((call.excinfo.type, call.excinfo.value, call.excinfo.tb))
+
+        def pytest_runtest_logstart(self, nodeid, location):
+            results.write("start", name(nodeid))
+
+        def pytest_runtest_logreport(self, report):
+            if report.failed:
+                kind = "fail" if report.when == "call" else "error"
+                results.write(kind, name(report.nodeid), *getattr(report, "described", (said(report),)))
+            elif report.skipped and hasattr(report, "wasxfail"):
+                results.write("xfail", name(report.nodeid))
+            elif report.skipped:
+                results.write("skip", name(report.nodeid), said(report))
+            elif report.when == "call":
+                results.write("pass", name(report.nodeid))
+
+        def pytest_collectreport(self, report):
+            if not report.passed:
+                results.write("skip" if report.skipped else "error", name(report.nodeid), said(report))
+
+    # The library can't be written to. Assertions stay as they are written: rewriting those of a large file takes longer than its tests.
+    options = ["-q", "--assert=plain", "--tb=native", "-p", "no:cacheprovider", "-p", "no:faulthandler", "-m", "not slow"]
+    status = int(pytest.main(options + ["--pyargs", module], plugins=[Plugin()]))
+    # All passed, some failed, or there are none: the reports say which.
+    if status not in (0, 1, 5):
+        results.write("error", FILE, "pytest ended with %d" % status)
+
+
 def main():
-    path, package, name = sys.argv[1:4]
-    resources = sys.argv[4:]
+    path, runner, package, name = sys.argv[1:5]
+    resources = sys.argv[5:]
     sys.argv[1:] = []
     # The driver's own folder, as for any program.
     del sys.path[0]
@@ -140,8 +216,13 @@ def main():
 
     os.chdir(os.environ["TMPDIR"])
 
+    if runner == "pytest":
+        run_pytest(results, whole)
+        if not results.count:
+            results.write("pass", FILE)
+        return results.write("end")
+
     import unittest
-    from StringIO import StringIO
 
     make = make_result(unittest, results)
 
@@ -162,13 +243,20 @@ def main():
         failed = NotUsed
     else:
         support.verbose = 0
+        # What CPython's tests leave out on WASI is asked of the sandbox as it is of Linux: other systems of that name have no sockets,
+        # no `dup`, no masks of modes. What takes other processes or threads stays out.
+        support.is_wasi = False
+        support.has_socket_support = True
         support.use_resources = resources
         support._run_suite = run_suite
         support.run_doctest = run_doctest
         support.record_original_stdout(sys.stdout)
         failed = support.TestFailed
     output = sys.stdout
-    printed = sys.stdout = StringIO()
+    printed = StringIO()
+    # As the runners of CPython see it, a test of Python 2 does not print, and one of Python 3 may; it finds a stream with a descriptor.
+    if sys.version_info[0] == 2:
+        sys.stdout = printed
     try:
         try:
             module = __import__(whole)
@@ -192,7 +280,6 @@ def main():
     except (Exception, SystemExit):
         results.exception("error", FILE, sys.exc_info())
     else:
-        # As CPython's own runner sees it, a test does not print.
         if printed.getvalue():
             results.write("fail", FILE, "printed: " + printed.getvalue())
         elif not results.count:

@@ -36,7 +36,7 @@ typedef struct _ffi_type {
     struct _ffi_type **elements;
 } ffi_type;
 
-/* ctypes defines them itself. */
+/* The ctypes of Python 2.7 defines them itself; for Python 3, types.c does. */
 extern ffi_type ffi_type_void, ffi_type_float, ffi_type_double, ffi_type_longdouble, ffi_type_pointer;
 extern ffi_type ffi_type_uint8, ffi_type_sint8, ffi_type_uint16, ffi_type_sint16;
 extern ffi_type ffi_type_uint32, ffi_type_sint32, ffi_type_uint64, ffi_type_sint64;

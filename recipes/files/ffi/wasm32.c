@@ -15,7 +15,12 @@
 
 /* Python's; its headers are not here. */
 extern int PyOS_snprintf(char *text, size_t size, const char *format, ...);
+#ifdef PYTHON3
+extern void *PyBytes_FromFormat(const char *format, ...);
+extern void *PyUnicode_FromFormat(const char *format, ...);
+#else
 extern void *PyString_FromFormat(const char *format, ...);
+#endif
 extern void *PyErr_Format(void *exception, const char *format, ...);
 extern void *Py_BuildValue(const char *format, ...);
 extern int PyArg_ParseTuple(void *arguments, const char *format, ...);
@@ -36,7 +41,12 @@ static const struct {
     VARIADIC(scanf, 1), VARIADIC(fscanf, 2), VARIADIC(sscanf, 2), VARIADIC(wprintf, 1), VARIADIC(fwprintf, 2),
     VARIADIC(swprintf, 3), VARIADIC(wscanf, 1), VARIADIC(fwscanf, 2), VARIADIC(swscanf, 2), VARIADIC(open, 2),
     VARIADIC(openat, 3), VARIADIC(fcntl, 2), VARIADIC(syslog, 2), VARIADIC(PyOS_snprintf, 3),
-    VARIADIC(PyString_FromFormat, 1), VARIADIC(PyErr_Format, 2), VARIADIC(Py_BuildValue, 1), VARIADIC(PyArg_ParseTuple, 2),
+#ifdef PYTHON3
+    VARIADIC(PyBytes_FromFormat, 1), VARIADIC(PyUnicode_FromFormat, 1),
+#else
+    VARIADIC(PyString_FromFormat, 1),
+#endif
+    VARIADIC(PyErr_Format, 2), VARIADIC(Py_BuildValue, 1), VARIADIC(PyArg_ParseTuple, 2),
     VARIADIC(PyObject_CallFunction, 2), VARIADIC(PyObject_CallMethod, 3),
 };
 

@@ -71,7 +71,9 @@ duplicate(const char *text)
 static void __attribute__((constructor))
 watch(void)
 {
-#ifdef __wasm__
+#if PY_MAJOR_VERSION > 2
+    xmlMemoryFailed = &_PyThreadState_NoMemory;
+#elif defined(__wasm__)
     xmlMemoryFailed = &PyThreadState_Get()->no_memory;
 #endif
     xmlMemSetup(free, allocate, reallocate, duplicate);

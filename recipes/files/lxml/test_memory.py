@@ -1,5 +1,5 @@
 # coding: utf-8
-"""lxml where memory runs out: run inside by bin/test_pynbox, with little of it. What comes out is whole, or a MemoryError."""
+"""lxml where memory runs out: run inside by bin/test_pynbox and bin/test_python3, with little of it. What comes out is whole, or a MemoryError."""
 
 import copy
 import io
@@ -46,12 +46,12 @@ WORK = {
     "fromstring": lambda: count_of(etree.fromstring(MARKUP)),
     "iterparse": lambda: sum(1 for _, node in etree.iterparse(io.BytesIO(MARKUP.encode("utf-8")), tag="b")),
     "iterparse, recovering": lambda: sum(1 for _, node in etree.iterparse(
-        io.BytesIO(MARKUP.encode("utf-8") + "<"), tag="b", recover=True, huge_tree=True)),
+        io.BytesIO(MARKUP.encode("utf-8") + b"<"), tag="b", recover=True, huge_tree=True)),
     "a long text": lambda: len(etree.fromstring(u"<t>%s</t>" % LONG, etree.XMLParser(huge_tree=True, recover=True)).text),
     "a long attribute": lambda: len(html.fromstring(u"<p t='%s'>" % LONG).get("t")),
     "tostring": lambda: len(etree.tostring(TREE)),
     "tostring in UTF-16": lambda: len(etree.tostring(TREE, encoding="utf-16")),
-    "tostring as unicode": lambda: len(etree.tostring(TREE, encoding=unicode)),
+    "tostring as unicode": lambda: len(etree.tostring(TREE, encoding=type(u""))),
     "tostring as HTML": lambda: len(html.tostring(TREE)),
     "tostring of gbk": lambda: etree.tostring(TEXT, encoding="gbk"),
     "tostring of text": lambda: len(etree.tostring(TEXT, method="text", encoding="utf-8")),

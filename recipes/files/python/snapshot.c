@@ -16,6 +16,7 @@
  * The loader must open the same directories, under the same descriptors, for init and resume (it has one: 3, "/").
  */
 #include "Python.h"
+#include "grammar.h"
 #include "start.h"
 
 #include <stdint.h>
@@ -52,6 +53,62 @@ extern void __wasm_call_ctors(void);
 extern int __main_void(void);
 /* wasi-libc's: a constructor sets it to random bytes. No function of ours looks at it. */
 extern uintptr_t __stack_chk_guard;
+/* Of patches. */
+extern int (*_PyImport_Spare)(PyObject *module);
+extern void _PyGC_Freeze(void);
+extern grammar _PyParser_Grammar;
+
+/*
+ * The modules that the snapshot holds, and what their variables are. What a program gives to one of them makes that another state: the module
+ * is then cleared at the end, as all modules of the program's are, so that what was given to it goes as it would have gone without a snapshot.
+ */
+#define MODULES_MAX 128
+static struct {
+    PyObject *module;
+    uint64_t state;
+} modules[MODULES_MAX];
+static int module_count;
+
+static uint64_t
+state_of(PyObject *module)
+{
+    PyDictObject *variables = (PyDictObject *)PyModule_GetDict(module);
+    uint64_t state = (uint64_t)variables->ma_mask;
+    Py_ssize_t i;
+
+    for (i = 0; i <= variables->ma_mask; i++) {
+        state = (state ^ (uintptr_t)variables->ma_table[i].me_key) * UINT64_C(0x100000001b3);
+        state = (state ^ (uintptr_t)variables->ma_table[i].me_value) * UINT64_C(0x100000001b3);
+    }
+    return state;
+}
+
+static int
+is_spared(PyObject *module)
+{
+    int i;
+
+    for (i = 0; i < module_count; i++)
+        if (modules[i].module == module)
+            return modules[i].state == state_of(module);
+    return 0;
+}
+
+static void
+spare_modules(void)
+{
+    PyObject *name, *module;
+    Py_ssize_t at = 0;
+
+    while (PyDict_Next(PyImport_GetModuleDict(), &at, &name, &module) && module_count < MODULES_MAX) {
+        if (!PyModule_Check(module))
+            continue;
+        Py_INCREF(module);
+        modules[module_count].module = module;
+        modules[module_count++].state = state_of(module);
+    }
+    _PyImport_Spare = is_spared;
+}
 
 EXPORT(pynbox_snapshot_init)
 void
@@ -61,7 +118,11 @@ pynbox_snapshot_init(void)
     __stack_chk_guard = 0;
     start_settings();
     Py_Initialize();
+    /* Otherwise the first parser does it. */
+    PyGrammar_AddAccelerators(&_PyParser_Grammar);
     PyGC_Collect();
+    _PyGC_Freeze();
+    spare_modules();
     __wasilibc_deinitialize_environ();
 }
 

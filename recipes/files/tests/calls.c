@@ -4,12 +4,15 @@
  * Each call prints what it was and what came of it. The same program runs natively and in the sandbox, each in an empty directory, and both
  * print the same (scripts/differences.py). What may differ is left out: the sandbox's own refusals, sizes of directories, inodes.
  */
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <locale.h>
+#include <netdb.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -814,6 +817,99 @@ static void optional_pointers(void)
     }
 }
 
+/* An error that a function gives as its result. */
+static void number(const char *name, int error)
+{
+    printf("%s %s\n", name, strerror(error));
+}
+
+static void mutexes(int type)
+{
+    pthread_mutex_t mutex;
+    pthread_mutexattr_t kind;
+    pthread_mutexattr_init(&kind);
+    number("pthread_mutexattr_settype", pthread_mutexattr_settype(&kind, type));
+    pthread_mutex_init(&mutex, &kind);
+    number("pthread_mutex_trylock", pthread_mutex_trylock(&mutex));
+    number("pthread_mutex_trylock of a held one", pthread_mutex_trylock(&mutex));
+    number("pthread_mutex_timedlock of a held one", pthread_mutex_timedlock(&mutex, &(struct timespec){0}));
+    /* Natively, one of the first type would be waited for without end. */
+    if (type != PTHREAD_MUTEX_NORMAL)
+        number("pthread_mutex_lock of a held one", pthread_mutex_lock(&mutex));
+    for (int held = type == PTHREAD_MUTEX_RECURSIVE ? 4 : 1; held > 0; held--)
+        number("pthread_mutex_unlock", pthread_mutex_unlock(&mutex));
+    if (type != PTHREAD_MUTEX_NORMAL)
+        number("pthread_mutex_unlock of a free one", pthread_mutex_unlock(&mutex));
+    number("pthread_mutex_lock", pthread_mutex_lock(&mutex));
+    number("pthread_mutex_unlock", pthread_mutex_unlock(&mutex));
+}
+
+static void names(void)
+{
+    static const char *const nodes[] = {NULL, "localhost", "127.0.0.1", "127.1", "10.1.2.3", "0x7f000001", "::1", "fe80::2", ""};
+    static const char *const services[] = {NULL, "80", "70000", "no such"};
+    static const int flags[] = {0, AI_PASSIVE, AI_CANONNAME, AI_NUMERICHOST, AI_NUMERICHOST | AI_V4MAPPED, 0x8000};
+    /* Machines differ in what they know of a name in IPv6. */
+    static const int families[] = {AF_INET, AF_INET6, 99};
+    static const int kinds[][2] = {{0, 0}, {SOCK_STREAM, 0}, {SOCK_DGRAM, 0}, {SOCK_RAW, 1}, {0, IPPROTO_UDP}, {SOCK_STREAM, IPPROTO_UDP}, {9, 0}};
+    const char *node = PICK(nodes);
+    const char *service = PICK(services);
+    struct addrinfo asked = {.ai_flags = PICK(flags)}, *found = NULL;
+    const int *kind = PICK(kinds);
+    asked.ai_family = PICK(families);
+    asked.ai_socktype = kind[0];
+    asked.ai_protocol = kind[1];
+    if (asked.ai_family == AF_INET6 && node && strcmp(node, "localhost") == 0)
+        asked.ai_family = AF_INET;
+    int error = getaddrinfo(node, service, &asked, &found);
+    printf("getaddrinfo %s %s %x %d %d %d: %d %s\n", node ? node : "-", service ? service : "-", asked.ai_flags, asked.ai_family,
+           asked.ai_socktype, asked.ai_protocol, error, error ? gai_strerror(error) : "");
+    for (struct addrinfo *each = error ? NULL : found; each; each = each->ai_next) {
+        char host[64] = "", port[16] = "";
+        int kept = (int)(each->ai_addrlen - chance(3));
+        int how = chance(2) ? NI_NUMERICHOST : 0;
+        /* Whether another address has a name, a machine would have to ask. */
+        if (each->ai_family == AF_INET6 || ntohl(((struct sockaddr_in *)each->ai_addr)->sin_addr.s_addr) != INADDR_LOOPBACK)
+            how = NI_NUMERICHOST;
+        socklen_t size = chance(2) ? sizeof host : 5;
+        error = getnameinfo(each->ai_addr, (socklen_t)kept, host, size, port, sizeof port, how | NI_NUMERICSERV);
+        printf(" %d %d %d %s: %d %s %s\n", each->ai_family, each->ai_socktype, each->ai_protocol,
+               each->ai_canonname ? each->ai_canonname : "-", error, error ? "" : host, error ? "" : port);
+    }
+    if (found)
+        freeaddrinfo(found);
+}
+
+static void results(void)
+{
+    pthread_mutexattr_t kind;
+    pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
+    pthread_attr_t attributes;
+    struct timespec past = {0};
+    void *memory = NULL;
+    number("posix_fadvise(-42)", posix_fadvise(-42, 0, 0, POSIX_FADV_WILLNEED));
+    number("posix_fallocate(-42)", posix_fallocate(-42, 0, 10));
+    number("posix_memalign of 3", posix_memalign(&memory, 3, 8));
+    number("posix_memalign of much", posix_memalign(&memory, 64, (size_t)-1 / 2));
+    number("posix_memalign", posix_memalign(&memory, 64, 8));
+    free(memory);
+    number("clock_nanosleep", clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &past, NULL));
+    number("clock_nanosleep of no time", clock_nanosleep(CLOCK_REALTIME, 0, &(struct timespec){.tv_nsec = -1}, NULL));
+
+    pthread_mutexattr_init(&kind);
+    number("pthread_mutexattr_settype", pthread_mutexattr_settype(&kind, 99));
+    number("pthread_mutexattr_settype", pthread_mutexattr_settype(&kind, PTHREAD_MUTEX_NORMAL));
+    for (int type = PTHREAD_MUTEX_NORMAL; type <= PTHREAD_MUTEX_ERRORCHECK; type++)
+        mutexes(type);
+    number("pthread_rwlock_wrlock", pthread_rwlock_wrlock(&lock));
+    number("pthread_rwlock_trywrlock", pthread_rwlock_trywrlock(&lock));
+    number("pthread_rwlock_tryrdlock", pthread_rwlock_tryrdlock(&lock));
+    number("pthread_rwlock_unlock", pthread_rwlock_unlock(&lock));
+    pthread_attr_init(&attributes);
+    number("pthread_attr_setstacksize", pthread_attr_setstacksize(&attributes, 1));
+    number("pthread_attr_setstacksize", pthread_attr_setstacksize(&attributes, 1 << 20));
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 4 && realpath(argv[1], above)) {
@@ -830,6 +926,9 @@ int main(int argc, char **argv)
     umask(027);
     ended(0);
     optional_pointers();
+    results();
+    for (int i = 0; i < count / 5; i++)
+        names();
     signals();
     signal(SIGPIPE, SIG_IGN);
     times_of_day(count / 5);

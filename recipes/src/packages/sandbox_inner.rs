@@ -5,8 +5,8 @@ use build_graph::dsl::{Recipe, recipe};
 
 use crate::toolchains::WASM;
 
-const UNITS: &str = "calls clocks create descriptors dlfcn errors files flags folder iconv identity links locale mman netdb process signal \
-     socket start stat system temporary terminal threads times waits zone";
+const UNITS: &str = "calls clocks create descriptors dlfcn errors files flags folder iconv identity links locale mman mutex netdb process \
+     results signal socket start stat system temporary terminal threads times waits zone";
 
 pub(crate) const RECIPE: Recipe = recipe("sandbox_inner", "0.1.0")
     .license("MIT OR Apache-2.0")

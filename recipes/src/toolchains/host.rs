@@ -8,6 +8,8 @@ use super::{HOST, base};
 pub fn host() -> Toolchain {
     base(HOST, "host")
         .for_actions()
+        // It has gcc and perl, too.
+        .with_makefiles_image("wasm-makefiles")
         .with_cflags("-O2 -fPIC")
         // What a library needs lies beside it.
         .with_shared_linker("gcc -shared -s -Wl,-rpath,'$ORIGIN'")

@@ -17,6 +17,8 @@ pub const WASM: &str = "wasm32-wasi";
 pub const NACL: &str = "x86_64-nacl";
 /// Programs that a build runs, and the native baseline.
 pub const HOST: &str = "x86_64-linux";
+/// The image in which native code is made of WebAssembly modules, with the tools for that.
+pub const NATIVE_IMAGE: &str = "native";
 /// All of them: for libraries that the baseline has as well.
 pub const ALL: &[&str] = &[WASM, NACL, HOST];
 

@@ -1,8 +1,8 @@
 //! `wasm32-wasi`: Debian's clang, lld and wasi-libc.
 
-use build_graph::dsl::{Toolchain, Words};
+use build_graph::dsl::{Cxx, Toolchain, Words};
 
-use super::{WASM, base};
+use super::{NATIVE_IMAGE, WASM, base};
 
 /// The toolchain of `wasm32-wasi`. `/usr/include/wasm32-wasi` is where Debian's wasi-libc has its
 /// headers; `-nostdlibinc` keeps clang from the image's own `/usr/include`, which is for another
@@ -27,6 +27,7 @@ pub fn wasm() -> Toolchain {
              -Wl,--wrap=__wasilibc_find_relpath_alloc -Wl,--undefined=sandbox_close_the_ring",
         )
         .with_libraries(format!("-L/sysroot/lib -lsandbox_inner {EMULATED}"))
+        .with_cxx(Cxx { library: "libcxx", flags: "-nostdinc++ -fwasm-exceptions" })
         // Without the second, clang hides every symbol of a WebAssembly object.
         .with_pic("-fPIC -fvisibility=default")
         // The linker itself: clang would add a start file and the C library, which only the program
@@ -53,6 +54,7 @@ pub fn wasm() -> Toolchain {
         .with_configure("--host=wasm32-unknown-linux --build=x86_64-linux-gnu")
         .with_program_suffix(".wasm")
         .with_sysroot("sandbox_inner")
+        .with_native_code(NATIVE_IMAGE, "native-runtime")
 }
 
 /// What wasi-libc emulates.

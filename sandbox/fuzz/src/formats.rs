@@ -7,6 +7,7 @@ use pynbox_run::compiled::{Record, Rule, leads_to_cold};
 use pynbox_run::linking::{SideModule, Signature, TableIndex, candidates, directory};
 use pynbox_run::options::{Options, Task};
 use pynbox_run::snapshot;
+use pynbox_run::translate::translated;
 use pynbox_run::vfs::GuestPath;
 
 /// A library: what is read of it comes back from the bytes that are kept of it.
@@ -38,6 +39,10 @@ fn library(data: &[u8]) {
     let _ = snapshot::rules(data);
     if let Ok(Some(index)) = TableIndex::of(data, "__indirect_function_table") {
         assert_eq!(TableIndex::try_from(index.as_bytes().to_vec()).as_ref(), Ok(&index));
+    }
+    match translated(data) {
+        Ok(module) => assert!(module.len() <= 64 + 16 * data.len(), "it grew beyond bounds"),
+        Err(error) => assert!(!error.to_string().is_empty()),
     }
     match SideModule::parse(data) {
         Ok(module) => {

@@ -13,21 +13,25 @@
 //! Files, all written as a temporary file and renamed, under a lock:
 //!
 //! - `DIGEST-ENGINE.cwasm`: the module's code (a program's, a library's);
-//!   `DIGEST-ENGINE.warm.cwasm`: that of its snapshot;
+//!   `DIGEST-ENGINE.warm.cwasm`: that of its snapshot, whose memory both engines map ([`Image`]);
 //! - `DIGEST-ENGINE.side`: what a library's bytes say ([`crate::linking::SideModule`]), so that
 //!   loading it need not read them;
 //! - `DIGEST-ENGINE.table`: where a program has its functions in its table
 //!   ([`crate::linking::TableIndex`]);
+//! - `DIGEST-ENGINE.so` and `DIGEST-ENGINE.runtime.so`: native code that a package brought for the
+//!   module, and the runtime that it is linked with (`crate::native_code`);
 //! - `DIGEST-ENGINE.record`: text, see [`Record`];
 //! - `modules`: text, one line a module file that was compiled: its [`Identity`], digest and guest
 //!   path, so that neither a start nor the loading of a library need hash the module.
 
 #[cfg(feature = "wasm")]
 mod cache;
+mod image;
 mod record;
 mod store;
 
 #[cfg(feature = "wasm")]
 pub use cache::CodeCache;
+pub use image::{Global, Image};
 pub use record::{Code, Identity, ParseError, Record, Rule, leads_to_cold};
 pub use store::{Modules, Part, Store, StoreError};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::image::Image;
 use crate::vfs::{FileStat, GuestPath, Seen};
 
 /// What tells one state of a file from another without reading it. The device is left out: its
@@ -114,23 +115,30 @@ pub fn leads_to_cold(rules: &[Rule], args: &[Vec<u8>], env: &[Vec<u8>]) -> bool 
 ///
 /// The text form has one fact a line, the first word saying which: `pynbox-compiled 1`, `code
 /// IDENTITY DIGEST`, for a library `side IDENTITY DIGEST`, for a program `table IDENTITY DIGEST`,
-/// and for a snapshot `warm IDENTITY DIGEST`, `root INODE`, the rules, and one line for each path
-/// that was seen (its name last; a backslash is doubled, a byte that is not printable ASCII is a
-/// backslash and two hexadecimal digits).
+/// for native code `runtime IDENTITY DIGEST`, and for a snapshot `warm IDENTITY DIGEST`, `image
+/// OFFSET START LENGTH PAGES MOST GLOBAL…`, the rules, `times MTIME CTIME` for a directory, and
+/// one line for each path that was seen (its name last; a backslash is doubled, a byte that is not
+/// printable ASCII is a backslash and two hexadecimal digits).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     /// The module's code.
     pub code: Option<Code>,
     /// The snapshot's code.
     pub warm: Option<Code>,
+    /// Where the snapshot's memory lies in that file, and its globals.
+    pub image: Option<Image>,
     /// What a library's bytes say ([`crate::linking::SideModule`]).
     pub side: Option<Code>,
     /// Where a program has its functions in its table ([`crate::linking::TableIndex`]).
     pub table: Option<Code>,
+    /// The runtime that native code is linked with.
+    pub runtime: Option<Code>,
     /// When not to use the snapshot.
     pub rules: Vec<Rule>,
     /// What the initialisation saw of the mount at "/".
     pub seen: BTreeMap<GuestPath, Seen>,
+    /// The times of directories in which it missed names ([`crate::snapshot::DirectoryTimes`]).
+    pub times: BTreeMap<GuestPath, (i64, i64)>,
 }
 
 /// A record that can't be read.
@@ -144,13 +152,28 @@ impl Record {
     /// The record as text.
     pub fn text(&self) -> String {
         let mut out = format!("{HEADER}\n");
-        for (word, code) in [("code", &self.code), ("warm", &self.warm), ("side", &self.side), ("table", &self.table)] {
+        let files = [
+            ("code", &self.code),
+            ("warm", &self.warm),
+            ("side", &self.side),
+            ("table", &self.table),
+            ("runtime", &self.runtime),
+        ];
+        for (word, code) in files {
             if let Some(Code { identity, digest }) = code {
                 let _ = writeln!(out, "{word} {} {digest}", identity.text());
             }
         }
+        if let Some(image) = &self.image {
+            let _ = writeln!(out, "image {}", image.text());
+        }
         for rule in &self.rules {
             let _ = writeln!(out, "{}", rule.text());
+        }
+        for (path, (mtime, ctime)) in &self.times {
+            let _ = write!(out, "times {mtime} {ctime} ");
+            escape(path.as_relative(), &mut out);
+            out.push('\n');
         }
         for (path, seen) in &self.seen {
             let _ = match seen {
@@ -190,6 +213,7 @@ impl Record {
             "warm" => Some(&mut self.warm),
             "side" => Some(&mut self.side),
             "table" => Some(&mut self.table),
+            "runtime" => Some(&mut self.runtime),
             _ => None,
         }
     }
@@ -205,6 +229,12 @@ impl Record {
             return Some(());
         }
         match word {
+            "image" => self.image = Some(Image::parse(rest)?),
+            "times" => {
+                let mut words = fields(3);
+                let times = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+                self.times.insert(unescape(words.next()?)?, times);
+            }
             "absent" => {
                 self.seen.insert(unescape(rest)?, Seen::Absent);
             }
@@ -274,6 +304,7 @@ fn unescape(text: &str) -> Option<GuestPath> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::image::Global;
     use super::*;
 
     #[test]
@@ -283,14 +314,24 @@ mod tests {
         let record = Record {
             code: Some(Code { identity, digest: "ab".repeat(32) }),
             warm: Some(Code { identity, digest: "cd".repeat(32) }),
+            image: Some(Image {
+                offset: 8192,
+                start: 4096,
+                length: 4096,
+                pages: 1,
+                most: 2,
+                globals: vec![Global { size: 4, value: 7 }, Global { size: 8, value: u64::MAX }],
+            }),
             side: Some(Code { identity, digest: "ef".repeat(32) }),
             table: Some(Code { identity, digest: "01".repeat(32) }),
+            runtime: Some(Code { identity, digest: "23".repeat(32) }),
             rules: vec![Rule::ColdEnv("PYTHON".into()), Rule::ColdArg("-E".into()), Rule::EndArg("-c".into())],
             seen: BTreeMap::from([
                 (GuestPath::root(), Seen::Directory { ino: 1, mode: 0o40755 }),
                 (path(b"/with space/\n\\\xff"), Seen::Absent),
                 (path(b"/f"), Seen::Exact { ino: 1, mode: 2, size: 3, mtime: 4, ctime: 5 }),
             ]),
+            times: BTreeMap::from([(GuestPath::root(), (-1, 2)), (path(b"/with space"), (3, 4))]),
         };
         assert_eq!(Record::parse(&record.text()), Ok(record));
     }
@@ -305,6 +346,11 @@ mod tests {
         assert!(code(&digest).is_ok());
         for wrong in ["", "ab", &digest.to_uppercase(), &format!("{digest} x")] {
             assert_eq!(code(wrong), Err(ParseError(2)), "{wrong:?}");
+        }
+        let image = |text: &str| Record::parse(&format!("pynbox-compiled 1\nimage {text}\n"));
+        assert!(image("4096 0 65536 1 1 4:0").is_ok());
+        for wrong in ["", "4096 0 65536 1", "4096 0 131072 1 1", "4096 0 65536 2 1", "1 0 65536 1 1", "0 0 0 1 1 4"] {
+            assert_eq!(image(wrong), Err(ParseError(2)), "{wrong:?}");
         }
         assert_eq!(Record::parse("pynbox-compiled 1\nabsent a\\x\n"), Err(ParseError(2)));
         assert_eq!(Record::parse("pynbox-compiled 1\nabsent ../x\n"), Err(ParseError(2)));

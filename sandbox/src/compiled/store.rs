@@ -34,6 +34,10 @@ pub enum Part {
     Side,
     /// Where a program has its functions in its table.
     Table,
+    /// Its native code.
+    Object,
+    /// The runtime that its native code is linked with.
+    Runtime,
 }
 
 impl Part {
@@ -43,6 +47,8 @@ impl Part {
             Self::Snapshot => "warm.cwasm",
             Self::Side => "side",
             Self::Table => "table",
+            Self::Object => "so",
+            Self::Runtime => "runtime.so",
         }
     }
 }
@@ -158,6 +164,34 @@ impl Store {
     pub fn record(&self, digest: &str) -> Result<Record, StoreError> {
         let name = self.name(digest, "record");
         Record::parse(&self.read_text(&name)?).map_err(|_| StoreError::Damaged(name))
+    }
+
+    /// The bytes of a file that is trusted as the store's own are, whatever its name is.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Absent`], [`StoreError::Distrusted`], [`StoreError::Io`].
+    pub fn read(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+        let (mut file, _) = self.open_trusted(name)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(|e| StoreError::Io(name.to_owned(), e))?;
+        Ok(bytes)
+    }
+
+    /// Removes the record of a module and these parts of it, as far as they are there.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`].
+    pub fn forget(&self, digest: &str, parts: &[Part]) -> Result<(), StoreError> {
+        for suffix in std::iter::once("record").chain(parts.iter().map(|part| part.suffix())) {
+            let name = self.name(digest, suffix);
+            match rustix::fs::unlinkat(&self.directory, name.as_str(), AtFlags::empty()) {
+                Err(error) if error != Errno::NOENT => return Err(StoreError::io(&name)(error)),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Opens the part of a module that `code` describes. The file then holds the bytes that were

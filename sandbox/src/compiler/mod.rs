@@ -116,6 +116,17 @@ impl Compiler {
         Self { limits, server: Mutex::new(server), life: Arc::new(life), watch: None }
     }
 
+    /// Ends its process, and waits until that has ended; nothing is compiled any more.
+    pub fn end(&self) {
+        self.life.end();
+    }
+
+    /// None: whatever is to be compiled is refused.
+    pub fn absent() -> Self {
+        let server = Mutex::new(Err(io::ErrorKind::Unsupported.into()));
+        Self { limits: CompilerLimits::default(), server, life: Arc::default(), watch: None }
+    }
+
     /// The same, as a part of a run that is watched over: what it takes of the processor's time
     /// counts, and it ends with the run.
     #[must_use]
@@ -175,7 +186,7 @@ fn for_process(memory: usize) -> usize {
 
 impl Drop for Compiler {
     fn drop(&mut self) {
-        self.life.end();
+        self.end();
     }
 }
 

@@ -5,23 +5,26 @@ mod dl;
 mod guest;
 mod imports;
 mod layout;
+mod native;
 mod snapshot;
 mod stack;
 mod values;
 mod wasmtime;
 
-pub use self::wasmtime::{Engine, Module, Start, Started, THREAD_STACK};
+pub use self::wasmtime::{ENGINE_ID, Engine, Module, Start, Started, THREAD_STACK};
 pub use dl::TABLE;
 pub use layout::Layout;
+pub use native::{KeptState, LibraryCode, MemoryBase, NativeModule, NativeStarted, Symbols};
 pub use snapshot::Frozen;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use crate::abi::Memory;
 use crate::account::Full;
 use crate::limits::Limit;
 use crate::linking::{SideModule, TableIndex};
-use crate::vfs::FileStat;
+use crate::vfs::{Errno, FileStat};
 
 /// A side module: its code, and what its bytes say.
 pub struct Library {
@@ -59,6 +62,24 @@ pub trait CodeSource {
     fn table_index(&mut self) -> Option<TableIndex>;
 }
 
+/// A library as native code, and what the bytes say of which it was made.
+pub struct NativeLibrary {
+    /// What the bytes say.
+    pub side: SideModule,
+    /// Waits for the code, and gives it or says why there is none.
+    pub code: Box<dyn FnOnce() -> Result<LibraryCode, NoCode>>,
+}
+
+/// Where native code of libraries comes from.
+pub trait NativeSource {
+    /// The library in this file, which looks so.
+    ///
+    /// # Errors
+    ///
+    /// [`NoCode`] if no package brought native code of it.
+    fn library(&mut self, file: &Arc<OwnedFd>, stat: &FileStat) -> Result<NativeLibrary, NoCode>;
+}
+
 impl From<Full> for NoCode {
     fn from(full: Full) -> Self {
         Self::Memory(full.to_string())
@@ -72,6 +93,15 @@ impl From<EngineError> for NoCode {
             other => Self::Refused(other.to_string()),
         }
     }
+}
+
+/// What `dl_error` does: writes the text, cut to `length` bytes, and how many these are.
+fn tell(memory: &mut Memory<'_>, text: &str, buffer: u32, length: u32, out: u32) -> Result<(), Errno> {
+    let text = &text.as_bytes()[..text.len().min(length as usize)];
+    let written = u32::try_from(text.len()).map_err(|_| Errno::OVERFLOW)?;
+    memory.check(out, 4)?;
+    memory.write(buffer, text)?;
+    memory.write_u32(out, written)
 }
 
 /// How a guest's run ended.

@@ -1,19 +1,23 @@
 //! The engine built on wasmtime.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::sync::Arc;
 
 use rustix::io::Errno;
-use wasmtime::{AsContextMut as _, Config, Extern, ExternType, ImportType, Instance, OptLevel, Store, Trap};
+use wasmtime::{
+    AsContextMut as _, Config, Extern, ExternType, ImportType, Instance, OptLevel, Store, ThrownException, Trap,
+};
 
-use super::charges::GuestCharges;
-use super::dl::Libraries;
+use super::charges::{EXCEPTIONS, GuestCharges};
+use super::dl::{self, Libraries};
 use super::guest::Guest;
 use super::imports::{self, EndedByCall};
 use super::stack::Stack;
 use super::{CodeSource, EngineError, GuestExit, Layout};
 use crate::abi::{self, GuestEnd, Handler, Host, LinkerFunction};
 use crate::account::{ACCOUNT, Charge};
+use crate::translate::{self, TranslateError};
 
 /// Native stack that a guest's calls may take. 8 MiB carry 10,000 frames of Python; the guest's own
 /// stack is in its memory.
@@ -23,11 +27,12 @@ const GUEST_STACK: usize = 16 << 20;
 pub const THREAD_STACK: usize = GUEST_STACK + (2 << 20);
 
 /// Bytes that a guest takes besides its memory and code before it runs: tables, above all.
-const BESIDES: usize = 256 << 10;
+pub(super) const BESIDES: usize = 256 << 10;
 
-/// Changes with the version of the engine and with the settings below.
-const ENGINE_ID: &str = "wasmtime48-1";
-/// What lies around a memory where the address space is limited.
+/// The name for code of the usual layout. Changes with the version of the engine and with the
+/// settings below.
+pub const ENGINE_ID: &str = "wasmtime48-2";
+/// What lies around a memory where the address space is limited, and around the exceptions.
 const SMALL_GUARD: u64 = 64 << 10;
 
 /// The engine, set up.
@@ -55,9 +60,9 @@ pub struct Started {
 }
 
 /// What became of a module that was given memory and a host.
-pub enum Start {
+pub enum Start<S = Started> {
     /// Its code can be called.
-    Ready(Started),
+    Ready(S),
     /// Its start function ended it.
     Ended(GuestExit),
 }
@@ -96,6 +101,16 @@ impl Engine {
             .async_stack_size(THREAD_STACK)
             .memory_guaranteed_dense_image_size(image)
             .memory_init_cow(layout.has_images())
+            // Of what the collector is for, a guest has exceptions and nothing else. Their heap is
+            // small, and never grows: what is left of them lives for as long as somebody catches.
+            .wasm_exceptions(true)
+            .wasm_function_references(false)
+            .wasm_gc(false)
+            .gc_heap_initial_size(EXCEPTIONS as u64)
+            .gc_heap_reservation(EXCEPTIONS as u64)
+            .gc_heap_reservation_for_growth(0)
+            .gc_heap_guard_size(SMALL_GUARD)
+            .gc_heap_may_move(false)
             .wasm_backtrace_max_frames(None)
             .generate_address_map(false)
             .native_unwind_info(false);
@@ -139,7 +154,7 @@ impl Engine {
     ///
     /// [`EngineError::Invalid`].
     pub fn compile(&self, wasm: &[u8]) -> Result<Module, EngineError> {
-        match wasmtime::Module::new(&self.engine, wasm) {
+        match wasmtime::Module::new(&self.engine, translated(wasm)?) {
             Ok(module) => Ok(Module { module, code: Arc::new(ACCOUNT.none()), copied: 0 }),
             Err(e) => Err(EngineError::Invalid(format!("{e:#}"))),
         }
@@ -151,7 +166,7 @@ impl Engine {
     ///
     /// [`EngineError::Invalid`].
     pub fn compile_ahead(&self, wasm: &[u8]) -> Result<Vec<u8>, EngineError> {
-        self.engine.precompile_module(wasm).map_err(|e| EngineError::Invalid(format!("{e:#}")))
+        self.engine.precompile_module(&translated(wasm)?).map_err(|e| EngineError::Invalid(format!("{e:#}")))
     }
 
     /// Takes code that [`Engine::compile_ahead`] gave to this process, at the guest's expense.
@@ -292,12 +307,22 @@ impl Started {
             .instance
             .get_typed_func::<(), ()>(&mut self.store, entry)
             .map_err(|_| EngineError::Start(format!("there is no function `{entry}` without parameters")))?;
-        Ok(function.call(&mut self.store, ()).err().map(|error| ending(&error)))
+        let ended = function.call(&mut self.store, ());
+        Ok(ended.err().map(|error| ending(&dl::uncaught(&mut self.store.as_context_mut(), error))))
     }
 
     /// The host that the guest works on.
     pub fn host(&mut self) -> &mut Host {
         &mut self.store.data_mut().host
+    }
+}
+
+/// The module as it is compiled.
+fn translated(wasm: &[u8]) -> Result<Cow<'_, [u8]>, EngineError> {
+    match translate::translated(wasm) {
+        // The engine has better words for what is damaged.
+        Err(TranslateError::Invalid(_)) => Ok(wasm.into()),
+        result => result.map_err(|error| EngineError::Invalid(error.to_string())),
     }
 }
 
@@ -308,13 +333,17 @@ fn ending(error: &wasmtime::Error) -> GuestExit {
         Some(EndedByCall(GuestEnd::Limit(limit))) => return GuestExit::Limit(*limit),
         None => {}
     }
+    if error.is::<ThrownException>() {
+        return GuestExit::Trap("an exception was thrown that nothing catches".to_owned());
+    }
     GuestExit::Trap(match error.downcast_ref::<Trap>() {
         Some(trap) => describe(*trap),
         None => format!("{error:#}"),
     })
 }
 
-fn describe(trap: Trap) -> String {
+/// A trap in words.
+pub(super) fn describe(trap: Trap) -> String {
     match trap {
         Trap::StackOverflow => "its calls nest too deeply (the stack is exhausted)".to_owned(),
         Trap::UnreachableCodeReached => "it aborted (an unreachable instruction was reached)".to_owned(),

@@ -10,6 +10,7 @@ use wasmparser::{
 
 use super::table_index::{Placed, TableIndex};
 use crate::account::{ACCOUNT, Full};
+use crate::translate::own::OwnFunctions;
 
 /// Bytes of the largest function body that is compiled at run time: the compiler's time grows
 /// faster than a function.
@@ -26,6 +27,7 @@ const EXPORTS_MAX: u32 = 200_000;
 const GLOBALS_MAX: u32 = 100_000;
 const SEGMENTS_MAX: u32 = 10_000;
 const NEEDED_MAX: usize = 256;
+const TAGS_MAX: u32 = 1000;
 const DYLINK_MAX: u32 = 1 << 20;
 /// Bytes of memory that a byte of the section `dylink.0` may take: the shortest name has one.
 const DYLINK_COST: usize = 32;
@@ -39,7 +41,7 @@ const TYPES_MAX: u32 = 50_000;
 /// Largest alignment, as a power of two: a page of memory.
 const ALIGNMENT_MAX: u32 = 16;
 /// Says how [`SideModule::to_bytes`] writes: a number for each change of the types.
-const FORM: u8 = 2;
+const FORM: u8 = 3;
 /// Most entries of the table that one module may ask for.
 const TABLE_MAX: u32 = 1 << 20;
 
@@ -73,13 +75,19 @@ pub enum Import {
     Function(String),
     /// A function of the host: import module and name.
     Host(String, String),
+    /// A tag of exceptions.
+    Tag(String),
 }
 
 impl Import {
     /// The name that it is imported by, for those that have one of their own; else nothing.
     pub fn name(&self) -> &str {
         match self {
-            Self::GotMemory(name) | Self::GotFunction(name) | Self::Function(name) | Self::Host(_, name) => name,
+            Self::GotMemory(name)
+            | Self::GotFunction(name)
+            | Self::Function(name)
+            | Self::Host(_, name)
+            | Self::Tag(name) => name,
             _ => "",
         }
     }
@@ -199,6 +207,7 @@ struct Reader {
     /// Functions that are exported, by name and number, and where the module's part of the table
     /// has them.
     exported: Vec<(String, u32)>,
+    own: OwnFunctions,
     placed: Placed,
 }
 
@@ -272,6 +281,7 @@ impl Reader {
                     let Imports::Single(_, import) = import? else {
                         return Err(SideError::Forbidden("has imports in a compact form"));
                     };
+                    self.own.import(import.module, import.name, import.ty);
                     let known = self.import(import.module, import.name, import.ty)?;
                     self.module.imports.push(known);
                     limit("imports", self.module.imports.len() as u64, IMPORTS_MAX)?;
@@ -283,7 +293,7 @@ impl Reader {
             Payload::TableSection(section) if section.count() > 0 => {
                 return Err(SideError::Forbidden("has a table of its own"));
             }
-            Payload::TagSection(_) => return Err(SideError::Forbidden("has exceptions")),
+            Payload::TagSection(section) => self.items("tags of exceptions", section.count(), TAGS_MAX)?,
             Payload::StartSection { .. } => return Err(SideError::Forbidden("has a start function")),
             Payload::TypeSection(section) => {
                 // The engine keeps a type by its parameters, of which each is a byte here.
@@ -299,13 +309,15 @@ impl Reader {
                     let export = export?;
                     let function = export.kind == ExternalKind::Func;
                     if function {
+                        self.own.export(export.name, export.index);
                         self.exported.push((export.name.to_owned(), export.index));
                     }
                     self.module.relocates |= function && export.name == "__wasm_apply_data_relocs";
                     self.module.constructs |= function && export.name == "__wasm_call_ctors";
                 }
                 // They come before the table's segments.
-                self.placed = Placed::of(self.exported.iter().map(|(_, function)| *function));
+                let placed = Placed::of(self.exported.iter().map(|(_, function)| *function));
+                self.placed = placed.with_own(std::mem::take(&mut self.own));
             }
             Payload::ElementSection(section) => {
                 limit("element segments", section.count(), SEGMENTS_MAX)?;
@@ -388,7 +400,8 @@ impl Reader {
             }
             TypeRef::Memory(_) => Err(unknown("a memory")),
             TypeRef::Table(_) => Err(unknown("a table")),
-            TypeRef::Tag(_) => Err(unknown("an exception")),
+            TypeRef::Tag(_) if module == "env" => Ok(Import::Tag(name.to_owned())),
+            TypeRef::Tag(_) => Err(unknown("a tag")),
         }
     }
 }

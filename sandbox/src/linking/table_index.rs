@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use wasmparser::{BinaryReaderError, ConstExpr, ElementItems, ElementKind, ExternalKind, Operator, Parser, Payload};
 
+use crate::translate::own::OwnFunctions;
+
 /// Says how the bytes are laid out: a number for each change.
 const FORM: u8 = 1;
 /// Bytes before the entries (form, count), and of an entry (end of its name, table entry).
@@ -158,19 +160,28 @@ fn constant(expression: &ConstExpr<'_>) -> Option<u32> {
 
 /// Where segments put some functions, the first place of each.
 #[derive(Default)]
-pub(super) struct Placed(HashMap<u32, Option<u32>>);
+pub(super) struct Placed {
+    entries: HashMap<u32, Option<u32>>,
+    own: OwnFunctions,
+}
 
 impl Placed {
     /// For these functions, which have no place yet. All others are passed over: a hostile segment
     /// may name any number of them.
     pub(super) fn of(functions: impl IntoIterator<Item = u32>) -> Self {
-        Self(functions.into_iter().map(|function| (function, None)).collect())
+        Self { entries: functions.into_iter().map(|function| (function, None)).collect(), own: OwnFunctions::default() }
+    }
+
+    /// Of a library, whose segments may have imports in the places of its own functions.
+    #[must_use]
+    pub(super) fn with_own(self, own: OwnFunctions) -> Self {
+        Self { own, ..self }
     }
 
     /// Looks through a segment, whose first function has the entry `start`.
     pub(super) fn add(&mut self, start: u32, items: ElementItems<'_>) -> Result<(), BinaryReaderError> {
         let mut note = |function: u32, entry: u32| {
-            if let Some(place @ None) = self.0.get_mut(&function) {
+            if let Some(place @ None) = self.entries.get_mut(&self.own.resolve(function)) {
                 *place = Some(entry);
             }
         };
@@ -194,7 +205,7 @@ impl Placed {
 
     /// The index of these exported functions: names and numbers.
     pub(super) fn index<'a>(&self, exports: impl IntoIterator<Item = (&'a str, u32)>) -> TableIndex {
-        let found = exports.into_iter().filter_map(|(name, function)| Some((name, (*self.0.get(&function)?)?)));
+        let found = exports.into_iter().filter_map(|(name, function)| Some((name, (*self.entries.get(&function)?)?)));
         let mut found: Vec<(&str, u32)> = found.collect();
         found.sort_unstable();
         TableIndex::write(&found)

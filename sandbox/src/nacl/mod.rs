@@ -62,8 +62,6 @@ const LIBRARIES: &str = "/slib";
 /// gets an error and asks for the code to be copied, and the copy is validated. That no mount is
 /// executable stands behind it.
 const COPY_CODE: &CStr = c"NACL_FAULT_INJECTION=MMAP_FORCE_DESCRIPTOR_SAFETY_CHECK_FAIL=GF/@";
-/// The short name, and the program that it means.
-const SHORT_NAME: (&[u8], &[u8]) = (b"python", b"/python/bin/python.nexe");
 
 /// Why a guest can't be run.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +85,8 @@ pub enum NaclError {
     Processes,
     #[error("what `{0}` wrote could not be written: {1}")]
     Unwritten(String, Errno),
+    #[error("programs of Native Client have one engine; leave `--engine` out")]
+    EngineChoice,
     #[error("programs of Native Client are machine code: there is nothing to compile ahead of time")]
     Precompile,
     #[error("`{0}` is not there, which runs programs of Native Client; install the package `sandbox_outer` again")]
@@ -127,6 +127,7 @@ impl NaclError {
             | Self::Folders
             | Self::OwnFile(..)
             | Self::Precompile
+            | Self::EngineChoice
             | Self::Program(..)
             | Self::Foreign(..)
             | Self::Refused(..)
@@ -162,6 +163,9 @@ fn run(options: &Options, handed: Handed, log: &Log, report: &Report) -> Result<
     refuse_what_cannot_be(options)?;
     let installation = Installation::of_this_program().map_err(FrontError::Installation)?;
     let Task::Run(name, arguments) = &options.task else { return Err(NaclError::Precompile) };
+    if options.engine.is_some() {
+        return Err(NaclError::EngineChoice);
+    }
     let mut handed = handed.for_engine().map_err(FrontError::from)?;
     let number = wall::program_number();
     let mut bounds = match Bounds::of(options, report, number) {
@@ -177,6 +181,7 @@ fn run(options: &Options, handed: Handed, log: &Log, report: &Report) -> Result<
     let files = engine_files(&installation)?;
     let sel_ldr = installation.engine().join(SEL_LDR);
     let runs_on_stack = program::runs_on_stack(&sel_ldr).map_err(|error| NaclError::Engine(sel_ldr, error))?;
+    let path = program_path(&installation, name.as_bytes());
     // Within, all users but this one look alike.
     let sources = front::sources(options, &installation)?;
     enter_namespaces().map_err(NaclError::Namespaces)?;
@@ -189,7 +194,6 @@ fn run(options: &Options, handed: Handed, log: &Log, report: &Report) -> Result<
     log.say(2, format_args!("the sandbox's files are mounted"));
 
     let text = print::shown(name.as_bytes());
-    let path = program_path(name.as_bytes());
     let no_program = |error| {
         let why = NoProgram::of(options, name.as_bytes(), path.as_ref(), error, "/test/hello.nexe");
         NaclError::Program(text.clone(), why)
@@ -377,10 +381,10 @@ fn enter_namespaces() -> Result<(), Errno> {
     rustix::system::sethostname(b"pynbox")
 }
 
-/// The guest path of a program given by name.
-fn program_path(name: &[u8]) -> Option<GuestPath> {
-    let name = if name == SHORT_NAME.0 { SHORT_NAME.1 } else { name };
-    GuestPath::parse_absolute(&[b"/", name].concat())
+/// The guest path of a program given by a path or by a short name.
+fn program_path(installation: &Installation, name: &[u8]) -> Option<GuestPath> {
+    let given = installation.program(name);
+    GuestPath::parse_absolute(&[b"/", given.as_deref().unwrap_or(name)].concat())
 }
 
 /// Opens a file of the guest's tree as the guest would.

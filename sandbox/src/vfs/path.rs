@@ -52,6 +52,11 @@ impl GuestPath {
         &self.0
     }
 
+    /// The directory that it lies in, as [`GuestPath::as_relative`] gives it; the root is its own.
+    pub fn parent_as_relative(&self) -> &[u8] {
+        &self.0[..self.0.iter().rposition(|&b| b == b'/').unwrap_or(0)]
+    }
+
     /// Appends one component, which is no `.`, no `..`, and has no slash.
     pub fn push(&mut self, name: &[u8]) {
         debug_assert!(!name.is_empty() && name != b"." && name != b".." && !name.contains(&b'/'));
@@ -79,7 +84,7 @@ impl GuestPath {
 
     /// Goes up by one; "/" stays.
     pub fn pop(&mut self) {
-        let length = self.0.iter().rposition(|&b| b == b'/').unwrap_or(0);
+        let length = self.parent_as_relative().len();
         self.0.truncate(length);
     }
 

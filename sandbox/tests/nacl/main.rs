@@ -35,7 +35,9 @@ fn what_the_engine_is_told() {
     // it has this word.
     let copies = "environment NACL_FAULT_INJECTION=MMAP_FORCE_DESCRIPTOR_SAFETY_CHECK_FAIL=GF/@";
     assert_eq!(dest.run(["-E", "A=1", &program, "do:environment"]).lines(), [copies]);
-    // The short name.
+    // The short name that a package gave.
+    std::fs::create_dir_all(dest.path().join("lib/programs")).unwrap();
+    std::fs::write(dest.path().join("lib/programs/python"), "/python/bin/python.nexe\n").unwrap();
     std::fs::create_dir_all(dest.root().join("python/bin")).unwrap();
     std::fs::rename(dest.root().join("test/hello.nexe"), dest.root().join("python/bin/python.nexe")).unwrap();
     let started = "start /guest/slib/runnable-ld.so --library-path /slib /python/bin/python.nexe -c pass\n";

@@ -2,15 +2,15 @@
 //! so that nobody reads 100,000 descriptions to answer one.
 //!
 //! ```text
-//! node BLOCK SIZE OFFSET LENGTH TREE KEY VERB NAME INPUTS RECIPE
+//! node BLOCK SIZE OFFSET LENGTH TREE KEY VERB[:POOL] NAME INPUTS RECIPE
 //! ```
 //!
-//! BLOCK and SIZE are the place of a compressed block in what follows the head, OFFSET and LENGTH the
-//! place of the description in the decompressed block, TREE and KEY what `gen` knew (or `-`), INPUTS
-//! the numbers of the lines of the nodes that it takes (separated by commas, or `-`). RECIPE, which
-//! may hold anything but a line break, stands last.
+//! BLOCK and SIZE are the place of a compressed block in what follows the head, OFFSET and LENGTH
+//! the place of the description in the decompressed block, TREE and KEY what `gen` knew (or `-`),
+//! VERB and POOL what the node does and the ninja pool in which it does it, INPUTS the numbers of
+//! the lines of the nodes that it takes (separated by commas, or `-`). RECIPE, which may hold
+//! anything but a line break, stands last.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::ops::Range;
 
@@ -26,7 +26,8 @@ pub struct Table {
     rows: Vec<Row>,
     /// The inputs of all nodes, one after another.
     inputs: Vec<u32>,
-    numbers: HashMap<Box<str>, u32>,
+    /// The numbers of the nodes in the order of their names.
+    order: Vec<u32>,
 }
 
 /// The place of a description.
@@ -48,6 +49,8 @@ struct Row {
     known: Option<Known>,
     /// Places in the text.
     verb: Range<u32>,
+    /// Empty if there is none.
+    pool: Range<u32>,
     name: Range<u32>,
     recipe: Range<u32>,
     /// A place in the inputs.
@@ -55,27 +58,26 @@ struct Row {
 }
 
 impl Table {
-    /// Reads the lines; `size` is the length of all blocks.
+    /// Reads the lines; `size` is the length of all blocks, `order` the numbers of the nodes in the
+    /// order of their names.
     ///
     /// # Errors
-    /// The line that is none.
-    pub(super) fn parse(text: String, size: u64) -> Result<Self, String> {
+    /// The line that is none, or what is wrong with the order.
+    pub(super) fn parse(text: String, size: u64, order: Vec<u32>) -> Result<Self, String> {
         let count = text.lines().count();
         if u32::try_from(text.len()).is_err() {
             return Err(format!("{count} lines, which are too many"));
         }
         let (mut rows, mut inputs) = (Vec::with_capacity(count), Vec::new());
-        let mut numbers = HashMap::with_capacity(count);
         for line in text.lines() {
             let start = line.as_ptr() as usize - text.as_ptr() as usize;
             let row = parse_line(line, start, size, &mut inputs, rows.len()).ok_or_else(|| line.to_owned())?;
-            let name = &text[row.name.start as usize..row.name.end as usize];
-            if numbers.insert(name.into(), rows.len() as u32).is_some() {
-                return Err(line.to_owned());
-            }
             rows.push(row);
         }
-        Ok(Self { text, rows, inputs, numbers })
+        if order.len() != count || order.iter().any(|number| *number as usize >= count) {
+            return Err(format!("the order of {} names of {count} nodes", order.len()));
+        }
+        Ok(Self { text, rows, inputs, order })
     }
 
     /// How many nodes there are.
@@ -90,7 +92,13 @@ impl Table {
 
     /// The number of the node of that name.
     pub fn find(&self, name: &str) -> Option<usize> {
-        self.numbers.get(name).map(|number| *number as usize)
+        let found = self.order.binary_search_by(|number| self.name(*number as usize).cmp(name));
+        found.ok().map(|place| self.order[place] as usize)
+    }
+
+    /// The numbers of the nodes in the order of their names.
+    pub(super) fn order(&self) -> &[u32] {
+        &self.order
     }
 
     /// A node's name.
@@ -106,6 +114,11 @@ impl Table {
     /// The word for what a node does ([`build_graph::node::Op::verb`]).
     pub fn verb(&self, at: usize) -> &str {
         self.word(&self.rows[at].verb)
+    }
+
+    /// The ninja pool in which a node runs.
+    pub fn pool(&self, at: usize) -> Option<&str> {
+        Some(self.word(&self.rows[at].pool)).filter(|pool| !pool.is_empty())
     }
 
     /// What `gen` knew of a node's result.
@@ -124,6 +137,14 @@ impl Table {
         self.rows[at].place
     }
 
+    /// Writes the line of a node again, with the description at another place and another result.
+    pub(super) fn write_line_again(&self, head: &mut String, at: usize, place: Place, known: Option<Known>) {
+        let Row { verb, recipe, .. } = &self.rows[at];
+        write_start(head, place, known);
+        head.push_str(self.word(&(verb.start..recipe.end)));
+        head.push('\n');
+    }
+
     fn word(&self, place: &Range<u32>) -> &str {
         &self.text[place.start as usize..place.end as usize]
     }
@@ -132,14 +153,12 @@ impl Table {
 /// Writes the line of a node whose description lies at this place.
 pub(super) fn write_line(head: &mut String, graph: &Graph, at: usize, place: Place, known: Option<Known>) {
     let node = &graph.nodes()[at];
-    let Place { block, packed, offset, length } = place;
-    let _ = write!(head, "node {block} {packed} {offset} {length} ");
-    match known {
-        Some(Known { tree, key: Some(key) }) => drop(write!(head, "{tree} {key}")),
-        Some(Known { tree, key: None }) => drop(write!(head, "{tree} {NONE}")),
-        None => drop(write!(head, "{NONE} {NONE}")),
+    write_start(head, place, known);
+    head.push_str(node.op.verb());
+    if let Some(pool) = node.op.pool() {
+        let _ = write!(head, ":{pool}");
     }
-    let _ = write!(head, " {} {} ", node.op.verb(), node.name);
+    let _ = write!(head, " {} ", node.name);
     let inputs = graph.inputs(at);
     for (number, input) in inputs.iter().enumerate() {
         let _ = write!(head, "{}{input}", if number == 0 { "" } else { "," });
@@ -150,20 +169,51 @@ pub(super) fn write_line(head: &mut String, graph: &Graph, at: usize, place: Pla
     let _ = writeln!(head, " {}", node.recipe.replace('\n', " "));
 }
 
-/// Reads a line that begins at `start` of the text; appends the node's inputs, which come before it.
-fn parse_line(line: &str, start: usize, size: u64, inputs: &mut Vec<u32>, number: usize) -> Option<Row> {
-    let mut fields = line.strip_prefix("node ")?.splitn(10, ' ');
+/// Writes the part of a line that depends on more than the node.
+fn write_start(head: &mut String, Place { block, packed, offset, length }: Place, known: Option<Known>) {
+    let _ = write!(head, "node {block} {packed} {offset} {length} ");
+    let _ = match known {
+        Some(Known { tree, key: Some(key) }) => write!(head, "{tree} {key} "),
+        Some(Known { tree, key: None }) => write!(head, "{tree} {NONE} "),
+        None => write!(head, "{NONE} {NONE} "),
+    };
+}
+
+/// What a line begins with, up to the node's inputs.
+pub(super) struct Start<'l> {
+    pub(super) place: Place,
+    pub(super) known: Option<Known>,
+    operation: &'l str,
+    pub(super) name: &'l str,
+}
+
+/// Reads the fields that a line begins with, as far as the name; `size` is the length of all
+/// blocks.
+pub(super) fn parse_start<'l>(fields: &mut impl Iterator<Item = &'l str>, size: u64) -> Option<Start<'l>> {
+    fields.next().filter(|word| *word == "node")?;
     let mut number_of_bytes = || fields.next()?.parse::<u64>().ok();
     let (block, packed) = (number_of_bytes()?, number_of_bytes()?);
     let (offset, length) = (number_of_bytes()?, number_of_bytes()?);
     let known = parse_known(fields.next()?, fields.next()?)?;
+    let operation = fields.next()?;
+    let name = fields.next().filter(|name| !name.is_empty())?;
+    let end = block.checked_add(packed)?;
+    let place = Place { block, packed, offset, length };
+    (end <= size).then_some(Start { place, known, operation, name })
+}
+
+/// Reads a line that begins at `start` of the text; appends the node's inputs, which come before
+/// it.
+fn parse_line(line: &str, start: usize, size: u64, inputs: &mut Vec<u32>, number: usize) -> Option<Row> {
+    let mut fields = line.splitn(11, ' ');
+    let Start { place, known, operation, name } = parse_start(&mut fields, size)?;
     let word = |word: &str| {
         let begin = start + (word.as_ptr() as usize - line.as_ptr() as usize);
         // The text is shorter than what 32 bits count.
         begin as u32..(begin + word.len()) as u32
     };
-    let verb = word(fields.next()?);
-    let name = word(fields.next().filter(|name| !name.is_empty())?);
+    let (verb, pool) = operation.split_once(':').unwrap_or((operation, &operation[operation.len()..]));
+    let (verb, pool, name) = (word(verb), word(pool), word(name));
     let taken = fields.next()?;
     let begin = inputs.len() as u32;
     if taken != NONE {
@@ -172,7 +222,5 @@ fn parse_line(line: &str, start: usize, size: u64, inputs: &mut Vec<u32>, number
         }
     }
     let recipe = word(fields.next()?);
-    let end = block.checked_add(packed)?;
-    let place = Place { block, packed, offset, length };
-    (end <= size).then_some(Row { place, known, verb, name, recipe, inputs: begin..inputs.len() as u32 })
+    Some(Row { place, known, verb, pool, name, recipe, inputs: begin..inputs.len() as u32 })
 }

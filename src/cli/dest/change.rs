@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use build_graph::untrusted::printable;
 use clap::Args;
 
-use super::super::install::{Found, Repository, closure, with_hint, with_repository};
+use super::super::install::{Found, Repository, add, closure, held, with_hint, with_repository};
+use super::super::json::JsonOption;
 use super::super::repository::RepositoryOptions;
 use super::super::{CommandError, Session};
-use super::{Keep, installed, nothing, settle};
+use super::{Change, Changed, ChangedPackage, Keep, Settled, installed, nothing, settle};
 use crate::install::package::{self, Manifest};
 use crate::install::version::compare;
 use crate::install::{Destination, Outcome, prepare};
@@ -28,6 +29,8 @@ pub(in crate::cli) struct Uninstall {
     unused: bool,
     #[command(flatten)]
     keep: Keep,
+    #[command(flatten)]
+    json: JsonOption,
 }
 
 /// Options of `upgrade`.
@@ -45,6 +48,8 @@ pub(in crate::cli) struct Upgrade {
     dry_run: bool,
     #[command(flatten)]
     keep: Keep,
+    #[command(flatten)]
+    json: JsonOption,
 }
 
 /// Options of `rollback`.
@@ -55,6 +60,8 @@ pub(in crate::cli) struct Rollback {
     /// The generation, as `list DEST` shows it [default: the one that was current before]
     #[arg(value_name = "GENERATION")]
     generation: Option<u64>,
+    #[command(flatten)]
+    json: JsonOption,
 }
 
 /// Options of `prune`.
@@ -64,6 +71,8 @@ pub(in crate::cli) struct Prune {
     dest: PathBuf,
     #[command(flatten)]
     keep: Keep,
+    #[command(flatten)]
+    json: JsonOption,
 }
 
 /// Opens an installation to change it; makes none.
@@ -107,13 +116,15 @@ pub(in crate::cli) fn uninstall(session: &Session, options: &Uninstall) -> Resul
     let number = transaction
         .commit(&by, [], |new| prepare::prepare(new, cache.as_deref(), prepare::DEADLINE))
         .map_err(|error| with_hint(error, "nothing was removed"))?;
-    for receipt in removed {
+    for receipt in &removed {
         outln!("uninstall: {} {} removed", receipt.name, receipt.version);
     }
-    if let Some(number) = number {
-        settle("uninstall", &destination, number, options.keep);
-    }
-    Ok(())
+    let settled = number.map(|number| settle("uninstall", &destination, number, options.keep)).unwrap_or_default();
+    let packages = removed.into_iter().map(|Manifest { name, version, .. }| {
+        let before = Some(version.clone());
+        ChangedPackage { name, version, before, change: Change::Removed }
+    });
+    options.json.answer(|| Changed::of(&options.dest, number, packages.collect(), settled))
 }
 
 /// A package that goes and one that stays and needs it.
@@ -159,7 +170,7 @@ pub(in crate::cli) fn upgrade(session: &Session, options: &Upgrade) -> Result<()
             if options.packages.is_empty() { receipts.keys().cloned().collect() } else { options.packages.clone() };
         let wanted = later(repository, &receipts, names)?;
         if options.dry_run {
-            preview(repository, &receipts, &wanted)
+            preview(repository, &receipts, &wanted, options)
         } else {
             replace(repository, &wanted, options, cache)
         }
@@ -178,11 +189,14 @@ fn later(
     for name in names {
         if all.iter().any(|found| found.name == name) {
             wanted.push(name);
-        } else {
+        } else if receipts.get(&name).is_none_or(|receipt| receipt.wheel.is_none()) {
             errln!("warning: {} stays: there is no such package any more", printable(&name));
         }
     }
-    let mut found = closure(repository, wanted, &BTreeMap::new())?;
+    let installed: Vec<_> = receipts.values().cloned().collect();
+    let held = held(repository, &installed);
+    let versions = held.iter().map(|(name, version)| (name.as_str(), version.as_str())).collect();
+    let mut found = closure(repository, wanted, &versions)?;
     found.retain(|found| {
         let installed = receipts.get(&found.name);
         let earlier = installed.filter(|receipt| compare(&found.version, &receipt.version).is_lt());
@@ -199,30 +213,38 @@ fn preview(
     repository: &dyn Repository,
     receipts: &BTreeMap<String, Manifest>,
     wanted: &[Found],
+    options: &Upgrade,
 ) -> Result<(), CommandError> {
-    let mut same = true;
+    let mut packages = Vec::new();
     for found in wanted {
         let manifest = package::describe(repository.open(found)?)
             .map_err(|source| crate::install::InstallError::Package { name: found.name.clone(), source })?;
-        if receipts.get(&found.name) != Some(&manifest) {
-            same = false;
-            outln!("upgrade: {}", change(receipts.get(&found.name), found));
+        let before = receipts.get(&found.name);
+        if before != Some(&manifest) {
+            outln!("upgrade: {}", in_words(before, found));
+            packages.push(changed(before, found));
         }
     }
-    if same {
+    if packages.is_empty() {
         outln!("upgrade: everything is up to date");
     }
-    Ok(())
+    options.json.answer(|| Changed::of(&options.dest, None, packages, Settled::default()))
 }
 
 /// What changes: `zlib 1.2.13 -> 1.3`, `zlib 1.2.13, another build`, `zlib 1.3, new`.
-fn change(before: Option<&Manifest>, found: &Found) -> String {
+fn in_words(before: Option<&Manifest>, found: &Found) -> String {
     let (name, version) = (&found.name, printable(&found.version));
     match before {
         None => format!("{name} {version}, new"),
         Some(before) if before.version == found.version => format!("{name} {version}, another build"),
         Some(before) => format!("{name} {} -> {version}", printable(&before.version)),
     }
+}
+
+fn changed(before: Option<&Manifest>, found: &Found) -> ChangedPackage {
+    let change = if before.is_some() { Change::Replaced } else { Change::Installed };
+    let before = before.map(|before| before.version.clone());
+    ChangedPackage { name: found.name.clone(), version: found.version.clone(), before, change }
 }
 
 fn replace(
@@ -237,38 +259,42 @@ fn replace(
     let before: BTreeMap<String, Manifest> =
         destination.receipts()?.into_iter().map(|receipt| (receipt.name.clone(), receipt)).collect();
     let mut transaction = destination.begin()?;
-    let mut changed = Vec::new();
+    let mut packages = Vec::new();
+    let mut lines = Vec::new();
     for found in wanted {
-        if transaction.add(&found.name, repository.open(found)?)? != Outcome::Present {
-            changed.push(change(before.get(&found.name), found));
+        if add(&mut transaction, repository, found)? != Outcome::Present {
+            lines.push(in_words(before.get(&found.name), found));
+            packages.push(changed(before.get(&found.name), found));
         }
     }
     let by = ["upgrade"].into_iter().chain(options.packages.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
     let number = transaction
         .commit(&by, [], |new| prepare::prepare(new, cache, prepare::DEADLINE))
         .map_err(|error| with_hint(error, "nothing was upgraded; get the packages anew"))?;
-    for line in changed {
+    for line in lines {
         outln!("upgrade: {line}");
     }
-    match number {
+    let settled = match number {
         Some(number) => settle("upgrade", &destination, number, options.keep),
-        None => outln!("upgrade: everything is up to date"),
-    }
-    Ok(())
+        None => {
+            outln!("upgrade: everything is up to date");
+            Settled::default()
+        }
+    };
+    options.json.answer(|| Changed::of(&options.dest, number, packages, settled))
 }
 
 pub(in crate::cli) fn rollback(options: &Rollback) -> Result<(), CommandError> {
     let destination = open(&options.dest)?;
     let generation = destination.rollback(options.generation)?;
     outln!("rollback: generation {} is current", generation.number);
-    Ok(())
+    let number = Some(generation.number);
+    options.json.answer(|| Changed::of(&options.dest, number, Vec::new(), Settled::default()))
 }
 
 pub(in crate::cli) fn prune(options: &Prune) -> Result<(), CommandError> {
     let destination = open(&options.dest)?;
-    match destination.current()? {
-        Some(current) => settle("prune", &destination, current.number, options.keep),
-        None => return Err(nothing(&options.dest)),
-    }
-    Ok(())
+    let current = destination.current()?.ok_or_else(|| nothing(&options.dest))?;
+    let settled = settle("prune", &destination, current.number, options.keep);
+    options.json.answer(|| Changed::of(&options.dest, Some(current.number), Vec::new(), settled))
 }

@@ -4,13 +4,16 @@ use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use build_graph::Entry;
+use build_graph::dsl::{Recipe, RecipeSet};
 use build_graph::untrusted::{printable, printable_path};
 use indicatif::HumanBytes;
 use serde::Serialize;
 
 use super::super::json::{self, Answer, JsonOption};
+use super::super::provenance::wheel_license;
 use super::super::{CommandError, columns};
 use crate::install::Installed;
+use crate::install::package::Manifest;
 
 /// The answer of `list DEST`.
 #[derive(Debug, Serialize)]
@@ -45,6 +48,8 @@ struct Package {
     size: u64,
     /// The digest of the tree that it installs.
     tree: String,
+    /// Its license, as the metadata of its wheel states it, or this tool's recipe of that version.
+    license: Option<String>,
 }
 
 /// A generation.
@@ -68,7 +73,7 @@ impl Answer for Listed {
 }
 
 /// Prints what is installed.
-pub(in crate::cli) fn list(found: &Installed, json: JsonOption) -> Result<(), CommandError> {
+pub(in crate::cli) fn list(found: &Installed, recipes: &RecipeSet, json: JsonOption) -> Result<(), CommandError> {
     let receipts = found.current.receipts()?;
     let mut generations = Vec::new();
     for generation in found.generations()? {
@@ -78,8 +83,9 @@ pub(in crate::cli) fn list(found: &Installed, json: JsonOption) -> Result<(), Co
     }
     let target = receipts.first().map(|receipt| receipt.target.to_string());
     let packages = receipts.into_iter().map(|receipt| {
+        let license = license(found, recipes, &receipt)?;
         let size = |entry: &Entry| if let Entry::File { size, .. } = entry { *size } else { 0 };
-        Package {
+        Ok(Package {
             asked: found.current.about.asked.contains(&receipt.name),
             files: receipt.content.len(),
             size: receipt.content.iter().map(|(_, entry)| size(entry)).sum(),
@@ -87,11 +93,24 @@ pub(in crate::cli) fn list(found: &Installed, json: JsonOption) -> Result<(), Co
             name: receipt.name,
             version: receipt.version,
             requires: receipt.requires,
-        }
+            license,
+        })
     });
-    let packages = packages.collect();
+    let packages = packages.collect::<Result<_, CommandError>>()?;
     let answer = Listed { dest: found.dest.to_string_lossy().into_owned(), target, packages, generations };
     if json.json { json::print(&answer) } else { text(&answer, &found.dest) }
+}
+
+/// The license of a package, if it is known.
+fn license(found: &Installed, recipes: &RecipeSet, receipt: &Manifest) -> Result<Option<String>, CommandError> {
+    if receipt.wheel.is_some() {
+        return wheel_license(found, receipt);
+    }
+    let recipe = recipes
+        .recipes
+        .iter()
+        .find(|recipe| recipe.name() == receipt.name && recipe.stated_version() == receipt.version);
+    Ok(recipe.and_then(Recipe::stated_license).map(str::to_owned))
 }
 
 fn text(answer: &Listed, dest: &Path) -> Result<(), CommandError> {
@@ -109,7 +128,8 @@ fn text(answer: &Listed, dest: &Path) -> Result<(), CommandError> {
             (false, false) => format!("for {}", needed.join(", ")),
         };
         let version = printable(&package.version).to_string();
-        [format!("  {}", printable(&package.name)), version, HumanBytes(package.size).to_string(), why]
+        let license = printable(package.license.as_deref().unwrap_or_default()).to_string();
+        [format!("  {}", printable(&package.name)), version, HumanBytes(package.size).to_string(), license, why]
     };
     for line in columns(&answer.packages.iter().map(package).collect::<Vec<_>>()) {
         outln!("{}", line.trim_end());

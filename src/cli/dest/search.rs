@@ -4,7 +4,7 @@ use build_graph::untrusted::printable;
 use clap::Args;
 use serde::Serialize;
 
-use super::super::install::with_repository;
+use super::super::install::{Found, with_repository};
 use super::super::json::{self, Answer, JsonOption};
 use super::super::repository::RepositoryOptions;
 use super::super::{CommandError, Session, columns};
@@ -43,6 +43,9 @@ struct Package {
     version: String,
     /// The packages that it needs.
     requires: Vec<String>,
+    /// Why its publisher has withdrawn it: then no install chooses it by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    withdrawn: Option<String>,
 }
 
 impl Answer for Packages {
@@ -56,7 +59,7 @@ pub(in crate::cli) fn run(session: &Session, options: &Options) -> Result<(), Co
     let mut packages: Vec<_> = found
         .into_iter()
         .filter(|package| package.name.to_lowercase().contains(&word))
-        .map(|package| Package { name: package.name, version: package.version, requires: package.requires })
+        .map(|Found { name, version, requires, withdrawn }| Package { name, version, requires, withdrawn })
         .collect();
     packages.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| compare(&b.version, &a.version)));
     if options.json.json {
@@ -69,6 +72,10 @@ pub(in crate::cli) fn run(session: &Session, options: &Options) -> Result<(), Co
     let row = |package: &Package| {
         let needs: Vec<_> = package.requires.iter().map(|name| printable(name).to_string()).collect();
         let needs = if needs.is_empty() { String::new() } else { format!("needs {}", needs.join(", ")) };
+        let needs = match &package.withdrawn {
+            Some(reason) => format!("withdrawn: {}", printable(reason)),
+            None => needs,
+        };
         [printable(&package.name).to_string(), printable(&package.version).to_string(), needs]
     };
     for line in columns(&packages.iter().map(row).collect::<Vec<_>>()) {

@@ -37,7 +37,7 @@ pub(in crate::cli) struct Origin {
     /// The nodes from the package to the one that made the file; none if the project's plan has not
     /// made this package.
     nodes: Vec<Step>,
-    /// The sources that the last node is made of.
+    /// The sources that the last node is made of, or the wheel that the package was made of.
     sources: Vec<Pinned>,
     /// The patches that were applied to them.
     patches: Vec<String>,
@@ -89,7 +89,10 @@ pub(in crate::cli) fn run(session: &Session, options: &Options) -> Result<(), Co
     };
     let packages =
         having.iter().map(|receipt| Installer { name: receipt.name.clone(), version: receipt.version.clone() });
-    let (nodes, sources, patches) = trace(session, first, &path)?.unwrap_or_default();
+    let (nodes, mut sources, patches) = trace(session, first, &path)?.unwrap_or_default();
+    if let Some(wheel) = first.wheel.as_ref().filter(|_| nodes.is_empty()) {
+        sources.push(Pinned { file: wheel.file.clone(), sha256: wheel.sha256.to_string() });
+    }
     let answer = Origin { file: path.to_string(), packages: packages.collect(), nodes, sources, patches };
     if options.json.json {
         return json::print(&answer);
@@ -102,12 +105,12 @@ pub(in crate::cli) fn run(session: &Session, options: &Options) -> Result<(), Co
         outln!("node:    {} ({}): {}", step.node, step.operation, printable(&step.path));
     }
     for source in &answer.sources {
-        outln!("source:  {} sha256:{}", source.file, source.sha256);
+        outln!("source:  {} sha256:{}", printable(&source.file), source.sha256);
     }
     for patch in &answer.patches {
         outln!("patch:   {}", printable(patch));
     }
-    if answer.nodes.is_empty() {
+    if answer.nodes.is_empty() && first.wheel.is_none() {
         outln!("node:    not known here: this project's build has not made this package");
     }
     Ok(())
@@ -171,7 +174,7 @@ fn trace(session: &Session, receipt: &Manifest, path: &RelPath) -> Result<Option
                 sources.push(Pinned { file: source.file.to_string(), sha256: source.sha256.to_string() });
             }
             What::Patch { .. } => patches.push(ingredient.name),
-            What::Files(_) => {}
+            What::Files(_) | What::Crate(_) => {}
         }
     }
     Ok(Some((steps, sources, patches)))
@@ -191,7 +194,7 @@ fn before(model: &Model<'_>, op: &Op, path: &RelPath, entry: &Entry) -> Result<O
             Some(at) => path.strip_prefix(at),
         };
         let Some(below) = below else { continue };
-        let there = match &selection.part.strip {
+        let there = match selection.part.strip() {
             None => below,
             Some(strip) => strip.join(&below),
         };

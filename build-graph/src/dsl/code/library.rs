@@ -13,6 +13,8 @@ struct Forms {
     archive: Option<String>,
     pic_archive: Option<String>,
     shared: Option<String>,
+    /// Whether a program that loads libraries holds all of the archive.
+    whole: bool,
 }
 
 impl Code<'_, '_, kind::Library> {
@@ -68,6 +70,20 @@ impl Code<'_, '_, kind::Library> {
         self.context.tree(&shared, "");
         self.install(&shared);
         self.offered(&shared, Forms { shared: Some(path), ..Forms::default() })
+    }
+
+    /// Builds the archive `lib/libNAME.a` for programs and the shared library `lib/libNAME.so`. A
+    /// program that loads libraries holds all of the archive: of what it has, they must not find a
+    /// part there and the rest in the shared library.
+    pub fn archive_and_shared(mut self) -> Library {
+        let objects = self.compiled(false, "", false);
+        let (tree, archive) = self.archived("", &objects);
+        let objects = self.compiled(true, "pic/", false);
+        let path = format!("lib/lib{}.so", self.name);
+        let shared = self.shared_at(&path, objects);
+        self.context.tree(&shared, "");
+        self.install(&shared);
+        self.offered(&tree, Forms { archive, shared: Some(path), whole: true, ..Forms::default() })
     }
 
     /// Builds the archive `lib/libNAME.a` for programs.
@@ -132,8 +148,8 @@ impl Code<'_, '_, kind::Library> {
         if offers_headers {
             context.offer_headers(None, "include");
         }
-        let Forms { archive, pic_archive, shared } = forms;
-        let library = Library { name, tree: tree.clone(), archive, pic_archive, shared, package: None };
+        let Forms { archive, pic_archive, shared, whole } = forms;
+        let library = Library { name, tree: tree.clone(), archive, pic_archive, shared, whole, package: None };
         context.draft.offer.public.extend(public);
         context.draft.offer.libraries.push(library.clone());
         library

@@ -21,7 +21,8 @@ impl Code<'_, '_, kind::Extension> {
         match self.context.toolchain.installs() {
             true => {
                 self.context.install_tree(take, &site);
-                self.context.requires("python");
+                let python = self.context.recipe.python;
+                self.context.requires(python);
             }
             false => {
                 self.context.tree(take, &site);
@@ -37,12 +38,29 @@ impl Code<'_, '_, kind::Extension> {
 }
 
 impl Context<'_> {
-    /// Installs Python files as this package of Python (empty: modules at the top), compiled to
+    /// Installs what the recipe's source distribution says of itself (`PKG-INFO`), where programs find
+    /// it by `importlib.metadata`.
+    #[track_caller]
+    pub fn python_metadata(&mut self) {
+        let at = Location::caller();
+        let found = self.depend(self.recipe.python, at);
+        let Some(python) = found.iter().find_map(|dependency| dependency.offer.python.clone()) else { return };
+        let name = self.recipe.name;
+        let project = name.strip_prefix(self.recipe.python).and_then(|rest| rest.strip_prefix('-')).unwrap_or(name);
+        let place = format!("{}/{project}-{}.egg-info", python.site, self.recipe.version);
+        let stated = self.source().select("PKG-INFO");
+        match self.toolchain.installs() {
+            true => self.install_tree(stated, &place),
+            false => self.tree(stated, &place),
+        }
+    }
+
+    /// Installs Python files as this package of the recipe's Python (empty: modules at the top), compiled to
     /// bytecode.
     #[track_caller]
     pub fn python_files(&mut self, take: impl Into<Take>, package: &str) {
         let at = Location::caller();
-        let found = self.depend("python", at);
+        let found = self.depend(self.recipe.python, at);
         let Some(python) = found.iter().find_map(|dependency| dependency.offer.python.clone()) else { return };
         let below = |site: &str| [site, package].join("/").trim_end_matches('/').to_owned();
         let site = below(python.site);
@@ -55,6 +73,6 @@ impl Context<'_> {
             let bytecode = compile(self, &library, &below(python.site_at));
             self.install_tree(bytecode, &site);
         }
-        self.requires("python");
+        self.requires(self.recipe.python);
     }
 }

@@ -1,5 +1,5 @@
 /*
- * Names on a network that the sandbox does not have: look-ups fail, with ENOSYS where an errno is told (netdb.c).
+ * Names on a network that the sandbox does not have: EAI_FAIL, and NO_RECOVERY. What needs nobody to ask is known (netdb.c).
  */
 #ifndef SANDBOX_NETDB_H
 #define SANDBOX_NETDB_H
@@ -68,6 +68,7 @@ struct protoent {
 #define EAI_FAMILY -6
 #define EAI_SOCKTYPE -7
 #define EAI_SERVICE -8
+#define EAI_ADDRFAMILY -9
 #define EAI_MEMORY -10
 #define EAI_SYSTEM -11
 #define EAI_OVERFLOW -12

@@ -13,6 +13,9 @@ extern "C" {
 /* process.c */
 int system(const char *command);
 
+/* results.c */
+int posix_memalign(void **out, size_t alignment, size_t size) __asm__("sandbox_posix_memalign");
+
 /* temporary.c */
 int mkstemp(char *pattern);
 int mkostemp(char *pattern, int flags);

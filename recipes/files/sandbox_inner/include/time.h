@@ -14,6 +14,9 @@ extern "C" {
 clock_t clock(void) __asm__("sandbox_clock");
 int clock_getres(clockid_t clock, struct timespec *out) __asm__("sandbox_clock_getres");
 
+/* results.c */
+int clock_nanosleep(clockid_t clock, int flags, const struct timespec *time, struct timespec *left) __asm__("sandbox_clock_nanosleep");
+
 extern char *tzname[2];
 extern long timezone;
 extern int daylight;

@@ -37,6 +37,7 @@ int linkat(int from, const char *old, int to, const char *new_path, int flags) _
 int chown(const char *path, uid_t uid, gid_t gid);
 int fchown(int fd, uid_t uid, gid_t gid);
 int lchown(const char *path, uid_t uid, gid_t gid);
+int fchownat(int dir, const char *path, uid_t uid, gid_t gid, int flags);
 int chroot(const char *path);
 long fpathconf(int fd, int name) __asm__("sandbox_fpathconf");
 long pathconf(const char *path, int name) __asm__("sandbox_pathconf");

@@ -43,7 +43,13 @@ int lchown(const char *path, uid_t uid, gid_t gid)
     return change_owner(lstat(path, &state), uid, gid);
 }
 
-/* What the host has left is not told: the same large figures everywhere. */
+int fchownat(int dir, const char *path, uid_t uid, gid_t gid, int flags)
+{
+    struct stat state;
+    return change_owner(fstatat(dir, path, &state, flags), uid, gid);
+}
+
+/* What the host has left is not told: the same large figures everywhere, of which a little is used. */
 static int figures(int failed, struct statvfs *out)
 {
     if (failed)
@@ -52,8 +58,8 @@ static int figures(int failed, struct statvfs *out)
         .f_bsize = 4096,
         .f_frsize = 4096,
         .f_blocks = 1 << 28,
-        .f_bfree = 1 << 28,
-        .f_bavail = 1 << 28,
+        .f_bfree = (1 << 28) - (1 << 20),
+        .f_bavail = (1 << 28) - (1 << 20),
         .f_files = 1 << 28,
         .f_ffree = 1 << 28,
         .f_favail = 1 << 28,

@@ -1,10 +1,10 @@
 //! CPython 2.7 for the sandbox: the interpreter with its C modules linked in, and the library.
 
 mod core;
-mod modules;
+pub(super) mod modules;
 
 use build_graph::dsl::{Code, Context, Handle, Pin, Python, Recipe, Take, fixed, kind, recipe};
-use modules::MODULES;
+use modules::{CORE, MODULES};
 
 use super::python_tests::TESTS;
 
@@ -53,6 +53,11 @@ const NACL: Port = Port {
 
 fn port(cx: &Context<'_>) -> &'static Port {
     if cx.toolchain().system() == "NaCl" { &NACL } else { &WASI }
+}
+
+/// Where programs in the sandbox see the interpreter.
+fn program_path(cx: &Context<'_>) -> String {
+    format!("/python/bin/python{}", cx.toolchain().program_suffix())
 }
 
 /// What `sys.platform` says.
@@ -112,8 +117,12 @@ pub(crate) const RECIPE: Recipe = recipe("python", "2.7.18").license("Python-2.0
     // The interpreter has of zlib what its own module uses; programs that load the library find all
     // of it.
     cx.requires("sandbox_outer sandbox_inner zlib");
+    let path = program_path(cx);
+    cx.short_name("python", &path);
     cx.tree(&program, "bin");
     cx.tree(&headers, INCLUDE);
+    cx.gives("program", &program);
+    cx.gives("library", &library);
     cx.offers_python(None, INCLUDE, offered("root/python/lib/python2.7/site-packages", Some(bytecode)));
 });
 
@@ -223,9 +232,9 @@ fn interpreter(cx: &mut Context<'_>, source: &Handle, files: &Handle, configured
         }
         objects.extend(code.finish());
     }
-    let table = cx.text_file("config.c", "pynbox/config.c", &modules::table(), false);
+    let table = cx.text_file("config.c", "pynbox/config.c", &modules::table(CORE, MODULES, "init"), false);
     let own = cx.merge("own", [(files.select("*.c"), "pynbox"), (table.all(), "")]);
-    let program = format!("-DPYTHON_PROGRAM=\"/python/bin/python{}\"", cx.toolchain().program_suffix());
+    let program = format!("-DPYTHON_PROGRAM=\"{}\"", program_path(cx));
     let start = cx
         .compile()
         .source(&own)

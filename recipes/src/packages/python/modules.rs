@@ -3,22 +3,22 @@
 use build_graph::dsl::Context;
 
 /// A module that is linked into the interpreter.
-pub(super) struct Module {
+pub(in crate::packages) struct Module {
     /// Its name, as Python imports it.
-    pub(super) name: &'static str,
+    pub(in crate::packages) name: &'static str,
     /// Its sources below `Modules/`, separated by spaces.
-    pub(super) sources: &'static str,
+    pub(in crate::packages) sources: &'static str,
     /// Flags of their compilation, separated by spaces.
-    pub(super) flags: &'static str,
+    pub(in crate::packages) flags: &'static str,
     /// Whether it needs zlib.
-    pub(super) zlib: bool,
+    pub(in crate::packages) zlib: bool,
 }
 
-const fn module(name: &'static str, sources: &'static str) -> Module {
+pub(in crate::packages) const fn module(name: &'static str, sources: &'static str) -> Module {
     Module { name, sources, flags: "", zlib: false }
 }
 
-const fn with_flags(name: &'static str, sources: &'static str, flags: &'static str) -> Module {
+pub(in crate::packages) const fn with_flags(name: &'static str, sources: &'static str, flags: &'static str) -> Module {
     Module { name, sources, flags, zlib: false }
 }
 
@@ -97,26 +97,30 @@ pub(super) const MODULES: &[Module] = &[
 ];
 
 /// A module in a file of its own, loaded when it is imported.
-pub(super) struct Extension {
+pub(in crate::packages) struct Extension {
     /// Its name, as Python imports it.
-    pub(super) name: &'static str,
+    pub(in crate::packages) name: &'static str,
     /// Its sources below `Modules/`, separated by spaces.
-    pub(super) sources: &'static str,
+    pub(in crate::packages) sources: &'static str,
     /// Flags of their compilation, separated by spaces.
-    pub(super) flags: &'static str,
+    pub(in crate::packages) flags: &'static str,
     /// The libraries that it needs, `RECIPE` or `RECIPE:LIBRARY`, separated by spaces: a shared one
     /// is loaded with the module, an archive is part of it.
-    pub(super) needs: &'static str,
+    pub(in crate::packages) needs: &'static str,
 }
 
 impl Extension {
     /// The recipes of these libraries.
-    pub(super) fn recipes(&self) -> impl Iterator<Item = &'static str> {
+    pub(in crate::packages) fn recipes(&self) -> impl Iterator<Item = &'static str> {
         self.needs.split_whitespace().filter_map(|library| library.split(':').next())
     }
 }
 
-const fn extension(name: &'static str, sources: &'static str, needs: &'static str) -> Extension {
+pub(in crate::packages) const fn extension(
+    name: &'static str,
+    sources: &'static str,
+    needs: &'static str,
+) -> Extension {
     Extension { name, sources, flags: "", needs }
 }
 
@@ -137,7 +141,7 @@ const EXTENSIONS: &[Extension] = &[
     extension(
         "_ctypes",
         "_ctypes/_ctypes.c _ctypes/callbacks.c _ctypes/callproc.c _ctypes/cfield.c _ctypes/stgdict.c",
-        "ffi",
+        "ffi:ffi",
     ),
     extension("_ctypes_test", "_ctypes/_ctypes_test.c", ""),
     Extension {
@@ -179,7 +183,7 @@ const CURSES: &str = "-DHAVE_CURSES_H -DWINDOW_HAS_FLAGS -DMVWDELCH_IS_EXPRESSIO
 
 /// Modules that the core itself brings, with their functions; and those that are there before any
 /// function is called.
-const CORE: [(&str, &str); 9] = [
+pub(super) const CORE: &[(&str, &str)] = &[
     ("marshal", "PyMarshal_Init"),
     ("imp", "initimp"),
     ("_ast", "init_ast"),
@@ -191,14 +195,16 @@ const CORE: [(&str, &str); 9] = [
     ("exceptions", "NULL"),
 ];
 
-/// The C file with the table of modules that are linked in.
-pub(super) fn table() -> String {
-    let linked = MODULES.iter().map(|module| (module.name, format!("init{}", module.name)));
-    let core = CORE.iter().map(|(name, function)| (*name, (*function).to_owned()));
+/// The C file with the table of modules that are linked in: those that the core brings, with their
+/// functions, and these.
+pub(in crate::packages) fn table(core: &[(&str, &str)], linked: &[Module], prefix: &str) -> String {
+    let linked = linked.iter().map(|module| (module.name, format!("{prefix}{}", module.name)));
+    let core = core.iter().map(|(name, function)| (*name, (*function).to_owned()));
     let entries: Vec<_> = core.chain(linked).collect();
+    let kind = if prefix == "init" { "void" } else { "PyObject *" };
     let mut text = String::from("#include \"Python.h\"\n\n");
     for (_, function) in entries.iter().filter(|(_, function)| function != "NULL") {
-        text.push_str(&format!("extern void {function}(void);\n"));
+        text.push_str(&format!("extern {kind} {function}(void);\n"));
     }
     text.push_str("\nstruct _inittab _PyImport_Inittab[] = {\n");
     for (name, function) in &entries {

@@ -7,7 +7,7 @@
 
 use wasmtime::{
     Caller, Extern, ExternType, Func, FuncType, Global, GlobalType, ImportType, Instance, Memory, Mutability, Table,
-    Val, ValType,
+    Tag, Val, ValType,
 };
 
 use super::plan::{Definition, ImportSource, LoadPlan, PendingLibrary};
@@ -158,6 +158,7 @@ impl<'a> Instances<'a> {
                     cell.into()
                 }
                 Some(ImportSource::Function(function)) => Extern::Func(*function),
+                Some(ImportSource::Tag(tag)) => Extern::Tag(*tag),
                 Some(ImportSource::Planned(of)) => {
                     let instance = of.places_after(plan.first).and_then(|index| self.all[index]);
                     match instance.and_then(|instance| instance.get_func(&mut *store, import.name())) {
@@ -170,6 +171,9 @@ impl<'a> Instances<'a> {
                             function.into()
                         }
                     }
+                }
+                None if let Import::Tag(name) = import => {
+                    shared_tag(store, pending, name, import_type(&mut types, position))?.into()
                 }
                 None if matches!(import, Import::Function(_)) => {
                     missing(store, function_type(pending, &mut types, position)?, import.name().to_owned()).into()
@@ -281,9 +285,36 @@ fn function_type<'m>(
     left: &mut impl Iterator<Item = (usize, ImportType<'m>)>,
     position: usize,
 ) -> Result<FuncType, LinkError> {
-    let import = left.find(|(at, _)| *at == position);
-    let ty = import.and_then(|(_, import)| import.ty().func().cloned());
-    ty.ok_or_else(|| LinkError::new(Errno::NOEXEC, format!("`{}` is not what it was read as", pending.name)))
+    match import_type(left, position) {
+        Some(ExternType::Func(ty)) => Ok(ty),
+        _ => Err(misread(pending)),
+    }
+}
+
+/// The type of the import at this position, of those that are left.
+fn import_type<'m>(left: &mut impl Iterator<Item = (usize, ImportType<'m>)>, position: usize) -> Option<ExternType> {
+    left.find(|(at, _)| *at == position).map(|(_, import)| import.ty())
+}
+
+fn misread(pending: &PendingLibrary) -> LinkError {
+    LinkError::new(Errno::NOEXEC, format!("`{}` is not what it was read as", pending.name))
+}
+
+/// The tag that all libraries share under this name, made for the first of them: what one throws,
+/// another one catches.
+fn shared_tag(
+    store: &mut Context<'_>,
+    pending: &PendingLibrary,
+    name: &str,
+    ty: Option<ExternType>,
+) -> Result<Tag, LinkStop> {
+    if let Some(&tag) = store.data_mut().libraries().tags.get(name) {
+        return Ok(tag);
+    }
+    let Some(ExternType::Tag(ty)) = ty else { return Err(misread(pending).into()) };
+    let tag = Tag::new(&mut *store, &ty)?;
+    store.data_mut().libraries().tags.insert(name.to_owned(), tag);
+    Ok(tag)
 }
 
 /// Why the engine does not take what a library is given: most often a function has another type

@@ -13,11 +13,11 @@ mod call;
 mod link;
 mod open;
 mod plan;
-mod scope;
+pub(super) mod scope;
 mod slots;
-mod state;
+pub(super) mod state;
 
-use wasmtime::Func;
+use wasmtime::{Func, ThrownException, Val};
 
 use super::guest::Context;
 use crate::abi::{LinkerFunction, types};
@@ -29,17 +29,28 @@ pub(super) use state::Libraries;
 /// Most side modules that one guest may load, attempts included.
 pub(super) const LOADS_MAX: usize = 1000;
 /// Longest text that is kept for `dl_error`.
-const TEXT_MAX: usize = 4096;
+pub(super) const TEXT_MAX: usize = 4096;
+
+/// Loads within constructors of loads.
+pub(super) const OPEN_NESTING_MAX: u32 = 16;
+/// The flags that Linux has: LAZY, NOW, NOLOAD, DEEPBIND, GLOBAL, NODELETE. Binding is always at
+/// once, and no module is ever removed.
+pub(super) const OPEN_FLAGS: u32 = 0x110f;
+pub(super) const RTLD_LAZY_OR_NOW: u32 = 3;
+pub(super) const RTLD_NOLOAD: u32 = 4;
+pub(super) const RTLD_GLOBAL: u32 = 0x100;
+/// Bytes of heap that opening a library takes before it is looked at: paths, above all.
+pub(super) const OPEN_COST: usize = 256 << 10;
 
 /// Why a call fails: the guest gets a number, and the text if it asks.
 #[derive(Debug)]
-struct LinkError {
-    errno: Errno,
-    text: String,
+pub(super) struct LinkError {
+    pub(super) errno: Errno,
+    pub(super) text: String,
 }
 
 impl LinkError {
-    fn new(errno: Errno, text: impl Into<String>) -> Self {
+    pub(super) fn new(errno: Errno, text: impl Into<String>) -> Self {
         Self { errno, text: text.into() }
     }
 }
@@ -81,7 +92,7 @@ impl From<Full> for LinkStop {
 }
 
 /// The system's words for an error.
-fn words(errno: Errno) -> String {
+pub(super) fn words(errno: Errno) -> String {
     let text = std::io::Error::from(errno).to_string();
     text.split(" (os error").next().unwrap_or_default().to_owned()
 }
@@ -109,6 +120,12 @@ pub(super) fn call(store: &mut Context<'_>, which: LinkerFunction, raw: &[u32]) 
     };
     match result {
         Ok(()) => Ok(0),
+        // Exceptions pass through functions that are called here, but not through a load: what is
+        // half done of it stays so, as it may when the guest ends.
+        Err(LinkStop::Ends(error)) if which == LinkerFunction::Open && error.is::<ThrownException>() => {
+            store.take_pending_exception();
+            Err(wasmtime::Error::msg("a library threw an exception while it was loaded"))
+        }
         Err(LinkStop::Ends(error)) => Err(error),
         Err(LinkStop::Failed(LinkError { errno, mut text })) => {
             // `dl_error` tells of another function's failure, not of its own.
@@ -120,6 +137,31 @@ pub(super) fn call(store: &mut Context<'_>, which: LinkerFunction, raw: &[u32]) 
             Ok(types::errno(errno))
         }
     }
+}
+
+/// The function that is given an exception which has left the program: it may tell what it is, and
+/// end the guest.
+const UNCAUGHT: &str = "sandbox_uncaught_exception";
+
+/// What a guest's run ends with that ended with this error. An exception is handed to the program's
+/// function for it, or that of the first library that has one; its value is what the tag of C++
+/// has, an address.
+pub(super) fn uncaught(store: &mut Context<'_>, error: wasmtime::Error) -> wasmtime::Error {
+    if !error.is::<ThrownException>() {
+        return error;
+    }
+    let exception = store.take_pending_exception();
+    let address = exception.and_then(|exception| exception.field(&mut *store, 0).ok());
+    let Some(Val::I32(address)) = address else { return error };
+    let libraries = store.data_mut().libraries();
+    let mut instances = vec![libraries.program];
+    instances.extend(libraries.instances());
+    for instance in instances {
+        if let Ok(function) = instance.get_typed_func::<i32, ()>(&mut *store, UNCAUGHT) {
+            return function.call(&mut *store, address).err().unwrap_or(error);
+        }
+    }
+    error
 }
 
 /// What a name stands for.

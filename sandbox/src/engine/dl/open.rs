@@ -3,26 +3,17 @@
 use super::scope::symbol_of;
 use super::state::Handle;
 use super::{LinkError, LinkResult, Symbol, link, slots};
+use super::{OPEN_COST, OPEN_FLAGS, OPEN_NESTING_MAX, RTLD_GLOBAL, RTLD_LAZY_OR_NOW, RTLD_NOLOAD};
 use crate::account::ACCOUNT;
 use crate::engine::guest::{Context, with_memory};
+use crate::engine::tell;
 use crate::vfs::Errno;
-
-/// Loads within constructors of loads.
-const NESTING_MAX: u32 = 16;
-/// The flags that Linux has: LAZY, NOW, NOLOAD, DEEPBIND, GLOBAL, NODELETE. Binding is always at
-/// once, and no module is ever removed.
-const FLAGS: u32 = 0x110f;
-const RTLD_LAZY_OR_NOW: u32 = 3;
-const RTLD_NOLOAD: u32 = 4;
-const RTLD_GLOBAL: u32 = 0x100;
-/// Bytes of heap that opening a library takes before it is looked at: paths, above all.
-const COST: usize = 256 << 10;
 
 pub(super) fn open(store: &mut Context<'_>, raw: &[u32]) -> LinkResult {
     let &[path, length, flags, out] = raw else { return Err(Errno::INVAL.into()) };
     let path = with_memory(store, |m| m.check(out, 4).and_then(|()| m.text(path, length)))?;
     let name = String::from_utf8_lossy(&path).into_owned();
-    if flags & !FLAGS != 0 || flags & RTLD_LAZY_OR_NOW == 0 {
+    if flags & !OPEN_FLAGS != 0 || flags & RTLD_LAZY_OR_NOW == 0 {
         return Err(LinkError::new(Errno::INVAL, format!("`{name}`: {flags:#x} are no flags of dlopen")).into());
     }
     if path.is_empty() {
@@ -31,13 +22,13 @@ pub(super) fn open(store: &mut Context<'_>, raw: &[u32]) -> LinkResult {
     if path[0] != b'/' {
         return Err(LinkError::new(Errno::INVAL, format!("`{name}` is no absolute path")).into());
     }
-    ACCOUNT.room_for(COST)?;
+    ACCOUNT.room_for(OPEN_COST)?;
     let libraries = store.data_mut().libraries();
     if libraries.busy {
         return Err(LinkError::new(Errno::BUSY, format!("`{name}`: another library is being loaded")).into());
     }
-    if libraries.nesting >= NESTING_MAX {
-        let text = format!("`{name}`: {NESTING_MAX} libraries are being initialised, each by the one before");
+    if libraries.nesting >= OPEN_NESTING_MAX {
+        let text = format!("`{name}`: {OPEN_NESTING_MAX} libraries are being initialised, each by the one before");
         return Err(LinkError::new(Errno::LOOP, text).into());
     }
     let handle = link::load(store, &path, flags & RTLD_GLOBAL != 0, flags & RTLD_NOLOAD != 0)?;
@@ -88,11 +79,5 @@ fn not_open(number: u32) -> LinkError {
 pub(super) fn error(store: &mut Context<'_>, raw: &[u32]) -> LinkResult {
     let &[buffer, length, out] = raw else { return Err(Errno::INVAL.into()) };
     let text = store.data_mut().libraries().error.clone();
-    let text = &text.as_bytes()[..text.len().min(length as usize)];
-    let written = u32::try_from(text.len()).map_err(|_| Errno::OVERFLOW)?;
-    Ok(with_memory(store, |m| {
-        m.check(out, 4)?;
-        m.write(buffer, text)?;
-        m.write_u32(out, written)
-    })?)
+    Ok(with_memory(store, |m| tell(m, &text, buffer, length, out))?)
 }

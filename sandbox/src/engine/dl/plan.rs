@@ -4,9 +4,9 @@
 use std::io::Read;
 use std::sync::Arc;
 
-use wasmtime::{ExternType, Func, Mutability};
+use wasmtime::{ExternType, Func, Mutability, Tag};
 
-use super::scope::{breadth_first, is_reserved, symbol_of};
+use super::scope::{breadth_first, is_reserved, needed_first, symbol_of};
 use super::state::{Handle, Libraries, LibraryFile, LibraryId};
 use super::{LOADS_MAX, LinkError, Symbol, words};
 use crate::abi;
@@ -65,6 +65,8 @@ pub(super) enum ImportSource {
     Function(Func),
     /// One of a library of this plan.
     Planned(LibraryId),
+    /// The program's tag. All libraries share those that it does not have.
+    Tag(Tag),
 }
 
 /// Where a symbol is defined.
@@ -243,6 +245,10 @@ impl LoadPlan {
                 Import::Function(name) => {
                     self.find(store, &[Handle::Program], name, SymbolKind::Function).and_then(Definition::function)
                 }
+                Import::Tag(name) => {
+                    let program = store.data_mut().libraries().program;
+                    program.get_tag(&mut *store, name).map(ImportSource::Tag)
+                }
                 Import::Host(module, name) => {
                     let function = abi::find(module, name).map(|function| (store.data().link)(store, function));
                     let why = || format!("`{}`: it imports `{module}.{name}`, which nothing provides", this.name);
@@ -275,6 +281,9 @@ impl LoadPlan {
         let mut sources = std::mem::take(&mut self.pending[index].sources);
         let this = &self.pending[index];
         for (source, import) in sources.iter_mut().zip(&this.side.imports).filter(|(source, _)| source.is_none()) {
+            if let Import::Tag(_) = import {
+                continue;
+            }
             let wanted = if matches!(import, Import::GotMemory(_)) { SymbolKind::Data } else { SymbolKind::Function };
             let found = self.find(store, &scope, import.name(), wanted);
             *source = match (import, found) {
@@ -293,29 +302,7 @@ impl LoadPlan {
 
     /// The pending libraries, each after those that it needs as far as circles allow.
     pub(super) fn order(&self) -> Vec<usize> {
-        let mut order = Vec::with_capacity(self.pending.len());
-        let mut seen = vec![false; self.pending.len()];
-        // Pairs of a module and how many of its needs have been looked at: no recursion, because a
-        // chain may be long.
-        let mut stack = Vec::new();
-        for start in 0..self.pending.len() {
-            if !std::mem::replace(&mut seen[start], true) {
-                stack.push((start, 0));
-            }
-            while let Some((index, next)) = stack.pop() {
-                let Some(&needed) = self.pending[index].needed.get(next) else {
-                    order.push(index);
-                    continue;
-                };
-                stack.push((index, next + 1));
-                if let Some(other) = needed.places_after(self.first)
-                    && !std::mem::replace(&mut seen[other], true)
-                {
-                    stack.push((other, 0));
-                }
-            }
-        }
-        order
+        needed_first(self.pending.len(), |index| &self.pending[index].needed, |id| id.places_after(self.first))
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use wasmtime::{Func, Instance, TypedFunc};
+use wasmtime::{Func, Instance, Tag, TypedFunc};
 
 use super::scope::breadth_first;
 use crate::account::Charge;
@@ -17,7 +17,7 @@ use crate::linking::{Signature, TableIndex};
 /// As a number, the program is 1 and libraries follow in the order in which they were loaded. 0 is
 /// no handle; `dl_symbol` takes it for the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Handle {
+pub(in crate::engine) enum Handle {
     Program,
     Library(LibraryId),
 }
@@ -27,7 +27,7 @@ impl Handle {
     const FIRST_LIBRARY: u32 = 2;
 
     /// The handle that a guest gives; `None` for 0.
-    pub(super) fn from_number(number: u32) -> Option<Self> {
+    pub(in crate::engine) fn from_number(number: u32) -> Option<Self> {
         match number {
             0 => None,
             Self::PROGRAM_NUMBER => Some(Self::Program),
@@ -36,7 +36,7 @@ impl Handle {
     }
 
     /// The handle as a guest gets it.
-    pub(super) fn number(self) -> u32 {
+    pub(in crate::engine) fn number(self) -> u32 {
         match self {
             Self::Program => Self::PROGRAM_NUMBER,
             // There are at most `LOADS_MAX`.
@@ -47,33 +47,36 @@ impl Handle {
 
 /// A library, by its place among all that were loaded or are about to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct LibraryId(usize);
+pub(in crate::engine) struct LibraryId(usize);
 
 impl LibraryId {
+    /// The first that a guest loads.
+    pub(in crate::engine) const FIRST: Self = Self(0);
+
     /// The one that comes so many places after this one.
-    pub(super) fn after(self, places: usize) -> Self {
+    pub(in crate::engine) fn after(self, places: usize) -> Self {
         Self(self.0 + places)
     }
 
     /// By how many places it comes after `first`; `None` if it comes before.
-    pub(super) fn places_after(self, first: Self) -> Option<usize> {
+    pub(in crate::engine) fn places_after(self, first: Self) -> Option<usize> {
         self.0.checked_sub(first.0)
     }
 }
 
 /// An entry of the program's table of functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Slot(pub(super) u32);
+pub(in crate::engine) struct Slot(pub(in crate::engine) u32);
 
 /// A range of the table's entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct SlotRange {
-    pub(super) start: Slot,
-    pub(super) length: u32,
+pub(in crate::engine) struct SlotRange {
+    pub(in crate::engine) start: Slot,
+    pub(in crate::engine) length: u32,
 }
 
 impl SlotRange {
-    pub(super) fn contains(self, slot: Slot) -> bool {
+    pub(in crate::engine) fn contains(self, slot: Slot) -> bool {
         slot.0.checked_sub(self.start.0).is_some_and(|offset| offset < self.length)
     }
 
@@ -95,6 +98,8 @@ pub(in crate::engine) struct Libraries {
     pub(super) closures: Closures,
     /// Functions that libraries of a circle get before they exist.
     pub(super) forwards: Vec<Option<Func>>,
+    /// Tags of exceptions that libraries import and the program does not have.
+    pub(super) tags: HashMap<String, Tag>,
     /// The program's `malloc` and `free`, once they were needed.
     pub(super) heap: Option<Heap>,
     /// The code of all libraries of which the engine has instances.
@@ -132,14 +137,14 @@ pub(super) struct LoadedLibrary {
 
 /// The file of a library. It is held, so that its inode's number is not given to another file.
 #[derive(Clone)]
-pub(super) struct LibraryFile {
-    pub(super) device: u64,
-    pub(super) inode: u64,
-    pub(super) file: Arc<OwnedFd>,
+pub(in crate::engine) struct LibraryFile {
+    pub(in crate::engine) device: u64,
+    pub(in crate::engine) inode: u64,
+    pub(in crate::engine) file: Arc<OwnedFd>,
 }
 
 impl LibraryFile {
-    pub(super) fn is(&self, other: &Self) -> bool {
+    pub(in crate::engine) fn is(&self, other: &Self) -> bool {
         (self.device, self.inode) == (other.device, other.inode)
     }
 }
@@ -155,6 +160,7 @@ impl Libraries {
             slots: Slots::default(),
             closures: Closures::default(),
             forwards: Vec::new(),
+            tags: HashMap::new(),
             heap: None,
             code: Vec::new(),
             loads: 0,
@@ -189,6 +195,11 @@ impl Libraries {
         LibraryId(self.loaded.len())
     }
 
+    /// The instances of all, in the order in which they were loaded.
+    pub(super) fn instances(&self) -> impl Iterator<Item = Instance> {
+        self.loaded.iter().map(|library| library.instance)
+    }
+
     /// Adds one.
     pub(super) fn add(&mut self, library: LoadedLibrary) {
         self.loaded.push(library);
@@ -218,22 +229,22 @@ impl Libraries {
 
 /// What is known of the table.
 #[derive(Default)]
-pub(super) struct Slots {
+pub(in crate::engine) struct Slots {
     /// Entries by the function that they hold: a function's address is the same whoever asks for
     /// it.
-    pub(super) known: HashMap<usize, Slot>,
+    pub(in crate::engine) known: HashMap<usize, Slot>,
     /// Ranges that nobody has.
     free: Vec<SlotRange>,
     /// Where the program has its functions: nothing before that is asked for the first time, then
     /// nothing inside if it is not known.
-    pub(super) index: Option<Option<TableIndex>>,
+    pub(in crate::engine) index: Option<Option<TableIndex>>,
     /// Whether each entry was looked at.
-    pub(super) scanned: bool,
+    pub(in crate::engine) scanned: bool,
 }
 
 impl Slots {
     /// Takes `length` free entries, aligned.
-    pub(super) fn take(&mut self, length: u32, alignment: u32) -> Option<Slot> {
+    pub(in crate::engine) fn take(&mut self, length: u32, alignment: u32) -> Option<Slot> {
         for index in 0..self.free.len() {
             let range = self.free[index];
             let base = range.start.0.checked_next_multiple_of(alignment)?;
@@ -251,7 +262,7 @@ impl Slots {
     }
 
     /// Frees entries. What was known of them is forgotten.
-    pub(super) fn free(&mut self, range: SlotRange) {
+    pub(in crate::engine) fn free(&mut self, range: SlotRange) {
         self.known.retain(|_, &mut slot| !range.contains(slot));
         self.free.push(range);
         // Neighbours become one.

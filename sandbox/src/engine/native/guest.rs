@@ -1,0 +1,166 @@
+//! The guest, as calls of it see it that are being answered.
+
+use std::ffi::{CStr, c_char, c_uint, c_void};
+use std::marker::PhantomData;
+use std::{ptr, slice};
+
+use super::libraries::Libraries;
+use super::object::{Link, Module, Table};
+use super::{RETURNED, Run, Runtime};
+use crate::abi::{Host, Memory};
+use crate::vfs::Errno;
+
+/// The guest ended; why is noted.
+#[derive(Debug)]
+pub(super) struct Ended;
+
+/// How guest code came back that trapped (`enum native_end`).
+const TRAPPED: c_uint = 2;
+
+/// A guest whose code does not run now. What belongs to it is reached by short borrows alone: code
+/// of the guest that is [called](Guest::call) makes calls of its own.
+pub(super) struct Guest<'a> {
+    run: *mut Run,
+    borrowed: PhantomData<&'a mut Run>,
+}
+
+impl Guest<'_> {
+    /// # Safety
+    ///
+    /// `run` is a guest's, on this thread, whose code does not run but where it is called from
+    /// here; nobody else uses what it points to.
+    pub(super) unsafe fn new(run: *mut Run) -> Self {
+        Self { run, borrowed: PhantomData }
+    }
+
+    fn run(&mut self) -> &mut Run {
+        // SAFETY: that is the contract of `new`; the borrow ends before guest code is called.
+        unsafe { &mut *self.run }
+    }
+
+    pub(super) fn runtime(&mut self) -> Runtime {
+        self.run().runtime
+    }
+
+    pub(super) fn libraries(&mut self) -> &mut Libraries {
+        &mut self.run().libraries
+    }
+
+    /// The program, and its instance.
+    pub(super) fn program(&mut self) -> (&'static Module, *mut c_void) {
+        let run = self.run();
+        (run.module, run.instance)
+    }
+
+    /// Works on the host and the guest's memory.
+    pub(super) fn with_host<T>(&mut self, work: impl FnOnce(&mut Host, &mut &mut [u8]) -> T) -> T {
+        let run = self.run();
+        // SAFETY: the instance is the module's own.
+        let memory = unsafe { (run.parts.memory)(run.instance) };
+        // SAFETY: the memory, if there is one yet, has `size` bytes from `data` on; guest code does
+        // not run, and nobody else uses them.
+        let mut bytes = unsafe {
+            match memory.as_ref().filter(|memory| !memory.data.is_null()) {
+                Some(memory) => slice::from_raw_parts_mut(memory.data, usize::try_from(memory.size).unwrap_or(0)),
+                None => slice::from_raw_parts_mut(ptr::NonNull::dangling().as_ptr(), 0),
+            }
+        };
+        work(&mut run.host, &mut bytes)
+    }
+
+    /// Works on the guest's memory.
+    pub(super) fn with_memory<T>(
+        &mut self,
+        work: impl FnOnce(&mut Memory<'_>) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        self.with_host(|_, bytes| work(&mut Memory::new(bytes)))
+    }
+
+    /// The program's memory, table and stack pointer, as libraries get them.
+    pub(super) fn shared(&mut self) -> Option<[*mut c_void; 3]> {
+        let (module, instance) = self.program();
+        let (memory, table, pointer) = (module.memory?, module.table?, module.stack_pointer?);
+        // SAFETY: the instance is the module's own.
+        unsafe { Some([memory(instance).cast_mut().cast(), table(instance).cast(), pointer(instance).cast()]) }
+    }
+
+    /// The program's table.
+    pub(super) fn table(&mut self) -> Option<&mut Table> {
+        let (module, instance) = self.program();
+        // SAFETY: as above; guest code does not run while it is borrowed.
+        unsafe { module.table?(instance).as_mut() }
+    }
+
+    /// The program's stack pointer.
+    pub(super) fn stack_pointer(&mut self) -> Option<&mut u32> {
+        let (module, instance) = self.program();
+        // SAFETY: as above.
+        unsafe { module.stack_pointer?(instance).as_mut() }
+    }
+
+    /// Adds empty entries to the table; gives the first.
+    pub(super) fn grow_table(&mut self, entries: u32) -> Option<u32> {
+        let grow = self.runtime().grow_table;
+        let table = ptr::from_mut(self.table()?);
+        // SAFETY: it is the program's table. This asks `may_grow`, and no reference is alive.
+        let first = unsafe { grow(table, entries) };
+        (first != u32::MAX).then_some(first)
+    }
+
+    /// The digest of a type, as this module knows it.
+    pub(super) fn type_in(&mut self, module: &'static Module, ty: &CStr) -> *const c_char {
+        let find = self.runtime().ty;
+        // SAFETY: the module is there, the text is a C string.
+        unsafe { find(module, ty.as_ptr()) }
+    }
+
+    /// Calls a function of the guest that has this type, with as many arguments; gives the result.
+    ///
+    /// # Errors
+    ///
+    /// [`Ended`] if the guest ended in it.
+    pub(super) fn call(&mut self, function: Link, ty: &CStr, arguments: &[u64]) -> Result<u64, Ended> {
+        debug_assert!(arguments.len() >= ty.to_bytes().iter().position(|&letter| letter == b'>').unwrap_or(0));
+        let call = self.runtime().call;
+        let mut result = 0;
+        // SAFETY: who calls has found the function by its type, or compared it.
+        let end = unsafe { call(function, ty.as_ptr(), arguments.as_ptr(), &raw mut result) };
+        self.came_back(end).map(|()| result)
+    }
+
+    /// Fills an instance of a library.
+    ///
+    /// # Errors
+    ///
+    /// [`Ended`], as in [`call`](Self::call).
+    pub(super) fn link(
+        &mut self,
+        module: &'static Module,
+        instance: *mut c_void,
+        given: *mut u64,
+    ) -> Result<(), Ended> {
+        let link = self.runtime().link;
+        // SAFETY: the instance has the module's size, what it is given is as `struct
+        // native_imports` says, and both stay.
+        let end = unsafe { link(module, instance, given) };
+        self.came_back(end)
+    }
+
+    /// Notes that the guest ends by a trap: the runtime's number of it.
+    pub(super) fn traps(&mut self, number: u32) -> Ended {
+        self.run().trapped = Some(number);
+        Ended
+    }
+
+    fn came_back(&mut self, end: u32) -> Result<(), Ended> {
+        if end == RETURNED {
+            return Ok(());
+        }
+        let run = self.run();
+        if end == TRAPPED {
+            // SAFETY: reads a number.
+            run.trapped = Some(unsafe { (run.runtime.trap)() });
+        }
+        Err(Ended)
+    }
+}
