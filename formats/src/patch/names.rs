@@ -80,8 +80,10 @@ pub(super) fn quoted(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
 /// one.
 pub(super) fn with_prefix(name: &str, prefix: &str) -> Result<RelPath, String> {
     let path = name.strip_prefix(prefix).and_then(|name| name.strip_prefix('/'));
-    let path =
-        path.ok_or_else(|| format!("expected `{prefix}/PATH` or `/dev/null`, found `{}`; {PREFIX}", printable(name)))?;
+    let path = path.ok_or_else(|| {
+        let (prefix, name) = (printable(prefix), printable(name));
+        format!("expected `{prefix}/PATH` or `/dev/null`, found `{name}`; {PREFIX}")
+    })?;
     RelPath::new(path).map_err(|error| error.to_string())
 }
 

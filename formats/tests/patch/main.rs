@@ -237,6 +237,8 @@ fn nothing_of_a_patch_reaches_a_terminal_as_it_is() {
         "diff --git a/\x1b b/\x1b\nGIT binary patch\n",
         "diff --git a/x b/x\nnew file mode \x1b\n",
         "diff --git \x1b\u{202e}\n",
+        "diff --git a\x1a/x b\x1a/x\nnew file mode 100644\n--- /dev/null\n+++ b/x\n@@ -0,0 +1 @@\n+b\n",
+        "diff --git a\x1a/x b\x1a/x\ndeleted file mode 100644\n--- a/x\n+++ /dev/null\n@@ -1 +0,0 @@\n-a\n",
     ] {
         let message = patched(&[("x", b"a\n")], &[patch.as_bytes()]).unwrap_err().to_string();
         assert!(
