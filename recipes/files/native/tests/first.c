@@ -48,6 +48,12 @@ double back(double (*function)(int, double))
     return function(-1, 0.5);
 }
 
+/* Of a type that no other module knows. */
+long long rare(long long (*function)(float, long long, double))
+{
+    return function(2.5F, 1LL << 40, 0.5);
+}
+
 void call_nothing(void)
 {
     nothing(1);

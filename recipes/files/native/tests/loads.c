@@ -122,6 +122,43 @@ static void calls(void *first)
     printf("%d %d\n", sandbox_unmake((void *)made), sandbox_unmake((void *)add));
 }
 
+static void dispatch_rare(void *user, const uint64_t arguments[], uint64_t *result)
+{
+    uint32_t bits = (uint32_t)arguments[0];
+    float a;
+    double c;
+
+    memcpy(&a, &bits, sizeof a);
+    memcpy(&c, &arguments[2], sizeof c);
+    *result = arguments[1] + (uint64_t)(100 * a) + (uint64_t)(10 * c) + (uint64_t)*(int *)user;
+}
+
+/* Functions of types that no module declares: when they are made, or at all. */
+static void rare(void)
+{
+    int user = 7;
+    uint64_t arguments[8] = {0, 5}, result = 0;
+    void *later = (void *)sandbox_make("fld>l", dispatch_rare, &user), *never = (void *)sandbox_make("fldfffi>l", dispatch_rare, &user);
+    void *first = open_or_fail("/test/first.so");
+
+    printf("%lld\n", ((long long (*)(void *))symbol(first, "rare"))(later));
+    printf("%d %lld\n", sandbox_call(later, "fld>l", arguments, &result), (long long)result);
+    printf("%d %lld\n", sandbox_call(never, "fldfffi>l", arguments, &result), (long long)result);
+    printf("%d %d\n", sandbox_call(never, "fldfffl>l", arguments, &result), sandbox_call((void *)add, "fldfffi>l", arguments, &result));
+}
+
+/* Tries to load a library so often, says why that failed, and waits until somebody has looked. */
+static void again(const char *path, int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (dlopen(path, RTLD_NOW) != NULL) {
+            puts("loaded");
+        }
+    }
+    printf("%s\n", dlerror());
+    getchar();
+}
+
 int main(int count, char **words)
 {
     const char *what = count > 1 ? words[1] : "";
@@ -140,6 +177,14 @@ int main(int count, char **words)
     }
     if (strcmp(what, "open") == 0) {
         printf("opened %d\n", open_or_fail(words[2]) != NULL);
+        return 0;
+    }
+    if (strcmp(what, "again") == 0) {
+        again(words[2], atoi(words[3]));
+        return 0;
+    }
+    if (strcmp(what, "rare") == 0) {
+        rare();
         return 0;
     }
     first = open_or_fail("/test/first.so");

@@ -1,17 +1,20 @@
 //! Calling functions, and making them, by signatures that are known at run time alone.
 
-use std::ffi::{CString, c_char};
+use std::ffi::CString;
 use std::slice;
+use std::sync::LazyLock;
+
+use sha2::{Digest as _, Sha256};
 
 use super::guest::{Ended, Guest};
 use super::libraries::{Closure, ClosureInstance};
 use super::link::{allocate, give_back, set};
-use super::object::{Entry, Link};
+use super::object::{Digest, Link};
 use super::open::{Result, no_function};
 use crate::account::ACCOUNT;
 use crate::engine::dl::LinkError;
 use crate::engine::dl::state::{Slot, SlotRange};
-use crate::linking::Signature;
+use crate::linking::{Signature, ValueType};
 use crate::vfs::Errno;
 
 /// Most closures that live at once, and that are made for different signatures.
@@ -26,45 +29,59 @@ const STACK_ALIGNMENT: u32 = 16;
 /// an exhausted stack.
 const NO_FUNCTION: u32 = 6;
 const EXHAUSTION: u32 = 10;
-/// The type of a dispatcher.
-const DISPATCHER: &std::ffi::CStr = c"iii>";
 
 fn signature_at(guest: &mut Guest<'_>, at: u32, length: u32) -> Result<Signature> {
     let text = guest.with_memory(|m| m.text(at, length))?;
     Ok(Signature::parse(&text).map_err(|e| LinkError::new(Errno::INVAL, e.to_string()))?)
 }
 
-fn text_of(signature: &Signature) -> CString {
-    // It has letters alone.
-    CString::new(signature.to_string()).unwrap_or_default()
+/// The type of a function, as the runtime reads it and as wasm2c's code compares it.
+struct FunctionType {
+    text: CString,
+    digest: Digest,
 }
 
-/// The digest of a type, as the program or a library knows it; null: nobody has such a function.
-fn type_of(guest: &mut Guest<'_>, ty: &std::ffi::CStr) -> *const c_char {
-    let (program, _) = guest.program();
-    let modules: Vec<_> =
-        std::iter::once(program).chain(guest.libraries().all().map(|library| library.module)).collect();
-    let types = modules.into_iter().map(|module| guest.type_in(module, ty));
-    types.into_iter().find(|ty| !ty.is_null()).unwrap_or(std::ptr::null())
+impl FunctionType {
+    fn of(signature: &Signature) -> Self {
+        // It has letters alone.
+        let text = CString::new(signature.to_string()).unwrap_or_default();
+        Self { text, digest: digest_of(signature) }
+    }
+
+    /// That of a dispatcher.
+    fn dispatcher() -> &'static Self {
+        static TYPE: LazyLock<FunctionType> =
+            LazyLock::new(|| FunctionType::of(&Signature { parameters: vec![ValueType::I32; 3], result: None }));
+        &TYPE
+    }
 }
 
-fn entry_at(guest: &mut Guest<'_>, slot: Slot) -> Result<Entry> {
-    let entry = guest.table().and_then(|table| table.get(slot.0)).filter(|entry| !entry.code.is_null());
-    Ok(entry.ok_or_else(|| no_function(slot))?)
+/// Computes what wasm2c identifies a type by (`CWriter::SerializeFuncType`): SHA-256 of the
+/// parameters' letters, a space, and the result's letter.
+fn digest_of(signature: &Signature) -> Digest {
+    let letter = |&ty: &ValueType| match ty {
+        ValueType::I32 => b'i',
+        ValueType::I64 => b'j',
+        ValueType::F32 => b'f',
+        ValueType::F64 => b'd',
+    };
+    let Signature { parameters, result } = signature;
+    let text: Vec<u8> = parameters.iter().map(letter).chain([b' ']).chain(result.iter().map(letter)).collect();
+    Sha256::digest(text).into()
 }
 
 /// The function in an entry, which has to have this type.
-fn function_at(guest: &mut Guest<'_>, slot: Slot, ty: &std::ffi::CStr, what: &str) -> Result<Link> {
-    let entry = entry_at(guest, slot)?;
-    let digest = type_of(guest, ty);
-    let mistyped = || format!("the {what} at {:#x} is not `{}`", slot.0, ty.to_string_lossy());
-    Ok(entry.of_type(digest).ok_or_else(|| LinkError::new(Errno::INVAL, mistyped()))?)
+fn function_at(guest: &mut Guest<'_>, slot: Slot, ty: &FunctionType, what: &str) -> Result<Link> {
+    let entry = guest.table().and_then(|table| table.get(slot.0)).filter(|entry| !entry.code.is_null());
+    let entry = entry.ok_or_else(|| no_function(slot))?;
+    let mistyped = || format!("the {what} at {:#x} is not `{}`", slot.0, ty.text.to_string_lossy());
+    Ok(entry.of_type(&ty.digest).ok_or_else(|| LinkError::new(Errno::INVAL, mistyped()))?)
 }
 
 pub(super) fn call(guest: &mut Guest<'_>, raw: &[u32]) -> Result {
     let &[slot, text, length, arguments, result] = raw else { return Err(Errno::INVAL.into()) };
     let signature = signature_at(guest, text, length)?;
-    let ty = text_of(&signature);
+    let ty = FunctionType::of(&signature);
     let function = function_at(guest, Slot(slot), &ty, "function")?;
     let count = u32::try_from(signature.parameters.len()).map_err(|_| Errno::INVAL)?;
     let values: Vec<u64> = guest.with_memory(|m| {
@@ -73,7 +90,7 @@ pub(super) fn call(guest: &mut Guest<'_>, raw: &[u32]) -> Result {
         }
         Ok(m.slice(arguments, count * VALUE)?.as_chunks::<8>().0.iter().map(|slot| u64::from_le_bytes(*slot)).collect())
     })?;
-    let value = guest.call(function, &ty, &values)?;
+    let value = guest.call(function, &ty.text, &values)?;
     if signature.result.is_some() {
         guest.with_memory(|m| m.write_u64(result, value))?;
     }
@@ -85,9 +102,7 @@ pub(super) fn closure(guest: &mut Guest<'_>, raw: &[u32]) -> Result {
     guest.with_memory(|m| m.check(out, 4))?;
     let signature = signature_at(guest, text, length)?;
     let dispatcher = Slot(dispatcher);
-    function_at(guest, dispatcher, DISPATCHER, "dispatcher")?;
-    let ty = text_of(&signature);
-    let digest = type_of(guest, &ty);
+    function_at(guest, dispatcher, FunctionType::dispatcher(), "dispatcher")?;
     let closures = &mut guest.libraries().closures;
     let number = match closures.released.get_mut(&signature).and_then(Vec::pop) {
         Some(number) => number,
@@ -98,7 +113,8 @@ pub(super) fn closure(guest: &mut Guest<'_>, raw: &[u32]) -> Result {
         None => {
             ACCOUNT.room_for(CLOSURE_COST)?;
             let number = u32::try_from(closures.all.len()).map_err(|_| Errno::NOMEM)?;
-            let instance = ClosureInstance::lasting(ty, number);
+            let FunctionType { text, digest } = FunctionType::of(&signature);
+            let instance = ClosureInstance::lasting(text, number, digest);
             closures.all.push(Closure { instance, signature: signature.clone(), dispatcher, user });
             number
         }
@@ -115,7 +131,7 @@ pub(super) fn closure(guest: &mut Guest<'_>, raw: &[u32]) -> Result {
     closures.live.insert(slot, number);
     let closure = &mut closures.all[number as usize];
     (closure.dispatcher, closure.user) = (dispatcher, user);
-    let entry = Entry::new(digest, Link { code, instance: closure.instance });
+    let entry = closure.instance.entry(code);
     set(guest, slot, entry);
     Ok(guest.with_memory(|m| m.write_u32(out, slot.0))?)
 }
@@ -151,11 +167,26 @@ pub(super) fn dispatch(guest: &mut Guest<'_>, number: u32, arguments: *const u64
     let written = base.and_then(|base| guest.with_memory(|m| m.write(base, &slots)).ok().map(|()| base));
     let Some(base) = written else { return Err(guest.traps(EXHAUSTION)) };
     *guest.stack_pointer().ok_or(Ended)? = base;
-    let Ok(function) = function_at(guest, dispatcher, DISPATCHER, "dispatcher") else {
+    let ty = FunctionType::dispatcher();
+    let Ok(function) = function_at(guest, dispatcher, ty, "dispatcher") else {
         return Err(guest.traps(NO_FUNCTION));
     };
-    guest.call(function, DISPATCHER, &[user.into(), (base + VALUE).into(), base.into()])?;
+    guest.call(function, &ty.text, &[user.into(), (base + VALUE).into(), base.into()])?;
     let value = guest.with_memory(|m| Ok(m.slice(base, VALUE)?.as_chunks::<8>().0[0]));
     *guest.stack_pointer().ok_or(Ended)? = top;
     value.map(u64::from_le_bytes).map_err(|_| guest.traps(EXHAUSTION))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_has_the_digest_that_wasm2c_writes() {
+        // Of the example in wasm2c's documentation.
+        let digest = digest_of(&Signature::parse(b"i>i").unwrap());
+        let text: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(text, "0780967a42f73ee6705c2fac83f567d2a2a069415ff8e7967f23ab00035f4a3c");
+        assert_ne!(digest_of(&Signature::parse(b"i>l").unwrap()), digest_of(&Signature::parse(b"l>i").unwrap()));
+    }
 }

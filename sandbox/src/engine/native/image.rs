@@ -7,6 +7,7 @@
 
 use std::ffi::{CStr, CString, c_void};
 use std::fs::File;
+use std::mem;
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd as _;
 use std::ptr;
@@ -30,15 +31,12 @@ use crate::engine::EngineError;
 /// Bytes of a page.
 const PAGE: usize = 4096;
 
-/// Code of a library, which stays for the life of this process.
+/// Code of a library, which is unmapped when this is dropped.
 pub struct LibraryCode {
-    pub(super) module: &'static Module,
-    /// Its code, as long as it is mapped.
-    pub(super) code: Charge<'static>,
+    pages: Pages,
+    /// The address of its description.
+    module: usize,
 }
-
-// SAFETY: what the module's description points to is constant.
-unsafe impl Send for LibraryCode {}
 
 impl LibraryCode {
     /// Maps the code of a library, at the guest's expense, and binds it to the runtime.
@@ -55,60 +53,26 @@ impl LibraryCode {
         let stat = rustix::fs::fstat(file).map_err(refused)?;
         let size = usize::try_from(stat.st_size).ok().and_then(NonZeroUsize::new);
         let size = size.ok_or_else(|| refused("it is empty"))?.get();
-        let code = ACCOUNT.charge(size)?;
         let view = View::of(file, size)?;
-        let mapped = Mapped::new(file, view.bytes(), symbols)?;
-        // SAFETY: the symbol is that of the description, whose references have been relocated, and
-        // which is never unmapped.
-        let module = unsafe { &*ptr::with_exposed_provenance::<Module>(mapped.module) };
-        Ok(Self { module, code })
-    }
-}
-
-fn refused(why: impl ToString) -> EngineError {
-    EngineError::Compiled(why.to_string())
-}
-
-/// The bytes of a file, while they are looked at.
-struct View(*mut c_void, usize);
-
-impl View {
-    fn of(file: &File, size: usize) -> Result<Self, EngineError> {
-        // SAFETY: a new mapping, which nobody else has.
-        let at = unsafe { mmap(ptr::null_mut(), size, ProtFlags::READ, MapFlags::PRIVATE, file.as_fd(), 0) };
-        Ok(Self(at.map_err(refused)?, size))
+        Self::laid_out(file, view.bytes(), symbols)
     }
 
-    fn bytes(&self) -> &[u8] {
-        // SAFETY: so many bytes are mapped, and the file does not change.
-        unsafe { slice::from_raw_parts(self.0.cast(), self.1) }
+    /// What the library says of itself.
+    pub(super) fn module(&self) -> &Module {
+        // SAFETY: the symbol is that of the description, whose references have been relocated. It
+        // is mapped for as long as this value lives.
+        unsafe { &*ptr::with_exposed_provenance::<Module>(self.module) }
     }
-}
 
-impl Drop for View {
-    fn drop(&mut self) {
-        // SAFETY: the mapping is this value's own.
-        let _ = unsafe { munmap(self.0, self.1) };
+    /// Leaves the code where it is, at the guest's expense, until this process ends. To be called
+    /// before any of it runs.
+    pub(super) fn keep(self) -> &'static Module {
+        mem::forget(self.pages);
+        // SAFETY: as above; nobody unmaps it any more.
+        unsafe { &*ptr::with_exposed_provenance::<Module>(self.module) }
     }
-}
 
-/// A shared object at its place.
-struct Mapped {
-    /// The address of its description.
-    module: usize,
-}
-
-/// The pages that hold these bytes.
-fn pages(from: u64, length: u64) -> Result<(usize, usize), EngineError> {
-    let from = usize::try_from(from).map_err(refused)?;
-    let end = usize::try_from(length).ok().and_then(|length| from.checked_add(length));
-    let end = end.and_then(|end| end.checked_next_multiple_of(PAGE)).ok_or_else(|| refused("it has no end"))?;
-    let first = from / PAGE * PAGE;
-    Ok((first, end - first))
-}
-
-impl Mapped {
-    fn new(file: &File, bytes: &[u8], symbols: Symbols) -> Result<Self, EngineError> {
+    fn laid_out(file: &File, bytes: &[u8], symbols: Symbols) -> Result<Self, EngineError> {
         let elf = ElfBytes::<LittleEndian>::minimal_parse(bytes).map_err(refused)?;
         let segments: Vec<_> = elf.segments().ok_or_else(|| refused("it has no segments"))?.iter().collect();
         let headers = || elf.section_headers().into_iter().flatten();
@@ -117,18 +81,16 @@ impl Mapped {
         }
         let loaded = || segments.iter().filter(|segment| segment.p_type == PT_LOAD);
         let end = loaded().map(|segment| segment.p_vaddr.saturating_add(segment.p_memsz)).max();
-        let (_, size) = pages(0, end.ok_or_else(|| refused("it has no code"))?)?;
-        // SAFETY: a new mapping, which nobody else has.
-        let base =
-            unsafe { mmap_anonymous(ptr::null_mut(), size, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE) };
-        let base = base.map_err(refused)?;
+        let (_, size) = page_range(0, end.ok_or_else(|| refused("it has no code"))?)?;
+        let pages = Pages::new(size)?;
+        let base = pages.base();
         for segment in loaded() {
             lay(file, base, segment, size)?;
         }
         // SAFETY: so many bytes are mapped here, can be written, and are nobody else's.
         let image = unsafe { slice::from_raw_parts_mut(base.cast::<u8>(), size) };
         let table = elf.dynamic_symbol_table().map_err(refused)?.ok_or_else(|| refused("it has no symbols"))?;
-        let address = base.expose_provenance();
+        let address = pages.base;
         let place = |symbol: &Symbol| usize::try_from(symbol.st_value).map(|value| address.wrapping_add(value));
         for header in headers().filter(|header| header.sh_type == SHT_RELA) {
             for relocation in elf.section_data_as_relas(&header).map_err(refused)? {
@@ -161,20 +123,86 @@ impl Mapped {
                 PT_GNU_RELRO => MprotectFlags::READ,
                 _ => continue,
             };
-            let (first, length) = pages(segment.p_vaddr, segment.p_memsz)?;
+            let (first, length) = page_range(segment.p_vaddr, segment.p_memsz)?;
             if first.checked_add(length).is_none_or(|end| end > size) {
                 return Err(refused("a segment lies outside of it"));
             }
             // SAFETY: these pages are those of the mapping above.
             unsafe { mprotect(base.byte_add(first), length, protection) }.map_err(refused)?;
         }
-        Ok(Self { module })
+        Ok(Self { pages, module })
     }
+}
+
+fn refused(why: impl ToString) -> EngineError {
+    EngineError::Compiled(why.to_string())
+}
+
+/// The bytes of a file, while they are looked at.
+struct View(*mut c_void, usize);
+
+impl View {
+    fn of(file: &File, size: usize) -> Result<Self, EngineError> {
+        // SAFETY: a new mapping, which nobody else has.
+        let at = unsafe { mmap(ptr::null_mut(), size, ProtFlags::READ, MapFlags::PRIVATE, file.as_fd(), 0) };
+        Ok(Self(at.map_err(refused)?, size))
+    }
+
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: so many bytes are mapped, and the file does not change.
+        unsafe { slice::from_raw_parts(self.0.cast(), self.1) }
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is this value's own.
+        let _ = unsafe { munmap(self.0, self.1) };
+    }
+}
+
+/// Memory for a shared object, which is given back when this is dropped.
+struct Pages {
+    base: usize,
+    size: usize,
+    _charge: Charge<'static>,
+}
+
+impl Pages {
+    /// So many bytes of zeros that can be written, of whole pages.
+    fn new(size: usize) -> Result<Self, EngineError> {
+        let charge = ACCOUNT.charge(size)?;
+        // SAFETY: a new mapping, which nobody else has.
+        let base =
+            unsafe { mmap_anonymous(ptr::null_mut(), size, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE) };
+        Ok(Self { base: base.map_err(refused)?.expose_provenance(), size, _charge: charge })
+    }
+
+    fn base(&self) -> *mut c_void {
+        ptr::with_exposed_provenance_mut(self.base)
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is this value's own, and nothing leads into it: who runs its code
+        // keeps it before.
+        let _ = unsafe { munmap(self.base(), self.size) };
+    }
+}
+
+/// The pages that hold these bytes.
+fn page_range(from: u64, length: u64) -> Result<(usize, usize), EngineError> {
+    let from = usize::try_from(from).map_err(refused)?;
+    let end = usize::try_from(length).ok().and_then(|length| from.checked_add(length));
+    let end = end.and_then(|end| end.checked_next_multiple_of(PAGE)).ok_or_else(|| refused("it has no end"))?;
+    let first = from / PAGE * PAGE;
+    Ok((first, end - first))
 }
 
 /// Maps a segment at its place in the mapping that begins at `base`.
 fn lay(file: &File, base: *mut c_void, segment: &ProgramHeader, size: usize) -> Result<(), EngineError> {
-    let (first, length) = pages(segment.p_vaddr, segment.p_filesz)?;
+    let (first, length) = page_range(segment.p_vaddr, segment.p_filesz)?;
     let offset = segment.p_offset / PAGE as u64 * PAGE as u64;
     let fits = first.checked_add(length).is_some_and(|end| end <= size);
     if !fits || segment.p_offset % PAGE as u64 != segment.p_vaddr % PAGE as u64 {

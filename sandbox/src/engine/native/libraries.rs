@@ -2,12 +2,11 @@
 //! it again: a library, its places in memory and table, and what it is given for each import.
 
 use std::collections::HashMap;
-use std::ffi::{CString, c_void};
+use std::ffi::{CString, c_char, c_void};
 
-use super::object::{Export, Link, Module};
-use crate::account::Charge;
+use super::object::{Digest, Entry, Export, Link, Module};
 use crate::engine::NativeSource;
-use crate::engine::dl::scope::{breadth_first, is_reserved};
+use crate::engine::dl::scope::breadth_first;
 use crate::engine::dl::state::{Handle, LibraryFile, LibraryId, Slot, Slots};
 use crate::linking::Signature;
 
@@ -22,8 +21,6 @@ pub(super) struct Libraries {
     /// Entries of the table.
     pub(super) slots: Slots,
     pub(super) closures: Closures,
-    /// For code and instances, of libraries that failed to load, too.
-    pub(super) charges: Vec<Charge<'static>>,
     /// Attempts so far.
     pub(super) loads: usize,
     /// Loads that run constructors now, each within the one before.
@@ -65,7 +62,7 @@ impl Defined {
 
     /// What the program itself defines: its addresses are no offsets.
     pub(super) fn of_program((module, instance): (&'static Module, *mut c_void), name: &[u8]) -> Option<Self> {
-        let export = module.find(name).filter(|_| !reserved(name))?;
+        let export = module.symbol(name)?;
         Some(Self { export, module, instance, memory_base: 0, table_base: 0 })
     }
 
@@ -94,11 +91,6 @@ impl Defined {
     }
 }
 
-/// Whether a name is of the convention between modules and loader, and no symbol.
-pub(super) fn reserved(name: &[u8]) -> bool {
-    std::str::from_utf8(name).is_ok_and(is_reserved)
-}
-
 impl Libraries {
     /// Lets the guest load libraries, whose code comes from `source`.
     pub(super) fn allow(&mut self, source: Box<dyn NativeSource>) {
@@ -111,11 +103,6 @@ impl Libraries {
 
     pub(super) fn get_mut(&mut self, id: LibraryId) -> Option<&mut LoadedLibrary> {
         id.places_after(LibraryId::FIRST).and_then(|index| self.loaded.get_mut(index))
-    }
-
-    /// All, in the order in which they were loaded.
-    pub(super) fn all(&self) -> impl Iterator<Item = &LoadedLibrary> {
-        self.loaded.iter()
     }
 
     /// The library of this file.
@@ -165,23 +152,31 @@ pub(super) struct Closures {
 
 /// One of them.
 pub(super) struct Closure {
-    /// What the runtime's code is given as its instance.
-    pub(super) instance: *mut c_void,
+    pub(super) instance: &'static ClosureInstance,
     pub(super) signature: Signature,
     pub(super) dispatcher: Slot,
     pub(super) user: u32,
 }
 
-/// `struct native_closure`.
+/// What the runtime's code of closures is given as its instance: it begins with `struct
+/// native_closure`.
 #[repr(C)]
 pub(super) struct ClosureInstance {
-    ty: *const std::ffi::c_char,
+    ty: *const c_char,
     number: u32,
+    /// The type's.
+    digest: Digest,
 }
 
 impl ClosureInstance {
     /// For the closure of this number; it stays, since the guest may keep pointers to it.
-    pub(super) fn lasting(ty: CString, number: u32) -> *mut c_void {
-        Box::into_raw(Box::new(Self { ty: ty.into_raw(), number })).cast()
+    pub(super) fn lasting(ty: CString, number: u32, digest: Digest) -> &'static Self {
+        Box::leak(Box::new(Self { ty: ty.into_raw(), number, digest }))
+    }
+
+    /// The entry of the table for it, if this is the code of closures.
+    pub(super) fn entry(&'static self, code: *mut c_void) -> Entry {
+        let instance = std::ptr::from_ref(self).cast_mut().cast();
+        Entry::new(self.digest.as_ptr().cast(), Link { code, instance })
     }
 }

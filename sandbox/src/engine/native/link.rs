@@ -1,17 +1,14 @@
 //! Loading libraries: what a load takes is planned first, then taken, then the libraries' own code
-//! runs. If anything fails before that, all is given back but the instances' memory.
+//! runs. If anything fails before that, all is given back but instances and the code that fills them.
 
-use std::alloc::{Layout, alloc_zeroed};
 use std::ffi::c_void;
 use std::sync::Arc;
 
-use super::ALIGNMENT;
 use super::guest::Guest;
 use super::image::LibraryCode;
-use super::libraries::{Defined, Libraries, LoadedLibrary, reserved};
-use super::object::{Entry, ImportKind, Link, Module};
+use super::libraries::{Defined, Libraries, LoadedLibrary};
+use super::object::{Entry, ImportKind, Line, Link, Module, room};
 use super::open::{Result, Stop};
-use crate::account::ACCOUNT;
 use crate::engine::dl::scope::{breadth_first, needed_first};
 use crate::engine::dl::state::{Handle, LibraryFile, LibraryId, Slot, SlotRange};
 use crate::engine::dl::{LOADS_MAX, LinkError, words};
@@ -184,15 +181,81 @@ impl Plan {
         needed_first(self.pending.len(), |index| &self.pending[index].needed, |id| id.places_after(self.first))
     }
 
+    /// The pending library of this number, whose code is there.
+    fn pending(&self, id: LibraryId) -> Option<(&Pending, &LibraryCode)> {
+        let pending = self.pending.get(id.places_after(self.first)?)?;
+        match &pending.code {
+            Code::Here(code) => Some((pending, code)),
+            Code::Pending(_) | Code::Lost => None,
+        }
+    }
+
     /// Where the symbols of a library are looked for, after the program.
     fn scope(&self, libraries: &Libraries, id: LibraryId) -> Vec<LibraryId> {
-        let needed = |id: LibraryId| libraries.get(id).map_or(&[][..], |library| &library.needed);
+        let needed = |id: LibraryId| match id.places_after(self.first).and_then(|index| self.pending.get(index)) {
+            Some(pending) => pending.needed.as_slice(),
+            None => libraries.get(id).map_or(&[][..], |library| &library.needed),
+        };
         let mut all = libraries.globals.clone();
         if self.global {
             all.extend(breadth_first(self.root, needed));
         }
         all.extend(breadth_first(id, needed));
         all
+    }
+
+    /// Looks whether the code of a pending library can be run here, and whether there is something for
+    /// each of its imports. All code is there.
+    fn check(&self, guest: &mut Guest<'_>, index: usize) -> std::result::Result<(), LinkError> {
+        let id = self.id(index);
+        let lost = || LinkError::new(Errno::IO, format!("`{}`: its code is not there", self.pending[index].name));
+        let (Pending { name: library, side, .. }, code) = self.pending(id).ok_or_else(lost)?;
+        let ((program, _), module) = (guest.program(), code.module());
+        if (module.version, module.variant) != (program.version, program.variant) || module.start.is_some() {
+            let text = format!("`{library}`: its native code is for another runtime; install its package again");
+            return Err(LinkError::new(Errno::NOEXEC, text));
+        }
+        let libraries = guest.libraries();
+        let scope = self.scope(libraries, id);
+        for import in module.imports() {
+            let (name, is_datum) = (import.name().to_bytes(), import.kind() == ImportKind::Datum);
+            let symbol = |module: &Module| module.symbol(name).map(|export| export.ty().to_owned());
+            let exported = |&id: &LibraryId| match self.pending(id) {
+                Some((_, code)) => symbol(code.module()),
+                None => symbol(libraries.get(id)?.module),
+            };
+            let all = symbol(program).into_iter().chain(scope.iter().filter_map(exported));
+            let found = all.into_iter().find(|ty| ty.is_empty() == is_datum);
+            let text = String::from_utf8_lossy(name);
+            let why = match found {
+                Some(ty) if import.kind() == ImportKind::Function && *ty != *import.ty() => format!(
+                    "function `{text}` has another type than the library expects; compile both with the same declarations"
+                ),
+                None if !side.is_weak(&text) => format!("undefined symbol `{text}`"),
+                _ => continue,
+            };
+            return Err(LinkError::new(Errno::NOEXEC, format!("`{library}`: {why}")));
+        }
+        Ok(())
+    }
+}
+
+/// What is taken for a library before any of its code runs. It is given back if that does not come
+/// to pass.
+struct Prepared {
+    code: LibraryCode,
+    instance: Vec<Line>,
+    given: Vec<u64>,
+}
+
+impl Pending {
+    fn prepare(&mut self) -> std::result::Result<Prepared, LinkError> {
+        let Code::Here(code) = std::mem::replace(&mut self.code, Code::Lost) else {
+            return Err(LinkError::new(Errno::IO, format!("`{}`: its code is not there", self.name)));
+        };
+        let words = IMPORTS_HEAD + SLOT_WORDS * code.module().imports().len();
+        let instance = room(code.module().size)?;
+        Ok(Prepared { code, instance, given: vec![0; words] })
     }
 }
 
@@ -207,7 +270,7 @@ fn shown(path: &[u8]) -> String {
 /// What a library that is loaded defines under this name.
 pub(super) fn defined_by(libraries: &Libraries, id: LibraryId, name: &[u8]) -> Option<Defined> {
     let library = libraries.get(id)?;
-    library.module.find(name).filter(|_| !reserved(name)).map(|export| Defined::of(library, export))
+    library.module.symbol(name).map(|export| Defined::of(library, export))
 }
 
 /// The address of a symbol: a datum's, or a function's entry in the table: the one that it has, or
@@ -305,9 +368,14 @@ fn try_link(guest: &mut Guest<'_>, plan: &mut Plan, rooms: &mut [Room]) -> Resul
     }
     // As late as can be.
     plan.receive()?;
+    for index in 0..rooms.len() {
+        plan.check(guest, index)?;
+    }
+    let prepared = plan.pending.iter_mut().map(Pending::prepare).collect::<std::result::Result<Vec<_>, _>>()?;
+    // From here on code and instances stay, whatever becomes of the load: the table may lead to them.
     let mut given = Vec::with_capacity(rooms.len());
-    for (index, room) in rooms.iter().enumerate() {
-        given.push(instantiate(guest, &mut plan.pending[index], room, shared)?);
+    for ((prepared, pending), room) in prepared.into_iter().zip(&plan.pending).zip(rooms) {
+        given.push(instantiate(guest, pending, prepared, room, shared)?);
     }
     for (index, given) in given.into_iter().enumerate() {
         resolve(guest, plan, index, given)?;
@@ -345,44 +413,23 @@ fn take_memory(guest: &mut Guest<'_>, pending: &Pending, room: &mut Room) -> Res
     Ok(())
 }
 
-/// Room that stays until the process ends, of zero bytes; it is an instance, or what one is given.
-fn lasting(bytes: usize) -> Option<*mut c_void> {
-    let layout = Layout::from_size_align(bytes.max(1), ALIGNMENT).ok()?;
-    // SAFETY: the layout has a size.
-    let room = unsafe { alloc_zeroed(layout) }.cast::<c_void>();
-    (!room.is_null()).then_some(room)
-}
-
 /// Makes the instance of a library, which fills its places in memory and table, and registers it.
-/// Gives what it is given for its imports, which is not filled yet.
+/// Gives what it is given for its imports, where functions lead nowhere yet.
 fn instantiate(
     guest: &mut Guest<'_>,
-    pending: &mut Pending,
+    pending: &Pending,
+    Prepared { code, instance, mut given }: Prepared,
     room: &Room,
     [memory, table, stack_pointer]: [*mut c_void; 3],
 ) -> Result<*mut u64> {
-    let Code::Here(LibraryCode { module, code }) = std::mem::replace(&mut pending.code, Code::Lost) else {
-        return Err(LinkError::new(Errno::IO, format!("`{}`: its code is not there", pending.name)).into());
-    };
-    let (program, _) = guest.program();
-    if (module.version, module.variant) != (program.version, program.variant) || module.start.is_some() {
-        let text = format!("`{}`: its native code is for another runtime; install its package again", pending.name);
-        return Err(LinkError::new(Errno::NOEXEC, text).into());
-    }
-    let words = IMPORTS_HEAD + SLOT_WORDS * module.imports().len();
-    let size = usize::try_from(module.size).map_err(|_| Errno::NOMEM)?;
-    let charge = ACCOUNT.charge(size + words * size_of::<u64>())?;
-    let (instance, given) =
-        (lasting(size).ok_or(Errno::NOMEM)?, lasting(words * size_of::<u64>()).ok_or(Errno::NOMEM)?);
-    let given = given.cast::<u64>();
+    let module = code.keep();
     let bases = u64::from(room.memory_base) | u64::from(room.table.start.0) << 32;
-    let head = [memory as u64, table as u64, stack_pointer as u64, bases];
-    for (index, word) in head.into_iter().enumerate() {
-        // SAFETY: there are so many words, as `struct native_imports` has them.
-        unsafe { given.add(index).write(word) };
+    given[..IMPORTS_HEAD].copy_from_slice(&[memory as u64, table as u64, stack_pointer as u64, bases]);
+    let missing = guest.runtime().missing as u64;
+    for (slot, import) in given[IMPORTS_HEAD..].as_chunks_mut::<SLOT_WORDS>().0.iter_mut().zip(module.imports()) {
+        *slot = if import.kind() == ImportKind::Function { [missing, 0] } else { [0; SLOT_WORDS] };
     }
-    // Both stay, whatever becomes of the load.
-    guest.libraries().charges.extend([charge, code]);
+    let (instance, given) = (instance.leak().as_mut_ptr().cast(), given.leak().as_mut_ptr());
     guest.link(module, instance, given)?;
     guest.libraries().add(LoadedLibrary {
         name: pending.name.clone(),
@@ -397,38 +444,25 @@ fn instantiate(
     Ok(given)
 }
 
-/// Gives a library something for each of its imports.
+/// Gives a library something for each of its imports, which have been [checked](Plan::check). A weak
+/// function that nobody has stays what ends the guest, as a jump to address zero does.
 fn resolve(guest: &mut Guest<'_>, plan: &Plan, index: usize, given: *mut u64) -> std::result::Result<(), LinkError> {
-    let Pending { name: library, side, .. } = &plan.pending[index];
     let id = plan.id(index);
-    let (program, missing) = (guest.program(), guest.runtime().missing);
+    let program = guest.program();
     let libraries = guest.libraries();
     let scope = plan.scope(libraries, id);
     let imports = libraries.get(id).map_or(&[][..], |loaded| loaded.module.imports());
     for (position, import) in imports.iter().enumerate() {
-        let name = import.name().to_bytes();
-        let text = || String::from_utf8_lossy(name).into_owned();
-        let is_datum = import.kind() == ImportKind::Datum;
+        let (name, is_datum) = (import.name().to_bytes(), import.kind() == ImportKind::Datum);
         let libraries = guest.libraries();
         let defined = Defined::of_program(program, name)
             .into_iter()
             .chain(scope.iter().filter_map(|&id| defined_by(libraries, id, name)))
             .find(|defined| defined.is_function() != is_datum);
-        let words = match (import.kind(), defined) {
-            (ImportKind::Function, Some(defined)) => {
-                if defined.export.ty() != import.ty() {
-                    let why = "has another type than the library expects; compile both with the same declarations";
-                    return Err(LinkError::new(Errno::NOEXEC, format!("`{library}`: function `{}` {why}", text())));
-                }
-                [defined.link().code as u64, defined.link().instance as u64]
-            }
-            (_, Some(defined)) => [address(guest, &defined)?.into(), 0],
-            (_, None) if !side.is_weak(&text()) => {
-                return Err(LinkError::new(Errno::NOEXEC, format!("`{library}`: undefined symbol `{}`", text())));
-            }
-            // Calling it ends the guest, as a jump to address zero does.
-            (ImportKind::Function, None) => [missing as u64, 0],
-            (_, None) => [0, 0],
+        let Some(defined) = defined else { continue };
+        let words = match import.kind() {
+            ImportKind::Function => [defined.link().code as u64, defined.link().instance as u64],
+            ImportKind::Entry | ImportKind::Datum => [address(guest, &defined)?.into(), 0],
         };
         for (word, value) in words.into_iter().enumerate() {
             // SAFETY: there are so many slots.

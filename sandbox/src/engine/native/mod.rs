@@ -14,7 +14,6 @@ mod link;
 mod object;
 mod open;
 
-use std::alloc::{Layout, alloc_zeroed};
 use std::any::Any;
 use std::ffi::{c_char, c_uint, c_void};
 use std::fs::File;
@@ -42,8 +41,6 @@ const VERSION: u32 = 3;
 /// Address space that the runtime reserves for a memory (8 GiB, and a guard), and room for the rest
 /// of the process.
 const ADDRESSES: u64 = (8 << 30) + (512 << 20);
-/// Alignment of an instance: more than any type of C has.
-const ALIGNMENT: usize = 64;
 
 /// How native code reaches the guest's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -245,17 +242,10 @@ impl NativeModule {
     ///
     /// # Errors
     ///
-    /// [`EngineError::Memory`], [`EngineError::Start`].
+    /// [`EngineError::Memory`], [`EngineError::Full`], [`EngineError::Start`].
     pub fn start(&self, host: Host, kept: Option<KeptState>) -> Result<Start<NativeStarted<'_>>, EngineError> {
         let module = self.module;
-        let layout = usize::try_from(module.size).ok().filter(|&size| size > 0);
-        let layout = layout.and_then(|size| Layout::from_size_align(size, ALIGNMENT).ok());
-        let layout = layout.ok_or_else(|| EngineError::Start("its instance has no size".to_owned()))?;
-        // SAFETY: the layout has a size.
-        let instance = unsafe { alloc_zeroed(layout) }.cast::<c_void>();
-        if instance.is_null() {
-            return Err(EngineError::Start("there is no room for its instance".to_owned()));
-        }
+        let instance = object::room(module.size)?.leak().as_mut_ptr().cast::<c_void>();
         let run = Run {
             call: Run::call_of_guest,
             may_grow: Run::growth_of_guest,

@@ -5,7 +5,9 @@ use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::slice;
 
+use crate::account::{ACCOUNT, Full};
 use crate::engine::EngineError;
+use crate::engine::dl::scope::is_reserved;
 
 /// `struct native_module`.
 #[repr(C)]
@@ -115,8 +117,8 @@ pub(super) struct Link {
     pub(super) instance: *mut c_void,
 }
 
-/// Bytes of the digest of a type.
-const TYPE: usize = 32;
+/// What a type is identified by.
+pub(super) type Digest = [u8; 32];
 
 impl Entry {
     pub(super) const NONE: Self = Self {
@@ -131,13 +133,10 @@ impl Entry {
     }
 
     /// The function, if it has the type with this digest.
-    pub(super) fn of_type(&self, ty: *const c_char) -> Option<Link> {
-        if self.code.is_null() || self.ty.is_null() || ty.is_null() {
-            return None;
-        }
-        // SAFETY: types are digests of so many bytes.
-        let [own, wanted] = [self.ty, ty].map(|ty| unsafe { slice::from_raw_parts(ty.cast::<u8>(), TYPE) });
-        (own == wanted).then_some(Link { code: self.code, instance: self.instance })
+    pub(super) fn of_type(&self, ty: &Digest) -> Option<Link> {
+        // SAFETY: the type of an entry is null, or a digest that stays.
+        let own = unsafe { self.ty.cast::<Digest>().as_ref() }?;
+        (!self.code.is_null() && own == ty).then_some(Link { code: self.code, instance: self.instance })
     }
 }
 
@@ -164,19 +163,19 @@ impl Table {
 /// # Safety
 ///
 /// The field is part of a module's description.
-unsafe fn text(field: &i32) -> &'static CStr {
+unsafe fn text(field: &i32) -> &CStr {
     // SAFETY: that is this function's own contract.
     unsafe { CStr::from_ptr(std::ptr::from_ref(field).cast::<c_char>().wrapping_offset(*field as isize)) }
 }
 
 impl Export {
-    pub(super) fn name(&self) -> &'static CStr {
+    pub(super) fn name(&self) -> &CStr {
         // SAFETY: exports are parts of descriptions.
         unsafe { text(&self.name) }
     }
 
     /// The function's type, as text; of a variable, empty.
-    pub(super) fn ty(&self) -> &'static CStr {
+    pub(super) fn ty(&self) -> &CStr {
         // SAFETY: as above.
         unsafe { text(&self.ty) }
     }
@@ -192,12 +191,12 @@ impl Export {
 }
 
 impl Import {
-    pub(super) fn name(&self) -> &'static CStr {
+    pub(super) fn name(&self) -> &CStr {
         // SAFETY: imports are parts of descriptions.
         unsafe { text(&self.name) }
     }
 
-    pub(super) fn ty(&self) -> &'static CStr {
+    pub(super) fn ty(&self) -> &CStr {
         // SAFETY: as above.
         unsafe { text(&self.ty) }
     }
@@ -219,22 +218,43 @@ impl Module {
         globals.iter().map(|global| global.size)
     }
 
-    fn exports(&self) -> &'static [Export] {
+    fn exports(&self) -> &[Export] {
         // SAFETY: a description says how many there are, and stays.
         unsafe { slice::from_raw_parts(self.exports, self.export_count as usize) }
     }
 
-    pub(super) fn imports(&self) -> &'static [Import] {
+    pub(super) fn imports(&self) -> &[Import] {
         // SAFETY: as above.
         unsafe { slice::from_raw_parts(self.imports, self.import_count as usize) }
     }
 
     /// What it exports under this name.
-    pub(super) fn find(&self, name: &[u8]) -> Option<&'static Export> {
+    pub(super) fn find(&self, name: &[u8]) -> Option<&Export> {
         let exports = self.exports();
         let found = exports.binary_search_by(|export| export.name().to_bytes().cmp(name));
         found.ok().map(|index| &exports[index])
     }
+
+    /// The same, but for what is of the convention between modules and loader, and no symbol.
+    pub(super) fn symbol(&self, name: &[u8]) -> Option<&Export> {
+        self.find(name).filter(|_| !std::str::from_utf8(name).is_ok_and(is_reserved))
+    }
+}
+
+/// A part of an instance's room, aligned as no type of C asks for more.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct Line([u64; 8]);
+
+/// Room for an instance of so many bytes, all zero, of the heap.
+///
+/// # Errors
+///
+/// [`Full`].
+pub(super) fn room(bytes: u64) -> Result<Vec<Line>, Full> {
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    ACCOUNT.room_for(bytes)?;
+    Ok(vec![Line([0; 8]); bytes.div_ceil(size_of::<Line>())])
 }
 
 /// A shared object, which stays for the life of this process.
