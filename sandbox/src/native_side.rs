@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::account::ACCOUNT;
 use crate::compiled::{Identity, Modules, Part, Record, Store, StoreError};
-use crate::engine::{LibraryCode, NativeLibrary, NativeSource, NoCode, Symbols};
+use crate::engine::{Library, LibraryCode, NativeSource, NoCode, Symbols};
 use crate::jobs::Jobs;
 use crate::linking::SideModule;
 use crate::log::Log;
@@ -31,7 +31,7 @@ pub struct NativeSide {
 }
 
 impl NativeSource for NativeSide {
-    fn library(&mut self, file: &Arc<OwnedFd>, stat: &FileStat) -> Result<NativeLibrary, NoCode> {
+    fn library(&mut self, file: &Arc<OwnedFd>, stat: &FileStat) -> Result<Library<LibraryCode>, NoCode> {
         let digest = match self.modules.digest(Identity::of(stat)) {
             Some(digest) => digest.to_owned(),
             None => digest_of(file, stat).map_err(|why| NoCode::Refused(why.to_string()))?,
@@ -50,10 +50,7 @@ impl NativeSource for NativeSide {
             mapped
         });
         let lost = || Err(NoCode::Refused("its code can't be loaded".to_owned()));
-        Ok(NativeLibrary {
-            side,
-            code: Box::new(move || promise.wait().map_or_else(lost, |mapped| mapped.map_err(none))),
-        })
+        Ok(Library { side, code: Box::new(move || promise.wait().map_or_else(lost, |mapped| mapped.map_err(none))) })
     }
 }
 

@@ -225,6 +225,7 @@ fn run(options: &Options, own: Own, log: &Arc<Log>, report: &Arc<Report>) -> Res
             Start::Ready(mut started) => {
                 let symbols = module.symbols();
                 started.allow_loading(Box::new(NativeSide { jobs, store, modules, symbols, log: log.clone() }));
+                log.say(2, format_args!("calling native code"));
                 started.run().map_err(failed)?
             }
         };

@@ -59,7 +59,7 @@ impl wasmtime::ResourceLimiter for GuestCharges {
     /// The program, and side modules, those that failed included: none of them is given back before
     /// the guest ends.
     fn instances(&self) -> usize {
-        1 + super::dl::LOADS_MAX
+        1 + super::linker::LOADS_MAX
     }
 
     fn memories(&self) -> usize {

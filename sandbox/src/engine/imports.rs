@@ -23,7 +23,7 @@ pub(super) fn link(store: &mut Context<'_>, function: &'static HostFunction) -> 
             Handler::Linker(which) => {
                 store.data().stack.check()?;
                 let raw: Vec<u32> = arguments.iter().map(|v| v.i32().unwrap_or(0).cast_unsigned()).collect();
-                dl::call(&mut store, which, &raw)?
+                dl::answer(&mut store, which, &raw)?
             }
         };
         if let Some(result) = results.first_mut() {

@@ -5,6 +5,7 @@ mod dl;
 mod guest;
 mod imports;
 mod layout;
+mod linker;
 mod native;
 mod snapshot;
 mod stack;
@@ -20,23 +21,22 @@ pub use snapshot::Frozen;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use crate::abi::Memory;
 use crate::account::Full;
 use crate::limits::Limit;
 use crate::linking::{SideModule, TableIndex};
-use crate::vfs::{Errno, FileStat};
+use crate::vfs::FileStat;
 
 /// A side module: its code, and what its bytes say.
-pub struct Library {
+pub struct Library<C = Module> {
     /// What the bytes say.
     pub side: SideModule,
     /// The code.
-    pub code: PendingCode,
+    pub code: PendingCode<C>,
 }
 
 /// Code that is being brought, perhaps by another thread: waits for it, and gives it or says why
 /// there is none.
-pub type PendingCode = Box<dyn FnOnce() -> Result<Module, NoCode>>;
+pub type PendingCode<C = Module> = Box<dyn FnOnce() -> Result<C, NoCode>>;
 
 /// Why there is no code of a library.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -62,14 +62,6 @@ pub trait CodeSource {
     fn table_index(&mut self) -> Option<TableIndex>;
 }
 
-/// A library as native code, and what the bytes say of which it was made.
-pub struct NativeLibrary {
-    /// What the bytes say.
-    pub side: SideModule,
-    /// Waits for the code, and gives it or says why there is none.
-    pub code: Box<dyn FnOnce() -> Result<LibraryCode, NoCode>>,
-}
-
 /// Where native code of libraries comes from.
 pub trait NativeSource {
     /// The library in this file, which looks so.
@@ -77,7 +69,7 @@ pub trait NativeSource {
     /// # Errors
     ///
     /// [`NoCode`] if no package brought native code of it.
-    fn library(&mut self, file: &Arc<OwnedFd>, stat: &FileStat) -> Result<NativeLibrary, NoCode>;
+    fn library(&mut self, file: &Arc<OwnedFd>, stat: &FileStat) -> Result<Library<LibraryCode>, NoCode>;
 }
 
 impl From<Full> for NoCode {
@@ -93,15 +85,6 @@ impl From<EngineError> for NoCode {
             other => Self::Refused(other.to_string()),
         }
     }
-}
-
-/// What `dl_error` does: writes the text, cut to `length` bytes, and how many these are.
-fn tell(memory: &mut Memory<'_>, text: &str, buffer: u32, length: u32, out: u32) -> Result<(), Errno> {
-    let text = &text.as_bytes()[..text.len().min(length as usize)];
-    let written = u32::try_from(text.len()).map_err(|_| Errno::OVERFLOW)?;
-    memory.check(out, 4)?;
-    memory.write(buffer, text)?;
-    memory.write_u32(out, written)
 }
 
 /// How a guest's run ended.

@@ -10,7 +10,7 @@ use wasmtime::{
 };
 
 use super::charges::{EXCEPTIONS, GuestCharges};
-use super::dl::{self, Libraries};
+use super::dl::{self, Libraries, WasmtimeParts};
 use super::guest::Guest;
 use super::imports::{self, EndedByCall};
 use super::stack::Stack;
@@ -247,7 +247,7 @@ impl Engine {
         };
         let memory = instance.get_memory(&mut store, "memory");
         store.data_mut().memory = memory;
-        store.data_mut().libraries = Some(Box::new(Libraries::new(instance)));
+        store.data_mut().libraries = Some(Box::new(Libraries::new(WasmtimeParts::new(instance))));
         Ok(Start::Ready(Started { store, instance }))
     }
 }
@@ -289,7 +289,7 @@ impl Module {
 impl Started {
     /// Lets the guest load side modules, whose code comes from `source`.
     pub fn allow_loading(&mut self, source: Box<dyn CodeSource>) {
-        self.store.data_mut().libraries().allow(source);
+        self.store.data_mut().libraries().own.source = Some(source);
     }
 
     /// Runs the exported function `entry` until the guest ends.

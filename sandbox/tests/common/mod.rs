@@ -6,6 +6,7 @@
 
 pub mod attempts;
 pub mod libraries;
+pub mod native;
 pub mod peak;
 
 use std::fs;
@@ -32,7 +33,11 @@ impl Dest {
         // would hold it open, and nobody could run it then (ETXTBSY).
         let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_run")).arg(directory.path().join("bin/run")).status();
         assert!(copied.unwrap().success());
-        Self { directory }
+        let dest = Self { directory };
+        if native::tools().is_some() {
+            native::prepare(&dest);
+        }
+        dest
     }
 
     pub fn path(&self) -> &Path {
@@ -49,7 +54,7 @@ impl Dest {
 
     /// Puts a guest at `/test/NAME.wasm` and gives that path.
     pub fn guest(&self, name: &str, text: &str) -> String {
-        fs::write(self.root().join(format!("test/{name}.wasm")), wat::parse_str(text).unwrap()).unwrap();
+        self.module(&format!("/test/{name}.wasm"), &wat::parse_str(text).unwrap());
         format!("/test/{name}.wasm")
     }
 
@@ -60,7 +65,14 @@ impl Dest {
 
     pub fn library_bytes(&self, name: &str, bytes: &[u8]) {
         fs::create_dir_all(self.root().join("slib")).unwrap();
-        fs::write(self.root().join(format!("slib/{name}.so")), bytes).unwrap();
+        self.module(&format!("/slib/{name}.so"), bytes);
+    }
+
+    fn module(&self, path: &str, bytes: &[u8]) {
+        fs::write(self.root().join(&path[1..]), bytes).unwrap();
+        if let Some(tools) = native::tools() {
+            native::bring(self, &tools, path);
+        }
     }
 
     /// Runs the loader with these arguments, an empty environment and no input.

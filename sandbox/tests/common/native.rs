@@ -44,6 +44,8 @@ pub fn prepare(dest: &Dest) {
 
 fn shell(folder: &Path, script: &str) -> bool {
     let output = Command::new("sh").args(["-ec", script]).current_dir(folder).output().unwrap();
+    // Shown if the test fails.
+    eprintln!("{}", String::from_utf8_lossy(&output.stderr));
     output.status.success()
 }
 
@@ -56,7 +58,8 @@ pub fn bring(dest: &Dest, tools: &Path, path: &str) {
     fs::create_dir_all(folder.join("pointer")).unwrap();
     fs::copy(dest.root().join(&path[1..]), folder.join(format!("{name}.wasm"))).unwrap();
     let script = format!(
-        "tools={tools}
+        "ulimit -t 20
+         tools={tools}
          mkdir c
          $tools/bin/wasm2c --disable-exceptions --disable-memory64 --disable-multi-memory --disable-simd \
              --disable-tail-call --module-name={name} --num-outputs=2 -o c/{name}.c {name}.wasm

@@ -1,118 +1,37 @@
-//! Carrying a [`LoadPlan`] out.
-//!
-//! First memory and table entries are taken; until here, another thread brings the code. All other
-//! symbols are found, instances made, which compares all types, and cells filled; if anything of
-//! this fails, everything is given back but the instances, which the engine keeps to its end. Then
-//! the libraries' own code runs.
+//! Making the instances of libraries.
 
 use wasmtime::{
     Caller, Extern, ExternType, Func, FuncType, Global, GlobalType, ImportType, Instance, Memory, Mutability, Table,
     Tag, Val, ValType,
 };
 
-use super::plan::{Definition, ImportSource, LoadPlan, PendingLibrary};
-use super::scope::symbol_of;
-use super::slots::lacking;
-use super::state::{Handle, Heap, LibraryId, LoadedLibrary, Slot, SlotRange};
-use super::{LinkError, LinkStop, Symbol, slots};
+use super::imports::{self, Definition, ImportSource};
+use super::slots::{self, lacking};
+use super::{Heap, LibraryInstance, STACK_POINTER, WasmtimeParts};
 use crate::engine::guest::{Context, Guest};
-use crate::linking::{Area, Import};
+use crate::engine::linker::state::{Handle, LibraryId, LoadedLibrary};
+use crate::engine::linker::{LinkError, Linker as _, Room, Stop, Symbol, plan};
+use crate::linking::Import;
 use crate::vfs::Errno;
 
-/// Loads the library at `path`, unless it is there already, and gives its handle, which is then open
-/// once more.
-pub(super) fn load(store: &mut Context<'_>, path: &[u8], global: bool, loaded_only: bool) -> Result<Handle, LinkStop> {
-    let mut plan = LoadPlan::new(store, path, global, loaded_only)?;
-    if !plan.pending.is_empty() {
-        link(&mut plan, store)?;
-    }
-    let libraries = store.data_mut().libraries();
-    if let Some(library) = libraries.get_mut(plan.root) {
-        library.opened = library.opened.saturating_add(1);
-    }
-    if global {
-        for id in libraries.with_needed(plan.root) {
-            if !libraries.globals.contains(&id) {
-                libraries.globals.push(id);
-            }
-        }
-    }
-    initialise(&plan, store)?;
-    Ok(Handle::Library(plan.root))
-}
+type LoadPlan = plan::LoadPlan<WasmtimeParts>;
+type PendingLibrary = plan::PendingLibrary<WasmtimeParts>;
+type LinkStop = Stop<wasmtime::Error>;
 
-/// What was taken for a library.
-#[derive(Clone, Copy)]
-struct Room {
-    /// What `malloc` gave, for `free`.
-    block: u32,
-    memory_base: u32,
-    table: SlotRange,
-}
-
-impl Room {
-    const NONE: Self = Self { block: 0, memory_base: 0, table: SlotRange { start: Slot(0), length: 0 } };
-}
-
-/// Takes room and makes the instances. Afterwards the libraries are registered, but none of their
-/// code has run.
-fn link(plan: &mut LoadPlan, store: &mut Context<'_>) -> Result<(), LinkStop> {
+/// Makes the instances of a plan's libraries, and registers them.
+pub(super) fn instantiate(store: &mut Context<'_>, plan: &mut LoadPlan, rooms: &[Room]) -> Result<(), LinkStop> {
     let program = SharedExports::of(store)?;
-    let mut rooms = vec![Room::NONE; plan.pending.len()];
-    let result = try_link(plan, store, &program, &mut rooms);
-    store.data_mut().libraries().busy = false;
-    let Err(stop) = result else { return Ok(()) };
-    if let LinkStop::Failed(_) = stop {
-        let libraries = store.data_mut().libraries();
-        libraries.truncate(plan.first);
-        libraries.busy = true;
-        for room in rooms {
-            slots::give_back(store, room.table);
-            if room.block != 0
-                && let Some(heap) = store.data_mut().libraries().heap.clone()
-            {
-                heap.free.call(&mut *store, room.block)?;
-            }
-        }
-        store.data_mut().libraries().busy = false;
-    }
-    Err(stop)
-}
-
-fn try_link(
-    plan: &mut LoadPlan,
-    store: &mut Context<'_>,
-    program: &SharedExports,
-    rooms: &mut [Room],
-) -> Result<(), LinkStop> {
-    store.data_mut().libraries().busy = true;
-    for (room, pending) in rooms.iter_mut().zip(&plan.pending) {
-        take_memory(store, program.memory, pending, room)?;
-        let Area { size, alignment } = pending.side.table;
-        room.table = SlotRange { start: slots::allocate(store, size, alignment)?, length: size };
-    }
-    // As late as can be.
-    plan.receive()?;
     for index in 0..plan.pending.len() {
-        plan.resolve(store, index)?;
+        imports::resolve(plan, store, index)?;
     }
     let mut instances = Instances { all: vec![None; plan.pending.len()], cells: Vec::new(), forwards: Vec::new() };
     for index in plan.order() {
-        instances.make(plan, store, program, rooms[index], index)?;
+        instances.make(plan, store, &program, rooms[index], index)?;
     }
     let Instances { all, cells, forwards } = instances;
-    for ((pending, instance), room) in plan.pending.iter().zip(all).zip(rooms) {
-        let library = LoadedLibrary {
-            name: pending.name.clone(),
-            instance: instance.ok_or(Errno::IO)?,
-            memory_base: room.memory_base,
-            table_base: room.table.start,
-            entries: pending.side.entries.clone(),
-            needed: pending.needed.clone(),
-            opened: 0,
-            file: pending.file.clone(),
-        };
-        store.data_mut().libraries().add(library);
+    for ((pending, instance), &room) in plan.pending.iter().zip(all).zip(rooms) {
+        let instance = LibraryInstance { instance: instance.ok_or(Errno::IO)?, entries: pending.side.entries.clone() };
+        store.libraries().add(LoadedLibrary::new(pending, room, instance));
     }
     for forward in forwards {
         forward.fill(plan, store)?;
@@ -183,7 +102,7 @@ impl<'a> Instances<'a> {
             });
         }
         // Once an instance has been begun, the engine keeps the code to its end.
-        store.data_mut().libraries().code.push(code.code.clone());
+        store.libraries().own.code.push(code.code.clone());
         let instance = Instance::new(&mut *store, &code.module, &imports);
         self.all[index] = Some(instance.map_err(|error| refused(pending, store, &imports, &error))?);
         Ok(())
@@ -201,7 +120,7 @@ impl AddressCell<'_> {
     fn fill(self, store: &mut Context<'_>) -> Result<(), LinkStop> {
         let name = self.import.name();
         let (module, symbol) = match self.definition {
-            Definition::Planned(id) => (Handle::Library(id), symbol_of(store, Handle::Library(id), name)),
+            Definition::Planned(id) => (Handle::Library(id), store.symbol(Handle::Library(id), name.as_bytes())),
             Definition::Function(module, function) => (module, Some(Symbol::Function(function))),
             Definition::Data(address) => (Handle::Program, Some(Symbol::Data(address))),
         };
@@ -210,13 +129,13 @@ impl AddressCell<'_> {
             Some(Symbol::Data(address)) => address,
             None => 0,
         };
-        Ok(self.cell.set(&mut *store, Val::I32(address.cast_signed()))?)
+        self.cell.set(&mut *store, Val::I32(address.cast_signed())).map_err(Stop::Ends)
     }
 }
 
 /// A function that a library of a circle gets before it exists.
 struct Forward<'a> {
-    /// Which of [`Libraries::forwards`](super::Libraries).
+    /// Which of [`WasmtimeParts::forwards`].
     number: usize,
     /// Which pending library gets it, and as what.
     index: usize,
@@ -228,7 +147,7 @@ struct Forward<'a> {
 
 impl<'a> Forward<'a> {
     fn new(store: &mut Context<'_>, ty: FuncType, index: usize, import: &'a Import, of: LibraryId) -> Self {
-        let all = &mut store.data_mut().libraries().forwards;
+        let all = &mut store.libraries().own.forwards;
         all.push(None);
         Self { number: all.len() - 1, index, import, ty, of }
     }
@@ -238,7 +157,7 @@ impl<'a> Forward<'a> {
         let number = self.number;
         Func::new(&mut *store, self.ty.clone(), move |mut caller: Caller<'_, Guest>, params, results| {
             caller.data().stack.check()?;
-            let function = caller.data_mut().libraries().forwards.get(number).copied().flatten();
+            let function = caller.data_mut().libraries().own.forwards.get(number).copied().flatten();
             let function = function.ok_or_else(|| wasmtime::Error::msg("a library was called before it was there"))?;
             function.call(&mut caller, params, results)
         })
@@ -247,36 +166,14 @@ impl<'a> Forward<'a> {
     /// Finds the function that it stands for.
     fn fill(self, plan: &LoadPlan, store: &mut Context<'_>) -> Result<(), LinkError> {
         let name = self.import.name();
-        if let Some(Symbol::Function(function)) = symbol_of(store, Handle::Library(self.of), name) {
+        if let Some(Symbol::Function(function)) = store.symbol(Handle::Library(self.of), name.as_bytes()) {
             if !function.ty(&*store).matches(&self.ty) {
                 return Err(mistyped(&plan.pending[self.index], name));
             }
-            store.data_mut().libraries().forwards[self.number] = Some(function);
+            store.libraries().own.forwards[self.number] = Some(function);
         }
         Ok(())
     }
-}
-
-/// Runs the libraries' own code: relocations, then constructors. From here on the guest answers
-/// for what happens.
-fn initialise(plan: &LoadPlan, store: &mut Context<'_>) -> Result<(), LinkStop> {
-    store.data_mut().libraries().nesting += 1;
-    let order = plan.order();
-    for name in ["__wasm_apply_data_relocs", "__wasm_call_ctors"] {
-        for &index in &order {
-            let side = &plan.pending[index].side;
-            if !(if name == "__wasm_call_ctors" { side.constructs } else { side.relocates }) {
-                continue;
-            }
-            let library = store.data_mut().libraries().get(plan.id(index));
-            let instance = library.map(|library| library.instance).ok_or(Errno::IO)?;
-            if let Ok(function) = instance.get_typed_func::<(), ()>(&mut *store, name) {
-                function.call(&mut *store, ())?;
-            }
-        }
-    }
-    store.data_mut().libraries().nesting -= 1;
-    Ok(())
 }
 
 /// The type of the import at this position, which is a function, of those that are left.
@@ -308,12 +205,12 @@ fn shared_tag(
     name: &str,
     ty: Option<ExternType>,
 ) -> Result<Tag, LinkStop> {
-    if let Some(&tag) = store.data_mut().libraries().tags.get(name) {
+    if let Some(&tag) = store.libraries().own.tags.get(name) {
         return Ok(tag);
     }
     let Some(ExternType::Tag(ty)) = ty else { return Err(misread(pending).into()) };
-    let tag = Tag::new(&mut *store, &ty)?;
-    store.data_mut().libraries().tags.insert(name.to_owned(), tag);
+    let tag = Tag::new(&mut *store, &ty).map_err(Stop::Ends)?;
+    store.libraries().own.tags.insert(name.to_owned(), tag);
     Ok(tag)
 }
 
@@ -337,57 +234,31 @@ fn mistyped(pending: &PendingLibrary, function: &str) -> LinkError {
 }
 
 /// What every library shares with the program.
-struct SharedExports {
+pub(super) struct SharedExports {
     memory: Memory,
     table: Table,
     stack_pointer: Global,
 }
 
 impl SharedExports {
-    fn of(store: &mut Context<'_>) -> Result<Self, LinkError> {
-        let program = store.data_mut().libraries().program;
+    pub(super) fn of(store: &mut Context<'_>) -> Result<Self, LinkError> {
+        let program = store.libraries().own.program;
         let memory = store.data().memory.ok_or_else(|| lacking("memory"))?;
         let table = slots::table(store)?;
-        let name = "__stack_pointer";
+        let name = STACK_POINTER;
         let stack_pointer = program.get_global(&mut *store, name).ok_or_else(|| lacking(name))?;
-        if store.data_mut().libraries().heap.is_none() {
+        if store.libraries().own.heap.is_none() {
             let malloc = program.get_typed_func(&mut *store, "malloc").map_err(|_| lacking("malloc"))?;
             let free = program.get_typed_func(&mut *store, "free").map_err(|_| lacking("free"))?;
-            store.data_mut().libraries().heap = Some(Heap { malloc, free });
+            store.libraries().own.heap = Some(Heap { malloc, free });
         }
         Ok(Self { memory, table, stack_pointer })
     }
 }
 
-/// Takes memory for a library from the program's `malloc`, and clears it.
-fn take_memory(
-    store: &mut Context<'_>,
-    memory: Memory,
-    pending: &PendingLibrary,
-    room: &mut Room,
-) -> Result<(), LinkStop> {
-    let area = pending.side.memory;
-    if area.size == 0 {
-        return Ok(());
-    }
-    let failed =
-        || LinkError::new(Errno::NOMEM, format!("`{}`: no memory for {} bytes of data", pending.name, area.size));
-    let wanted = area.size.checked_add(area.alignment - 1).ok_or_else(failed)?;
-    let heap = store.data_mut().libraries().heap.clone().ok_or_else(failed)?;
-    let block = heap.malloc.call(&mut *store, wanted)?;
-    // Zero is malloc's failure; the rest is for one that lies.
-    let base = block.checked_next_multiple_of(area.alignment).filter(|_| block != 0).ok_or_else(failed)?;
-    room.block = block;
-    room.memory_base = base;
-    let start = base as usize;
-    let bytes = memory.data_mut(&mut *store).get_mut(start..start + area.size as usize);
-    bytes.ok_or_else(failed)?.fill(0);
-    Ok(())
-}
-
 fn new_cell(store: &mut Context<'_>, mutability: Mutability, value: u32) -> Result<Global, LinkStop> {
     let ty = GlobalType::new(ValType::I32, mutability);
-    Ok(Global::new(&mut *store, ty, Val::I32(value.cast_signed()))?)
+    Global::new(&mut *store, ty, Val::I32(value.cast_signed())).map_err(Stop::Ends)
 }
 
 /// A weak function that nobody provides: calling it ends the guest, as a jump to address zero does.

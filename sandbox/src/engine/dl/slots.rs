@@ -2,10 +2,11 @@
 
 use wasmtime::{Func, Ref, Table};
 
-use super::LinkError;
-use super::state::{Handle, Libraries, Slot, SlotRange};
+use super::Libraries;
 use crate::account::ACCOUNT;
 use crate::engine::guest::Context;
+use crate::engine::linker::state::{Handle, Slot};
+use crate::engine::linker::{LinkError, Linker as _, take_slots};
 use crate::vfs::Errno;
 
 /// The name that programs export their table under.
@@ -19,7 +20,7 @@ const SCAN_MAX: u64 = 1_000_000;
 const KNOWN_COST: usize = 64;
 
 pub(super) fn table(store: &mut Context<'_>) -> Result<Table, LinkError> {
-    let program = store.data_mut().libraries().program;
+    let program = store.libraries().own.program;
     program.get_table(store, TABLE).ok_or_else(|| lacking(TABLE))
 }
 
@@ -29,43 +30,6 @@ pub(super) fn lacking(what: &str) -> LinkError {
         Errno::NOSYS,
         format!("the program was not linked for run-time loading: it does not export `{what}`"),
     )
-}
-
-/// Takes `length` entries, aligned; they are null.
-pub(super) fn allocate(store: &mut Context<'_>, length: u32, alignment: u32) -> Result<Slot, LinkError> {
-    if length == 0 {
-        return Ok(Slot(0));
-    }
-    if let Some(base) = store.data_mut().libraries().slots.take(length, alignment) {
-        return Ok(base);
-    }
-    let table = table(store)?;
-    let full = || {
-        LinkError::new(Errno::NOMEM, format!("there is no room for {length} more entries in the table of functions"))
-    };
-    let old = u32::try_from(table.size(&*store)).map_err(|_| full())?;
-    let base = old.checked_next_multiple_of(alignment).ok_or_else(full)?;
-    let added = (base - old).checked_add(length).ok_or_else(full)?;
-    table.grow(&mut *store, added.into(), Ref::Func(None)).map_err(|_| match store.data().charges.refused {
-        Some(refused) => refused.into(),
-        None => full(),
-    })?;
-    if base > old {
-        store.data_mut().libraries().slots.free(SlotRange { start: Slot(old), length: base - old });
-    }
-    Ok(Slot(base))
-}
-
-/// Gives entries back and empties them.
-pub(super) fn give_back(store: &mut Context<'_>, range: SlotRange) {
-    if range.length == 0 {
-        return;
-    }
-    if let Ok(table) = table(store) {
-        let cleared = table.fill(&mut *store, range.start.0.into(), Ref::Func(None), range.length.into());
-        debug_assert!(cleared.is_ok());
-    }
-    store.data_mut().libraries().slots.free(range);
 }
 
 /// The function in an entry.
@@ -84,7 +48,7 @@ pub(super) fn set(store: &mut Context<'_>, slot: Slot, function: Func) -> Result
 
 /// Notes which functions are in the table, unless they have an entry already; once.
 fn scan(store: &mut Context<'_>) -> Result<(), LinkError> {
-    if store.data_mut().libraries().slots.scanned {
+    if store.libraries().slots.scanned {
         return Ok(());
     }
     let table = table(store)?;
@@ -93,10 +57,10 @@ fn scan(store: &mut Context<'_>) -> Result<(), LinkError> {
     for slot in 0..u32::try_from(size).unwrap_or(0) {
         if let Some(Ref::Func(Some(function))) = table.get(&mut *store, slot.into()) {
             let key = function.to_raw(&mut *store) as usize;
-            store.data_mut().libraries().slots.known.entry(key).or_insert(Slot(slot));
+            store.libraries().slots.known.entry(key).or_insert(Slot(slot));
         }
     }
-    store.data_mut().libraries().slots.scanned = true;
+    store.libraries().slots.scanned = true;
     Ok(())
 }
 
@@ -104,37 +68,37 @@ fn scan(store: &mut Context<'_>) -> Result<(), LinkError> {
 /// one.
 pub(super) fn of(store: &mut Context<'_>, module: Handle, name: &str, function: Func) -> Result<Slot, LinkError> {
     let key = function.to_raw(&mut *store) as usize;
-    if let Some(&slot) = store.data_mut().libraries().slots.known.get(&key) {
+    if let Some(&slot) = store.libraries().slots.known.get(&key) {
         return Ok(slot);
     }
     let entry = match module {
         Handle::Program => program_entry(store, name)?,
-        Handle::Library(id) => store.data_mut().libraries().get(id).and_then(|library| {
-            library.entries.entry(name).map(|entry| Slot(library.table_base.0.saturating_add(entry)))
+        Handle::Library(id) => store.libraries().get(id).and_then(|library| {
+            library.instance.entries.entry(name).map(|entry| Slot(library.table_base.0.saturating_add(entry)))
         }),
     };
     if let Some(slot) = entry {
         if get(store, slot).is_some_and(|there| there.to_raw(&mut *store) as usize == key) {
-            store.data_mut().libraries().slots.known.insert(key, slot);
+            store.libraries().slots.known.insert(key, slot);
             return Ok(slot);
         }
         // Somebody has changed the table.
         scan(store)?;
     }
-    if let Some(&slot) = store.data_mut().libraries().slots.known.get(&key) {
+    if let Some(&slot) = store.libraries().slots.known.get(&key) {
         return Ok(slot);
     }
-    let slot = allocate(store, 1, 1)?;
+    let slot = take_slots(store, 1, 1)?;
     set(store, slot, function)?;
-    store.data_mut().libraries().slots.known.insert(key, slot);
+    store.libraries().slots.known.insert(key, slot);
     Ok(slot)
 }
 
 /// Where the program has the function that it exports under this name, as far as that is known; if
 /// nothing is, each entry is looked at.
 fn program_entry(store: &mut Context<'_>, name: &str) -> Result<Option<Slot>, LinkError> {
-    let Libraries { source, slots, .. } = store.data_mut().libraries();
-    let index = slots.index.get_or_insert_with(|| source.as_mut().and_then(|source| source.table_index()));
+    let Libraries { own, slots, .. } = store.libraries();
+    let index = slots.index.get_or_insert_with(|| own.source.as_mut().and_then(|source| source.table_index()));
     match index {
         Some(index) => Ok(index.entry(name).map(Slot)),
         None => scan(store).map(|()| None),

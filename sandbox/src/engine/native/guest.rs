@@ -4,11 +4,13 @@ use std::ffi::{CStr, c_char, c_uint, c_void};
 use std::marker::PhantomData;
 use std::{ptr, slice};
 
-use super::libraries::Libraries;
-use super::object::{Link, Module, Table};
+use super::libraries::{Instance, Libraries};
+use super::object::{Entry, Link, Module, Table};
 use super::{RETURNED, Run, Runtime};
 use crate::abi::{Host, Memory};
-use crate::vfs::Errno;
+use crate::account::{ACCOUNT, Full};
+use crate::engine::linker::state::Slot;
+use crate::vfs::{Errno, Vfs};
 
 /// The guest ended; why is noted.
 #[derive(Debug)]
@@ -18,7 +20,7 @@ pub(super) struct Ended;
 const TRAPPED: c_uint = 2;
 
 /// A guest whose code does not run now. What belongs to it is reached by short borrows alone: code
-/// of the guest that is [called](Guest::call) makes calls of its own.
+/// of the guest that is [called](Guest::call_as) makes calls of its own.
 pub(super) struct Guest<'a> {
     run: *mut Run,
     borrowed: PhantomData<&'a mut Run>,
@@ -46,10 +48,14 @@ impl Guest<'_> {
         &mut self.run().libraries
     }
 
-    /// The program, and its instance.
-    pub(super) fn program(&mut self) -> (&'static Module, *mut c_void) {
+    /// The program.
+    pub(super) fn program(&mut self) -> Instance {
         let run = self.run();
-        (run.module, run.instance)
+        Instance { module: run.module, state: run.instance }
+    }
+
+    pub(super) fn vfs(&mut self) -> &mut Vfs {
+        &mut self.run().host.vfs
     }
 
     /// Works on the host and the guest's memory.
@@ -78,33 +84,45 @@ impl Guest<'_> {
 
     /// The program's memory, table and stack pointer, as libraries get them.
     pub(super) fn shared(&mut self) -> Option<[*mut c_void; 3]> {
-        let (module, instance) = self.program();
+        let Instance { module, state } = self.program();
         let (memory, table, pointer) = (module.memory?, module.table?, module.stack_pointer?);
         // SAFETY: the instance is the module's own.
-        unsafe { Some([memory(instance).cast_mut().cast(), table(instance).cast(), pointer(instance).cast()]) }
+        unsafe { Some([memory(state).cast_mut().cast(), table(state).cast(), pointer(state).cast()]) }
     }
 
     /// The program's table.
     pub(super) fn table(&mut self) -> Option<&mut Table> {
-        let (module, instance) = self.program();
+        let Instance { module, state } = self.program();
         // SAFETY: as above; guest code does not run while it is borrowed.
-        unsafe { module.table?(instance).as_mut() }
+        unsafe { module.table?(state).as_mut() }
+    }
+
+    /// Fills an entry of the table that was allocated.
+    pub(super) fn set(&mut self, slot: Slot, entry: Entry) {
+        let set = self.table().is_some_and(|table| table.set(slot.0, entry));
+        debug_assert!(set);
     }
 
     /// The program's stack pointer.
     pub(super) fn stack_pointer(&mut self) -> Option<&mut u32> {
-        let (module, instance) = self.program();
+        let Instance { module, state } = self.program();
         // SAFETY: as above.
-        unsafe { module.stack_pointer?(instance).as_mut() }
+        unsafe { module.stack_pointer?(state).as_mut() }
     }
 
-    /// Adds empty entries to the table; gives the first.
-    pub(super) fn grow_table(&mut self, entries: u32) -> Option<u32> {
+    /// Adds empty entries to the table.
+    ///
+    /// # Errors
+    ///
+    /// There is no room: why, if the account has none.
+    pub(super) fn grow_table(&mut self, entries: u32) -> Result<(), Option<Full>> {
         let grow = self.runtime().grow_table;
-        let table = ptr::from_mut(self.table()?);
+        let table = ptr::from_mut(self.table().ok_or(None)?);
+        self.run().refused = None;
         // SAFETY: it is the program's table. This asks `may_grow`, and no reference is alive.
         let first = unsafe { grow(table, entries) };
-        (first != u32::MAX).then_some(first)
+        let full = self.run().refused.map(|_| Full { left: ACCOUNT.left() });
+        if first == u32::MAX { Err(full) } else { Ok(()) }
     }
 
     /// The digest of a type, as this module knows it.
@@ -119,7 +137,7 @@ impl Guest<'_> {
     /// # Errors
     ///
     /// [`Ended`] if the guest ended in it.
-    pub(super) fn call(&mut self, function: Link, ty: &CStr, arguments: &[u64]) -> Result<u64, Ended> {
+    pub(super) fn call_as(&mut self, function: Link, ty: &CStr, arguments: &[u64]) -> Result<u64, Ended> {
         debug_assert!(arguments.len() >= ty.to_bytes().iter().position(|&letter| letter == b'>').unwrap_or(0));
         let call = self.runtime().call;
         let mut result = 0;
@@ -132,7 +150,7 @@ impl Guest<'_> {
     ///
     /// # Errors
     ///
-    /// [`Ended`], as in [`call`](Self::call).
+    /// [`Ended`], as in [`call_as`](Self::call_as).
     pub(super) fn link(
         &mut self,
         module: &'static Module,
@@ -146,9 +164,9 @@ impl Guest<'_> {
         self.came_back(end)
     }
 
-    /// Notes that the guest ends by a trap: the runtime's number of it.
-    pub(super) fn traps(&mut self, number: u32) -> Ended {
-        self.run().trapped = Some(number);
+    /// Notes that the guest ends as by a trap: why, in words.
+    pub(super) fn traps(&mut self, why: String) -> Ended {
+        self.run().trapped = Some(why);
         Ended
     }
 
@@ -159,7 +177,7 @@ impl Guest<'_> {
         let run = self.run();
         if end == TRAPPED {
             // SAFETY: reads a number.
-            run.trapped = Some(unsafe { (run.runtime.trap)() });
+            run.trapped = Some(super::trap(unsafe { (run.runtime.trap)() }));
         }
         Err(Ended)
     }

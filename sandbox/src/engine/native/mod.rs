@@ -6,13 +6,12 @@
 //! keep the guest in its memory are part of the code: whoever made it is trusted
 //! (`docs/security.md`).
 
-mod call;
 mod guest;
 mod image;
 mod libraries;
 mod link;
 mod object;
-mod open;
+mod types;
 
 use std::any::Any;
 use std::ffi::{c_char, c_uint, c_void};
@@ -24,6 +23,7 @@ use std::slice;
 
 use wasmtime::Trap;
 
+use super::linker::{self, state::ClosureId};
 use super::wasmtime::{BESIDES, Start, describe};
 use super::{EngineError, GuestExit, NativeSource};
 use crate::abi::{GuestEnd, Handler, Host, IMPORTS};
@@ -32,7 +32,7 @@ use crate::caller;
 use crate::compiled::Image;
 use guest::Guest;
 pub use image::LibraryCode;
-use libraries::Libraries;
+use libraries::{Libraries, NativeParts};
 pub use object::Symbols;
 use object::{LinearMemory, Link, MappedImage, Module, Object, Table};
 
@@ -151,7 +151,7 @@ struct Run {
     /// What a call ended the guest with.
     end: Option<GuestEnd>,
     /// Why guest code trapped that a call of the guest had called.
-    trapped: Option<c_uint>,
+    trapped: Option<String>,
     /// A panic of a call, which goes on above the guest's frames.
     panic: Option<Box<dyn Any + Send>>,
 }
@@ -255,7 +255,7 @@ impl NativeModule {
             parts: self.parts,
             instance,
             host,
-            libraries: Libraries::default(),
+            libraries: Libraries::new(NativeParts::default()),
             memory: ACCOUNT.none(),
             refused: None,
             end: None,
@@ -298,7 +298,7 @@ impl NativeStarted<'_> {
     /// Lets the guest load libraries, whose code comes from `source`.
     pub fn allow_loading(&mut self, source: Box<dyn NativeSource>) {
         // SAFETY: `run` is alive, and nobody else uses it: no code of the guest is running.
-        unsafe { (*self.run).libraries.allow(source) };
+        unsafe { (*self.run).libraries.own.source = Some(source) };
     }
 
     /// Runs the program until it ends.
@@ -323,8 +323,8 @@ impl NativeStarted<'_> {
         if let Some(panic) = run.panic.take() {
             resume_unwind(panic);
         }
-        if let Some(number) = run.trapped {
-            return Some(Ok(GuestExit::Trap(trap(number))));
+        if let Some(why) = run.trapped.take() {
+            return Some(Ok(GuestExit::Trap(why)));
         }
         match (end, run.end, run.refused) {
             (RETURNED, ..) => None,
@@ -353,7 +353,11 @@ impl Run {
         let mut guest = unsafe { Guest::new(run) };
         let called = || match function.handler {
             Handler::Host(_) => guest.with_host(|host, memory| function.invoke(host, memory, raw)).map_err(Some),
-            Handler::Linker(which) => open::call(&mut guest, which, raw).map_err(|guest::Ended| None),
+            Handler::Linker(which) => {
+                #[expect(clippy::cast_possible_truncation, reason = "an i32 lies in the low half")]
+                let raw: Vec<u32> = raw.iter().map(|&slot| slot as u32).collect();
+                linker::answer(&mut guest, which, &raw).map_err(|guest::Ended| None)
+            }
         };
         let ended = match catch_unwind(AssertUnwindSafe(called)) {
             Ok(Ok(errno)) => return errno.into(),
@@ -396,7 +400,14 @@ impl Run {
     unsafe extern "C" fn closure_of_guest(run: *mut Self, number: u32, arguments: *const u64, result: *mut u64) -> i64 {
         // SAFETY: as in `call_of_guest`.
         let mut guest = unsafe { Guest::new(run) };
-        let ended = match catch_unwind(AssertUnwindSafe(|| call::dispatch(&mut guest, number, arguments))) {
+        let id = ClosureId::from_number(number);
+        let called = || {
+            let count = guest.libraries().closures.get(id).signature.parameters.len();
+            // SAFETY: the runtime hands over as many as the closure's type has, and one more.
+            let given = unsafe { slice::from_raw_parts(arguments, count) };
+            linker::call::dispatch(&mut guest, id, given)
+        };
+        let ended = match catch_unwind(AssertUnwindSafe(called)) {
             Ok(Ok(value)) => {
                 // SAFETY: the runtime gives room for the result.
                 unsafe { *result = value };

@@ -7,7 +7,7 @@ use std::slice;
 
 use crate::account::{ACCOUNT, Full};
 use crate::engine::EngineError;
-use crate::engine::dl::scope::is_reserved;
+use crate::engine::linker::scope::is_reserved;
 
 /// `struct native_module`.
 #[repr(C)]
@@ -111,7 +111,7 @@ pub(super) struct Entry {
 
 /// `struct native_link`: a function, and the instance that it works on.
 #[repr(C)]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Link {
     pub(super) code: *mut c_void,
     pub(super) instance: *mut c_void,

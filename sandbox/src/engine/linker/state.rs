@@ -5,11 +5,9 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use wasmtime::{Func, Instance, Tag, TypedFunc};
-
+use super::plan::PendingLibrary;
 use super::scope::breadth_first;
-use crate::account::Charge;
-use crate::engine::CodeSource;
+use super::{Parts, Room};
 use crate::linking::{Signature, TableIndex};
 
 /// What the guest names a module by: the program, or a library.
@@ -50,9 +48,6 @@ impl Handle {
 pub(in crate::engine) struct LibraryId(usize);
 
 impl LibraryId {
-    /// The first that a guest loads.
-    pub(in crate::engine) const FIRST: Self = Self(0);
-
     /// The one that comes so many places after this one.
     pub(in crate::engine) fn after(self, places: usize) -> Self {
         Self(self.0 + places)
@@ -87,23 +82,14 @@ impl SlotRange {
 }
 
 /// A guest's libraries.
-pub(in crate::engine) struct Libraries {
-    pub(super) program: Instance,
-    /// Nothing where no libraries are loaded.
-    pub(super) source: Option<Box<dyn CodeSource>>,
-    loaded: Vec<LoadedLibrary>,
+pub(in crate::engine) struct Libraries<P: Parts> {
+    /// What the engine keeps besides.
+    pub(in crate::engine) own: P,
+    loaded: Vec<LoadedLibrary<P>>,
     /// Global libraries, in the order in which they became so.
     pub(super) globals: Vec<LibraryId>,
-    pub(super) slots: Slots,
-    pub(super) closures: Closures,
-    /// Functions that libraries of a circle get before they exist.
-    pub(super) forwards: Vec<Option<Func>>,
-    /// Tags of exceptions that libraries import and the program does not have.
-    pub(super) tags: HashMap<String, Tag>,
-    /// The program's `malloc` and `free`, once they were needed.
-    pub(super) heap: Option<Heap>,
-    /// The code of all libraries of which the engine has instances.
-    pub(super) code: Vec<Arc<Charge<'static>>>,
+    pub(in crate::engine) slots: Slots<P::FunctionKey>,
+    pub(in crate::engine) closures: Closures<P>,
     /// Attempts so far.
     pub(super) loads: usize,
     /// Loads that run constructors now, each within the one before.
@@ -114,25 +100,31 @@ pub(in crate::engine) struct Libraries {
     pub(super) error: String,
 }
 
-/// The program's allocator.
-#[derive(Clone)]
-pub(super) struct Heap {
-    pub(super) malloc: TypedFunc<u32, u32>,
-    pub(super) free: TypedFunc<u32, ()>,
-}
-
 /// A library that is loaded.
-pub(super) struct LoadedLibrary {
+pub(in crate::engine) struct LoadedLibrary<P: Parts> {
     pub(super) name: String,
-    pub(super) instance: Instance,
-    pub(super) memory_base: u32,
-    pub(super) table_base: Slot,
-    /// Where its part of the table has its functions.
-    pub(super) entries: TableIndex,
+    pub(in crate::engine) instance: P::Instance,
+    pub(in crate::engine) memory_base: u32,
+    pub(in crate::engine) table_base: Slot,
     pub(super) needed: Vec<LibraryId>,
     /// How often it was opened by the guest.
     pub(super) opened: u32,
-    pub(super) file: LibraryFile,
+    file: LibraryFile,
+}
+
+impl<P: Parts> LoadedLibrary<P> {
+    /// The library that was pending, in this room.
+    pub(in crate::engine) fn new(pending: &PendingLibrary<P>, room: Room, instance: P::Instance) -> Self {
+        Self {
+            name: pending.name.clone(),
+            instance,
+            memory_base: room.memory_base,
+            table_base: room.table.start,
+            needed: pending.needed.clone(),
+            opened: 0,
+            file: pending.file.clone(),
+        }
+    }
 }
 
 /// The file of a library. It is held, so that its inode's number is not given to another file.
@@ -149,20 +141,15 @@ impl LibraryFile {
     }
 }
 
-impl Libraries {
+impl<P: Parts> Libraries<P> {
     /// Of a program that has loaded none.
-    pub(in crate::engine) fn new(program: Instance) -> Self {
+    pub(in crate::engine) fn new(own: P) -> Self {
         Self {
-            program,
-            source: None,
+            own,
             loaded: Vec::new(),
             globals: Vec::new(),
             slots: Slots::default(),
             closures: Closures::default(),
-            forwards: Vec::new(),
-            tags: HashMap::new(),
-            heap: None,
-            code: Vec::new(),
             loads: 0,
             nesting: 0,
             busy: false,
@@ -170,18 +157,13 @@ impl Libraries {
         }
     }
 
-    /// Lets the guest load libraries, whose code comes from `source`.
-    pub(in crate::engine) fn allow(&mut self, source: Box<dyn CodeSource>) {
-        self.source = Some(source);
-    }
-
     /// The library, if it is loaded.
-    pub(super) fn get(&self, id: LibraryId) -> Option<&LoadedLibrary> {
+    pub(in crate::engine) fn get(&self, id: LibraryId) -> Option<&LoadedLibrary<P>> {
         self.loaded.get(id.0)
     }
 
     /// The same, to be changed.
-    pub(super) fn get_mut(&mut self, id: LibraryId) -> Option<&mut LoadedLibrary> {
+    pub(super) fn get_mut(&mut self, id: LibraryId) -> Option<&mut LoadedLibrary<P>> {
         self.loaded.get_mut(id.0)
     }
 
@@ -196,12 +178,12 @@ impl Libraries {
     }
 
     /// The instances of all, in the order in which they were loaded.
-    pub(super) fn instances(&self) -> impl Iterator<Item = Instance> {
-        self.loaded.iter().map(|library| library.instance)
+    pub(in crate::engine) fn instances(&self) -> impl Iterator<Item = &P::Instance> {
+        self.loaded.iter().map(|library| &library.instance)
     }
 
     /// Adds one.
-    pub(super) fn add(&mut self, library: LoadedLibrary) {
+    pub(in crate::engine) fn add(&mut self, library: LoadedLibrary<P>) {
         self.loaded.push(library);
     }
 
@@ -228,11 +210,10 @@ impl Libraries {
 }
 
 /// What is known of the table.
-#[derive(Default)]
-pub(in crate::engine) struct Slots {
+pub(in crate::engine) struct Slots<K> {
     /// Entries by the function that they hold: a function's address is the same whoever asks for
     /// it.
-    pub(in crate::engine) known: HashMap<usize, Slot>,
+    pub(in crate::engine) known: HashMap<K, Slot>,
     /// Ranges that nobody has.
     free: Vec<SlotRange>,
     /// Where the program has its functions: nothing before that is asked for the first time, then
@@ -242,7 +223,13 @@ pub(in crate::engine) struct Slots {
     pub(in crate::engine) scanned: bool,
 }
 
-impl Slots {
+impl<K> Default for Slots<K> {
+    fn default() -> Self {
+        Self { known: HashMap::new(), free: Vec::new(), index: None, scanned: false }
+    }
+}
+
+impl<K> Slots<K> {
     /// Takes `length` free entries, aligned.
     pub(in crate::engine) fn take(&mut self, length: u32, alignment: u32) -> Option<Slot> {
         for index in 0..self.free.len() {
@@ -276,9 +263,8 @@ impl Slots {
 }
 
 /// Closures of one guest. A released one is given out again for the same signature.
-#[derive(Default)]
-pub(super) struct Closures {
-    all: Vec<Closure>,
+pub(in crate::engine) struct Closures<P: Parts> {
+    all: Vec<Closure<P>>,
     /// By the table entry.
     live: HashMap<Slot, ClosureId>,
     released: HashMap<Signature, Vec<ClosureId>>,
@@ -286,18 +272,36 @@ pub(super) struct Closures {
 
 /// A closure, by its place among all that were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ClosureId(usize);
+pub(in crate::engine) struct ClosureId(usize);
+
+impl ClosureId {
+    /// As a number, which native code is given.
+    pub(in crate::engine) fn number(self) -> u32 {
+        // There are few.
+        u32::try_from(self.0).unwrap_or(u32::MAX)
+    }
+
+    /// The closure of this number.
+    pub(in crate::engine) fn from_number(number: u32) -> Self {
+        Self(number as usize)
+    }
+}
 
 /// A function of the host that calls the guest's dispatcher.
-#[derive(Clone)]
-pub(super) struct Closure {
-    pub(super) function: Func,
-    pub(super) signature: Signature,
+pub(in crate::engine) struct Closure<P: Parts> {
+    pub(super) function: P::Closure,
+    pub(in crate::engine) signature: Signature,
     pub(super) dispatcher: Slot,
     pub(super) user: u32,
 }
 
-impl Closures {
+impl<P: Parts> Default for Closures<P> {
+    fn default() -> Self {
+        Self { all: Vec::new(), live: HashMap::new(), released: HashMap::new() }
+    }
+}
+
+impl<P: Parts> Closures<P> {
     /// How many were made.
     pub(super) fn count(&self) -> usize {
         self.all.len()
@@ -309,12 +313,12 @@ impl Closures {
     }
 
     /// Adds one.
-    pub(super) fn add(&mut self, closure: Closure) {
+    pub(super) fn add(&mut self, closure: Closure<P>) {
         self.all.push(closure);
     }
 
     /// The closure.
-    pub(super) fn get(&self, id: ClosureId) -> &Closure {
+    pub(in crate::engine) fn get(&self, id: ClosureId) -> &Closure<P> {
         &self.all[id.0]
     }
 
@@ -360,7 +364,7 @@ mod tests {
 
     #[test]
     fn free_entries_are_given_out_aligned_and_grow_together_again() {
-        let mut slots = Slots::default();
+        let mut slots = Slots::<u32>::default();
         let range = |start, length| SlotRange { start: Slot(start), length };
         slots.free(range(3, 10));
         slots.known.insert(7, Slot(20));

@@ -1,10 +1,4 @@
-//! Which module's symbol a name means.
-
-use wasmtime::{Extern, Instance, Mutability, Val};
-
-use super::Symbol;
-use super::state::Handle;
-use crate::engine::guest::Context;
+//! In which order modules are looked at, and which names are no symbols.
 
 /// `start` and everything reachable from it, nearest first, each once.
 pub(in crate::engine) fn breadth_first<'a, T: Copy + PartialEq + 'a>(
@@ -63,34 +57,6 @@ const RESERVED: [&str; 3] = ["__wasm_apply_", "__wasm_call_", "__wasm_init_"];
 /// Whether a name is one of the convention between modules and loader, and no symbol.
 pub(in crate::engine) fn is_reserved(name: &str) -> bool {
     RESERVED.iter().any(|reserved| name.starts_with(reserved))
-}
-
-/// What the module with this handle exports under this name.
-pub(super) fn symbol_of(store: &mut Context<'_>, handle: Handle, name: &str) -> Option<Symbol> {
-    let libraries = store.data_mut().libraries();
-    // Addresses of the program are no offsets.
-    let (instance, base) = match handle {
-        Handle::Program => (libraries.program, 0),
-        Handle::Library(id) => libraries.get(id).map(|library| (library.instance, library.memory_base))?,
-    };
-    exported(store, instance, base, name)
-}
-
-/// Looks `name` up in an instance whose data lie at `base`.
-fn exported(store: &mut Context<'_>, instance: Instance, base: u32, name: &str) -> Option<Symbol> {
-    if is_reserved(name) {
-        return None;
-    }
-    match instance.get_export(&mut *store, name)? {
-        Extern::Func(function) => Some(Symbol::Function(function)),
-        Extern::Global(global) if global.ty(&*store).mutability() == Mutability::Const => {
-            match global.get(&mut *store) {
-                Val::I32(offset) => Some(Symbol::Data(base.wrapping_add(offset.cast_unsigned()))),
-                _ => None,
-            }
-        }
-        _ => None,
-    }
 }
 
 #[cfg(test)]
