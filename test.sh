@@ -149,6 +149,14 @@ loader_skip=$skip
 tests --manifest-path sandbox/Cargo.toml
 skip=$loader_skip
 
+step "tests of the loader, over native code"
+"$pynbox_build" checkout x86_64-linux/native-runtime/tree "$work/native-runtime"
+natively=$(sed -n 's/^[a-z]/--skip &/p' sandbox/tests/native_skip.txt)
+# shellcheck disable=SC2086 # options
+PYNBOX_TEST_NATIVE=$work/native-runtime cargo test --release --locked --manifest-path sandbox/Cargo.toml --no-fail-fast \
+    --test command --test files --test functions --test libraries --test limits --test memory --test mounts --test orphans \
+    --test quota --test sources --test wall -- $natively
+
 step "tools of the tests"
 wait "$bringing" || {
     cat "$work/tools"

@@ -99,7 +99,12 @@ fn program(attempts: &[Attempt<'_>]) -> String {
 pub fn succeed<'a>(dest: &Dest, options: &[&str], attempts: &[Attempt<'a>]) -> Vec<Attempt<'a>> {
     // Seen at a place of its own, whatever is mounted at "/".
     let place = tempfile::tempdir().unwrap();
-    std::fs::write(place.path().join("attempts.wasm"), wat::parse_str(program(attempts)).unwrap()).unwrap();
+    let wasm = wat::parse_str(program(attempts)).unwrap();
+    std::fs::write(place.path().join("attempts.wasm"), &wasm).unwrap();
+    if super::native::tools().is_some() {
+        // Its native code is known by its bytes.
+        dest.module("/test/attempts.wasm", &wasm);
+    }
     let mount = format!("{}:/attempts:ro", place.path().display());
     let arguments = [options, &["-m", &mount, "/attempts/attempts.wasm"]].concat();
     let Ended { status, out, err } = dest.run(arguments);

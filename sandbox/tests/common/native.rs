@@ -42,9 +42,9 @@ pub fn prepare(dest: &Dest) {
     fs::set_permissions(bin.join("run"), fs::Permissions::from_mode(0o755)).unwrap();
 }
 
+#[expect(clippy::print_stderr, reason = "shown if the test fails")]
 fn shell(folder: &Path, script: &str) -> bool {
     let output = Command::new("sh").args(["-ec", script]).current_dir(folder).output().unwrap();
-    // Shown if the test fails.
     eprintln!("{}", String::from_utf8_lossy(&output.stderr));
     output.status.success()
 }
