@@ -446,6 +446,17 @@ mod tests {
     }
 
     #[test]
+    fn a_shared_library_that_a_recipe_exports_is_among_those_that_it_links() {
+        let made = recipe("made", "1").targets(&["one"]).source_of("lib").describe(|context| {
+            let tree = context.text_file("tree", "lib/libmade.so", "", false);
+            context.exports(&tree, "lib/libmade.so lib/libmade.a");
+            let paths: Vec<_> = context.linked_here().into_iter().map(|(path, _)| path).collect();
+            assert_eq!(paths, ["lib/libmade.so"]);
+        });
+        assemble(&set().with(made), &materials(), &Target("one".into())).unwrap();
+    }
+
+    #[test]
     fn mistakes_in_descriptions_of_native_code() {
         let said = mistakes_of(|context| {
             let module = context.text_file("module", "a.wasm", "", false);

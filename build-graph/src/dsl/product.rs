@@ -81,7 +81,11 @@ impl Context<'_> {
         self.offer_headers(None, "include");
         for path in libraries.words() {
             match Library::at(&path, tree) {
-                Some(library) => self.draft.offer.libraries.push(library),
+                Some(library) => {
+                    let offer = &mut self.draft.offer;
+                    offer.linked.extend(library.shared.clone().map(|path| (path, tree.clone())));
+                    offer.libraries.push(library);
+                }
                 None => self.mistake(format!(
                     "`{path}` is no library that can be exported: its name has to be `libNAME.a` or `libNAME.so`"
                 )),

@@ -1,52 +1,90 @@
 //! Native code of Python 2.7's interpreter and of its C modules, for `run --engine native`. It
 //! takes minutes to make, and no package needs it.
 
-use build_graph::dsl::{Handle, MemoryBase, NativeCode, Recipe, recipe};
+use build_graph::dsl::{Context, Handle, MemoryBase, NativeCode, Recipe, recipe};
 
 use super::python::LIBRARY;
 use crate::toolchains::WASM;
 
-/// Into how many C files the interpreter is divided: none takes a compiler more than a few seconds
-/// and 500 MB.
-const PARTS: usize = 24;
+/// An interpreter, whose recipe and program have the same name.
+pub(super) struct Interpreter {
+    pub(super) name: &'static str,
+    /// Where programs see its library.
+    pub(super) library: &'static str,
+    /// Into how many C files it is divided: none takes a compiler more than a few seconds and
+    /// 500 MB.
+    pub(super) parts: usize,
+    /// The recipes of the shared libraries that its package brings.
+    pub(super) needed: &'static str,
+}
 
-/// What Python's modules need that is compiled with them. The others (OpenSSL, ncurses, GDBM,
-/// readline) are large, or of little use without a terminal.
-const NEEDED: &str = "bzip2 sqlite";
+pub(super) const PYTHON: Interpreter =
+    Interpreter { name: "python", library: LIBRARY, parts: 24, needed: "bzip2 gdbm ncurses sqlite zlib" };
 
 pub(crate) const RECIPE: Recipe = recipe("python-native", "2.7.18")
     .license("Python-2.0")
     .targets(&[WASM])
     .on_request()
     .files("recipes/files/python-training")
-    .describe(|cx| {
-        let training = cx.source();
-        let (program, library) = (cx.given_by("python", "program"), cx.given_by("python", "library"));
-        let modules = cx.linked_by("python");
-        let needed: Vec<_> = NEEDED.split_whitespace().map(|recipe| (recipe, cx.linked_by(recipe))).collect();
-        for base in MemoryBase::ALL {
-            let native = cx
-                .native_code("python", program.clone())
-                .parts(PARTS)
-                .sees(library.clone(), LIBRARY)
-                .sees(&training, "/training")
-                .trained_by("python -B -S /training/train.py")
-                .finish(base);
-            cx.gives(base.word(), &native);
-            cx.tree(&native, base.word());
-            cx.installs_native_code("python", &native, base);
-            // Few programs use one, and none of them is trained.
-            let code = libraries(cx.native_libraries("python", &native), "python", &modules, LIBRARY);
-            needed.iter().fold(code, |code, (recipe, linked)| libraries(code, recipe, linked, "")).installed(base);
-        }
-        cx.install_tree(program, "lib/native/python");
-        cx.requires("python");
-    });
+    .describe(|cx| interpreter(cx, &PYTHON));
 
-/// Adds the modules of Python, or the libraries, that a recipe links. Modules lie below `folder`.
+/// Native code of an interpreter, trained by the recipe's files, and of its modules and libraries.
+pub(super) fn interpreter(cx: &mut Context<'_>, python: &Interpreter) {
+    let Interpreter { name, library, parts, needed } = *python;
+    let training = cx.source();
+    let (program, files) = (cx.given_by(name, "program"), cx.given_by(name, "library"));
+    let modules = cx.linked_by(name);
+    let needed = linked_by(cx, needed);
+    for base in MemoryBase::ALL {
+        let native = cx
+            .native_code(name, program.clone())
+            .parts(parts)
+            .sees(files.clone(), library)
+            .sees(&training, "/training")
+            .trained_by([name, "-B", "-S", "/training/train.py"])
+            .finish(base);
+        cx.gives(base.word(), &native);
+        cx.tree(&native, base.word());
+        cx.installs_native_code(name, &native, base);
+        // Few programs use one, and none of them is trained.
+        let code = libraries(cx.native_libraries(name, &native), name, &modules, library);
+        libraries(code, name, &needed, "").installed(base);
+    }
+    cx.install_tree(program, &format!("lib/native/{name}"));
+    cx.requires(name);
+}
+
+/// Native code of a package of an interpreter, trained by the recipe's files: of its modules, and
+/// of the libraries that these recipes link. Training sees the package's Python files in `folder`.
+pub(super) fn package(cx: &mut Context<'_>, python: &Interpreter, package: &str, folder: &str, needed: &str) {
+    let Interpreter { name, library, .. } = *python;
+    let training = cx.source();
+    let (files, pure) = (cx.given_by(name, "library"), cx.given_by(package, "files"));
+    let (modules, needed) = (cx.linked_by(package), linked_by(cx, needed));
+    let site = format!("{library}/site-packages");
+    for base in MemoryBase::ALL {
+        let program = cx.given_by(&format!("{name}-native"), base.word());
+        let code = cx
+            .native_libraries(name, program)
+            .sees(files.clone(), library)
+            .sees(pure.clone(), &format!("{site}/{folder}"))
+            .sees(&training, "/training")
+            .trained_by([name, "-B", "/training/train.py"]);
+        let code = libraries(code, package, &modules, &site);
+        libraries(code, package, &needed, "").installed(base);
+    }
+    cx.requires([package, &format!("{name}-native")]);
+}
+
+fn linked_by(cx: &mut Context<'_>, recipes: &str) -> Vec<(String, Handle)> {
+    recipes.split_whitespace().flat_map(|recipe| cx.linked_by(recipe)).collect()
+}
+
+/// Adds modules of Python, which lie below `folder`, or libraries. The package that installs them
+/// is part of their names: two may bring code of the same library, each with a profile of its own.
 pub(super) fn libraries<'c, 'a>(
     code: NativeCode<'c, 'a>,
-    recipe: &str,
+    package: &str,
     linked: &[(String, Handle)],
     folder: &str,
 ) -> NativeCode<'c, 'a> {
@@ -54,8 +92,9 @@ pub(super) fn libraries<'c, 'a>(
         let (below, file) = path.rsplit_once('/').unwrap_or(("", path));
         let stem = file.split_once('.').map_or(file, |(stem, _)| stem);
         let seen = if below == "lib" { format!("/slib/{file}") } else { format!("{folder}/{path}") };
-        let take = if below.is_empty() { tree.all() } else { tree.below(below) };
-        code.library(&format!("{recipe}.{stem}"), take, &seen).parts(parts_of(stem))
+        let take = tree.select([path]);
+        let take = if below.is_empty() { take } else { take.strip(below) };
+        code.library(&format!("{package}.{stem}"), take, &seen).parts(parts_of(stem))
     })
 }
 
@@ -63,8 +102,8 @@ pub(super) fn libraries<'c, 'a>(
 fn parts_of(stem: &str) -> usize {
     match stem {
         "etree" => 12,
-        "libsqlite3" | "libxml2" => 8,
-        "objectify" => 4,
+        "_hashlib" | "_sqlite3" | "_ssl" | "libsqlite3" | "libxml2" => 8,
+        "_testcapi" | "libncursesw" | "objectify" => 4,
         _ => 2,
     }
 }
