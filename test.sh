@@ -81,6 +81,14 @@ pynbox_build=$(./scripts/built.py)
 "$pynbox_build" check python
 "$pynbox_build" check lxml
 
+# Making it takes some minutes.
+if [ -n "$full" ]; then
+    step "Python by native code"
+    "$pynbox_build" build python-native
+    "$pynbox_build" install "$work/native" python tests --engine native
+    "$work/native/bin/test_pynbox" --engine native
+fi
+
 step "C++ across modules"
 "$pynbox_build" build tests_cxx
 "$pynbox_build" install "$work/dest" tests_cxx
