@@ -1,5 +1,5 @@
-//! Both executors give the same bytes: the actions of a real recipe, run again in Docker, against
-//! what the store has of them.
+//! Both executors give the same bytes, and one of them does again: the actions of a real recipe, run
+//! another time, against what the store has of them.
 //!
 //! The store is the user's own, so that what the main job built is not built again; what is missing
 //! is built by the embedded executor.
@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use pynbox_build::build::action::{self, ActionRun};
+use pynbox_build::build::action_runner::ActionRunner;
 use pynbox_build::build::builder::{Builder, Stamps};
 use pynbox_build::build::evaluate::BuildContext;
 use pynbox_build::build::plan::{OutDir, Plan};
@@ -23,7 +24,7 @@ use pynbox_build::store::{Area, Store};
 #[ignore = "needs a Docker daemon"]
 fn zlib_comes_out_the_same_in_docker() {
     // A unit an action, and an archive.
-    let compared = compare(|name| name.starts_with("wasm32-wasi/zlib/"));
+    let compared = in_docker(|name| name.starts_with("wasm32-wasi/zlib/"));
     assert!(compared > 10, "{compared} actions");
 }
 
@@ -31,16 +32,41 @@ fn zlib_comes_out_the_same_in_docker() {
 #[ignore = "needs a Docker daemon and a quarter of an hour for Python 3"]
 fn python3_comes_out_the_same_in_docker() {
     let compared =
-        compare(|name| name.starts_with("wasm32-wasi/python3/") || name.starts_with("x86_64-linux/python3-host/"));
+        in_docker(|name| name.starts_with("wasm32-wasi/python3/") || name.starts_with("x86_64-linux/python3-host/"));
     // The native one, what configure finds, bytecode, the interpreter, and modules that it loads.
     assert!(compared > 250, "{compared} actions");
 }
 
-/// Runs the actions whose names are wanted again in Docker; gives how many, each of which has given
-/// the same tree.
-fn compare(is_wanted: impl Fn(&str) -> bool) -> usize {
+#[test]
+#[ignore = "needs a Docker daemon and a quarter of an hour for numpy"]
+fn python3_comes_out_the_same_in_docker_with_numpy() {
+    let compared = in_docker(is_of_numpy);
+    assert!(compared > 150, "{compared} actions");
+}
+
+#[test]
+#[ignore = "needs a quarter of an hour for numpy"]
+fn python3_comes_out_the_same_again_with_numpy() {
+    let compared = compare(&NamespaceExecutor::new(), is_of_numpy);
+    assert!(compared > 150, "{compared} actions");
+}
+
+/// What meson finds, generated code, units in C and C++, modules, and bytecode.
+fn is_of_numpy(name: &str) -> bool {
+    name.starts_with("wasm32-wasi/python3-numpy/")
+}
+
+/// Compares with what Docker gives.
+fn in_docker(is_wanted: impl Fn(&str) -> bool) -> usize {
+    let state = tempfile::tempdir().unwrap();
+    let docker = DockerExecutor::connect(state.path(), runner_program().unwrap(), Ahead::Own).unwrap();
+    compare(&docker, is_wanted)
+}
+
+/// Runs the actions whose names are wanted again by a runner; gives how many, each of which has
+/// given the same tree.
+fn compare(runner: &dyn ActionRunner, is_wanted: impl Fn(&str) -> bool) -> usize {
     let folder = tempfile::tempdir().unwrap();
-    let docker = DockerExecutor::connect(&folder.path().join("state"), runner_program().unwrap(), Ahead::Own).unwrap();
     // The project's files with an `out/` of its own.
     let project = folder.path().join("project");
     std::fs::create_dir(&project).unwrap();
@@ -82,7 +108,7 @@ fn compare(is_wanted: impl Fn(&str) -> bool) -> usize {
             inputs: inputs.collect(),
             limits: ActionLimits::DEFAULT,
         };
-        let again = action::run(&store, &docker, None, &run).unwrap().tree;
+        let again = action::run(&store, runner, None, &run).unwrap().tree;
         assert_eq!(again.digest(), embedded, "{name}");
         compared += 1;
     }
