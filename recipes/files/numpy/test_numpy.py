@@ -128,6 +128,14 @@ class Mathematics(unittest.TestCase):
         # Integers don't need them.
         with np.errstate(all="raise"), self.assertRaises(FloatingPointError):
             np.array([1]) // 0
+        # Halves are computed in C++, which finds what does not fit.
+        for number, error in ((1e5, "overflow"), (1e-10, "underflow")):
+            with np.errstate(all="raise"), self.assertRaisesRegex(FloatingPointError, error):
+                np.array([number]).astype("f2")
+        with self.assertWarnsRegex(RuntimeWarning, "overflow encountered in cast"):
+            self.assertEqual(np.array([1e5], "f4").astype("f2").tolist(), [np.inf])
+        with np.errstate(all="raise"):
+            self.assertEqual(np.array([1.5]).astype("f2").tolist(), [1.5])
 
 
 if __name__ == "__main__":
