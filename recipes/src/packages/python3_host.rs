@@ -24,13 +24,14 @@ const SCRIPT: &str = "mkdir work && cd work\n\
 /// What its modules stand on, in the baseline as in the sandbox: recipes with the names by which
 /// configure is told, where the headers are, and the options for the linker. OpenSSL is told of by an
 /// option.
-const LIBRARIES: [(&str, &str, &str, &str); 7] = [
+const LIBRARIES: [(&str, &str, &str, &str); 8] = [
     ("zlib", "ZLIB", "include", "-lz"),
     ("gdbm", "GDBM", "include", "-lgdbm"),
     ("bzip2", "BZIP2", "include", "-lbz2"),
     ("xz", "LIBLZMA", "include", "-llzma"),
     ("sqlite3", "LIBSQLITE3", "include", "-lsqlite3 -lm"),
     ("libuuid", "LIBUUID", "include/uuid", "-luuid"),
+    ("libffi", "LIBFFI", "include", "-lffi"),
     ("openssl3", "OPENSSL", "include", "-lssl -lcrypto"),
 ];
 
