@@ -82,7 +82,7 @@ pub trait Outline {
 #[derive(Debug, Clone, Default)]
 pub struct Graph {
     nodes: Vec<Node>,
-    inputs: Vec<Vec<NodeIndex>>,
+    inputs: Inputs,
     index: HashMap<NodeName, NodeIndex>,
     aliases: BTreeMap<String, Vec<NodeIndex>>,
 }
@@ -108,9 +108,10 @@ impl Graph {
                 });
             }
         }
-        let mut inputs: Vec<Vec<usize>> = Vec::with_capacity(nodes.len());
+        let mut inputs = Inputs::with_capacity(nodes.len());
+        let mut of_node = Vec::new();
         for node in &nodes {
-            let mut of_node = Vec::new();
+            of_node.clear();
             for selection in node.op.selections() {
                 let Some(input) = position.get(&selection.node) else {
                     return Err(GraphError::Unknown {
@@ -121,9 +122,7 @@ impl Graph {
                 };
                 of_node.push(*input);
             }
-            of_node.sort_unstable();
-            of_node.dedup();
-            inputs.push(of_node);
+            inputs.push(&mut of_node);
         }
         drop(position);
         let order = topological_order(&inputs).map_err(|cycle| GraphError::Cycle {
@@ -161,7 +160,7 @@ impl Graph {
 
     /// The nodes whose trees a node takes, sorted, each once.
     pub fn inputs(&self, node: NodeIndex) -> &[NodeIndex] {
-        &self.inputs[node]
+        self.inputs.of(node)
     }
 
     /// The node of that name.
@@ -203,7 +202,7 @@ impl Outline for Graph {
     }
 
     fn inputs_of(&self, node: NodeIndex) -> impl Iterator<Item = NodeIndex> {
-        self.inputs[node].iter().copied()
+        self.inputs.of(node).iter().copied()
     }
 
     fn groups(&self) -> impl Iterator<Item = (&str, Vec<NodeIndex>)> {
@@ -211,35 +210,65 @@ impl Outline for Graph {
     }
 }
 
+/// The inputs of all nodes, one list after another.
+#[derive(Debug, Clone, Default)]
+struct Inputs {
+    all: Vec<NodeIndex>,
+    /// Where each node's end; they begin where those of the node before it end.
+    ends: Vec<usize>,
+}
+
+impl Inputs {
+    fn with_capacity(nodes: usize) -> Self {
+        Self { all: Vec::new(), ends: Vec::with_capacity(nodes) }
+    }
+
+    /// Appends those of one more node; they get sorted, each once.
+    fn push(&mut self, of_node: &mut Vec<NodeIndex>) {
+        of_node.sort_unstable();
+        of_node.dedup();
+        self.all.extend_from_slice(of_node);
+        self.ends.push(self.all.len());
+    }
+
+    fn of(&self, node: NodeIndex) -> &[NodeIndex] {
+        let begin = node.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.all[begin..self.ends[node]]
+    }
+
+    fn count(&self) -> usize {
+        self.ends.len()
+    }
+}
+
 /// Nodes and their inputs in an order of positions.
-fn reordered(nodes: Vec<Node>, inputs: &[Vec<usize>], order: &[usize]) -> (Vec<Node>, Vec<Vec<usize>>) {
+fn reordered(nodes: Vec<Node>, inputs: &Inputs, order: &[usize]) -> (Vec<Node>, Inputs) {
     let mut new_index = vec![0; nodes.len()];
     for (new, old) in order.iter().enumerate() {
         new_index[*old] = new;
     }
     let mut unordered: Vec<Option<Node>> = nodes.into_iter().map(Some).collect();
     let nodes = order.iter().filter_map(|old| unordered[*old].take()).collect();
-    let renamed = |old: &usize| {
-        let mut renamed: Vec<usize> = inputs[*old].iter().map(|input| new_index[*input]).collect();
-        renamed.sort_unstable();
-        renamed
-    };
-    (nodes, order.iter().map(renamed).collect())
+    let mut renamed = Inputs::with_capacity(order.len());
+    for old in order {
+        renamed.push(&mut inputs.of(*old).iter().map(|input| new_index[*input]).collect());
+    }
+    (nodes, renamed)
 }
 
 /// Positions in an order in which each comes after its inputs; or, as the error, a circle of them.
-fn topological_order(inputs: &[Vec<usize>]) -> Result<Vec<usize>, Vec<usize>> {
+fn topological_order(inputs: &Inputs) -> Result<Vec<usize>, Vec<usize>> {
     #[derive(Clone, Copy, PartialEq)]
     enum State {
         New,
         Open,
         Done,
     }
-    let mut state = vec![State::New; inputs.len()];
-    let mut order = Vec::with_capacity(inputs.len());
+    let mut state = vec![State::New; inputs.count()];
+    let mut order = Vec::with_capacity(inputs.count());
     // Depth first without recursion: a chain may be as long as the graph.
     let mut path: Vec<(usize, usize)> = Vec::new();
-    for start in 0..inputs.len() {
+    for start in 0..inputs.count() {
         if state[start] != State::New {
             continue;
         }
@@ -247,7 +276,7 @@ fn topological_order(inputs: &[Vec<usize>]) -> Result<Vec<usize>, Vec<usize>> {
         path.push((start, 0));
         while let Some((at, next)) = path.last_mut() {
             let at = *at;
-            if let Some(input) = inputs[at].get(*next) {
+            if let Some(input) = inputs.of(at).get(*next) {
                 *next += 1;
                 match state[*input] {
                     State::Done => {}

@@ -29,8 +29,6 @@ pub struct GlobError {
 #[derive(Debug, Clone)]
 pub struct Glob {
     text: Text,
-    /// What every match begins with: the pattern up to its first special character.
-    prefix: usize,
     /// `None` for a literal path.
     pattern: Option<Arc<Pattern>>,
 }
@@ -48,17 +46,20 @@ thread_local! {
 #[derive(Debug)]
 struct Pattern {
     glob: globset::Glob,
+    /// What every match begins with: the text up to its first special character.
+    prefix: usize,
     matcher: OnceLock<globset::GlobMatcher>,
 }
 
 impl Pattern {
-    /// Parses a pattern, or returns the one that was parsed from the same text.
-    fn of(text: &str) -> Result<Arc<Self>, globset::Error> {
+    /// Parses a pattern, or returns the one that was parsed from the same text; every match begins
+    /// with its first `prefix` bytes.
+    fn of(text: &str, prefix: usize) -> Result<Arc<Self>, globset::Error> {
         if let Some(pattern) = PARSED.with_borrow(|parsed| parsed.get(text).cloned()) {
             return Ok(pattern);
         }
         let glob = globset::GlobBuilder::new(text).literal_separator(true).build()?;
-        let pattern = Arc::new(Self { glob, matcher: OnceLock::new() });
+        let pattern = Arc::new(Self { glob, prefix, matcher: OnceLock::new() });
         PARSED.with_borrow_mut(|parsed| {
             if parsed.len() == MAX_PARSED {
                 parsed.clear();
@@ -85,16 +86,14 @@ impl Glob {
         if text.is_empty() || text.starts_with('/') || text.split('/').any(|part| part == ".." || part == ".") {
             return Err(error("it must be relative, without `.` and `..`".into()));
         }
-        let special = text.find(['*', '?', '[', '{', '\\']);
-        let pattern = match special {
+        let pattern = match text.find(['*', '?', '[', '{', '\\']) {
             None => {
                 RelPath::new(&text).map_err(|e| error(e.to_string()))?;
                 None
             }
-            Some(_) => Some(Pattern::of(&text).map_err(|e| error(e.kind().to_string()))?),
+            Some(special) => Some(Pattern::of(&text, special).map_err(|e| error(e.kind().to_string()))?),
         };
-        let prefix = special.unwrap_or(text.len());
-        Ok(Self { text, prefix, pattern })
+        Ok(Self { text, pattern })
     }
 
     /// The pattern as written.
@@ -122,7 +121,7 @@ impl Glob {
                 }
             }
             Some(pattern) => found.extend(
-                tree.with_prefix(&self.text[..self.prefix])
+                tree.with_prefix(&self.text[..pattern.prefix])
                     .map(|(path, _)| path)
                     .filter(|path| pattern.is_match(path.as_str())),
             ),
@@ -181,15 +180,13 @@ pub struct Projection(
 /// What a projection is made of.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 struct Parts {
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    include: Vec<Glob>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    exclude: Vec<Glob>,
+    #[serde(default, skip_serializing_if = "<[Glob]>::is_empty")]
+    include: Box<[Glob]>,
+    #[serde(default, skip_serializing_if = "<[Glob]>::is_empty")]
+    exclude: Box<[Glob]>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     strip: Option<RelPath>,
 }
-
-static EVERYTHING: Parts = Parts { include: Vec::new(), exclude: Vec::new(), strip: None };
 
 /// A thread keeps at most this many projections to be taken again.
 const MAX_KEPT: usize = 256;
@@ -202,7 +199,7 @@ thread_local! {
 
 impl From<Parts> for Projection {
     fn from(parts: Parts) -> Self {
-        if parts == EVERYTHING {
+        if parts == Parts::default() {
             return Self(None);
         }
         Self(Some(KEPT.with_borrow_mut(|kept| {
@@ -221,7 +218,10 @@ impl From<Parts> for Projection {
 
 impl Serialize for Projection {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.parts().serialize(serializer)
+        match &self.0 {
+            None => Parts::default().serialize(serializer),
+            Some(parts) => parts.serialize(serializer),
+        }
     }
 }
 
@@ -299,31 +299,27 @@ impl Projection {
     /// of those to `exclude`. The directory `strip` of the tree becomes the top; what lies
     /// elsewhere is not taken.
     pub fn new(include: Vec<Glob>, exclude: Vec<Glob>, strip: Option<RelPath>) -> Self {
-        Parts { include, exclude, strip }.into()
+        Parts { include: include.into(), exclude: exclude.into(), strip }.into()
     }
 
     /// What is taken; empty: everything.
     pub fn include(&self) -> &[Glob] {
-        &self.parts().include
+        self.0.as_ref().map_or(&[], |parts| &parts.include)
     }
 
     /// What is left out of that.
     pub fn exclude(&self) -> &[Glob] {
-        &self.parts().exclude
+        self.0.as_ref().map_or(&[], |parts| &parts.exclude)
     }
 
     /// The directory of the tree that becomes the top.
     pub fn strip(&self) -> Option<&RelPath> {
-        self.parts().strip.as_ref()
+        self.0.as_ref()?.strip.as_ref()
     }
 
     /// Whether it takes everything as it is.
     pub fn is_all(&self) -> bool {
         self.0.is_none()
-    }
-
-    fn parts(&self) -> &Parts {
-        self.0.as_deref().unwrap_or(&EVERYTHING)
     }
 
     /// Whether the path is one of those that [`apply`](Self::apply) takes of a tree which has it.
