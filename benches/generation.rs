@@ -48,7 +48,7 @@ fn nodes(count: usize) -> Vec<Node> {
         let node = name(format!("wasm32-wasi/bench/unit{unit}.o"));
         let action = Action {
             image: whole(&image),
-            command: ["clang-19", "-O2", "-c", "src/unit.c", "-o", "unit.o"].map(Into::into).to_vec(),
+            command: build_graph::Command::new(["clang-19", "-O2", "-c", "src/unit.c", "-o", "unit.o"]),
             environment: BTreeMap::new(),
             inputs,
             outputs: vec![RelPath::new("unit.o").expect("a path")],

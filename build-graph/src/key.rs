@@ -151,7 +151,8 @@ impl Encode for KeyInputs<'_> {
                 encoder.number("executor contract", contract::VERSION);
                 encoder.text("target", action.target.as_str());
                 encoder.digest("image", self.digests[0].as_bytes());
-                encode_texts("command", "argument", &action.command, encoder);
+                encoder.list("command", action.command.len());
+                action.command.words().for_each(|word| encoder.text("argument", word));
                 let fixed = contract::environment();
                 let mut environment: BTreeMap<_, _> =
                     fixed.iter().map(|(name, value)| (*name, value.as_str())).collect();

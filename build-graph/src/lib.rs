@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod command;
 pub mod contract;
 mod digest;
 pub mod dsl;
@@ -21,6 +22,7 @@ mod text;
 mod tree;
 pub mod untrusted;
 
+pub use command::Command;
 pub use digest::{BlobDigest, DigestParseError, NodeKey, Sha256, TreeDigest};
 pub use path::{PathError, RelPath, SandboxPath};
 pub use select::{Glob, GlobError, NothingSelected, Projection, Role};

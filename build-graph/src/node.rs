@@ -11,7 +11,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Projection, RelPath, SandboxPath, Sha256, Text, Tree};
+use crate::{Command, Projection, RelPath, SandboxPath, Sha256, Text, Tree};
 
 /// A text can't name a node.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -290,7 +290,7 @@ pub struct Action {
     /// The root file system that it runs in.
     pub image: Selection,
     /// Program and arguments; a program without `/` is looked up in `PATH`.
-    pub command: Vec<Text>,
+    pub command: Command,
     /// What its environment holds beside the fixed values of [`crate::contract`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub environment: BTreeMap<String, String>,

@@ -140,7 +140,7 @@ mod tests {
             }
             let _ = writeln!(text, "{} {}", node.op.verb(), node.name);
             if let Op::Action(action) = &node.op {
-                let _ = writeln!(text, "    {}", action.command.join(" "));
+                let _ = writeln!(text, "    {}", action.command);
             }
             let selections = node.op.selections();
             let inputs = selections.iter().filter(|input| !input.node.as_str().starts_with("debian/")).map(|input| {

@@ -95,7 +95,7 @@ impl View {
     /// Calls the executor's function with the view.
     pub(super) fn with<R>(&self, action: &Action, run: impl FnOnce(&Run<'_>) -> R) -> R {
         let inputs: Vec<_> = self.mounts.iter().map(|(at, host)| InputMount { at, host }).collect();
-        let command: Vec<_> = action.command.iter().map(ToString::to_string).collect();
+        let command: Vec<_> = action.command.words().map(ToString::to_string).collect();
         run(&Run {
             root: self.root.path(),
             image: Some(self.image),

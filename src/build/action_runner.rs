@@ -72,7 +72,7 @@ impl ActionRunner for OnEngine<'_> {
         let scratch = store.scratch()?;
         make_build_folder(scratch.path())?;
         let environment: Vec<_> = key::environment(&run.action.environment).into_iter().collect();
-        let command: Vec<_> = run.action.command.iter().map(ToString::to_string).collect();
+        let command: Vec<_> = run.action.command.words().map(ToString::to_string).collect();
         let action = RemoteAction {
             image: &run.image,
             inputs: &inputs,

@@ -21,7 +21,7 @@ pub fn wrong_folder(action: &Action, trees: &[Arc<Tree>]) -> Option<String> {
             !tree.is_empty() && (below(at, folder).is_some() || inside().is_some())
         })
     };
-    let (flag, folder) = header_folders(&action.command).into_iter().find(wrong)?;
+    let (flag, folder) = header_folders(action.command.words()).into_iter().find(wrong)?;
     let places: Vec<_> = inputs().map(|(input, _)| format!("`{}`", input.at)).collect();
     Some(format!(
         "the flag `{flag}` names `{folder}`, where nothing is. What it sees is at {}; paths in flags are relative to \
@@ -33,7 +33,7 @@ pub fn wrong_folder(action: &Action, trees: &[Arc<Tree>]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use build_graph::node::{ActionInput, NodeName, Selection, Target};
-    use build_graph::{BlobDigest, Entry, Projection, RelPath, SandboxPath};
+    use build_graph::{BlobDigest, Command, Entry, Projection, RelPath, SandboxPath};
 
     use super::*;
 
@@ -53,7 +53,7 @@ mod tests {
         let said = |flags: &str| {
             let action = Action {
                 image: selection(),
-                command: flags.split(' ').map(Into::into).collect(),
+                command: Command::new(flags.split(' ')),
                 environment: Default::default(),
                 inputs: ["/build/headers", "/build/lib/python"].map(input).to_vec(),
                 outputs: Vec::new(),

@@ -353,7 +353,7 @@ impl<'a, N: Described> Resolver<'a, N> {
     fn evaluate(&mut self, node: &Node, question: &Question) -> Result<State, BuildError> {
         let store = self.context.store;
         if let Op::Action(action) = &node.op
-            && !header_folders(&action.command).is_empty()
+            && !header_folders(action.command.words()).is_empty()
         {
             // The first is the image.
             let trees =

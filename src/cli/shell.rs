@@ -45,7 +45,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<ExitCode, Comm
     let view = View::new(store, &run)?;
     // On standard error: standard output is the shell's, and may be read by a program.
     if std::io::stdin().is_terminal() {
-        let command: Vec<_> = action.command.iter().map(|word| quoted(word)).collect();
+        let command: Vec<_> = action.command.words().map(|word| quoted(word)).collect();
         errln!(
             "a shell in the view of `{}`; `/build` is what the action left in `{}`, and it ran:\n{}",
             node.name,

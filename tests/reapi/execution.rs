@@ -11,7 +11,7 @@ use pynbox_build::build::builder::{Builder, Stamps};
 use pynbox_build::build::evaluate::BuildContext;
 use pynbox_build::build::plan::{OutDir, Plan};
 use pynbox_build::build_graph::node::{Action, ActionInput, NodeName, Op, Selection, Target};
-use pynbox_build::build_graph::{Projection, RelPath, SandboxPath, Tree};
+use pynbox_build::build_graph::{self, Projection, RelPath, SandboxPath, Tree};
 use pynbox_build::executor::{ActionLimits, NamespaceExecutor, runner_program};
 use pynbox_build::remote::caches::Caches;
 use pynbox_build::remote::reapi::engine::{Engine, EngineSettings};
@@ -109,7 +109,7 @@ fn small_action(command: &[&str], outputs: &[&str]) -> Action {
     let selection = |node: &str| Selection { node: node.parse().unwrap(), part: Projection::all() };
     Action {
         image: selection("image"),
-        command: command.iter().map(|part| (*part).into()).collect(),
+        command: build_graph::Command::new(command.iter().copied()),
         environment: Default::default(),
         inputs: vec![ActionInput { selection: selection("input"), at: SandboxPath::new("/build/in").unwrap() }],
         outputs: outputs.iter().map(|output| RelPath::new(*output).unwrap()).collect(),

@@ -5,7 +5,7 @@ use std::panic::Location;
 
 use super::{Context, Handle, Take, Words};
 use crate::node::{Action, ActionInput, Op, Selection};
-use crate::{Projection, RelPath, SandboxPath, Text, contract};
+use crate::{Command, Projection, RelPath, SandboxPath, Text, contract};
 
 /// Has bash run the script that follows: `/bin/sh` is dash, which knows no `pipefail`. Images have
 /// no locale but C, and bash says so whenever it starts under another; its standard error begins
@@ -23,7 +23,7 @@ pub struct ActionBuilder<'c, 'a> {
     context: &'c mut Context<'a>,
     at: &'static Location<'static>,
     step: String,
-    command: Vec<Text>,
+    command: Command,
     environment: BTreeMap<String, String>,
     inputs: Vec<(Take, Text)>,
     outputs: Vec<Text>,
@@ -37,7 +37,7 @@ impl<'c, 'a> ActionBuilder<'c, 'a> {
             context,
             at,
             step: step.to_owned(),
-            command: Vec::new(),
+            command: Command::default(),
             environment: BTreeMap::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
@@ -66,8 +66,13 @@ impl<'c, 'a> ActionBuilder<'c, 'a> {
     }
 
     /// The program and its arguments.
-    pub fn command<T: Into<Text>>(mut self, command: impl IntoIterator<Item = T>) -> Self {
-        self.command = command.into_iter().map(Into::into).collect();
+    pub fn command<T: Into<Text>>(self, command: impl IntoIterator<Item = T>) -> Self {
+        self.runs(Command::new(command))
+    }
+
+    /// As [`command`](Self::command), one that may share words with others.
+    pub(super) fn runs(mut self, command: Command) -> Self {
+        self.command = command;
         self
     }
 

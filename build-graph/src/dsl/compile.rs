@@ -3,12 +3,13 @@
 
 use std::collections::HashMap;
 use std::panic::Location;
+use std::sync::Arc;
 
 use super::action::SYSROOT;
 use super::dependency::LinkInput;
 use super::header_folders::{below, header_folders};
 use super::{Context, Handle, Take, Toolchain};
-use crate::Text;
+use crate::{Command, Text};
 
 /// The directory of objects, below `/build` and in the trees of compile actions.
 const OBJECTS: &str = "objects";
@@ -33,46 +34,32 @@ pub(super) struct Compilation {
     pub(super) prefix: String,
 }
 
-/// The words of compile commands that all units have in common.
-struct UnitWords {
-    compiler: Vec<Text>,
-    /// Before the name of the folder with the unit's own headers, if there are any.
-    quoted: Option<Text>,
-    /// The folder of the headers of units that lie at the top.
-    headers: Text,
-    flags: Vec<Text>,
-    /// Before the names of the unit and of the object.
-    compile: Text,
+/// What the compile commands of units have in common.
+struct UnitCommands<'a> {
+    toolchain: &'a Toolchain,
+    compilation: &'a Compilation,
+    /// What the commands of units in a folder begin with, up to the unit's name.
+    beginnings: HashMap<Option<&'a str>, Arc<[Text]>>,
     output: Text,
 }
 
-impl UnitWords {
-    fn new(toolchain: &Toolchain, compilation: &Compilation) -> Self {
-        let pic: &[String] = if compilation.pic { &toolchain.pic } else { &[] };
-        let compiler = toolchain.cc.iter().chain(&toolchain.cflags).chain(pic);
-        Self {
-            compiler: compiler.map(Text::from).collect(),
-            quoted: (!compilation.headers.is_empty()).then(|| "-iquote".into()),
-            headers: "headers".into(),
-            flags: compilation.flags.iter().map(Text::from).collect(),
-            compile: "-c".into(),
-            output: "-o".into(),
-        }
+impl<'a> UnitCommands<'a> {
+    fn new(toolchain: &'a Toolchain, compilation: &'a Compilation) -> Self {
+        Self { toolchain, compilation, beginnings: HashMap::new(), output: "-o".into() }
     }
 
-    fn command(&self, unit: &str, object: Text) -> Vec<Text> {
-        let mut command = Vec::with_capacity(self.compiler.len() + self.flags.len() + 6);
-        command.extend_from_slice(&self.compiler);
-        if let Some(quoted) = &self.quoted {
-            let folder = match unit.rsplit_once('/') {
-                None => self.headers.clone(),
-                Some((folder, _)) => format!("{}/{folder}", self.headers).into(),
-            };
-            command.extend([quoted.clone(), folder]);
-        }
-        command.extend_from_slice(&self.flags);
-        command.extend([self.compile.clone(), format!("src/{unit}").into(), self.output.clone(), object]);
-        command
+    fn command(&mut self, unit: &'a str, object: Text) -> Command {
+        let folder = unit.rsplit_once('/').map(|(folder, _)| folder);
+        let (toolchain, compilation) = (self.toolchain, self.compilation);
+        let beginning = self.beginnings.entry(folder).or_insert_with(|| {
+            let pic: &[String] = if compilation.pic { &toolchain.pic } else { &[] };
+            let compiler = toolchain.cc.iter().chain(&toolchain.cflags).chain(pic).cloned();
+            let headers = folder.map_or("headers".to_owned(), |folder| format!("headers/{folder}"));
+            let own_headers = ["-iquote".to_owned(), headers].into_iter().filter(|_| !compilation.headers.is_empty());
+            let words = compiler.chain(own_headers).chain(compilation.flags.iter().cloned()).chain(["-c".to_owned()]);
+            words.map(Text::from).collect()
+        });
+        Command::beginning_with(beginning, [format!("src/{unit}").into(), self.output.clone(), object])
     }
 }
 
@@ -103,7 +90,7 @@ impl Context<'_> {
         let sysroot = self.sysroot_headers();
         self.check_header_folders(compilation, at);
         let headers = (!compilation.headers.is_empty()).then(|| source.select(&compilation.headers[..]));
-        let words = UnitWords::new(self.toolchain, compilation);
+        let mut commands = UnitCommands::new(self.toolchain, compilation);
         let [at_source, at_headers, at_sysroot] = ["/build/src", "/build/headers", SYSROOT].map(Text::from);
         let sees: Vec<_> = compilation.sees.iter().map(|(take, place)| (take, Text::from(place))).collect();
         let mut steps: HashMap<String, &str> = HashMap::with_capacity(compilation.units.len());
@@ -129,8 +116,8 @@ impl Context<'_> {
                 }
             }
             let object = Text::from(format!("{OBJECTS}/{step}"));
-            let command = words.command(unit, object.clone());
-            let mut action = self.action_at(at, &step).command(command).shared_output(object);
+            let command = commands.command(unit, object.clone());
+            let mut action = self.action_at(at, &step).runs(command).shared_output(object);
             action = action.input(source.select([unit]), &at_source);
             if let Some(headers) = &headers {
                 action = action.input(headers.clone(), &at_headers);

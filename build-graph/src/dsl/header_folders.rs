@@ -5,13 +5,15 @@ use crate::contract::BUILD_DIR;
 /// Returns the flags of a command that name a folder for headers below `/build`, each with the
 /// folder's absolute path. Folders elsewhere belong to the image or to the runtime. The one beside
 /// the unit is left out: each unit gets it, whether headers lie there or not.
-pub fn header_folders(command: &[impl AsRef<str>]) -> Vec<(String, String)> {
+pub fn header_folders<'a, T: AsRef<str> + 'a>(
+    command: impl IntoIterator<Item = &'a T, IntoIter: Clone>,
+) -> Vec<(String, String)> {
     let mut folders = Vec::new();
-    let beside_the_unit = command.windows(2).find(|words| words[0].as_ref() == "-c").and_then(|words| {
-        let (folder, _) = words[1].as_ref().strip_prefix("src/")?.rsplit_once('/')?;
+    let mut words = command.into_iter().map(AsRef::as_ref);
+    let beside_the_unit = words.clone().skip_while(|word| *word != "-c").nth(1).and_then(|unit| {
+        let (folder, _) = unit.strip_prefix("src/")?.rsplit_once('/')?;
         Some(format!("headers/{folder}"))
     });
-    let mut words = command.iter().map(AsRef::as_ref);
     while let Some(word) = words.next() {
         let found = ["-I", "-iquote", "-isystem", "-idirafter"]
             .iter()

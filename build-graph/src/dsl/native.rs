@@ -438,7 +438,7 @@ mod tests {
             assert!(takes(&step("profile"), &step("instrumented")));
             let training = action(&assembled, &step("profile"));
             assert!(training.inputs.iter().any(|input| input.at.as_str() == "/build/root/data"));
-            let script = training.command.last().unwrap();
+            let script = training.command.words().last().unwrap();
             assert!(
                 script.contains(&format!("tools/{}/train program/program.so root libraries program -x\n", base.word()))
             );

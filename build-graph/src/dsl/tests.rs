@@ -318,7 +318,7 @@ fn include_paths_links_and_requirements_follow_from_dependencies() {
     let mut materials = (*materials()).clone();
     materials.files = ProjectFiles::default();
     let assembled = assemble(&set, &Arc::new(materials), &Target("one".into())).unwrap();
-    let unit = action(&assembled, "one/middle/src/b.o").command.join(" ");
+    let unit = action(&assembled, "one/middle/src/b.o").command.to_string();
     assert!(
         unit.contains(
             "-iquote headers/src -DHAVE_CONFIG_H -Iconfig -Iconfig/include -Iheaders/include -Ibase/include \
@@ -326,11 +326,11 @@ fn include_paths_links_and_requirements_follow_from_dependencies() {
         ),
         "{unit}"
     );
-    let link = action(&assembled, "one/middle/lib/libmiddle.so").command.last().unwrap();
+    let link = action(&assembled, "one/middle/lib/libmiddle.so").command.words().last().unwrap();
     assert!(link.ends_with("$objects needed/lib/libbase.so needed/lib/liblib.a"), "{link}");
-    let unit = action(&assembled, "one/top/c.o").command.join(" ");
+    let unit = action(&assembled, "one/top/c.o").command.to_string();
     assert!(unit.contains("-DTOP -Ibase/include -Imiddle/include -c"), "{unit}");
-    let link = action(&assembled, "one/top/top").command.last().unwrap();
+    let link = action(&assembled, "one/top/top").command.words().last().unwrap();
     assert!(link.ends_with("-Llibraries/lib -lbase -Llibraries/lib -lmiddle"), "{link}");
     let requires = |name: &str| {
         let Op::Package(package) = &assembled.graph.nodes()[assembled.graph.find(name).unwrap()].op else { panic!() };
@@ -383,9 +383,9 @@ fn cxx_has_its_library_of_which_programs_that_load_hold_all() {
     let unpack = &assembled.graph.nodes()[assembled.graph.find("source/lib/tree").unwrap()].op;
     let Op::Unpack { part, .. } = unpack else { panic!("{unpack:?}") };
     assert_eq!(part.include().iter().map(Glob::as_str).collect::<Vec<_>>(), ["a.cc", "include/**"]);
-    let unit = action(&assembled, "one/user/m.o").command.join(" ");
+    let unit = action(&assembled, "one/user/m.o").command.to_string();
     assert!(unit.contains("-std=c++17 -fexceptions -Iruntime/include -Wall -c src/m.cpp"), "{unit}");
-    let link = |name: &str| action(&assembled, name).command.last().unwrap().clone();
+    let link = |name: &str| action(&assembled, name).command.words().last().unwrap().clone();
     assert!(link("one/user/m.so").ends_with("$objects needed/lib/libc++.so"), "{}", link("one/user/m.so"));
     let whole = "-Llibraries/lib -Wl,--whole-archive -lc++ -Wl,--no-whole-archive";
     assert!(link("one/user/loading").trim_end().ends_with(whole), "{}", link("one/user/loading"));
@@ -544,7 +544,7 @@ fn run_script(script: &str) -> (Option<i32>, String) {
         let script = SCRIPT.lock().unwrap().clone();
         let action = context.action("act").shell(&script).output("out").finish();
         if let Op::Action(action) = &context.assembly.node(action.name()).unwrap().op {
-            *COMMAND.lock().unwrap() = action.command.iter().map(ToString::to_string).collect();
+            *COMMAND.lock().unwrap() = action.command.words().map(ToString::to_string).collect();
         }
         context.tree(&action, "");
     }

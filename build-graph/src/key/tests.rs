@@ -1,6 +1,6 @@
 use super::*;
 use crate::node::*;
-use crate::{Glob, RelPath, SandboxPath, Sha256};
+use crate::{Command, Glob, RelPath, SandboxPath, Sha256};
 
 fn digest(n: u8) -> TreeDigest {
     TreeDigest::from_bytes([n; 32])
@@ -13,7 +13,7 @@ fn selection(node: &str) -> Selection {
 fn action() -> Action {
     Action {
         image: selection("image/wasm"),
-        command: vec!["cc".into(), "-c".into(), "a.c".into()],
+        command: Command::new(["cc", "-c", "a.c"]),
         environment: BTreeMap::from([("CC".into(), "clang".into())]),
         inputs: vec![
             ActionInput { selection: selection("a"), at: SandboxPath::new("/build/src").unwrap() },
@@ -97,8 +97,8 @@ fn what_changes_an_action_changes_its_key() {
         change(&mut action);
         key(&Op::Action(action), &[1, 2, 3])
     };
-    assert_ne!(base, changed(&|action| action.command.push("-g".into())));
-    assert_ne!(base, changed(&|action| action.command = vec!["cc".into(), "-c a.c".into()]));
+    assert_ne!(base, changed(&|action| action.command = Command::new(["cc", "-c", "a.c", "-g"])));
+    assert_ne!(base, changed(&|action| action.command = Command::new(["cc", "-c a.c"])));
     assert_ne!(base, changed(&|action| drop(action.environment.insert("X".into(), String::new()))));
     assert_ne!(base, changed(&|action| action.outputs.push(RelPath::new("out/b").unwrap())));
     assert_ne!(base, changed(&|action| action.inputs[0].at = SandboxPath::new("/build/other").unwrap()));
