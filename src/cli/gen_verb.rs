@@ -1,19 +1,18 @@
 //! `pynbox-build gen`: resolves what is known and writes the rest out as ninja.
 
 mod amend;
+mod for_ninja;
 mod left;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use build_graph::dsl::{Assembled, assemble};
 use build_graph::graph::Outline;
-use build_graph::ninja::{LeftNode, NinjaSettings, Pool, ninja_text};
+use build_graph::ninja::{LeftNode, ninja_text};
 use build_graph::node::{NodeName, Target};
-use build_graph::untrusted::{printable, printable_path};
 use clap::Args;
 use serde::Serialize;
 
@@ -30,13 +29,13 @@ use crate::build::plan::{self, Believed, Known, NewPlan, OutDir, Plan, PlanId};
 use crate::build::record::{Question, Record, Summary};
 use crate::build::resolve::{Described, Resolution, State, resolve, resolve_again};
 use crate::build::seen::{CLOCK_STEP, EarlierFolders, Seen};
-use crate::called::quoted;
 use crate::executor::Leftover;
 use crate::project::{Loaded, Project};
 use crate::remote::caches::Caches;
 use crate::store::{Found, Store};
 use amend::Amendment;
-use left::{Left, remove_if_there, touch, write_stamps};
+use for_ninja::{absolute, option_list, pools, refuse_names};
+use left::{Left, remove_if_there, write_stamps};
 
 /// The file that ninja reads.
 const BUILD_FILE: &str = "build.ninja";
@@ -202,7 +201,7 @@ impl<'a> Generation<'a> {
             store,
             belief,
             out,
-            build_file,
+            build_file: blake3::hash(text.as_bytes()).to_string(),
             target,
             overrides,
             question,
@@ -419,49 +418,6 @@ impl<'a> Generation<'a> {
         let limits = self.project.settings.build.limits.limits();
         Ok(act(&build_context(&self.store, &fetch, &executor, limits, &self.out, caches)))
     }
-
-    fn ninja_settings(&self, plan: &PlanId, target: &Target) -> NinjaSettings {
-        let relative =
-            |path: &Path| path.strip_prefix(&self.project.root).unwrap_or(path).to_string_lossy().into_owned();
-        let common = &self.session.common;
-        let program = quoted(&self.question.program.0.to_string_lossy());
-        let mut global = if common.offline { " --offline" } else { "" }.to_owned();
-        if common.no_remote {
-            global.push_str(" --no-remote");
-        }
-        for remote in &common.remote {
-            global.push_str(&format!(" --remote {}", quoted(remote)));
-        }
-        // Without the option, the settings count as they are when an action runs.
-        if let Some(choice) = common.executor {
-            global.push_str(&format!(" --executor {}", choice.name()));
-        }
-        let generate = std::iter::once(program.clone())
-            .chain(self.question.options.iter().map(|option| quoted(option)))
-            .chain([IF_CHANGED.to_owned()]);
-        NinjaSettings {
-            run: format!("{program}{global} run-action"),
-            run_options: format!(" --plan {plan}"),
-            generate: generate.collect::<Vec<_>>().join(" "),
-            build_file: BUILD_FILE.to_owned(),
-            never_made: relative(&self.out.path().join("never-made")),
-            stamps: relative(&self.out.stamps()),
-            plan: relative(&self.out.plan()),
-            default: Some(target.to_string()),
-        }
-    }
-
-    /// Writes the build file, so that its time is another one afterwards: by that ninja tells that
-    /// it has to read it again.
-    fn write_build_file(&self, text: &str) -> Result<(), BuildError> {
-        let time = || fs::metadata(&self.build_file).and_then(|metadata| metadata.modified()).ok();
-        let before = time();
-        plan::write_atomically(&self.build_file, text.as_bytes())?;
-        match before {
-            Some(before) if time() == Some(before) => touch(&self.build_file, before + Duration::from_millis(1)),
-            _ => Ok(()),
-        }
-    }
 }
 
 /// What is known of each node, by index.
@@ -470,10 +426,6 @@ fn known(resolution: &Resolution) -> impl Fn(usize) -> Option<Known> {
         State::Known(tree) => Some(Known { tree, key: resolution.keys[at] }),
         _ => None,
     }
-}
-
-fn pools() -> [Pool; 2] {
-    [Pool { name: "fetch".to_owned(), depth: 8 }, Pool { name: "heavy".to_owned(), depth: 1 }]
 }
 
 fn say_what_was_done(left: &Left, resolution: &Resolution, caches: &Caches) {
@@ -497,74 +449,4 @@ fn inputs_of(nodes: &impl Described, node: &NodeName) -> Vec<NodeName> {
     let outline = nodes.outline();
     let inputs = nodes.find_node(node).into_iter().flat_map(|at| outline.inputs_of(at));
     inputs.filter_map(|input| outline.name_of(input).parse().ok()).collect()
-}
-
-/// Names that some part of a build can't take are refused before anything is built.
-fn refuse_names(project: &Project, store: &Store, program: &Path, options: &[String]) -> Result<(), CommandError> {
-    let paths = [("the project's folder", &*project.root), ("the store", store.root()), ("this program", program)];
-    for (what, path) in paths {
-        let shown = printable_path(path);
-        let text = path.to_str().ok_or_else(|| no_text(what, path))?;
-        if text.chars().any(char::is_control) {
-            return Err(CommandError::input(format!(
-                "{what} lies at `{shown}`, and ninja can't take a control character in a path"
-            ))
-            .hint("move it to a path without one"));
-        }
-    }
-    if store.root().to_string_lossy().contains(':') {
-        let shown = printable_path(store.root());
-        return Err(CommandError::input(format!(
-            "the store lies at `{shown}`, and cargo can't build below a path with `:`, which separates paths"
-        ))
-        .hint("set `PYNBOX_CACHE` to a path without `:`"));
-    }
-    if let Some(option) = options.iter().find(|option| option.chars().any(char::is_control)) {
-        return Err(CommandError::input(format!("the option `{}` has a control character", printable(option)))
-            .hint("ninja can't pass it on; name the file otherwise"));
-    }
-    Ok(())
-}
-
-/// A path that ninja is to be told, whose file is text.
-fn no_text(what: &str, path: &Path) -> CommandError {
-    CommandError::input(format!(
-        "the path of {what}, `{}`, is no UTF-8, and ninja can't be told it",
-        printable_path(path)
-    ))
-    .hint("move it to a path that is")
-}
-
-/// An override with its path made absolute. What is no override is left for who reads it to
-/// complain of.
-fn absolute(option: &str) -> Result<String, CommandError> {
-    let Some((name, path)) = option.split_once('=').filter(|(_, path)| !path.is_empty()) else {
-        return Ok(option.to_owned());
-    };
-    let absolute = std::path::absolute(path).map_err(BuildError::io("find", path))?;
-    let text = absolute.to_str().ok_or_else(|| no_text("the override", &absolute))?;
-    Ok(format!("{name}={text}"))
-}
-
-fn option_list(session: &Session, target: Option<&str>, overrides: &[String]) -> Vec<String> {
-    let mut list = vec!["gen".to_owned()];
-    if session.common.offline {
-        list.push("--offline".to_owned());
-    }
-    if let Some(executor) = session.common.executor {
-        list.extend(["--executor".to_owned(), executor.name().to_owned()]);
-    }
-    if session.common.no_remote {
-        list.push("--no-remote".to_owned());
-    }
-    for remote in &session.common.remote {
-        list.extend(["--remote".to_owned(), remote.clone()]);
-    }
-    if let Some(target) = target {
-        list.extend(["--target".to_owned(), target.to_owned()]);
-    }
-    for value in overrides {
-        list.extend(["--override-source".to_owned(), value.clone()]);
-    }
-    list
 }
