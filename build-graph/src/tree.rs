@@ -1,8 +1,9 @@
 //! Trees: what a directory holds, as a value.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
 use crate::encode::{Encode, Encoder, hash};
@@ -51,17 +52,21 @@ pub enum TreeError {
     },
 }
 
-/// A directory as a value: sorted paths with their entries; no times, no owners, two modes.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+/// A directory as a value: sorted paths with their entries; no times, no owners, two modes. A copy
+/// costs a counter until one of the two is changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tree {
-    entries: BTreeMap<RelPath, Entry>,
+    entries: Arc<BTreeMap<RelPath, Entry>>,
 }
 
 impl Tree {
     /// The tree without anything in it.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    fn of(entries: BTreeMap<RelPath, Entry>) -> Self {
+        Self { entries: Arc::new(entries) }
     }
 
     /// Puts an entry at a path. The same entry at the same path again is no error; an empty
@@ -76,7 +81,7 @@ impl Tree {
             match self.entries.get(above) {
                 None => {}
                 Some(Entry::EmptyDirectory) => {
-                    self.entries.remove(above);
+                    Arc::make_mut(&mut self.entries).remove(above);
                 }
                 Some(_) => {
                     let above = self.entries.get_key_value(above).map(|(above, _)| above.clone());
@@ -96,7 +101,7 @@ impl Tree {
             Some(there) if *there != entry => Err(TreeError::Conflict { path }),
             Some(_) => Ok(()),
             None => {
-                self.entries.insert(path, entry);
+                Arc::make_mut(&mut self.entries).insert(path, entry);
                 Ok(())
             }
         }
@@ -109,7 +114,7 @@ impl Tree {
         if entries.windows(2).any(|pair| pair[0].0 >= pair[1].0) {
             return None;
         }
-        let tree = Self { entries: entries.into_iter().collect() };
+        let tree = Self::of(entries.into_iter().collect());
         // Neighbours mostly stand in one directory, which is looked at once.
         let mut looked_at = "";
         for path in tree.entries.keys() {
@@ -130,7 +135,7 @@ impl Tree {
 
     /// Takes away what stands at this very path, and gives it.
     pub fn remove(&mut self, path: &RelPath) -> Option<Entry> {
-        self.entries.remove(path)
+        Arc::make_mut(&mut self.entries).remove(path)
     }
 
     /// Puts all of another tree's entries into this one.
@@ -138,7 +143,7 @@ impl Tree {
     /// # Errors
     /// [`TreeError`] as [`Tree::insert`].
     pub fn merge(&mut self, other: &Self) -> Result<(), TreeError> {
-        for (path, entry) in &other.entries {
+        for (path, entry) in other.iter() {
             self.insert(path.clone(), entry.clone())?;
         }
         Ok(())
@@ -148,9 +153,9 @@ impl Tree {
     #[must_use]
     pub fn below(&self, directory: &RelPath) -> Self {
         if self.is_empty() {
-            return Self { entries: BTreeMap::from([(directory.clone(), Entry::EmptyDirectory)]) };
+            return Self::of(BTreeMap::from([(directory.clone(), Entry::EmptyDirectory)]));
         }
-        Self { entries: self.entries.iter().map(|(path, entry)| (directory.join(path), entry.clone())).collect() }
+        Self::of(self.entries.iter().map(|(path, entry)| (directory.join(path), entry.clone())).collect())
     }
 
     /// What stands at a path.
@@ -204,6 +209,18 @@ impl Tree {
     }
 }
 
+impl Serialize for Tree {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.entries.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Tree {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        BTreeMap::deserialize(deserializer).map(Self::of)
+    }
+}
+
 impl Encode for Tree {
     fn domain(&self) -> &'static str {
         "pynbox-tree-v1"
@@ -211,7 +228,7 @@ impl Encode for Tree {
 
     fn encode(&self, encoder: &mut dyn Encoder) {
         encoder.list("entries", self.entries.len());
-        for (path, entry) in &self.entries {
+        for (path, entry) in self.iter() {
             encoder.text("path", path.as_str());
             match entry {
                 Entry::File { digest, size, executable } => {

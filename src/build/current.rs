@@ -99,8 +99,9 @@ impl<'a> Current<'a> {
 
     fn look(&self, node: &Node) -> Result<State, BuildError> {
         if let Op::Local { tree } = &node.op {
-            self.selections.give(tree);
-            return Ok(State::Done(Known { tree: tree.digest(), key: None }));
+            let digest = tree.digest();
+            self.selections.give(digest, tree);
+            return Ok(State::Done(Known { tree: digest, key: None }));
         }
         let digests = match self.digests(node)? {
             Ok(digests) => digests,

@@ -264,6 +264,7 @@ impl<'a, N: Described> Resolver<'a, N> {
         let store = self.context.store;
         if let Op::Local { tree } = &node.op {
             let digest = store.put_tree(tree)?;
+            self.selections.give(digest, tree);
             if self.found.has_tree(digest) {
                 return Ok(Step::Done(State::Known(digest)));
             }

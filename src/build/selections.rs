@@ -35,7 +35,7 @@ impl Selected {
 /// What came of each projection of each tree so far.
 #[derive(Debug, Default)]
 pub struct Selections {
-    /// Trees that are known though the store has not got them.
+    /// Trees that need not be read from the store.
     given: Mutex<HashMap<TreeDigest, Arc<Tree>>>,
     known: Mutex<HashMap<TreeDigest, HashMap<Projection, Selected>>>,
 }
@@ -50,10 +50,10 @@ pub enum SelectionFault {
 }
 
 impl Selections {
-    /// Takes a tree that the store need not have: files of the project, for who only asks.
-    pub fn give(&self, tree: &Tree) {
+    /// Takes a tree of this digest that need not be read from the store: files of the project.
+    pub fn give(&self, digest: TreeDigest, tree: &Tree) {
         let mut given = self.given.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        given.entry(tree.digest()).or_insert_with(|| Arc::new(tree.clone()));
+        given.entry(digest).or_insert_with(|| Arc::new(tree.clone()));
     }
 
     fn given(&self, digest: TreeDigest) -> Option<Arc<Tree>> {
