@@ -104,7 +104,7 @@ fn compare(runner: &dyn ActionRunner, is_wanted: impl Fn(&str) -> bool) -> usize
         let run = ActionRun {
             name: &name,
             action: description,
-            image,
+            image: image.digest(),
             inputs: inputs.collect(),
             limits: ActionLimits::DEFAULT,
         };

@@ -81,7 +81,13 @@ impl Space {
         let mut inputs = inputs.map(|tree| replaced(&builder, &tree).map_or(tree, Arc::new));
         let image = inputs.next().unwrap();
         let inputs = inputs.collect();
-        let run = ActionRun { name: &name, action: description, image, inputs, limits: ActionLimits::DEFAULT };
+        let run = ActionRun {
+            name: &name,
+            action: description,
+            image: image.digest(),
+            inputs,
+            limits: ActionLimits::DEFAULT,
+        };
         let kept = OutDir::new(self.folder.path().join("kept"));
         let now = action::run(&self.store, runner, Some(&kept), &run);
         let now = now.map(|evaluated| evaluated.tree.digest());

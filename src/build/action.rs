@@ -38,8 +38,8 @@ pub struct ActionRun<'a> {
     pub name: &'a NodeName,
     /// Its description.
     pub action: &'a Action,
-    /// The tree of its image.
-    pub image: Arc<Tree>,
+    /// The tree of its image, which is in the store.
+    pub image: TreeDigest,
     /// The selected trees of its inputs, in their order.
     pub inputs: Vec<Arc<Tree>>,
     /// What it may take. Not part of the key: an action that reaches a limit has no result.
@@ -64,8 +64,7 @@ impl View {
     /// # Errors
     /// [`BuildError::Tree`] if inputs claim one path with different contents; errors of the store.
     pub fn new(store: &Store, run: &ActionRun<'_>) -> Result<Self, BuildError> {
-        let image = run.image.digest();
-        let root = store.materialised(image, Materialise::Link)?;
+        let root = store.materialised(run.image, Materialise::Link)?;
         let scratch = store.scratch()?;
         let mut mounts = Vec::new();
         let mut shared: Vec<MaterialisedTree> = Vec::new();
@@ -89,7 +88,7 @@ impl View {
         }
         make_build_folder(scratch.path())?;
         let environment = key::environment(&run.action.environment).into_iter().collect();
-        Ok(Self { root, image, mounts, _shared: shared, scratch, environment, limits: run.limits })
+        Ok(Self { root, image: run.image, mounts, _shared: shared, scratch, environment, limits: run.limits })
     }
 
     /// Calls the executor's function with the view.
@@ -120,9 +119,16 @@ impl View {
     /// shell ended.
     ///
     /// # Errors
-    /// [`BuildError::Input`] if the image has no shell; those of the executor.
-    pub fn shell(&self, run: &ActionRun<'_>, executor: &dyn Executor, build: &Path) -> Result<Status, BuildError> {
-        let there = |shell: &&&str| run.image.get(shell.trim_start_matches('/')).is_some();
+    /// [`BuildError::Input`] if the image has no shell; those of the store and of the executor.
+    pub fn shell(
+        &self,
+        store: &Store,
+        run: &ActionRun<'_>,
+        executor: &dyn Executor,
+        build: &Path,
+    ) -> Result<Status, BuildError> {
+        let image = store.tree(self.image)?.ok_or(StoreError::NoTree { digest: self.image })?;
+        let there = |shell: &&&str| image.get(shell.trim_start_matches('/')).is_some();
         let Some(shell) = SHELLS.iter().find(there) else {
             return Err(BuildError::Input(format!(
                 "the image of `{}` has no shell (`{}`): add a package that has one to its image in `wanted.toml`",
@@ -132,7 +138,7 @@ impl View {
         };
         let command = [(*shell).to_owned()];
         let mut environment = self.environment.clone();
-        if run.image.get(LOCALE).is_none() {
+        if image.get(LOCALE).is_none() {
             environment.iter_mut().filter(|(name, _)| name == "LC_ALL").for_each(|(_, value)| *value = "C".to_owned());
         }
         let limits = ActionLimits { time: None, ..self.limits };

@@ -10,7 +10,7 @@ use super::action::{ActionRun, View, group};
 use crate::executor::{Executor, Status};
 use crate::remote::reapi::engine::{Engine, RemoteAction};
 use crate::report::Reporter;
-use crate::store::{Origin, Scratch, Store};
+use crate::store::{Origin, Scratch, Store, StoreError};
 
 /// Runs actions, from the trees that they take to the files that they leave.
 pub trait ActionRunner: Send + Sync {
@@ -74,7 +74,7 @@ impl ActionRunner for OnEngine<'_> {
         let environment: Vec<_> = key::environment(&run.action.environment).into_iter().collect();
         let command: Vec<_> = run.action.command.words().map(ToString::to_string).collect();
         let action = RemoteAction {
-            image: &run.image,
+            image: &*store.tree(run.image)?.ok_or(StoreError::NoTree { digest: run.image })?,
             inputs: &inputs,
             command: &command,
             environment: &environment,

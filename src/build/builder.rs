@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use build_graph::key::KeyInputs;
-use build_graph::node::{Node, NodeName, Op};
+use build_graph::node::{Node, NodeName, Op, Selection};
 use build_graph::{NodeKey, Tree, TreeDigest};
 
 use super::action_runner::LOG;
@@ -13,7 +13,7 @@ use super::evaluate::{BuildContext, Evaluated, evaluate, is_carried};
 use super::journal::{Journal, Noted};
 use super::patched;
 use super::plan::nodes::Nodes;
-use super::selections::{SelectionFault, Selections};
+use super::selections::{Selected, SelectionFault, Selections};
 use super::{BuildError, host_program};
 use crate::called::called;
 use crate::remote::caches::{Hit, Outgoing};
@@ -99,7 +99,17 @@ impl<'a> Builder<'a> {
     /// # Errors
     /// As [`Builder::obtain`].
     pub fn inputs(&self, node: &Node) -> Result<Vec<Arc<Tree>>, BuildError> {
-        node.op.selections().iter().map(|selection| self.whole(&selection.node, &self.select(selection)?)).collect()
+        self.whole_inputs(node)?.iter().map(|selected| selected.present(self.context.store)).collect()
+    }
+
+    /// The selections of a node, in their order, with all their bytes in the store.
+    fn whole_inputs(&self, node: &Node) -> Result<Vec<Selected>, BuildError> {
+        let whole = |selection: &Selection| {
+            let selected = self.select(selection)?;
+            self.make_whole(&selection.node, &selected)?;
+            Ok(selected)
+        };
+        node.op.selections().iter().map(|selection| whole(selection)).collect()
     }
 
     fn obtain_described(&self, node: &Node, noted: &mut Noted<'_>) -> Result<Obtained, BuildError> {
@@ -123,9 +133,8 @@ impl<'a> Builder<'a> {
             noted.remote(&origin);
             return Ok(Obtained { tree, key, built: false });
         }
-        let mut inputs = Vec::with_capacity(selected.len());
         for (selection, selected) in node.op.selections().iter().zip(&selected) {
-            inputs.push(self.at_hand(node, &selection.node, selected)?);
+            self.have_at_hand(node, &selection.node, selected)?;
         }
         if let Op::Local { tree } = &node.op
             && !store.missing(tree)?.is_empty()
@@ -139,10 +148,10 @@ impl<'a> Builder<'a> {
         if let (Some(told), Op::Action(_) | Op::HostProgram(_)) = (self.told, &node.op) {
             told(&node.name);
         }
-        let evaluated = match evaluate(&self.context, node, inputs) {
+        let evaluated = match evaluate(&self.context, node, &selected) {
             // A checkout went after it was seen, or the files are laid out with others.
             Err(BuildError::Store(StoreError::MissingBlob { .. })) if self.takes_checkouts(node) => {
-                evaluate(&self.context, node, self.inputs(node)?)
+                evaluate(&self.context, node, &self.whole_inputs(node)?)
             }
             evaluated => evaluated,
         };
@@ -166,8 +175,8 @@ impl<'a> Builder<'a> {
     /// As [`Builder::obtain`].
     pub fn again(&self, name: &NodeName) -> Result<Tree, BuildError> {
         let node = self.plan.node(name)?;
-        let inputs = self.inputs(&node).map_err(|error| error.at(name))?;
-        Ok(evaluate(&self.context, &node, inputs).map_err(|error| error.at(name))?.tree)
+        let inputs = self.whole_inputs(&node).map_err(|error| error.at(name))?;
+        Ok(evaluate(&self.context, &node, &inputs).map_err(|error| error.at(name))?.tree)
     }
 
     /// The key of a node, as far as it follows from what `gen` and the stamps say, and from what
@@ -188,7 +197,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn select(&self, selection: &build_graph::node::Selection) -> Result<super::selections::Selected, BuildError> {
+    fn select(&self, selection: &Selection) -> Result<Selected, BuildError> {
         let tree = match self.claimed(&selection.node)? {
             Some(tree) => tree,
             None => self.obtain(&selection.node)?.tree,
@@ -212,24 +221,17 @@ impl<'a> Builder<'a> {
         matches!(node.op, Op::Action(_)) && !self.context.runner.reads_blobs()
     }
 
-    /// The selected tree of an input of `node`, with all its bytes in the store or in a checkout.
-    fn at_hand(
-        &self,
-        node: &Node,
-        input: &NodeName,
-        selected: &super::selections::Selected,
-    ) -> Result<Arc<Tree>, BuildError> {
-        if self.takes_checkouts(node)
-            && self.context.store.is_checked_out(selected.digest)
-            && let Some(tree) = selected.tree(self.context.store)?
-        {
-            return Ok(tree);
+    /// Sees to it that all bytes of an input of `node` are in the store or in a checkout.
+    fn have_at_hand(&self, node: &Node, input: &NodeName, selected: &Selected) -> Result<(), BuildError> {
+        let store = self.context.store;
+        if self.takes_checkouts(node) && store.is_checked_out(selected.digest) && selected.is_kept(store)? {
+            return Ok(());
         }
-        self.whole(input, selected)
+        self.make_whole(input, selected)
     }
 
-    /// The selected tree, with all its bytes in the store.
-    fn whole(&self, node: &NodeName, selected: &super::selections::Selected) -> Result<Arc<Tree>, BuildError> {
+    /// Sees to it that all bytes of a selected tree are in the store.
+    fn make_whole(&self, node: &NodeName, selected: &Selected) -> Result<(), BuildError> {
         let store = self.context.store;
         let whole = || -> Result<_, BuildError> {
             let Some(tree) = selected.tree(store)? else { return Ok(None) };
@@ -237,12 +239,12 @@ impl<'a> Builder<'a> {
             Ok(Some((tree, missing)))
         };
         match whole()? {
-            Some((tree, missing)) if missing.is_empty() => return Ok(tree),
+            Some((_, missing)) if missing.is_empty() => return Ok(()),
             Some((tree, missing)) => {
                 // Of what a remote has, only what is selected.
                 self.fetch(node, &missing)?;
                 if store.missing(&tree)?.is_empty() {
-                    return Ok(tree);
+                    return Ok(());
                 }
             }
             None => {}
@@ -250,12 +252,10 @@ impl<'a> Builder<'a> {
         // Builds it, and what it needs, from their descriptions; the same inputs give the same
         // bytes.
         self.obtain(node)?;
-        if let Some((tree, missing)) = whole()?
-            && missing.is_empty()
-        {
-            return Ok(tree);
+        match whole()? {
+            Some((_, missing)) if missing.is_empty() => Ok(()),
+            _ => Err(lost(node)),
         }
-        Err(lost(node))
     }
 
     /// Fetches files of a node's tree from remotes, if they have them.

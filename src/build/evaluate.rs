@@ -10,6 +10,7 @@ use super::action::ActionRun;
 use super::action_runner::ActionRunner;
 use super::blobs::StoreBlobs;
 use super::plan::OutDir;
+use super::selections::Selected;
 use super::{BuildError, action, host_program};
 use crate::archive::Options;
 use crate::executor::ActionLimits;
@@ -52,12 +53,14 @@ pub struct Evaluated {
 }
 
 /// Makes a node's tree of its selected inputs, which are in the order of [`Op::selections`] and
-/// whose bytes are all in the store.
+/// whose bytes are all in the store; those of an action's may be in checkouts alone.
 ///
 /// # Errors
 /// [`BuildError`], whatever the operation is.
-pub fn evaluate(context: &BuildContext<'_>, node: &Node, inputs: Vec<Arc<Tree>>) -> Result<Evaluated, BuildError> {
+pub fn evaluate(context: &BuildContext<'_>, node: &Node, inputs: &[Selected]) -> Result<Evaluated, BuildError> {
     let store = context.store;
+    let input = |at: usize| inputs[at].present(store);
+    let all = || inputs.iter().map(|input| input.present(store)).collect::<Result<Vec<_>, _>>();
     let tree = match &node.op {
         Op::Action(description) => return act(context, node, description, inputs),
         Op::Source(pin) => {
@@ -72,31 +75,31 @@ pub fn evaluate(context: &BuildContext<'_>, node: &Node, inputs: Vec<Arc<Tree>>)
         Op::Unpack { archive, strip, part } => {
             let stored = |path: RelPath| part.may_take(path.as_str()).then_some(path);
             let options = Options { strip: *strip, place: Some(&stored), ..Options::default() };
-            let tree = crate::archive::unpack(open_single(store, &inputs[0])?, &options, &StoreBlobs(store))?;
+            let tree = crate::archive::unpack(open_single(store, &*input(0)?)?, &options, &StoreBlobs(store))?;
             part.apply(&tree).map_err(|nothing| BuildError::Selection {
                 tree: archive.clone(),
                 declared_at: node.declared_at.as_ref().map(ToString::to_string),
                 nothing,
             })?
         }
-        Op::Wheel(wheel) => super::wheel::unpack(store, wheel, &inputs[0])?,
+        Op::Wheel(wheel) => super::wheel::unpack(store, wheel, &*input(0)?)?,
         Op::Patch { .. } => {
-            let mut patches = Vec::with_capacity(inputs[1].len());
-            for (path, entry) in inputs[1].iter() {
+            let mut patches = Vec::new();
+            for (path, entry) in input(1)?.iter() {
                 patches.push((path.clone(), store.read_blob(entry)?));
             }
-            patch::apply(&inputs[0], &patches, &StoreBlobs(store))?
+            patch::apply(&*input(0)?, &patches, &StoreBlobs(store))?
         }
-        Op::Merge { parts } => merge(parts, &inputs)?,
+        Op::Merge { parts } => merge(parts, &all()?)?,
         Op::Image(image) => {
             let package = |(tree, name): (&Arc<Tree>, &NodeName)| {
                 Ok::<_, BuildError>(image::PackageFile { name: name.to_string(), file: open_single(store, tree)? })
             };
-            let packages = inputs.iter().zip(&image.packages).map(package).collect::<Result<Vec<_>, _>>()?;
+            let packages = all()?.iter().zip(&image.packages).map(package).collect::<Result<Vec<_>, _>>()?;
             image::build_image(&packages, &image.links, &image.part, &StoreBlobs(store))?
         }
         Op::Package(description) => {
-            let content = merge(&description.content, &inputs)?;
+            let content = merge(&description.content, &all()?)?;
             if content.is_empty() {
                 return Err(BuildError::Input(
                     "the package would install nothing: its parts are empty; mend what the recipe selects".to_owned(),
@@ -118,7 +121,7 @@ pub fn evaluate(context: &BuildContext<'_>, node: &Node, inputs: Vec<Arc<Tree>>)
                     node.name
                 ));
             }
-            host_program::build(store, &node.name, program, &inputs[0], context.fetch.is_offline())?
+            host_program::build(store, &node.name, program, &*input(0)?, context.fetch.is_offline())?
         }
     };
     Ok(Evaluated { tree, origin: Origin::Here, left: None })
@@ -129,12 +132,12 @@ fn act(
     context: &BuildContext<'_>,
     node: &Node,
     description: &Action,
-    inputs: Vec<Arc<Tree>>,
+    inputs: &[Selected],
 ) -> Result<Evaluated, BuildError> {
-    let mut inputs = inputs.into_iter();
-    let image = inputs.next().ok_or_else(|| BuildError::Input("the action has no image".to_owned()))?;
-    let inputs = inputs.collect();
-    let run = ActionRun { name: &node.name, action: description, image, inputs, limits: context.limits };
+    let (image, inputs) =
+        inputs.split_first().ok_or_else(|| BuildError::Input("the action has no image".to_owned()))?;
+    let inputs = inputs.iter().map(|input| input.present(context.store)).collect::<Result<_, _>>()?;
+    let run = ActionRun { name: &node.name, action: description, image: image.digest, inputs, limits: context.limits };
     action::run(context.store, context.runner, context.out, &run)
 }
 

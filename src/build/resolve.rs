@@ -367,15 +367,14 @@ impl<'a, N: Described> Resolver<'a, N> {
         if !matches!(node.op, Op::Unpack { .. } | Op::Wheel(_) | Op::Patch { .. } | Op::Merge { .. }) {
             return Ok(self.run(node));
         }
-        let mut inputs = Vec::with_capacity(question.selected.len());
         for selected in &question.selected {
             match selected.tree(store)? {
-                Some(tree) if store.missing_beside(&tree, &mut self.found)?.is_empty() => inputs.push(tree),
+                Some(tree) if store.missing_beside(&tree, &mut self.found)?.is_empty() => {}
                 _ => return Ok(self.run(node)),
             }
         }
         let start = now();
-        let Evaluated { tree, origin, .. } = evaluate(self.context, node, inputs)?;
+        let Evaluated { tree, origin, .. } = evaluate(self.context, node, &question.selected)?;
         let digest = record(self.context, node, question.key, &question.digests, &tree, origin.clone())?;
         self.runs.push(run(node, question.key, digest, start, Outcome::Evaluated));
         let with_bytes = is_carried(&node.op);

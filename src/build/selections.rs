@@ -7,7 +7,7 @@ use build_graph::node::Selection;
 use build_graph::{Projection, Tree, TreeDigest};
 
 use super::BuildError;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// A selected tree and its digest.
 #[derive(Debug, Clone)]
@@ -29,6 +29,22 @@ impl Selected {
             Some(tree) => Ok(Some(Arc::clone(tree))),
             None => Ok(store.tree(self.digest)?),
         }
+    }
+
+    /// Whether the tree itself is there, without reading it.
+    ///
+    /// # Errors
+    /// [`BuildError`] if the store fails.
+    pub fn is_kept(&self, store: &Store) -> Result<bool, BuildError> {
+        Ok(self.tree.is_some() || store.keeps_tree(self.digest)?)
+    }
+
+    /// The tree itself, which has to be there.
+    ///
+    /// # Errors
+    /// [`BuildError`] if the store fails or has lost the tree.
+    pub fn present(&self, store: &Store) -> Result<Arc<Tree>, BuildError> {
+        Ok(self.tree(store)?.ok_or(StoreError::NoTree { digest: self.digest })?)
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<ExitCode, Comm
     let mut inputs = workplace.builder(Stamps::Old).inputs(&node)?.into_iter();
     let image = inputs.next().ok_or_else(|| CommandError::input(format!("`{}` has no image", node.name)))?;
     let limits = workplace.project.settings.build.limits.limits();
-    let run = ActionRun { name: &node.name, action, image, inputs: inputs.collect(), limits };
+    let run = ActionRun { name: &node.name, action, image: image.digest(), inputs: inputs.collect(), limits };
     let view = View::new(store, &run)?;
     // On standard error: standard output is the shell's, and may be read by a program.
     if std::io::stdin().is_terminal() {
@@ -53,7 +53,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<ExitCode, Comm
             command.join(" ")
         );
     }
-    let status = match view.shell(&run, (workplace.executor.here.0)()?.as_ref(), &build)? {
+    let status = match view.shell(store, &run, (workplace.executor.here.0)()?.as_ref(), &build)? {
         Status::Exited(status) => status,
         Status::Signalled(signal) => 128 + signal,
         Status::Reached(limit) => {

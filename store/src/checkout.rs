@@ -43,13 +43,14 @@ impl Store {
                 break lock;
             }
         };
-        let tree = self.tree(digest)?.ok_or(StoreError::NoTree { digest })?;
-        // Says that it is there, and when it was used last.
+        // Says that it is there, and when it was used last; then nobody has to read the tree.
         match utimensat(&self.checkouts, &name, &EPOCHS, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(()) => return Ok(MaterialisedTree { path, _lock: lock }),
+            Ok(()) if self.keeps_tree(digest)? => return Ok(MaterialisedTree { path, _lock: lock }),
+            Ok(()) => return Err(StoreError::NoTree { digest }),
             Err(Errno::NOENT) => {}
             Err(error) => return Err(failed(error)),
         }
+        let tree = self.tree(digest)?.ok_or(StoreError::NoTree { digest })?;
         let temporary = self.session.fresh();
         mkdirat(&self.session.dir, &temporary, Mode::from_raw_mode(0o755)).map_err(failed)?;
         let made = open_dir(&self.session.dir, &temporary)

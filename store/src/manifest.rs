@@ -51,6 +51,26 @@ impl Store {
         Ok(Some(tree))
     }
 
+    /// Whether the store has the manifest of this digest, which is marked as used and not read.
+    ///
+    /// # Errors
+    /// [`StoreError`] if a file can't be looked at.
+    pub fn keeps_tree(&self, digest: TreeDigest) -> Result<bool> {
+        if self.known.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&digest) {
+            return Ok(true);
+        }
+        let name = sharded(digest.as_bytes());
+        let keep = || {
+            let _pass = self.gate.shared()?;
+            let stat = statat(&self.trees, &name, AtFlags::SYMLINK_NOFOLLOW)?;
+            mark(&self.trees, &name, modified(&stat), self.session.start)
+        };
+        match keep() {
+            Err(Errno::NOENT) => Ok(false),
+            kept => kept.map_err(self.inside("looking at the tree", &name)),
+        }
+    }
+
     /// Reads a manifest, and marks it as used if `in_use` is set.
     pub(super) fn read_tree(&self, digest: TreeDigest, in_use: bool) -> Result<Option<Tree>> {
         let name = sharded(digest.as_bytes());

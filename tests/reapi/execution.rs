@@ -90,7 +90,7 @@ fn zlib_comes_out_the_same_from_an_engine() {
         let run = ActionRun {
             name: &name,
             action: description,
-            image: inputs.next().unwrap(),
+            image: inputs.next().unwrap().digest(),
             inputs: inputs.collect(),
             limits: ActionLimits::DEFAULT,
         };
@@ -146,13 +146,8 @@ fn what_an_action_makes_and_prints_comes_back() {
     let name: NodeName = "test/action".parse().unwrap();
     let limited = |script: &str, outputs: &[&str], limits: ActionLimits| {
         let action = small_action(&["/bin/sh", "-c", script], outputs);
-        let run = ActionRun {
-            name: &name,
-            action: &action,
-            image: Arc::clone(&image),
-            inputs: vec![Arc::clone(&input)],
-            limits,
-        };
+        let run =
+            ActionRun { name: &name, action: &action, image: image.digest(), inputs: vec![Arc::clone(&input)], limits };
         let local = action::run(&workplace.store, &workplace.here, Some(&workplace.out), &run);
         let remote = action::run(&workplace.store, &OnEngine(&engine), Some(&workplace.out), &run);
         (local.map(|ran| ran.tree), remote.map(|ran| ran.tree))
@@ -203,7 +198,7 @@ fn what_an_engine_cannot_do_is_said() {
     let run = ActionRun {
         name: &name,
         action: &action,
-        image: Arc::new(Tree::new()),
+        image: workplace.store.put_tree(&Tree::new()).unwrap(),
         inputs: vec![Arc::default()],
         limits: ActionLimits::DEFAULT,
     };
