@@ -97,9 +97,9 @@ impl Graph {
     /// [`GraphError`] for a name that comes twice, an input that is not there, and nodes that need
     /// each other.
     pub fn new(nodes: Vec<Node>, aliases: BTreeMap<String, Vec<NodeName>>) -> Result<Self, GraphError> {
-        let mut position = HashMap::with_capacity(nodes.len());
-        for (index, node) in nodes.iter().enumerate() {
-            if let Some(first) = position.insert(&node.name, index) {
+        let mut index = HashMap::with_capacity(nodes.len());
+        for (at, node) in nodes.iter().enumerate() {
+            if let Some(first) = index.insert(node.name.clone(), at) {
                 let first: &Node = &nodes[first];
                 return Err(GraphError::Duplicate {
                     name: node.name.clone(),
@@ -113,7 +113,7 @@ impl Graph {
         for node in &nodes {
             of_node.clear();
             for selection in node.op.selections() {
-                let Some(input) = position.get(&selection.node) else {
+                let Some(input) = index.get(&selection.node) else {
                     return Err(GraphError::Unknown {
                         node: node.name.clone(),
                         recipe: node.recipe.to_string(),
@@ -124,7 +124,6 @@ impl Graph {
             }
             inputs.push(&mut of_node);
         }
-        drop(position);
         let order = topological_order(&inputs).map_err(|cycle| GraphError::Cycle {
             cycle: cycle.into_iter().map(|at| (nodes[at].name.clone(), nodes[at].recipe.to_string())).collect(),
         })?;
@@ -132,9 +131,12 @@ impl Graph {
         // Recipes declare nodes after what these take, mostly.
         let (nodes, inputs) = match order.is_sorted() {
             true => (nodes, inputs),
-            false => reordered(nodes, &inputs, &order),
+            false => {
+                let (nodes, inputs) = reordered(nodes, &inputs, &order);
+                index = nodes.iter().enumerate().map(|(at, node)| (node.name.clone(), at)).collect();
+                (nodes, inputs)
+            }
         };
-        let index: HashMap<_, _> = nodes.iter().enumerate().map(|(at, node)| (node.name.clone(), at)).collect();
         let mut named = BTreeMap::new();
         for (alias, members) in aliases {
             let mut indices = Vec::with_capacity(members.len());

@@ -126,7 +126,7 @@ pub enum Op {
         part: Projection,
     },
     /// What a wheel of Python holds, where its parts are installed.
-    Wheel(Wheel),
+    Wheel(Box<Wheel>),
     /// A tree with unified diffs applied, without fuzz, in the order of their paths.
     Patch {
         /// The tree.
@@ -302,7 +302,7 @@ pub struct Action {
     pub target: Target,
     /// The ninja pool that it runs in. Not part of the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pool: Option<String>,
+    pub pool: Option<Text>,
 }
 
 /// A selection as an action sees it.

@@ -24,8 +24,9 @@ pub struct Seen {
     identity: Option<Identity>,
 }
 
-/// Device, inode, size, and the times of change in nanoseconds (content, then status).
-type Identity = (u64, u64, u64, i128, i128);
+/// Device, inode, size, and the times of change in nanoseconds (content, then status), as far as 64
+/// bits hold them: other times give other numbers up to the year 2262.
+type Identity = (u64, u64, u64, i64, i64);
 
 fn identity(path: &Path) -> Option<Identity> {
     fs::metadata(path).ok().map(|metadata| {
@@ -42,8 +43,8 @@ fn identity_of(stat: &Stat) -> Identity {
     (stat.st_dev, stat.st_ino, if is_folder { 0 } else { stat.st_size as u64 }, changed, status)
 }
 
-fn nanoseconds(seconds: i64, nanoseconds: i64) -> i128 {
-    i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds)
+fn nanoseconds(seconds: i64, nanoseconds: i64) -> i64 {
+    seconds.wrapping_mul(1_000_000_000).wrapping_add(nanoseconds)
 }
 
 impl Seen {
@@ -85,8 +86,8 @@ impl Seen {
     /// again.
     pub fn is_settled(&self, start: SystemTime, end: SystemTime) -> bool {
         let nanoseconds =
-            |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos() as i128;
-        let step = CLOCK_STEP.as_nanos() as i128;
+            |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos() as i64;
+        let step = CLOCK_STEP.as_nanos() as i64;
         let looked = nanoseconds(start) - step..=nanoseconds(end) + step;
         self.identity.is_none_or(|(.., status)| !looked.contains(&status))
     }

@@ -201,7 +201,7 @@ impl<'a> Generation<'a> {
             store,
             belief,
             out,
-            build_file: blake3::hash(text.as_bytes()).to_string(),
+            build_file,
             target,
             overrides,
             question,
@@ -309,15 +309,17 @@ impl<'a> Generation<'a> {
             _ => history::last_keys(&self.out, names),
         };
         self.belief.write(&self.out)?;
-        plan.write(&self.out)?;
+        let plan = plan.write(&self.out)?;
         write_stamps(&self.out, nodes, &resolution.states, &left.all)?;
         let has_to_run = |node: usize| matches!(resolution.states[node], State::Run(_));
         let edges: Vec<_> =
             left.all.iter().map(|node| LeftNode { node: *node, has_to_run: has_to_run(*node) }).collect();
-        let text = ninja_text(nodes, &edges, &pools(), &self.ninja_settings(&plan.id, &target));
+        let text = ninja_text(nodes, &edges, &pools(), &self.ninja_settings(&plan, &target));
         // ninja believes its log over the stamps; with generator rules it does without one.
         remove_if_there(&self.project.root.join(NINJA_FILES[0]))?;
         self.write_build_file(&text)?;
+        let build_file = blake3::hash(text.as_bytes()).to_string();
+        drop(text);
         let summary = Summary {
             nodes: nodes.count(),
             left: left.all.len() - left.elsewhere,
@@ -330,9 +332,9 @@ impl<'a> Generation<'a> {
             results: results.filter(|_| caches.is_empty()),
             seen,
             folders,
-            plan: plan.id,
+            plan,
             plan_file: Seen::now(self.out.plan()),
-            build_file: blake3::hash(text.as_bytes()).to_string(),
+            build_file,
             ended: SystemTime::now(),
             summary,
             changed: OnceLock::new(),

@@ -27,7 +27,7 @@ pub struct ActionBuilder<'c, 'a> {
     environment: BTreeMap<String, String>,
     inputs: Vec<(Take, Text)>,
     outputs: Vec<Text>,
-    pool: Option<String>,
+    pool: Option<Text>,
     image: Option<String>,
 }
 
@@ -144,7 +144,7 @@ impl<'c, 'a> ActionBuilder<'c, 'a> {
 
     /// Runs alone among the actions that use all cores for a while.
     pub fn heavy(mut self) -> Self {
-        self.pool = Some("heavy".to_owned());
+        self.pool = Some("heavy".into());
         self
     }
 

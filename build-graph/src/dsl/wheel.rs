@@ -101,7 +101,7 @@ impl WheelBuilder<'_, '_> {
             site: site.clone(),
             headers,
         };
-        let files = cx.node_at(at, "files", Op::Wheel(wheel));
+        let files = cx.node_at(at, "files", Op::Wheel(Box::new(wheel)));
         if !cx.toolchain.installs() {
             cx.tree(&files, &prefix);
             return files;

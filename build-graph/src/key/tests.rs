@@ -84,7 +84,7 @@ fn golden_keys() {
         key(&Op::Action(action()), &[1, 2, 3]),
         key(&Op::Package(package), &[1]),
         key(&Op::HostProgram(program), &[1]),
-        key(&Op::Wheel(wheel), &[1]),
+        key(&Op::Wheel(Box::new(wheel)), &[1]),
     ];
     insta::assert_snapshot!(keys.join("\n"));
 }

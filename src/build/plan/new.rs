@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io::{self, BufWriter, Write as _};
 use std::ops::Range;
 use std::path::Path;
 
@@ -39,11 +39,12 @@ impl NewPlan {
     /// [`BuildError::Io`] if a node can't be written as JSON.
     pub fn new(graph: &Graph, known: impl Fn(NodeIndex) -> Option<Known>) -> Result<Self, BuildError> {
         let nodes = graph.nodes();
+        // One after the other: each takes memory while it works.
+        let takers = compress(takers::describe(graph).as_bytes(), "takers")?;
         let describe = || chunks(nodes).par_iter().map(|chunk| Block::of(chunk)).collect::<Result<Vec<_>, _>>();
         let mut order: Vec<_> = (0..nodes.len() as u32).collect();
         let sort = || order.sort_unstable_by_key(|number| &nodes[*number as usize].name);
-        let take = || compress(takers::describe(graph).as_bytes(), "takers");
-        let (blocks, (takers, ())) = rayon::join(describe, || rayon::join(take, sort));
+        let (blocks, ()) = rayon::join(describe, sort);
         let mut head = String::new();
         for (alias, members) in graph.aliases() {
             let _ = write!(head, "alias {alias}");
@@ -53,7 +54,7 @@ impl NewPlan {
             head.push('\n');
         }
         let line = |head: &mut String, at, place| table::write_line(head, graph, at, place, known(at));
-        Self::of(head, &blocks?, &takers?, &order, line)
+        Self::of(head, &blocks?, &takers, &order, line)
     }
 
     /// Puts together the nodes of a plan, in which these take the place of those of their numbers:
@@ -91,6 +92,10 @@ impl NewPlan {
             let alone = run.len() == 1;
             if changed.iter().any(|node| is_large(node) != alone) {
                 return Ok(None);
+            }
+            if alone {
+                blocks.extend(changed.into_iter().map(Block::of_large).collect::<Result<Vec<_>, _>>()?);
+                continue;
             }
             let mut writer = Writer::default();
             for at in run {
@@ -143,11 +148,13 @@ impl NewPlan {
         }
         // The name has the same length whatever it is: it is put in when all that it names is
         // there.
-        let first = |id: &PlanId| FirstLine::of(id, head.len(), lines.len());
+        let length = head.len();
+        let first = |id: &PlanId| FirstLine::of(id, length, lines.len());
         let content = first(&PlanId::of(b"")).len();
-        let mut bytes = Vec::with_capacity(content + head.len() + 8 * order.len() + end as usize + takers.bytes.len());
+        let mut bytes = Vec::with_capacity(content + length + 8 * order.len() + end as usize + takers.bytes.len());
         bytes.resize(content, 0);
         bytes.extend_from_slice(head.as_bytes());
+        drop(head);
         order.iter().for_each(|number| write_entry(&mut bytes, *number, lines[*number as usize] as u32));
         blocks.iter().for_each(|block| bytes.extend_from_slice(&block.bytes));
         bytes.extend_from_slice(&takers.bytes);
@@ -166,12 +173,13 @@ impl NewPlan {
         Plan::read(out, file, Path::new("the plan in memory"))
     }
 
-    /// Writes it in place of the one that is there.
+    /// Writes it in place of the one that is there, and gives its name; its memory is free then.
     ///
     /// # Errors
     /// [`BuildError::Io`].
-    pub fn write(&self, out: &OutDir) -> Result<(), BuildError> {
-        self.write_to(&out.plan())
+    pub fn write(self, out: &OutDir) -> Result<PlanId, BuildError> {
+        self.write_to(&out.plan())?;
+        Ok(self.id)
     }
 
     /// Writes it to a file of any name.
@@ -223,12 +231,17 @@ pub(super) struct Packed<'a> {
     pub(super) length: u64,
 }
 
-fn compress(plain: &[u8], name: &str) -> Result<Packed<'static>, BuildError> {
-    let length = plain.len() as u64;
+fn refuse_too_large(length: u64, name: &str) -> Result<(), BuildError> {
     if length > MAX_BLOCK {
         let error = io::Error::other("the descriptions of these nodes are too large for a plan");
         return Err(BuildError::io("describe", name)(error));
     }
+    Ok(())
+}
+
+fn compress(plain: &[u8], name: &str) -> Result<Packed<'static>, BuildError> {
+    let length = plain.len() as u64;
+    refuse_too_large(length, name)?;
     let bytes = zstd::bulk::compress(plain, LEVEL).map_err(BuildError::io("describe", name))?;
     Ok(Packed { bytes: Cow::Owned(bytes), length })
 }
@@ -243,9 +256,47 @@ pub(super) struct Block<'a> {
 
 impl Block<'static> {
     pub(super) fn of(nodes: &[Node]) -> Result<Self, BuildError> {
+        if let [node] = nodes
+            && is_large(node)
+        {
+            return Self::of_large(node);
+        }
         let mut writer = Writer::default();
         nodes.iter().try_for_each(|node| writer.describe(node))?;
         writer.finish(nodes.first().map_or("", |node| node.name.as_str()))
+    }
+
+    /// As [`of`](Self::of), without the whole description in memory.
+    fn of_large(node: &Node) -> Result<Self, BuildError> {
+        let describe = || -> io::Result<Self> {
+            let mut packed = Counted { to: zstd::stream::Encoder::new(Vec::new(), LEVEL)?, length: 0 };
+            let mut buffered = BufWriter::new(&mut packed);
+            serde_json::to_writer(&mut buffered, node)?;
+            buffered.into_inner().map_err(io::IntoInnerError::into_error)?;
+            let length = packed.length;
+            Ok(Self { bytes: Cow::Owned(packed.to.finish()?), documents: vec![0..length] })
+        };
+        let block = describe().map_err(BuildError::io("describe", node.name.as_str()))?;
+        refuse_too_large(block.documents[0].len() as u64, node.name.as_str())?;
+        Ok(block)
+    }
+}
+
+/// Counts what is written.
+struct Counted<W> {
+    to: W,
+    length: usize,
+}
+
+impl<W: io::Write> io::Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.to.write(bytes)?;
+        self.length += written;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
     }
 }
 

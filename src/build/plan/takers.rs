@@ -23,30 +23,27 @@ use super::Plan;
 pub(super) fn describe(graph: &Graph) -> String {
     let nodes = graph.nodes();
     let is_local = |at: &NodeIndex| matches!(nodes[*at].op, Op::Local { .. });
-    let mut places = HashMap::new();
-    let mut parts: Vec<Vec<NodeIndex>> = Vec::new();
+    let mut parts: HashMap<(NodeIndex, Projection), usize> = HashMap::new();
+    // A part's number with a node that takes it.
+    let mut taken: Vec<(usize, NodeIndex)> = Vec::new();
     let takers = (0..nodes.len()).filter(|at| graph.inputs(*at).iter().any(is_local));
     for (at, selection) in takers.flat_map(|at| nodes[at].op.selections().into_iter().map(move |one| (at, one))) {
         let Some(local) = graph.index_of(&selection.node).filter(is_local) else { continue };
-        // A part is a few lists of texts, which are always JSON.
-        let part = serde_json::to_string(&selection.part).unwrap_or_default();
-        let place = *places.entry((local, part)).or_insert(parts.len());
-        if place == parts.len() {
-            parts.push(Vec::new());
-        }
-        if parts[place].last() != Some(&at) {
-            parts[place].push(at);
-        }
+        let next = parts.len();
+        taken.push((*parts.entry((local, selection.part.clone())).or_insert(next), at));
     }
-    let mut keys: Vec<_> = places.into_iter().collect();
-    keys.sort_unstable_by_key(|(_, place)| *place);
+    taken.sort_unstable();
+    taken.dedup();
+    let mut parts: Vec<_> = parts.into_iter().collect();
+    parts.sort_unstable_by_key(|(_, number)| *number);
     let mut text = String::new();
-    for ((local, part), place) in keys {
+    for (((local, part), _), nodes) in parts.iter().zip(taken.chunk_by(|(one, _), (next, _)| one == next)) {
         let _ = write!(text, "{local}");
-        for (number, node) in parts[place].iter().enumerate() {
+        for (number, (_, node)) in nodes.iter().enumerate() {
             let _ = write!(text, "{}{node}", if number == 0 { ' ' } else { ',' });
         }
-        let _ = writeln!(text, " {part}");
+        // A part is a few lists of texts, which are always JSON.
+        let _ = writeln!(text, " {}", serde_json::to_string(part).unwrap_or_default());
     }
     text
 }
