@@ -242,7 +242,9 @@ fn refuse_too_large(length: u64, name: &str) -> Result<(), BuildError> {
 fn compress(plain: &[u8], name: &str) -> Result<Packed<'static>, BuildError> {
     let length = plain.len() as u64;
     refuse_too_large(length, name)?;
-    let bytes = zstd::bulk::compress(plain, LEVEL).map_err(BuildError::io("describe", name))?;
+    let mut bytes = zstd::bulk::compress(plain, LEVEL).map_err(BuildError::io("describe", name))?;
+    // It has room for what can't be compressed.
+    bytes.shrink_to_fit();
     Ok(Packed { bytes: Cow::Owned(bytes), length })
 }
 
@@ -274,7 +276,7 @@ impl Block<'static> {
             serde_json::to_writer(&mut buffered, node)?;
             buffered.into_inner().map_err(io::IntoInnerError::into_error)?;
             let length = packed.length;
-            Ok(Self { bytes: Cow::Owned(packed.to.finish()?), documents: vec![0..length] })
+            Ok(Self { bytes: Cow::Owned(packed.to.finish()?), documents: std::iter::once(0..length).collect() })
         };
         let block = describe().map_err(BuildError::io("describe", node.name.as_str()))?;
         refuse_too_large(block.documents[0].len() as u64, node.name.as_str())?;

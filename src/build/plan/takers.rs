@@ -20,6 +20,7 @@ use super::super::BuildError;
 use super::Plan;
 
 /// Describes who takes what of the trees of the project's files in a graph.
+#[expect(clippy::mutable_key_type, reason = "the matcher of a pattern does not count where it is compared")]
 pub(super) fn describe(graph: &Graph) -> String {
     let nodes = graph.nodes();
     let is_local = |at: &NodeIndex| matches!(nodes[*at].op, Op::Local { .. });
