@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use build_graph::graph::Graph;
-use build_graph::ninja::{LeftNode, NinjaSettings, ninja_text};
+use build_graph::ninja::{LeftNode, NinjaSettings, write_ninja};
 use build_graph::node::{Action, ActionInput, Node, NodeName, Op, Selection, Target};
 use build_graph::{Glob, Projection, RelPath, SandboxPath};
 
@@ -82,13 +82,14 @@ fn main() {
     };
     println!("{:>8} {:>12} {:>16} {:>18}", "nodes", "ours", "ninja -t targets", "cmake -G Ninja");
     for count in [1_000, 10_000, 100_000] {
-        let mut text = String::new();
+        let mut text = Vec::new();
         let ours = best(5, || {
             let nodes = nodes(count);
             let start = Instant::now();
             let graph = Graph::new(nodes, BTreeMap::new()).expect("a graph");
             let all: Vec<_> = (0..graph.nodes().len()).map(|node| LeftNode { node, has_to_run: true }).collect();
-            text = ninja_text(&graph, &all, &[], &settings);
+            text.clear();
+            write_ninja(&mut text, &graph, &all, &[], &settings).expect("enough memory");
             start.elapsed()
         });
         let folder = tempfile::tempdir().expect("a folder");

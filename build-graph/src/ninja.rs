@@ -11,7 +11,7 @@
 //! compares times, which `cp -p` and wrong clocks set as they like. A command that leaves the build
 //! file's time as it was lets ninja go on (`restat`).
 
-use std::fmt::Write as _;
+use std::io::{self, Write};
 
 use crate::graph::{NodeIndex, Outline};
 
@@ -58,66 +58,65 @@ pub struct LeftNode {
 ///
 /// Every alias is a target, also where nothing of it is left; so ninja answers "no work to do"
 /// instead of an unknown target.
-pub fn ninja_text(nodes: &impl Outline, left: &[LeftNode], pools: &[Pool], settings: &NinjaSettings) -> String {
+///
+/// # Errors
+/// Those of the writer.
+pub fn write_ninja(
+    to: &mut impl Write,
+    nodes: &impl Outline,
+    left: &[LeftNode],
+    pools: &[Pool],
+    settings: &NinjaSettings,
+) -> io::Result<()> {
     let mut is_left = vec![false; nodes.count()];
     for left in left {
         is_left[left.node] = true;
     }
-    let mut text = String::with_capacity(512 + 160 * left.len());
-    text.push_str("# Written by `gen`: what is left to run. Changes are lost.\nninja_required_version = 1.5\n");
+    to.write_all(b"# Written by `gen`: what is left to run. Changes are lost.\nninja_required_version = 1.5\n")?;
     for pool in pools {
-        push(&mut text, format_args!("pool {}\n  depth = {}\n", pool.name, pool.depth));
+        writeln!(to, "pool {}\n  depth = {}", pool.name, pool.depth)?;
     }
-    push(
-        &mut text,
-        format_args!(
-            "rule node\n  command = {} $node{}\n  description = $verb $node\n  restat = 1\n  generator = 1\n",
-            escape(&settings.run),
-            escape(&settings.run_options)
-        ),
-    );
-    push(
-        &mut text,
-        format_args!(
-            "rule gen\n  command = {}\n  description = look for changes\n  restat = 1\n  generator = 1\n  pool = console\n",
-            escape(&settings.generate)
-        ),
-    );
+    writeln!(
+        to,
+        "rule node\n  command = {} $node{}\n  description = $verb $node\n  restat = 1\n  generator = 1",
+        escape(&settings.run),
+        escape(&settings.run_options)
+    )?;
+    writeln!(
+        to,
+        "rule gen\n  command = {}\n  description = look for changes\n  restat = 1\n  generator = 1\n  pool = console",
+        escape(&settings.generate)
+    )?;
     let never_made = escape_path(&settings.never_made);
-    push(&mut text, format_args!("build {never_made}: phony\n"));
-    push(&mut text, format_args!("build {}: gen | {never_made}\n", escape_path(&settings.build_file)));
+    writeln!(to, "build {never_made}: phony")?;
+    writeln!(to, "build {}: gen | {never_made}", escape_path(&settings.build_file))?;
     let stamps = escape_path(&settings.stamps);
     let plan = escape_path(&settings.plan);
     for LeftNode { node: at, has_to_run } in left {
         let name = nodes.name_of(*at);
-        push(&mut text, format_args!("build {stamps}/{name}.digest: node"));
+        write!(to, "build {stamps}/{name}.digest: node")?;
         if *has_to_run {
-            push(&mut text, format_args!(" {plan}"));
+            write!(to, " {plan}")?;
         }
         for input in nodes.inputs_of(*at).filter(|input| is_left[*input]) {
-            push(&mut text, format_args!(" {stamps}/{}.digest", nodes.name_of(input)));
+            write!(to, " {stamps}/{}.digest", nodes.name_of(input))?;
         }
-        push(&mut text, format_args!("\n  node = {name}\n  verb = {}\n", nodes.verb_of(*at)));
+        writeln!(to, "\n  node = {name}\n  verb = {}", nodes.verb_of(*at))?;
         if let Some(pool) = nodes.pool_of(*at) {
-            push(&mut text, format_args!("  pool = {pool}\n"));
+            writeln!(to, "  pool = {pool}")?;
         }
     }
     for (alias, members) in nodes.groups() {
-        push(&mut text, format_args!("build {}: phony", escape_path(alias)));
+        write!(to, "build {}: phony", escape_path(alias))?;
         for member in members.into_iter().filter(|member| is_left[*member]) {
-            push(&mut text, format_args!(" {stamps}/{}.digest", nodes.name_of(member)));
+            write!(to, " {stamps}/{}.digest", nodes.name_of(member))?;
         }
-        text.push('\n');
+        writeln!(to)?;
     }
     if let Some(default) = &settings.default {
-        push(&mut text, format_args!("default {}\n", escape_path(default)));
+        writeln!(to, "default {}", escape_path(default))?;
     }
-    text
-}
-
-fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
-    // Writing to a string can't fail.
-    let _ = text.write_fmt(arguments);
+    Ok(())
 }
 
 /// A value as it stands after `=`.

@@ -57,7 +57,7 @@ use super::BuildError;
 pub use belief::{Believed, read_belief};
 pub use new::NewPlan;
 use nodes::{FirstLine, Nodes};
-pub use out_dir::{OutDir, denied, refuse_foreign, write_atomically, write_if_changed};
+pub use out_dir::{OutDir, denied, refuse_foreign, write_atomically, write_atomically_by, write_if_changed};
 use table::{Place, Table};
 
 /// Stands for a digest that is not known.

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use build_graph::dsl::{Assembled, assemble};
 use build_graph::graph::Outline;
-use build_graph::ninja::{LeftNode, ninja_text};
+use build_graph::ninja::{LeftNode, write_ninja};
 use build_graph::node::{NodeName, Target};
 use clap::Args;
 use serde::Serialize;
@@ -314,12 +314,10 @@ impl<'a> Generation<'a> {
         let has_to_run = |node: usize| matches!(resolution.states[node], State::Run(_));
         let edges: Vec<_> =
             left.all.iter().map(|node| LeftNode { node: *node, has_to_run: has_to_run(*node) }).collect();
-        let text = ninja_text(nodes, &edges, &pools(), &self.ninja_settings(&plan, &target));
+        let settings = self.ninja_settings(&plan, &target);
         // ninja believes its log over the stamps; with generator rules it does without one.
         remove_if_there(&self.project.root.join(NINJA_FILES[0]))?;
-        self.write_build_file(&text)?;
-        let build_file = blake3::hash(text.as_bytes()).to_string();
-        drop(text);
+        let build_file = self.write_build_file(|to| write_ninja(to, nodes, &edges, &pools(), &settings))?;
         let summary = Summary {
             nodes: nodes.count(),
             left: left.all.len() - left.elsewhere,

@@ -96,15 +96,26 @@ pub fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<bool, BuildError> {
 /// # Errors
 /// [`BuildError::Io`].
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
+    write_atomically_by(path, |file| file.write_all(bytes))
+}
+
+/// As [`write_atomically`], what is written piece by piece.
+///
+/// # Errors
+/// [`BuildError::Io`].
+pub fn write_atomically_by<T>(
+    path: &Path,
+    content: impl FnOnce(&mut fs::File) -> io::Result<T>,
+) -> Result<T, BuildError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(denied("create", folder))?;
-    let write = || -> io::Result<()> {
+    let write = || -> io::Result<T> {
         let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
-        file.write_all(bytes)?;
+        let written = content(file.as_file_mut())?;
         use std::os::unix::fs::PermissionsExt as _;
         file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
         file.persist(path).map_err(|error| error.error)?;
-        Ok(())
+        Ok(written)
     };
     write().map_err(denied("write", path))
 }

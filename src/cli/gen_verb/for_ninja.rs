@@ -2,6 +2,7 @@
 //! that they repeat.
 
 use std::fs;
+use std::io::{self, BufWriter};
 use std::path::Path;
 use std::time::Duration;
 
@@ -51,15 +52,43 @@ impl Generation<'_> {
     }
 
     /// Writes the build file, so that its time is another one afterwards: by that ninja tells that
-    /// it has to read it again.
-    pub(super) fn write_build_file(&self, text: &str) -> Result<(), BuildError> {
+    /// it has to read it again. Gives the BLAKE3 of the file, which is never in memory as a whole.
+    pub(super) fn write_build_file(
+        &self,
+        content: impl FnOnce(&mut BufWriter<Hashing<'_>>) -> io::Result<()>,
+    ) -> Result<String, BuildError> {
         let time = || fs::metadata(&self.build_file).and_then(|metadata| metadata.modified()).ok();
         let before = time();
-        plan::write_atomically(&self.build_file, text.as_bytes())?;
-        match before {
-            Some(before) if time() == Some(before) => touch(&self.build_file, before + Duration::from_millis(1)),
-            _ => Ok(()),
+        let hash = plan::write_atomically_by(&self.build_file, |file| {
+            let mut to = BufWriter::new(Hashing { file, hasher: blake3::Hasher::new() });
+            content(&mut to)?;
+            let to = to.into_inner().map_err(io::IntoInnerError::into_error)?;
+            Ok(to.hasher.finalize().to_string())
+        })?;
+        if let Some(before) = before
+            && time() == Some(before)
+        {
+            touch(&self.build_file, before + Duration::from_millis(1))?;
         }
+        Ok(hash)
+    }
+}
+
+/// Hashes what is written to a file.
+pub(super) struct Hashing<'a> {
+    file: &'a mut fs::File,
+    hasher: blake3::Hasher,
+}
+
+impl io::Write for Hashing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 
