@@ -117,6 +117,11 @@ fn tables() {
     }
     let grow = format!("{tables} (func $f) (elem declare func $f) (func (export \"_start\") {body})");
     run(&dest, &[&dest.guest("grow", &module("", &grow))]).assert(0, "");
+}
+
+#[test]
+fn a_program_with_a_large_table() {
+    let dest = Dest::new();
     let large = dest.guest("large", &module("", "(table 10000000 funcref) (func (export \"_start\"))"));
     run(&dest, &[&large]).assert_error(137, "--max-memory");
 }

@@ -35,7 +35,7 @@ static pthread_t guest;
 static volatile sig_atomic_t in_guest;
 /* What may be touched by guest code alone: a fault there is the guest's. */
 static uint8_t *memory_data;
-/* What the guest's memory and its table take. */
+/* What the guest's memory and its tables take. */
 static uint64_t memory_bytes, table_bytes;
 /* Where a fault is the end of the stack, and below which address the host is not called. */
 static uintptr_t stack_low, stack_guard, stack_floor;
@@ -149,7 +149,7 @@ static void to_host(void)
     in_guest = 0;
 }
 
-/* Whether the guest may have so much memory, and a table of so many bytes. */
+/* Whether the guest may have so much memory, and tables of so many bytes. */
 static bool room_for(uint64_t memory, uint64_t table)
 {
     bool granted;
@@ -206,7 +206,7 @@ void wasm_rt_allocate_funcref_table(wasm_rt_funcref_table_t *table, uint32_t ent
 {
     void *data = MAP_FAILED;
 
-    if (entries <= TABLE_MAX && room_for(memory_bytes, entries * sizeof *table->data)) {
+    if (entries <= TABLE_MAX && room_for(memory_bytes, table_bytes + entries * sizeof *table->data)) {
         data = mmap(NULL, TABLE_MAX * sizeof *table->data, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     }
     if (data == MAP_FAILED) {
@@ -219,7 +219,7 @@ uint32_t wasm_rt_grow_funcref_table(wasm_rt_funcref_table_t *table, uint32_t del
 {
     uint32_t before = table->size;
 
-    if (delta > table->max_size - before || !room_for(memory_bytes, (uint64_t)(before + delta) * sizeof value)) {
+    if (delta > table->max_size - before || !room_for(memory_bytes, table_bytes + (uint64_t)delta * sizeof value)) {
         return UINT32_MAX;
     }
     for (table->size += delta; delta != 0; delta--) {
@@ -231,7 +231,7 @@ uint32_t wasm_rt_grow_funcref_table(wasm_rt_funcref_table_t *table, uint32_t del
 uint32_t native_grow_table(wasm_rt_funcref_table_t *table, uint32_t delta)
 {
     uint32_t before = table->size;
-    uint64_t bytes = (uint64_t)(before + delta) * sizeof *table->data;
+    uint64_t bytes = table_bytes + (uint64_t)delta * sizeof *table->data;
 
     /* The host is what runs: it must not be left, and its faults are no traps. */
     if (delta > table->max_size - before || !host->may_grow(host, memory_bytes + bytes)) {
