@@ -105,6 +105,12 @@ class Mathematics(unittest.TestCase):
         with self.assertRaises(np.linalg.LinAlgError):
             np.linalg.inv(np.zeros((2, 2)))
 
+    def test_exponents(self):
+        for kind in ("f2", "f4", "f8", np.longdouble):
+            exponents = np.full(4, 99, np.intc)
+            np.frexp(np.array([np.inf, -np.inf, np.nan, 3], kind), np.empty(4, kind), exponents)
+            self.assertEqual(exponents.tolist(), [0, 0, 0, 2])
+
     def test_fourier(self):
         np.testing.assert_allclose(np.fft.fft([1, 2, 3, 4]), [10, -2 + 2j, -2, -2 - 2j])
         numbers = np.random.default_rng(0).normal(size=(8, 9))
