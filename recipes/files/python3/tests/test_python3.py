@@ -75,6 +75,13 @@ class Started(unittest.TestCase):
             self.assertEqual(int.from_bytes(header[12:], "little"), source.st_size, name)
             self.assertIsNotNone(spec)
 
+    def test_garbage_that_calls_methods(self):
+        import operator
+        rows = []
+        rows.append(operator.methodcaller("append", rows))
+        del rows
+        self.assertGreater(gc.collect(), 1)
+
     def test_hashes(self):
         """Every dictionary and set finds its keys, and every string has the hash of an equal one that is new."""
         seen, left = set(), [sys.modules, gc.get_objects()]
