@@ -1,5 +1,5 @@
-//! Both executors give the same bytes, and one of them does again: the actions of a real recipe, run
-//! another time, against what the store has of them.
+//! Both executors give the same bytes, and one of them does again: the actions of a real recipe,
+//! run another time, against what the store has of them.
 //!
 //! The store is the user's own, so that what the main job built is not built again; what is missing
 //! is built by the embedded executor.

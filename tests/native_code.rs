@@ -51,9 +51,9 @@ impl Space {
         Self { folder, store, plan }
     }
 
-    /// Runs the action of a step again, by this executor, with an input tree in another one's place if
-    /// `replaced` says so. Gives the tree that came of it before, and now; what it printed, if it
-    /// failed.
+    /// Runs the action of a step again, by this executor, with an input tree in another one's place
+    /// if `replaced` says so. Gives the tree that came of it before, and now; what it printed, if
+    /// it failed.
     fn again(
         &self,
         step: &str,

@@ -1,7 +1,7 @@
 //! Both engines of the loader run the same programs, and they end in the same way: with traps, at
 //! limits, with random operations, with libraries, and from a snapshot. The native code comes from
-//! the graph, as a package, and reaches memory in both ways: by `%gs`, if this machine lets programs
-//! set it, and by a pointer, as where no program may.
+//! the graph, as a package, and reaches memory in both ways: by `%gs`, if this machine lets
+//! programs set it, and by a pointer, as where no program may.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};

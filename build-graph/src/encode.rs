@@ -1,8 +1,8 @@
 //! The canonical encoding, from which every key and every tree's digest is made.
 //!
 //! A value is described once, as a sequence of calls on an [`Encoder`]; what becomes of the
-//! sequence is the encoder's affair. One writes the bytes that are hashed, the explaining one writes
-//! labelled lines, so that an explanation of a key can't drift from the key.
+//! sequence is the encoder's affair. One writes the bytes that are hashed, the explaining one
+//! writes labelled lines, so that an explanation of a key can't drift from the key.
 //!
 //! # Bytes
 //!

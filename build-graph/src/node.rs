@@ -120,8 +120,8 @@ pub enum Op {
         /// How many leading components are taken off each path; a member with no more than these is
         /// left out.
         strip: u32,
-        /// Which of the members are stored, by the paths that are left: of an archive of which little
-        /// is wanted, the rest need not be.
+        /// Which of the members are stored, by the paths that are left: of an archive of which
+        /// little is wanted, the rest need not be.
         #[serde(default, skip_serializing_if = "Projection::is_all")]
         part: Projection,
     },
@@ -234,8 +234,8 @@ pub enum Origin {
     },
 }
 
-/// A wheel, and for what it is unpacked. It must be of this project and version, and everything that it
-/// requires must be there.
+/// A wheel, and for what it is unpacked. It must be of this project and version, and everything
+/// that it requires must be there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wheel {
     /// A node whose tree is the wheel.

@@ -98,7 +98,8 @@ fn refusal_of(bytes: &[u8]) -> String {
     open(FILE, bytes, &WheelLimits::default()).expect_err("it is refused").to_string()
 }
 
-/// Replaces a text of the archive by another of the same length: in all places, or in the first one.
+/// Replaces a text of the archive by another of the same length: in all places, or in the first
+/// one.
 fn replaced(bytes: &[u8], from: &str, to: &str, all: bool) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let mut bytes = bytes.to_vec();

@@ -22,8 +22,8 @@ use crate::archives::shown;
 const LIMITS: WheelLimits = WheelLimits { bytes: 1 << 20, ratio: 50, small: 1 << 18, members: 1000, text: 1 << 18 };
 const FILE: &str = "a-1-py3-none-any.whl";
 
-/// A wheel: the bytes of an archive, or paths and contents of its files, a zero byte between them, of
-/// which an archive with a good list is made.
+/// A wheel: the bytes of an archive, or paths and contents of its files, a zero byte between them,
+/// of which an archive with a good list is made.
 pub(crate) fn wheel(data: &[u8]) {
     let made;
     let archive = match data.starts_with(b"PK") {

@@ -5,10 +5,10 @@
 //! code; each call that it makes is one of [`abi`], which checks every address and works on
 //! [`vfs`], the guest's files in Linux's terms. [`run`] is the command; [`compiled`] and
 //! [`snapshot`] make its start fast, [`precompile`] and [`initialise`] fill them; [`linking`],
-//! [`side_code`], [`compiler`] and [`jobs`] load libraries while the guest runs; [`translate`] writes modules as
-//! the engine takes them; [`account`] holds what all of that takes to the guest's limit; [`overlap`], [`wall`] and [`reach`] are what stands
-//! behind the first wall. Only `engine` knows an engine; what does without is the feature `calls`
-//! alone, which fuzz targets drive.
+//! [`side_code`], [`compiler`] and [`jobs`] load libraries while the guest runs; [`translate`]
+//! writes modules as the engine takes them; [`account`] holds what all of that takes to the guest's
+//! limit; [`overlap`], [`wall`] and [`reach`] are what stands behind the first wall. Only `engine`
+//! knows an engine; what does without is the feature `calls` alone, which fuzz targets drive.
 //!
 //! With Native Client (the feature `nacl`), the engine is a program of its own, `sel_ldr`, and
 //! [`nacl`] the command that starts it, in a view of the machine that holds the mounts alone. Both

@@ -362,7 +362,8 @@ fn installations_share_what_was_compiled() {
     assert_eq!(other.run(["/test/snap.wasm"]).out, dest.run(["/test/snap.wasm"]).out);
 }
 
-/// Has code in the cache say that it is for another engine or processor, with a digest that is right.
+/// Has code in the cache say that it is for another engine or processor, with a digest that is
+/// right.
 fn disguise(path: &Path, from: &[u8], to: &[u8]) {
     let mut code = fs::read(path).unwrap().split_off(blake3::OUT_LEN);
     let at = code.windows(from.len()).position(|bytes| bytes == from).unwrap();

@@ -64,7 +64,8 @@ fn clauses_are_tried_in_their_order_and_may_have_several_values() {
 
 #[test]
 fn what_is_caught_can_be_thrown_again_from_clauses_in_clauses() {
-    // The outer exception from within the inner one's clause, which is over then; and each by itself.
+    // The outer exception from within the inner one's clause, which is over then; and each by
+    // itself.
     let functions = format!(
         "{TAGS} {THROW}
         (func $again (param i32) (param $which i32) (result i32)
@@ -325,7 +326,8 @@ fn exceptions_are_collected_and_what_is_held_is_limited() {
 
 #[test]
 fn functions_that_a_library_defines_are_its_own() {
-    // It imports what it exports, as the linker has it for C++; the program has one of the same name.
+    // It imports what it exports, as the linker has it for C++; the program has one of the same
+    // name.
     let side = library(
         "(mem-info (memory 0 0) (table 2 0))",
         &format!(

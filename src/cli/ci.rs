@@ -1,6 +1,6 @@
 //! `pynbox-build ci`: what a job of a CI service needs, step by step: `gen`, ninja, an installation
-//! with its tests, statements about it, packages, a repository, and a summary in Markdown that stays
-//! readable when a step failed.
+//! with its tests, statements about it, packages, a repository, and a summary in Markdown that
+//! stays readable when a step failed.
 //!
 //! Each step is a process of its own, as somebody would run it by hand, so its output and its exit
 //! status are the same.
@@ -41,8 +41,8 @@ pub(super) struct Options {
     /// Copy the packages that are built unasked into this folder
     #[arg(long, value_name = "DIR")]
     packages: Option<PathBuf>,
-    /// Write the report of the build into this folder, also if it fails, and of the installation its
-    /// provenance and bills of materials: `report.html`, `provenance.json`, `sbom.spdx.json`,
+    /// Write the report of the build into this folder, also if it fails, and of the installation
+    /// its provenance and bills of materials: `report.html`, `provenance.json`, `sbom.spdx.json`,
     /// `sbom.cdx.json`
     #[arg(long, value_name = "DIR", requires = "dest")]
     statements: Option<PathBuf>,

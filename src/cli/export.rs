@@ -1,5 +1,5 @@
-//! `pynbox-build export DIR [PACKAGE…]`: copies packages into a folder from which `install --repo`
-//! takes them.
+//! `pynbox-build export DIR [PACKAGE…]`: copies packages into a folder from which `install
+//! --repo` takes them.
 
 use std::fs;
 use std::path::PathBuf;

@@ -49,8 +49,8 @@ fn script(shell: Shell, name: &str) -> String {
     String::from_utf8_lossy(&script).into_owned()
 }
 
-/// The generator takes a `-` in the name for the end of a verb, so that nothing after the first verb
-/// would be completed: it gets a name without one, and `complete` the real one.
+/// The generator takes a `-` in the name for the end of a verb, so that nothing after the first
+/// verb would be completed: it gets a name without one, and `complete` the real one.
 fn bash(name: &str) -> String {
     let letters: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
     let mut text = String::new();

@@ -174,8 +174,8 @@ fn describe(repository: &dyn Repository, wanted: &[Found], name: &str) -> Result
         .map_err(|source| InstallError::Package { name: name.to_owned(), source }.into())
 }
 
-/// The projects of Python that packages hold which are or will be installed; those of earlier files of
-/// requirements count no more.
+/// The projects of Python that packages hold which are or will be installed; those of earlier files
+/// of requirements count no more.
 fn provided(wanted: &[Found], dest: &Path) -> Result<BTreeMap<ProjectName, pep440_rs::Version>, CommandError> {
     let mut versions = BTreeMap::new();
     if let Some(installed) = Installed::find(dest)? {

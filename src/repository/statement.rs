@@ -42,7 +42,8 @@ struct Subject {
 }
 
 impl Statement {
-    /// Reads an envelope. `None` if the bytes are none, or hold no statement of in-toto's version 1.
+    /// Reads an envelope. `None` if the bytes are none, or hold no statement of in-toto's version
+    /// 1.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let envelope = Signed::from_bytes(bytes, KIND)?;
         let document: Document = serde_json::from_slice(envelope.payload()).ok()?;

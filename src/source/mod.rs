@@ -320,8 +320,8 @@ impl Fetcher {
         self.small(&Origin::Debian { path: path.clone() }, max_size)
     }
 
-    /// Asks the Python package index for all files of a project: the name of each, where it is, and its
-    /// SHA-256 if the index has it. Files that can't be fetched are left out.
+    /// Asks the Python package index for all files of a project: the name of each, where it is, and
+    /// its SHA-256 if the index has it. Files that can't be fetched are left out.
     ///
     /// # Errors
     /// [`Attempts`]: the index, and why it failed.

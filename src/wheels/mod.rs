@@ -1,8 +1,8 @@
 //! Packages from files of requirements: `install DEST -r requirements.txt`.
 //!
-//! A file pins each project by version and hashes. Its wheels come from the index of pip's settings;
-//! one without native code becomes the package `python3-PROJECT`, with a receipt as any other. What
-//! has native code comes from a recipe's package of that name.
+//! A file pins each project by version and hashes. Its wheels come from the index of pip's
+//! settings; one without native code becomes the package `python3-PROJECT`, with a receipt as any
+//! other. What has native code comes from a recipe's package of that name.
 
 pub mod archive;
 pub mod bytecode;

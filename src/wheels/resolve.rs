@@ -1,5 +1,5 @@
-//! From requirements to wheels: which file fulfils each, where it comes from, and whether everything
-//! fits together.
+//! From requirements to wheels: which file fulfils each, where it comes from, and whether
+//! everything fits together.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};

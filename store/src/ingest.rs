@@ -46,9 +46,9 @@ pub enum Taking {
     Move,
 }
 
-/// Is told of each folder (`None`: the top) before it is listed, and of each file before it is read,
-/// with what `stat` says of it. Returns the entry of a file if that is known and the store has its
-/// bytes; such a file is not read.
+/// Is told of each folder (`None`: the top) before it is listed, and of each file before it is
+/// read, with what `stat` says of it. Returns the entry of a file if that is known and the store
+/// has its bytes; such a file is not read.
 pub type Observer<'a> = dyn Fn(Option<&RelPath>, &Stat) -> Option<Entry> + Sync + 'a;
 
 impl Store {

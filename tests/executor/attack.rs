@@ -163,8 +163,8 @@ fn nothing_is_made_on_the_host_but_the_log_and_the_build_directory() {
         top.iter().all(|name| name == "bin" || name == "usr" || name.to_string_lossy().starts_with("lib")),
         "{top:?}"
     );
-    // What is left behind is left behind each time; what others mount meanwhile is not. The daemon's
-    // own mounts come and go with containers.
+    // What is left behind is left behind each time; what others mount meanwhile is not. The
+    // daemon's own mounts come and go with containers.
     let leaves_nothing = |bench: &mut Bench| {
         let before = mounts();
         bench.sh("true");

@@ -1,5 +1,5 @@
-//! The pages of `report` and `graph --html` as somebody uses them: keys, clicks and the wheel, through
-//! the DevTools protocol (chromedevtools.github.io/devtools-protocol).
+//! The pages of `report` and `graph --html` as somebody uses them: keys, clicks and the wheel,
+//! through the DevTools protocol (chromedevtools.github.io/devtools-protocol).
 //!
 //! The tests, whose names say `chromium`, need Debian's `chromium`.
 

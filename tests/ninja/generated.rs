@@ -17,7 +17,8 @@ fn completed(folder: &Path, name: &str, words: &[&str]) -> String {
         assert!(done.status.success(), "{done:?}");
         fs::write(&script, done.stdout).unwrap();
     }
-    // As bash calls it: by the function that is registered, with the program, the word and the one before.
+    // As bash calls it: by the function that is registered, with the program, the word and the one
+    // before.
     let ask = r#". "$0"; read -ra how <<< "$(complete -p "$1")"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
                  for at in "${!how[@]}"; do [[ ${how[at]} == -F ]] && function=${how[at + 1]}; done
                  "$function" "$1" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"; echo "${COMPREPLY[@]}""#;

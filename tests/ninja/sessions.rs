@@ -1,5 +1,5 @@
-//! The sessions that the guide shows: every block of `console` is run, page by page, in the project of
-//! the tests, and what it prints is compared with the page.
+//! The sessions that the guide shows: every block of `console` is run, page by page, in the project
+//! of the tests, and what it prints is compared with the page.
 //!
 //! `…` in a line stands for any text, and a line of `…` alone for any lines. A comment
 //! `<!-- run: COMMAND -->` runs a command that the page does not show; a block after a comment

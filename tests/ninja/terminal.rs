@@ -1,5 +1,5 @@
-//! What `build` shows on terminals: bars that fit, also where there is little room, and colours only
-//! where somebody wants them.
+//! What `build` shows on terminals: bars that fit, also where there is little room, and colours
+//! only where somebody wants them.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};

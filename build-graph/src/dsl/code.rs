@@ -141,8 +141,8 @@ impl<'a, K> Code<'_, 'a, K> {
         self
     }
 
-    /// The files of C or C++, by their paths; `.c` may be left out. Each is compiled by an action of
-    /// its own.
+    /// The files of C or C++, by their paths; `.c` may be left out. Each is compiled by an action
+    /// of its own.
     pub fn sources(self, units: impl Words) -> Self {
         self.add_sources("", units.words())
     }

@@ -125,8 +125,8 @@ impl<'a> Context<'a> {
         self.laid_out(name, strip, "")
     }
 
-    /// The members of a source of the lock file that match these patterns, unpacked and not patched:
-    /// of a large archive of which little is wanted, the rest is not stored.
+    /// The members of a source of the lock file that match these patterns, unpacked and not
+    /// patched: of a large archive of which little is wanted, the rest is not stored.
     #[track_caller]
     pub fn unpacked_part(&mut self, name: &str, strip: u32, patterns: &str) -> Handle {
         self.assembly.take_source(self.recipe.name, &self.toolchain.target, name);
@@ -177,8 +177,9 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// A tree with the patches of `patches/RECIPE-VERSION/TARGET` and of `patches/RECIPE-VERSION/all`
-    /// applied, in the order of their names; the tree itself if there are none.
+    /// A tree with the patches of `patches/RECIPE-VERSION/TARGET` and of
+    /// `patches/RECIPE-VERSION/all` applied, in the order of their names; the tree itself if there
+    /// are none.
     #[track_caller]
     pub fn patched(&mut self, tree: &Handle) -> Handle {
         let mut patches = Tree::new();

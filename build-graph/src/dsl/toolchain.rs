@@ -189,8 +189,9 @@ impl Toolchain {
         self
     }
 
-    /// Makes native code of its modules, in this image of the lock file, with the tools in the tree of
-    /// this recipe for the machine that builds: `bin/wasm2c`, `module.awk`, `include`, and for each
+    /// Makes native code of its modules, in this image of the lock file, with the tools in the tree
+    /// of this recipe for the machine that builds: `bin/wasm2c`, `module.awk`, `include`, and for
+    /// each
     /// [`MemoryBase`](super::MemoryBase) `WORD/train` and `WORD/libnative.so`.
     #[must_use]
     pub fn with_native_code(mut self, image: &str, tools: &str) -> Self {

@@ -49,8 +49,8 @@ impl WheelBuilder<'_, '_> {
         self
     }
 
-    /// Makes the nodes, and installs the wheel with bytecode where Python 3 finds it; where nothing is
-    /// installed, the recipe's tree has it there. Gives its files from the prefix that Python is
+    /// Makes the nodes, and installs the wheel with bytecode where Python 3 finds it; where nothing
+    /// is installed, the recipe's tree has it there. Gives its files from the prefix that Python is
     /// installed in.
     pub fn installed(self) -> Handle {
         let Self { context: cx, at, needs, extras } = self;

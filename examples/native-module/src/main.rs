@@ -1,5 +1,5 @@
-//! `pynbox-build` with a library and native modules of one's own: the distance between two texts, in
-//! C, for both Pythons of the sandbox, and in Cython and C++ for Python 3.
+//! `pynbox-build` with a library and native modules of one's own: the distance between two texts,
+//! in C, for both Pythons of the sandbox, and in Cython and C++ for Python 3.
 //!
 //! In this folder (`docs/guide/native-module.md` goes through it line by line):
 //!

@@ -25,8 +25,8 @@ pub struct Metadata {
     pub requires: Vec<Requirement>,
     /// Which Pythons it is for.
     pub requires_python: Option<VersionSpecifiers>,
-    /// What may say its license, the best first: `License-Expression`, `License`, and the licenses of
-    /// its classifiers.
+    /// What may say its license, the best first: `License-Expression`, `License`, and the licenses
+    /// of its classifiers.
     pub licenses: Vec<String>,
 }
 
@@ -123,7 +123,8 @@ impl About {
     }
 }
 
-/// The fields of a message's head: `NAME: VALUE`, where further lines of a value begin with a blank.
+/// The fields of a message's head: `NAME: VALUE`, where further lines of a value begin with a
+/// blank.
 struct Fields<'a>(Vec<(&'a str, String)>);
 
 impl<'a> Fields<'a> {

@@ -188,7 +188,8 @@ pub struct Offer {
 
 impl Offer {
     /// Sorts the files of a project, of which other versions are left out. `minor` is that of the
-    /// Python that a wheel is to fit; without one, the wheel is the best that fits the most Pythons.
+    /// Python that a wheel is to fit; without one, the wheel is the best that fits the most
+    /// Pythons.
     pub fn of<'a>(
         files: impl IntoIterator<Item = &'a str>,
         project: &ProjectName,

@@ -115,8 +115,8 @@ pub fn parse(bytes: &[u8]) -> Result<BTreeMap<RelPath, Row>, Unreadable> {
     Ok(rows)
 }
 
-/// Writes the list of what is installed, by paths from `site`; `sums` has the SHA-256 and the length of
-/// every file. The list itself is at `own`.
+/// Writes the list of what is installed, by paths from `site`; `sums` has the SHA-256 and the
+/// length of every file. The list itself is at `own`.
 pub fn write(tree: &Tree, site: &RelPath, own: &RelPath, sums: &BTreeMap<RelPath, ([u8; 32], u64)>) -> String {
     let up = "../".repeat(site.as_str().split('/').count());
     let mut text = String::new();

@@ -85,8 +85,8 @@ fn is_dotted(name: &str) -> bool {
     name.split('.').all(is_word)
 }
 
-/// A script of a wheel whose first line names Python, with the interpreter at this path in its place;
-/// `None` if it does not.
+/// A script of a wheel whose first line names Python, with the interpreter at this path in its
+/// place; `None` if it does not.
 pub fn with_interpreter(script: &[u8], interpreter: &str) -> Option<Vec<u8>> {
     let rest = script.strip_prefix(b"#!python")?;
     let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());

@@ -1,5 +1,5 @@
-//! OpenSSL 3, for Python 3's `_hashlib` and `_ssl`, in the sandbox and natively: archives that each of
-//! them takes its part of, built by OpenSSL's own makefile.
+//! OpenSSL 3, for Python 3's `_hashlib` and `_ssl`, in the sandbox and natively: archives that each
+//! of them takes its part of, built by OpenSSL's own makefile.
 
 use build_graph::dsl::{Pin, Recipe, debian, recipe};
 

@@ -22,8 +22,8 @@ const SCRIPT: &str = "mkdir work && cd work\n\
      /build/python3/bin/python3 -m compileall -q --invalidation-mode timestamp . || true";
 
 /// What its modules stand on, in the baseline as in the sandbox: recipes with the names by which
-/// configure is told, where the headers are, and the options for the linker. OpenSSL is told of by an
-/// option.
+/// configure is told, where the headers are, and the options for the linker. OpenSSL is told of by
+/// an option.
 const LIBRARIES: [(&str, &str, &str, &str); 8] = [
     ("zlib", "ZLIB", "include", "-lz"),
     ("gdbm", "GDBM", "include", "-lgdbm"),

@@ -18,7 +18,8 @@ pub(crate) const RECIPE: Recipe = recipe("python3-tests", "3.13.5")
         let source = cx.unpacked("python3", 1);
         let tests = source.select(TESTS).strip("Lib");
         let tests = cx.merge("tests", [(tests, "")]);
-        // Each file of tests is a process: without bytecode, every one would compile what they share.
+        // Each file of tests is a process: without bytecode, every one would compile what they
+        // share.
         let bytecode = bytecode(cx, &tests, LIBRARY);
         cx.install_tree(&tests, LIBRARY_IN_DEST);
         cx.install_tree(bytecode, LIBRARY_IN_DEST);

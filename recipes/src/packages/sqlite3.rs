@@ -1,5 +1,5 @@
-//! SQLite for Python 3, as the one file that its authors make of it: an archive that becomes part of
-//! the module `_sqlite3`, in the sandbox and natively.
+//! SQLite for Python 3, as the one file that its authors make of it: an archive that becomes part
+//! of the module `_sqlite3`, in the sandbox and natively.
 
 use build_graph::dsl::{Pin, Recipe, fixed, recipe};
 

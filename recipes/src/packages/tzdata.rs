@@ -1,5 +1,5 @@
-//! The time zones of the world, for Python 3's `zoneinfo`: the files that zic makes of IANA's data, as
-//! a Python package with what it says of itself, where `importlib.metadata` finds it. The native
+//! The time zones of the world, for Python 3's `zoneinfo`: the files that zic makes of IANA's data,
+//! as a Python package with what it says of itself, where `importlib.metadata` finds it. The native
 //! Python has it for its tests.
 
 use build_graph::dsl::{Recipe, pypi, recipe};

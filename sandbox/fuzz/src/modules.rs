@@ -22,7 +22,8 @@ use wasm_encoder::{
     ValType,
 };
 
-/// The variable that names the loader to run; else it is the one that was built beside this program.
+/// The variable that names the loader to run; else it is the one that was built beside this
+/// program.
 const LOADER: &str = "FUZZ_LOADER";
 const LIMITS: &[&str] = &[
     "--time=2",

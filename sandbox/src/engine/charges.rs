@@ -13,7 +13,8 @@ pub(super) struct GuestCharges {
     pub(super) refused: Option<Full>,
 }
 
-/// Bytes of the heap of exceptions: room for some ten thousand that are caught and not yet done with.
+/// Bytes of the heap of exceptions: room for some ten thousand that are caught and not yet done
+/// with.
 pub(super) const EXCEPTIONS: usize = 1 << 20;
 
 /// Bytes of an entry of a table.

@@ -1,9 +1,9 @@
 //! Guests as native code, so that the tests of the loader run over its second engine, too.
 //!
-//! With `PYNBOX_TEST_NATIVE=FOLDER`, a checkout of the node `x86_64-linux/native-runtime/tree`, every guest
-//! and every library is compiled by wasm2c and this machine's `cc`, and run with `--engine native`.
-//! The code reaches its memory by a pointer: no profile, no segment register, but the checks of the
-//! published one.
+//! With `PYNBOX_TEST_NATIVE=FOLDER`, a checkout of the node `x86_64-linux/native-runtime/tree`,
+//! every guest and every library is compiled by wasm2c and this machine's `cc`, and run with
+//! `--engine native`. The code reaches its memory by a pointer: no profile, no segment register,
+//! but the checks of the published one.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -49,8 +49,8 @@ fn shell(folder: &Path, script: &str) -> bool {
     output.status.success()
 }
 
-/// Makes native code of the module at `path` in the guest's tree, as a package brings it, and has it
-/// taken over. What can't be compiled is left: it is the test's to expect that.
+/// Makes native code of the module at `path` in the guest's tree, as a package brings it, and has
+/// it taken over. What can't be compiled is left: it is the test's to expect that.
 pub fn bring(dest: &Dest, tools: &Path, path: &str) {
     let native = dest.path().join("lib/native");
     let name = format!("n{}", fs::read_dir(&native).map_or(0, Iterator::count));

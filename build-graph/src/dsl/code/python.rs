@@ -38,8 +38,8 @@ impl Code<'_, '_, kind::Extension> {
 }
 
 impl Context<'_> {
-    /// Installs what the recipe's source distribution says of itself (`PKG-INFO`), where programs find
-    /// it by `importlib.metadata`.
+    /// Installs what the recipe's source distribution says of itself (`PKG-INFO`), where programs
+    /// find it by `importlib.metadata`.
     #[track_caller]
     pub fn python_metadata(&mut self) {
         let at = Location::caller();
@@ -55,8 +55,8 @@ impl Context<'_> {
         }
     }
 
-    /// Installs Python files as this package of the recipe's Python (empty: modules at the top), compiled to
-    /// bytecode.
+    /// Installs Python files as this package of the recipe's Python (empty: modules at the top),
+    /// compiled to bytecode.
     #[track_caller]
     pub fn python_files(&mut self, take: impl Into<Take>, package: &str) {
         let at = Location::caller();

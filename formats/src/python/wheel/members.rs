@@ -155,8 +155,8 @@ fn member<R: Read + Seek>(zip: &mut ZipArchive<R>, index: usize) -> Result<Optio
     Ok(Some(Member { path, size: file.size(), executable, index, header: file.header_start() }))
 }
 
-/// No two paths, and no two folders, differ in nothing but upper and lower case: on some systems they
-/// would be one.
+/// No two paths, and no two folders, differ in nothing but upper and lower case: on some systems
+/// they would be one.
 fn check_spelling<'a>(paths: impl Iterator<Item = &'a RelPath>) -> Result<(), WheelError> {
     let mut spellings: HashMap<String, String> = HashMap::new();
     for path in paths {

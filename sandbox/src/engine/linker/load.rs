@@ -1,9 +1,9 @@
 //! Carrying a [`LoadPlan`] out.
 //!
 //! First memory and table entries are taken; until here, another thread brings the code. All other
-//! symbols are found, instances made, which compares all types, and addresses filled in; if anything
-//! of this fails, everything is given back but the instances, which the engine keeps to its end.
-//! Then the libraries' own code runs.
+//! symbols are found, instances made, which compares all types, and addresses filled in; if
+//! anything of this fails, everything is given back but the instances, which the engine keeps to
+//! its end. Then the libraries' own code runs.
 
 use super::plan::{LoadPlan, PendingLibrary};
 use super::state::{Handle, Slot, SlotRange};

@@ -6,9 +6,9 @@
 //! Everything before is the loader's: it gives an errno and a text, and takes back what was
 //! allocated.
 //!
-//! A module stays until the guest ends, as in musl: `dl_close` only takes the handle back. No engine
-//! can free an instance, and pointers to a module's functions (as `atexit` keeps) would otherwise
-//! lead nowhere. So the number of loads is limited ([`LOADS_MAX`]).
+//! A module stays until the guest ends, as in musl: `dl_close` only takes the handle back. No
+//! engine can free an instance, and pointers to a module's functions (as `atexit` keeps) would
+//! otherwise lead nowhere. So the number of loads is limited ([`LOADS_MAX`]).
 
 pub(super) mod call;
 mod load;
@@ -104,7 +104,8 @@ pub(super) trait Linker: Sized {
     /// Calls the program's `free`.
     fn free(&mut self, block: u32) -> Stopped<Self>;
 
-    /// Decides what imports of a pending library are given, as far as that is known without its code.
+    /// Decides what imports of a pending library are given, as far as that is known without its
+    /// code.
     fn prepare(&mut self, plan: &mut LoadPlan<Self::Parts>, index: usize) -> Result<(), LinkError>;
 
     /// Makes the instances of a plan's libraries, whose code is there, and registers them.
