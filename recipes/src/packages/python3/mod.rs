@@ -59,6 +59,7 @@ pub(crate) const RECIPE: Recipe =
         // all of it.
         cx.requires("sandbox_outer sandbox_inner zlib");
         cx.tree(&program, "bin");
+        cx.gives("program", &program);
         cx.tree(&headers, INCLUDE);
         cx.tree(configured.select("pyconfig.h"), "config");
         cx.offers_python(None, INCLUDE, offered("root/python3/lib/python3.13/site-packages", Some(bytecode)));
@@ -103,6 +104,7 @@ fn library(cx: &mut Context<'_>, source: &Handle, files: &Handle, configured: &H
     let parts = [(source.select(pure).strip("Lib"), ""), (sysconfig.all(), ""), (zones.all(), "site-packages")];
     let library = cx.merge("library", parts);
     let compiled = bytecode(cx, &library, LIBRARY);
+    cx.gives("library", &library);
     cx.install_tree(&library, LIBRARY_IN_DEST);
     cx.install_tree(compiled, LIBRARY_IN_DEST);
     cx.install_tree(source.select("Lib/site-packages/README.txt").strip("Lib"), LIBRARY_IN_DEST);
