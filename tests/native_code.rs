@@ -146,3 +146,24 @@ fn a_profile_of_another_program_is_refused() {
     let said = now.unwrap_err();
     assert!(said.contains("error: c/turns_0.c: no profile data available for function"), "{said}");
 }
+
+#[test]
+fn a_call_of_the_host_by_another_type_is_refused() {
+    let space = Space::new();
+    let others = |_: &Builder<'_>, tree: &Tree| {
+        let (path, header) = tree.iter().find(|(path, _)| path.as_str() == "turns.h")?;
+        let text = String::from_utf8(space.store.read_blob(header).unwrap()).unwrap();
+        let call = "_fd_write(struct w2c_wasi__snapshot__preview1*, u32,";
+        assert!(text.contains(call), "{text}");
+        let text = text.replace(call, &call.replace("u32", "u64"));
+        let mut other = Tree::new();
+        for (name, entry) in tree.iter() {
+            let changed = (name == path).then(|| space.store.put_bytes(text.as_bytes(), false).unwrap());
+            other.insert(name.clone(), changed.unwrap_or_else(|| entry.clone())).unwrap();
+        }
+        Some(other)
+    };
+    let (_, now) = space.again("turns/segment/objects/module.o", &NamespaceExecutor::new(), others);
+    let said = now.unwrap_err();
+    assert!(said.contains("conflicting types for 'w2c_wasi__snapshot__preview1_fd_write'"), "{said}");
+}

@@ -346,8 +346,8 @@ fn libraries_are_linked_as_by_the_other_engine() {
     let dest = Dest::new();
     let (status, out, said) = dest.loads(&[], &["works"]);
     // Functions, data, a weak symbol that nobody has, a constructor; addresses of functions, as
-    // both modules see them; calls back; variables; handles.
-    let expected = "23 9 40 16 -1\n1 6\n1 1\n1 3 5 9\n17 2\n1 1\n";
+    // both modules see them, and by each of its names; calls back; variables; handles.
+    let expected = "23 9 40 16 -1\n1 6\n1 1\n1\n1 3 5 9\n17 2\n1 1\n";
     assert_eq!((status, out.as_str()), (Some(0), expected), "{said:?}");
     let (status, out, said) = dest.loads(&[], &["rare"]);
     assert_eq!((status, out.as_str()), (Some(0), "1099511628038\n0 12\n0 12\n-1 -1\n"), "{said:?}");

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use pynbox_run::abi::IMPORTS;
+use pynbox_run::abi::{FunctionResult, IMPORTS};
 use pynbox_run::linking::ValueType;
 
 /// Set to write the list instead of comparing it.
@@ -17,7 +17,8 @@ const HEAD: &str = "/*
  * Every function that a guest may import, in the order of the loader's import table (`sandbox/src/abi/imports.rs`), from which this file is
  * generated: UPDATE_REFERENCE=1 cargo test --release --manifest-path sandbox/Cargo.toml --test native_calls
  *
- * CALL(module, name, parameters): `I` an i32, `L` an i64; `V` stands alone for no parameter. All return an i32.
+ * CALL(module, name, parameters): `I` an i32, `L` an i64; `V` stands alone for no parameter. All give an i32, but for those that begin with `N`,
+ * which never return.
  */
 ";
 
@@ -30,7 +31,9 @@ fn the_calls_of_native_code_are_the_import_table() {
             ValueType::I64 => 'L',
             other => panic!("`{}` takes a {other:?}, which `calls.h` has no letter for", function.name),
         };
-        let mut parameters: String = function.parameters.iter().map(|parameter| letter(parameter.ty)).collect();
+        let never = matches!(function.result, FunctionResult::Never).then_some('N');
+        let parameters = function.parameters.iter().map(|parameter| letter(parameter.ty));
+        let mut parameters: String = never.into_iter().chain(parameters).collect();
         if parameters.is_empty() {
             parameters.push('V');
         }

@@ -228,6 +228,8 @@ impl NativeCode<'_, '_> {
     /// The module as C: `c/NAME.h`, `c/NAME_0.c` and so on, `c/module.c` and `symbols.o` with what
     /// it says of itself, and the module as `NAME.wasm`. It is the same for both ways to reach the
     /// memory. `module.c` calls the steps that make an instance one by one, so they are not static.
+    /// What relocates a library's data is a store for each address in it, which a compiler would
+    /// compare with each other, and runs once: it is not optimised.
     fn source(&mut self, module: &Module, image: &str, tools: &Handle) -> Handle {
         let Module { name, parts, tree, .. } = module;
         let step = format!("native/{name}/c");
@@ -239,7 +241,8 @@ impl NativeCode<'_, '_> {
             "mkdir c\n\
              cp $(find module -type f) {name}.wasm\n\
              tools/bin/wasm2c {FEATURES} --module-name={symbol} --num-outputs={parts} -o c/{symbol}.c {name}.wasm\n\
-             sed -i 's/^static void init_/void init_/' c/{symbol}_*.c\n\
+             sed -i 's/^static void init_/void init_/\n\
+             s/^void w2c_{symbol}_0x5F_wasm_apply_data_relocs_.*{{$/__attribute__((optnone, noinline)) &/' c/{symbol}_*.c\n\
              awk -v name={symbol} -v folder=c -f tools/module.awk c/{symbol}.h c/{symbol}_0.c\n\
              clang-19 -c c/symbols.s -o symbols.o"
         );

@@ -2,7 +2,8 @@
  * Every function that a guest may import, in the order of the loader's import table (`sandbox/src/abi/imports.rs`), from which this file is
  * generated: UPDATE_REFERENCE=1 cargo test --release --manifest-path sandbox/Cargo.toml --test native_calls
  *
- * CALL(module, name, parameters): `I` an i32, `L` an i64; `V` stands alone for no parameter. All return an i32.
+ * CALL(module, name, parameters): `I` an i32, `L` an i64; `V` stands alone for no parameter. All give an i32, but for those that begin with `N`,
+ * which never return.
  */
 CALL(wasi_snapshot_preview1, args_get, II)
 CALL(wasi_snapshot_preview1, args_sizes_get, II)
@@ -42,7 +43,7 @@ CALL(wasi_snapshot_preview1, path_rename, IIIIII)
 CALL(wasi_snapshot_preview1, path_symlink, IIIII)
 CALL(wasi_snapshot_preview1, path_unlink_file, III)
 CALL(wasi_snapshot_preview1, poll_oneoff, IIII)
-CALL(wasi_snapshot_preview1, proc_exit, I)
+CALL(wasi_snapshot_preview1, proc_exit, NI)
 CALL(wasi_snapshot_preview1, proc_raise, I)
 CALL(wasi_snapshot_preview1, random_get, II)
 CALL(wasi_snapshot_preview1, sched_yield, V)

@@ -78,6 +78,15 @@ function type(of) {
     return ".Ltype" types_known[of]
 }
 
+# The code of what is exported so: of a function that has several names, always the same.
+function code(of) {
+    if (!(of in body))
+        return symbol[of]
+    if (!(body[of] in code_of))
+        code_of[body[of]] = symbol[of]
+    return code_of[body[of]]
+}
+
 # The place in the table of the function that is exported so, as the module has filled it; -1 if it has none.
 function entry(of) {
     return (of in body) && (body[of] in entries) ? entries[body[of]] : -1
@@ -213,7 +222,8 @@ END {
         exports = 0
     sort_exports()
 
-    printf "#include \"%s.h\"\n#include \"module.h\"\n\n#include <stddef.h>\n\n", name > output
+    # Declared once more, as the host has them: a module that imports one with another type does not compile.
+    printf "#include \"%s.h\"\n#include \"module.h\"\n#include \"declared.h\"\n\n#include <stddef.h>\n\n", name > output
     printf "#define IMPORT(of, position) (((struct native_imports *)(of))->slots[position])\n\n" > output
     printf "extern const struct native_export native_exports[];\nextern const struct native_import native_imports[];\n\n" > output
     for (i = 0; i < imports; i++)
@@ -273,7 +283,7 @@ END {
 
     printf "    .section .rodata,\"a\",@progbits\n    .balign 4\n    .globl native_exports\n    .hidden native_exports\nnative_exports:\n" > symbols
     for (i = 0; i < exports; i++)
-        printf "    .long .Lexport%d - .\n    .long %s - .\n    .long %s - .\n    .long %d\n", i, symbol[export_names[i]],
+        printf "    .long .Lexport%d - .\n    .long %s - .\n    .long %s - .\n    .long %d\n", i, code(export_names[i]),
             type(export_types[export_names[i]]), entry(export_names[i]) > symbols
     printf "    .globl native_imports\n    .hidden native_imports\nnative_imports:\n" > symbols
     for (i = 0; i < imports; i++)

@@ -340,32 +340,16 @@ static uint32_t call(uint32_t number, const uint64_t *arguments)
     return (uint32_t)result;
 }
 
-/* The names that wasm2c has for the modules. */
-#define NAME_wasi_snapshot_preview1 wasi__snapshot__preview1
-#define NAME_pynbox pynbox
-#define SYMBOL_OF(module, name) w2c_##module##_##name
-#define SYMBOL(module, name) SYMBOL_OF(module, name)
-
-#define I uint32_t
-#define L uint64_t
-#define CALL_V(symbol, number) uint32_t symbol(void *of) { (void)of; return call(number, (uint64_t[]){0}); }
-#define CALL_OF(symbol, number, declared, ...) \
-    uint32_t symbol declared { (void)of; return call(number, (uint64_t[]){__VA_ARGS__}); }
-#define CALL_I(s, n) CALL_OF(s, n, (void *of, I a), a)
-#define CALL_II(s, n) CALL_OF(s, n, (void *of, I a, I b), a, b)
-#define CALL_III(s, n) CALL_OF(s, n, (void *of, I a, I b, I c), a, b, c)
-#define CALL_IIII(s, n) CALL_OF(s, n, (void *of, I a, I b, I c, I d), a, b, c, d)
-#define CALL_IIIII(s, n) CALL_OF(s, n, (void *of, I a, I b, I c, I d, I e), a, b, c, d, e)
-#define CALL_IIIIII(s, n) CALL_OF(s, n, (void *of, I a, I b, I c, I d, I e, I f), a, b, c, d, e, f)
-#define CALL_IIIIIII(s, n) CALL_OF(s, n, (void *of, I a, I b, I c, I d, I e, I f, I g), a, b, c, d, e, f, g)
-#define CALL_IIIIILLII(s, n) \
-    CALL_OF(s, n, (void *of, I a, I b, I c, I d, I e, L f, L g, I h, I i), a, b, c, d, e, f, g, h, i)
-#define CALL_IIIILLI(s, n) CALL_OF(s, n, (void *of, I a, I b, I c, I d, L e, L f, I g), a, b, c, d, e, f, g)
-#define CALL_IIILI(s, n) CALL_OF(s, n, (void *of, I a, I b, I c, L d, I e), a, b, c, d, e)
-#define CALL_IL(s, n) CALL_OF(s, n, (void *of, I a, L b), a, b)
-#define CALL_ILI(s, n) CALL_OF(s, n, (void *of, I a, L b, I c), a, b, c)
-#define CALL_ILII(s, n) CALL_OF(s, n, (void *of, I a, L b, I c, I d), a, b, c, d)
-#define CALL_ILL(s, n) CALL_OF(s, n, (void *of, I a, L b, L c), a, b, c)
-#define CALL_ILLI(s, n) CALL_OF(s, n, (void *of, I a, L b, L c, I d), a, b, c, d)
-#define CALL(module, name, parameters) CALL_##parameters(SYMBOL(NAME_##module, name), NATIVE_##module##_##name)
-#include "calls.h"
+#define DECLARED(symbol, number, parameters, ...)              \
+    uint32_t symbol parameters                                 \
+    {                                                          \
+        (void)of;                                              \
+        return call(number, (uint64_t[]){__VA_ARGS__});        \
+    }
+#define NEVER_RETURNS(symbol, number, parameters, ...)         \
+    void symbol parameters                                     \
+    {                                                          \
+        (void)of;                                              \
+        call(number, (uint64_t[]){__VA_ARGS__});               \
+    }
+#include "declared.h"

@@ -26,6 +26,8 @@ int one(int a)
     return a + 1;
 }
 
+int also_one(int a) __attribute__((alias("one")));
+
 void fill(struct answers *answers)
 {
     *answers = (struct answers){

@@ -69,6 +69,8 @@ static void works(void *first)
     /* A function is the same whoever takes its address, and its address can be called by all. */
     printf("%d %d\n", answers.add == add, ((int (*)(int, int))(void *)answers.own)(2, 3));
     printf("%d %d\n", symbol(first, "own") == (void *)answers.own, symbol(first, "second") == (void *)answers.second);
+    /* So it is by whatever name. */
+    printf("%d\n", symbol(first, "also_one") == symbol(first, "one"));
     ((sort_function *)symbol(first, "sort"))(values, 4, compare);
     printf("%d %d %d %d\n", values[0], values[1], values[2], values[3]);
     /* Both see what the other one writes. */
