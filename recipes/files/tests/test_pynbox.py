@@ -13,6 +13,7 @@ import imp
 import json
 import locale
 import math
+import operator
 import os
 import pkgutil
 import re
@@ -514,6 +515,26 @@ class Library(unittest.TestCase):
         self.assertEqual(sys.version_info[:3], (2, 7, 18))
         self.assertEqual((sys.prefix, sys.exec_prefix), ("/python", "/python"))
         self.assertEqual(sys.stdin.read(), "")
+
+    def test_integers(self):
+        # Those of few bits are computed in another way than large ones, and both are the same.
+        edges = [0, 1, 7, 1 << 29, 1 << 30, 1 << 31, (1 << 59) + 3, 1 << 60, (1 << 61) - 1, 1 << 63, 1 << 64]
+        edges = [sign * (edge + off) for edge in edges for off in (-1, 0, 1) for sign in (1, -1)]
+        for a in edges:
+            for b in edges:
+                large, other = a << 200, b << 200
+                self.assertEqual((a + b, a - b, a * b), (large + other >> 200, large - other >> 200, large * other >> 400))
+                self.assertEqual((a & b, a | b, a ^ b), ((large & other) >> 200, (large | other) >> 200, (large ^ other) >> 200))
+                if b:
+                    self.assertEqual((a / b, a // b, a % b), (large / other, large // other, (large % other) >> 200))
+                    self.assertEqual(divmod(a, b), (a // b, a % b))
+                self.assertRaises(ZeroDivisionError, operator.mod, a, 0)
+                self.assertRaises(ZeroDivisionError, operator.floordiv, a, 0L)
+            for count in (0, 1, 29, 30, 31, 59, 60, 61, 300):
+                self.assertEqual(a >> count, a // (1 << count))
+            self.assertRaises(ValueError, operator.rshift, a, -1)
+        self.assertEqual([type(value) for value in (1L + 1, 3 & 1L, 5L % 2, 7L >> 1, 8L / 2)], [long] * 5)
+        self.assertEqual((True + 1L, 5L * False), (2, 0))
 
     def test_time(self):
         before = time.time()
