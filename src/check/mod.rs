@@ -18,4 +18,5 @@ pub use expected::{Difference, Expectation, Expected};
 pub use places::TestPlace;
 pub use reasons::Reasons;
 pub use results::{FileResult, Outcome};
+pub use runner::{Ran, Runner};
 pub use suites::Suite;

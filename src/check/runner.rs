@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
 use std::io;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::Child;
 use std::sync::{Mutex, PoisonError};
@@ -25,16 +26,33 @@ pub struct Runner<'a> {
     pub suite: &'a Suite,
     /// Where its files run.
     pub place: &'a TestPlace,
+    /// Where each runs natively after that, if it does.
+    pub native: Option<&'a TestPlace>,
     /// How many at once.
     pub jobs: usize,
     /// How long one may take.
     pub timeout: Duration,
-    /// A folder, in which each file gets one of its name, which keeps what it printed in `log`.
+    /// A folder, in which each file gets one of its name in [`SANDBOX`] and in [`NATIVE`], which
+    /// keeps what it printed in `log`.
     pub work: &'a Path,
 }
 
+/// The folder of what runs in the sandbox.
+pub const SANDBOX: &str = "sandbox";
+/// The folder of what runs natively.
+pub const NATIVE: &str = "native";
+
+/// How a file ended.
+#[derive(Debug)]
+pub struct Ran {
+    /// In the runner's place.
+    pub result: FileResult,
+    /// Natively, if it ran so.
+    pub native: Option<FileResult>,
+}
+
 impl Runner<'_> {
-    /// Runs the files; `told` is called as each ends.
+    /// Runs the files; `told` is called as each ends, and may have no other one begin.
     ///
     /// # Errors
     /// If a process can't be started or watched: its program is missing, or the folder can't be
@@ -42,17 +60,22 @@ impl Runner<'_> {
     pub fn run(
         &self,
         files: &[String],
-        told: &(dyn Fn(&str, &FileResult) + Sync),
-    ) -> io::Result<BTreeMap<String, FileResult>> {
+        told: &(dyn Fn(&str, &Ran) -> ControlFlow<()> + Sync),
+    ) -> io::Result<BTreeMap<String, Ran>> {
         let left = Mutex::new(files.iter().collect::<VecDeque<_>>());
         let done = Mutex::new(BTreeMap::new());
-        let next = || left.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let left = || left.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = || left().pop_front();
         let failed = thread::scope(|scope| {
             let work = || -> io::Result<()> {
                 while let Some(file) = next() {
-                    let result = self.run_one(file)?;
-                    told(file, &result);
-                    done.lock().unwrap_or_else(PoisonError::into_inner).insert(file.clone(), result);
+                    let result = self.run_one(file, self.place, SANDBOX)?;
+                    let native = self.native.map(|place| self.run_one(file, place, NATIVE)).transpose()?;
+                    let ran = Ran { result, native };
+                    if told(file, &ran).is_break() {
+                        left().clear();
+                    }
+                    done.lock().unwrap_or_else(PoisonError::into_inner).insert(file.clone(), ran);
                 }
                 Ok(())
             };
@@ -65,18 +88,18 @@ impl Runner<'_> {
         }
     }
 
-    fn run_one(&self, file: &str) -> io::Result<FileResult> {
-        let own = self.work.join(file);
+    fn run_one(&self, file: &str, place: &TestPlace, folder: &str) -> io::Result<FileResult> {
+        let own = self.work.join(folder).join(file);
         let folders = Folders { temporary: own.join("tmp"), results: own.join("results") };
         fs::create_dir_all(&folders.temporary)?;
         fs::create_dir_all(&folders.results)?;
         for folder in &self.suite.working {
             let copy = folders.temporary.join(folder);
-            places::copy(&self.place.library().join(folder), &copy)?;
+            places::copy(&place.library().join(folder), &copy)?;
             places::lend(&copy)?;
         }
         let log = File::create(own.join("log"))?;
-        let mut command = self.place.command(self.suite, file, &folders)?;
+        let mut command = place.command(self.suite, file, &folders)?;
         command.stdout(log.try_clone()?).stderr(log);
         let mut child = command.spawn()?;
         let end = self.watch(&mut child)?;
@@ -119,14 +142,9 @@ mod tests {
     use super::super::suites::TestRunner;
     use super::*;
 
-    /// A native place whose interpreter is the shell and whose driver a script, which gets LINES
-    /// RUNNER MODULE FILE.
-    fn run(script: &str, timeout: Duration) -> FileResult {
-        use std::os::unix::fs::PermissionsExt as _;
-        let work = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempdir().unwrap();
-        fs::write(work.path().join(DRIVER_FILE), script).unwrap();
+    fn suite() -> Suite {
         let path = |path: &str| RelPath::new(path).unwrap();
-        let suite = Suite {
+        Suite {
             name: "x".to_owned(),
             interpreter: String::new(),
             package: "x".to_owned(),
@@ -144,18 +162,36 @@ mod tests {
             native: Vec::new(),
             native_program: path("x"),
             native_library: path("x"),
-        };
-        let place = TestPlace::Native { program: "/bin/sh".into(), library: work.path().to_path_buf() };
-        let runner = Runner { suite: &suite, place: &place, jobs: 2, timeout, work: work.path() };
-        let files = ["test_a".to_owned(), "test_b".to_owned()];
-        let mut results = runner.run(&files, &|_, _| {}).unwrap();
-        assert_eq!(results.len(), 2);
-        results.remove("test_b").unwrap()
+        }
     }
+
+    /// A native place whose interpreter is the shell and whose driver a script, which gets LINES
+    /// RUNNER MODULE FILE.
+    fn place(script: &str) -> (tempfile::TempDir, TestPlace) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let work = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempdir().unwrap();
+        fs::write(work.path().join(DRIVER_FILE), script).unwrap();
+        let place = TestPlace::Native { program: "/bin/sh".into(), library: work.path().to_path_buf() };
+        (work, place)
+    }
+
+    fn files() -> [String; 2] {
+        ["test_a".to_owned(), "test_b".to_owned()]
+    }
+
+    fn run(script: &str, timeout: Duration) -> FileResult {
+        let (work, place) = place(script);
+        let runner = Runner { suite: &suite(), place: &place, native: None, jobs: 2, timeout, work: work.path() };
+        let mut results = runner.run(&files(), &|_, _| ControlFlow::Continue(())).unwrap();
+        assert_eq!(results.len(), 2);
+        results.remove("test_b").unwrap().result
+    }
+
+    const PASSING: &str = "printf 'pass\\t%s.%s\\nend\\n' $3 $4 > $1";
 
     #[test]
     fn a_file_runs_and_its_lines_are_read() {
-        let result = run("printf 'pass\\t%s.%s\\nend\\n' $3 $4 > $1", Duration::from_secs(60));
+        let result = run(PASSING, Duration::from_secs(60));
         assert_eq!(result.methods.keys().collect::<Vec<_>>(), ["test.test_b"]);
         assert_eq!(result.passed(), 1);
     }
@@ -167,5 +203,26 @@ mod tests {
         // With a child that would hold the log open, and live on.
         let result = run("sleep 1000 & sleep 1000", Duration::from_millis(200));
         assert!(matches!(&result.methods[FILE], Outcome::Failed(why) if why.starts_with("ended after")));
+    }
+
+    #[test]
+    fn a_file_has_ended_natively_before_it_is_told_of() {
+        let ((work, place), (_native, native)) = (place("exit 1"), place(PASSING));
+        let told = Mutex::new(Vec::new());
+        let runner = Runner {
+            suite: &suite(),
+            place: &place,
+            native: Some(&native),
+            jobs: 1,
+            timeout: Duration::from_secs(60),
+            work: work.path(),
+        };
+        let results = runner.run(&files(), &|file, ran| {
+            told.lock().unwrap().push((file.to_owned(), ran.result.passed(), ran.native.as_ref().unwrap().passed()));
+            ControlFlow::Break(())
+        });
+        // The other one did not begin.
+        assert_eq!(told.into_inner().unwrap(), [("test_a".to_owned(), 0, 1)]);
+        assert_eq!(results.unwrap().len(), 1);
     }
 }

@@ -4,8 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
+use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -19,11 +21,11 @@ use super::json::{Answer, JsonOption};
 use super::{CommandError, Kind, Session, install};
 use crate::build::BuildError;
 use crate::build::builder::Stamps;
+use crate::build::plan::write_atomically;
 use crate::called::called;
 use crate::check::places::{self, TestPlace};
-use crate::check::runner::Runner;
 use crate::check::suites::{Suite, suites};
-use crate::check::{Difference, Expectation, Expected, FileResult, Reasons, report};
+use crate::check::{Difference, Expectation, Expected, FileResult, Ran, Reasons, Runner, report, runner};
 use crate::install::Destination;
 use crate::store::Materialise;
 
@@ -53,7 +55,7 @@ pub(super) struct Options {
     /// Most seconds that one file may take
     #[arg(long, value_name = "SECONDS", default_value_t = 900)]
     timeout: u64,
-    /// Run them natively too, and write down how they end as what is expected from now on
+    /// Run each natively too, and write down how it ends as what is expected from now on
     #[arg(long)]
     update: bool,
     /// Print how each method that does not pass ended
@@ -168,7 +170,7 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     let expected_folder = project.root.join(EXPECTED).join(other.unwrap_or_default());
     let reasons = Reasons::read(&expected_folder.join("reasons.toml")).map_err(CommandError::input)?;
     let expected_path = expected_folder.join(format!("{}.toml", suite.name));
-    let mut expected = Expected::read(&expected_path, &reasons).map_err(CommandError::input)?;
+    let expected = Expected::read(&expected_path, &reasons).map_err(CommandError::input)?;
 
     let work = Work::new()?;
     let dest = match &options.dest {
@@ -190,45 +192,93 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<(), CommandErr
     }
     let files = choose(suite, options, &dest)?;
     let sandbox = sandbox(suite, &dest, work.path(), options.engine)?;
-    let results = run_in(suite, &sandbox, &work.path().join("sandbox"), &files, options)?;
-    list(options, "in the sandbox", &results);
-
+    let native = options.update.then(|| native(session, suite, &dest, work.path())).transpose()?;
+    let mut table = project.root.join(&suite.table);
+    if let Some(target) = other {
+        table.set_extension(format!("{target}.md"));
+    }
+    let mut record = Record { suite: &suite.name, target: other, reasons: &reasons, expected, expected_path, table };
+    let jobs = options.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
+    let runner = Runner {
+        suite,
+        place: &sandbox,
+        native: native.as_ref(),
+        jobs,
+        timeout: Duration::from_secs(options.timeout),
+        work: work.path(),
+    };
+    let results = run_files(&runner, &files, &mut record)?;
+    if options.list {
+        list("in the sandbox", results.iter().map(|(file, ran)| (file, &ran.result)));
+        list("natively", results.iter().filter_map(|(file, ran)| Some((file, ran.native.as_ref()?))));
+    }
     if options.update {
-        let native = native(session, suite, &dest, work.path())?;
-        outln!("check: the same natively");
-        let natively = run_in(suite, &native, &work.path().join("native"), &files, options)?;
-        list(options, "natively", &natively);
-        for (file, result) in &results {
-            let nothing = FileResult::default();
-            let natively = natively.get(file).unwrap_or(&nothing);
-            expected.files.insert(file.clone(), Expectation::of(file, result, natively, &reasons));
-        }
         if options.files.is_empty() {
-            expected.files.retain(|file, _| results.contains_key(file));
+            record.expected.files.retain(|file, _| results.contains_key(file));
         }
-        let mut table = project.root.join(&suite.table);
-        if let Some(target) = other {
-            table.set_extension(format!("{target}.md"));
-        }
-        for (path, text) in
-            [(&expected_path, expected.to_text()), (&table, report::table(&suite.name, other, &expected, &reasons))]
-        {
-            path.parent().map_or(Ok(()), fs::create_dir_all).map_err(BuildError::io("create", path))?;
-            fs::write(path, text).map_err(BuildError::io("write", path))?;
+        record.write()?;
+        for path in [&record.expected_path, &record.table] {
             outln!("check: wrote `{}`", printable_path(&path));
         }
     }
-    compare(suite, &results, &expected, work, &expected_path, options.json)
+    let results = results.into_iter().map(|(file, ran)| (file, ran.result)).collect();
+    compare(suite, &results, &record.expected, work, &record.expected_path, options.json)
 }
 
-fn list(options: &Options, place: &str, results: &BTreeMap<String, FileResult>) {
-    if options.list {
-        for (file, result) in results {
-            // Names and messages are the tests' own.
-            result.others().for_each(|(name, message)| {
-                outln!("{file} {} {place}: {}", printable(name), printable(&message.to_string()));
-            });
+/// What is expected of a suite, and where the project says so.
+struct Record<'a> {
+    suite: &'a str,
+    target: Option<&'a str>,
+    reasons: &'a Reasons,
+    expected: Expected,
+    expected_path: PathBuf,
+    table: PathBuf,
+}
+
+impl Record<'_> {
+    /// Expects of a file how it ended, if it ran natively, too, from now on: of a run that is
+    /// interrupted, nothing is lost.
+    fn note(&mut self, file: &str, ran: &Ran) -> Result<(), BuildError> {
+        let Some(native) = &ran.native else { return Ok(()) };
+        self.expected.files.insert(file.to_owned(), Expectation::of(file, &ran.result, native, self.reasons));
+        self.write()
+    }
+
+    fn write(&self) -> Result<(), BuildError> {
+        write_atomically(&self.expected_path, self.expected.to_text().as_bytes())?;
+        let table = report::table(self.suite, self.target, &self.expected, self.reasons);
+        write_atomically(&self.table, table.as_bytes())
+    }
+}
+
+fn run_files(
+    runner: &Runner<'_>,
+    files: &[String],
+    record: &mut Record<'_>,
+) -> Result<BTreeMap<String, Ran>, CommandError> {
+    let noted = Mutex::new((record, Ok(())));
+    let told = |file: &str, ran: &Ran| {
+        let count = |result: &FileResult| format!("{} passed, {} not", result.passed(), result.others().count());
+        let natively = ran.native.as_ref().map(|native| format!("; natively {}", count(native)));
+        outln!("check: {file}: {}{}", count(&ran.result), natively.unwrap_or_default());
+        let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let (record, outcome) = &mut *noted;
+        if outcome.is_ok() {
+            *outcome = record.note(file, ran);
         }
+        if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    let results = runner.run(files, &told).map_err(BuildError::io("run tests in", runner.work))?;
+    noted.into_inner().unwrap_or_else(PoisonError::into_inner).1?;
+    Ok(results)
+}
+
+fn list<'a>(place: &str, results: impl Iterator<Item = (&'a String, &'a FileResult)>) {
+    for (file, result) in results {
+        // Names and messages are the tests' own.
+        result.others().for_each(|(name, message)| {
+            outln!("{file} {} {place}: {}", printable(name), printable(&message.to_string()));
+        });
     }
 }
 
@@ -255,7 +305,7 @@ fn compare(
     if count == 0 {
         return Ok(());
     }
-    let logs = work.keep().join("sandbox");
+    let logs = work.keep().join(runner::SANDBOX);
     let mut error = CommandError::input(format!("{count} results differ from `{}`", printable_path(&expected_path)))
         .hint(format!("what the files printed is in `{}/FILE/log`", printable_path(&logs)))
         .hint("if the new results are right, give those that do not pass a reason in reasons.toml, and use `--update`");
@@ -320,22 +370,6 @@ fn tests(suite: &Suite, folder: &Path) -> io::Result<BTreeSet<String>> {
     Ok(tests)
 }
 
-fn run_in(
-    suite: &Suite,
-    place: &TestPlace,
-    work: &Path,
-    files: &[String],
-    options: &Options,
-) -> Result<BTreeMap<String, FileResult>, CommandError> {
-    fs::create_dir(work).map_err(BuildError::io("create", work))?;
-    let jobs = options.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
-    let runner = Runner { suite, place, jobs, timeout: Duration::from_secs(options.timeout), work };
-    let told = |file: &str, result: &FileResult| {
-        outln!("check: {file}: {} passed, {} not", result.passed(), result.others().count());
-    };
-    Ok(runner.run(files, &told).map_err(BuildError::io("run tests in", work))?)
-}
-
 /// The sandbox with a library of its own.
 fn sandbox(
     suite: &Suite,
@@ -388,4 +422,57 @@ fn native(session: &Session, suite: &Suite, dest: &Path, work: &Path) -> Result<
     places::write_driver(&library).map_err(BuildError::io("write the driver to", &library))?;
     places::set_writable(&prefix, false).map_err(BuildError::io("close", &prefix))?;
     Ok(TestPlace::Native { program: prefix.join(&suite.native_program), library })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A runner whose interpreter is the shell and whose driver a script, which gets LINES RUNNER
+    /// MODULE FILE; and a record beside it, read by `test_b`, which passes if `test_a` is in it.
+    fn run(expected_path: &str) -> (TempDir, Result<BTreeMap<String, Ran>, CommandError>) {
+        let work = Work::new().unwrap().folder.take().unwrap();
+        let expected_path = work.path().join(expected_path);
+        let script = format!(
+            "[ $4 = test_a ] || grep -q test_a '{}' || exit 1\nprintf 'pass\\tA.a\\nend\\n' > $1",
+            expected_path.display()
+        );
+        fs::write(work.path().join("run_one_file_of_tests.py"), script).unwrap();
+        let place = TestPlace::Native { program: "/bin/sh".into(), library: work.path().to_path_buf() };
+        let runner = Runner {
+            suite: &suites()[0],
+            place: &place,
+            native: Some(&place),
+            jobs: 1,
+            timeout: Duration::from_secs(60),
+            work: work.path(),
+        };
+        let mut record = Record {
+            suite: "x",
+            target: None,
+            reasons: &Reasons::default(),
+            expected: Expected::default(),
+            expected_path,
+            table: work.path().join("table.md"),
+        };
+        let results = run_files(&runner, &["test_a".to_owned(), "test_b".to_owned()], &mut record);
+        (work, results)
+    }
+
+    #[test]
+    fn what_is_expected_of_a_file_is_written_before_the_next_one_begins() {
+        let (work, results) = run("expected/x.toml");
+        assert!(results.unwrap().values().all(|ran| ran.result.passed() == 1));
+        let written = Expected::read(&work.path().join("expected/x.toml"), &Reasons::default()).unwrap();
+        assert_eq!(written.files.values().map(|file| (file.passed, file.native)).collect::<Vec<_>>(), [(1, 1), (1, 1)]);
+        let table = fs::read_to_string(work.path().join("table.md")).unwrap();
+        assert!(table.contains("| test_a | 1 | 1 |") && table.contains("| test_b | 1 | 1 |"), "{table}");
+    }
+
+    #[test]
+    fn no_file_begins_after_what_could_not_be_written() {
+        let (work, results) = run("run_one_file_of_tests.py/x.toml");
+        assert!(results.unwrap_err().to_string().contains("run_one_file_of_tests.py"));
+        assert!(work.path().join("sandbox/test_a").is_dir() && !work.path().join("sandbox/test_b").exists());
+    }
 }
