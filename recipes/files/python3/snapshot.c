@@ -3,7 +3,7 @@
  * and globals that it leaves. Each later start then calls pynbox_snapshot_resume() on a copy of them, in place of _start().
  *
  * The snapshot is an interpreter as `python3` without options makes it in an empty environment, just before it looks at its arguments.
- * What may differ from start to start is done again on resume: the seed of hashes, environment, arguments, the streams. What can't be
+ * What may differ from start to start is done again on resume: the seed of hashes, environment, zone, arguments, the streams. What can't be
  * done again (options and variables that change how the interpreter initialises itself) is listed in the custom section
  * `pynbox.snapshot`, a line each; the loader then takes the cold way, _start(): see the snapshot of Python 2.7.
  *
@@ -116,6 +116,23 @@ read_environment(void)
     return failed ? -1 : 0;
 }
 
+/* `time` was imported when there was no TZ. */
+static int
+read_zone(void)
+{
+    PyObject *time, *done;
+
+    if (getenv("TZ") == NULL)
+        return 0;
+    time = PyImport_ImportModule("time");
+    if (time == NULL)
+        return -1;
+    done = PyObject_CallMethod(time, "tzset", NULL);
+    Py_DECREF(time);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
+
 /* Takes the arguments over into the configuration, and that into `sys`, which gets no new `path`: it has what `site` added. */
 static PyStatus
 read_arguments(int argc, char **argv)
@@ -159,6 +176,8 @@ resume(int argc, char **argv)
         status = _Py_InitStreams(_PyThreadState_GET());
     if (!PyStatus_Exception(status) && read_environment())
         status = PyStatus_Error("the environment can't be read");
+    if (!PyStatus_Exception(status) && read_zone())
+        status = PyStatus_Error("the zone in TZ can't be read");
     if (PyStatus_IsExit(status))
         return status.exitcode;
     if (PyStatus_Exception(status))
