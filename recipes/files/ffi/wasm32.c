@@ -18,6 +18,16 @@ extern int PyOS_snprintf(char *text, size_t size, const char *format, ...);
 #ifdef PYTHON3
 extern void *PyBytes_FromFormat(const char *format, ...);
 extern void *PyUnicode_FromFormat(const char *format, ...);
+extern void PySys_FormatStderr(const char *format, ...);
+extern void PySys_FormatStdout(const char *format, ...);
+extern void PySys_WriteStderr(const char *format, ...);
+extern void PySys_WriteStdout(const char *format, ...);
+extern int PyErr_WarnFormat(void *category, int level, const char *format, ...);
+extern void *PyTuple_Pack(int size, ...);
+extern int PyArg_Parse(void *argument, const char *format, ...);
+extern int PyArg_UnpackTuple(void *arguments, const char *name, int least, int most, ...);
+extern void *PyObject_CallFunctionObjArgs(void *callable, ...);
+extern void *PyObject_CallMethodObjArgs(void *object, void *name, ...);
 #else
 extern void *PyString_FromFormat(const char *format, ...);
 #endif
@@ -42,7 +52,10 @@ static const struct {
     VARIADIC(swprintf, 3), VARIADIC(wscanf, 1), VARIADIC(fwscanf, 2), VARIADIC(swscanf, 2), VARIADIC(open, 2),
     VARIADIC(openat, 3), VARIADIC(fcntl, 2), VARIADIC(syslog, 2), VARIADIC(PyOS_snprintf, 3),
 #ifdef PYTHON3
-    VARIADIC(PyBytes_FromFormat, 1), VARIADIC(PyUnicode_FromFormat, 1),
+    VARIADIC(PyBytes_FromFormat, 1), VARIADIC(PyUnicode_FromFormat, 1), VARIADIC(PySys_FormatStderr, 1),
+    VARIADIC(PySys_FormatStdout, 1), VARIADIC(PySys_WriteStderr, 1), VARIADIC(PySys_WriteStdout, 1), VARIADIC(PyErr_WarnFormat, 3),
+    VARIADIC(PyTuple_Pack, 1), VARIADIC(PyArg_Parse, 2), VARIADIC(PyArg_UnpackTuple, 4), VARIADIC(PyObject_CallFunctionObjArgs, 1),
+    VARIADIC(PyObject_CallMethodObjArgs, 2),
 #else
     VARIADIC(PyString_FromFormat, 1),
 #endif
