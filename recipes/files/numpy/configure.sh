@@ -2,7 +2,7 @@
 # compares the units that it would compile with those that are listed.
 #
 # Usage: configure.sh SOURCES LISTED. Writes what meson wrote and compilers read into `configured`,
-# by paths as in the sources.
+# by paths as in the sources, and what is installed into `installed`.
 
 sources=$1 listed=$2
 python=/build/python3/bin/python3
@@ -64,3 +64,7 @@ find numpy meson_cpu -name '*.h' -o -name __config__.py | while read -r file; do
     mkdir -p "../configured/${file%/*}"
     cp "$file" "../configured/$file"
 done
+# What else meson would install of it, by paths in numpy's folder.
+mkdir -p ../installed/_core/include/numpy ../installed/_core/lib/pkgconfig
+cp numpy/_core/_numpyconfig.h ../installed/_core/include/numpy
+cp numpy/_core/numpy.pc ../installed/_core/lib/pkgconfig

@@ -1,6 +1,8 @@
 """What numpy's core, linear algebra, Fourier transforms and random numbers do in the sandbox: run
 inside by bin/test_python3. Numbers of generators are those of numpy on other machines."""
 
+import importlib.metadata
+import os
 import pickle
 import sys
 import unittest
@@ -65,6 +67,21 @@ class Calls(unittest.TestCase):
                 numbers = (np.arange(length) % 5).astype(kind)
                 for _ in range(3):
                     self.assertEqual(sorted(np.unique(numbers).tolist()), sorted(set(numbers.tolist())))
+
+
+class Installed(unittest.TestCase):
+    def test_entry_points(self):
+        declared = importlib.metadata.distribution("numpy").entry_points
+        self.assertEqual(sorted(declared.groups), ["array_api", "console_scripts", "pkg_config", "pyinstaller40"])
+        for point in declared:
+            point.load()
+        (point,) = importlib.metadata.entry_points(group="array_api", name="numpy")
+        self.assertIs(point.load(), np)
+
+    def test_headers(self):
+        for header in ("_numpyconfig.h", "__multiarray_api.h", "arrayobject.h", "random/libdivide.h"):
+            with open(os.path.join(np.get_include(), "numpy", header)) as stream:
+                self.assertIn("#", stream.read())
 
 
 class Memory(unittest.TestCase):

@@ -13,6 +13,7 @@ pub(crate) const RECIPE: Recipe = recipe("python3-lxml", "6.0.2")
     .on_request()
     .describe(|cx| {
         lxml::package(cx, "python3");
+        cx.python_metadata("");
         if cx.toolchain().installs() {
             let files = cx.files("recipes/files/lxml");
             cx.install_tree(files.select("test_holes.py test_memory.py"), "root/test/python3");

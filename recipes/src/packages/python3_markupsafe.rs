@@ -14,5 +14,5 @@ pub(crate) const RECIPE: Recipe = recipe("python3-markupsafe", "3.0.3")
         cx.python_extension("markupsafe._speedups").sources_in("src/markupsafe", "_speedups").installed();
         let pure = cx.source().select("src/markupsafe/*.py src/markupsafe/py.typed").strip("src/markupsafe");
         cx.python_files(pure, "markupsafe");
-        cx.python_metadata();
+        cx.python_metadata("");
     });

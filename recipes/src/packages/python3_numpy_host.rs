@@ -4,6 +4,7 @@
 
 use build_graph::dsl::{Recipe, recipe};
 
+use super::python3_numpy::ENTRY_POINTS;
 use crate::toolchains::HOST;
 
 /// meson asks for a program `cython`.
@@ -20,6 +21,7 @@ pub(crate) const RECIPE: Recipe = recipe("python3-numpy-host", "2.3.5")
     .license("BSD-3-Clause")
     .targets(&[HOST])
     .source_of("python3-numpy")
+    .for_python("python3")
     .on_request()
     .describe(|cx| {
         let (python, cython) = (cx.host_tool("python3"), cx.host_tool("python3-cython"));
@@ -34,4 +36,5 @@ pub(crate) const RECIPE: Recipe = recipe("python3-numpy-host", "2.3.5")
         let files = "installed/build/python3/lib/** !installed/**/tests/** !installed/**/__pycache__/**";
         // numpy's tests come from a package of their own.
         cx.tree(built.select(files).strip("installed/build"), "");
+        cx.python_metadata(ENTRY_POINTS);
     });

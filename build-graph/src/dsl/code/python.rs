@@ -3,6 +3,7 @@
 use std::panic::Location;
 
 use super::{Code, kind};
+use crate::dsl::recipe::Source;
 use crate::dsl::{Context, Handle, Take};
 
 impl Code<'_, '_, kind::Extension> {
@@ -39,19 +40,28 @@ impl Code<'_, '_, kind::Extension> {
 
 impl Context<'_> {
     /// Installs what the recipe's source distribution says of itself (`PKG-INFO`), where programs
-    /// find it by `importlib.metadata`.
+    /// find it by `importlib.metadata`, with the entry points that it declares: the text of
+    /// `entry_points.txt`, or nothing. The project is called as the source is.
     #[track_caller]
-    pub fn python_metadata(&mut self) {
+    pub fn python_metadata(&mut self, entry_points: &str) {
         let at = Location::caller();
         let found = self.depend(self.recipe.python, at);
         let Some(python) = found.iter().find_map(|dependency| dependency.offer.python.clone()) else { return };
-        let name = self.recipe.name;
+        let name = match self.recipe.source {
+            Source::Pinned(name) => name,
+            Source::Files(_) => self.recipe.name,
+        };
         let project = name.strip_prefix(self.recipe.python).and_then(|rest| rest.strip_prefix('-')).unwrap_or(name);
         let place = format!("{}/{project}-{}.egg-info", python.site, self.recipe.version);
-        let stated = self.source().select("PKG-INFO");
-        match self.toolchain.installs() {
-            true => self.install_tree(stated, &place),
-            false => self.tree(stated, &place),
+        let mut stated = vec![self.source().select("PKG-INFO")];
+        if !entry_points.is_empty() {
+            stated.push(self.text_file("entry_points", "entry_points.txt", entry_points, false).all());
+        }
+        for take in stated {
+            match self.toolchain.installs() {
+                true => self.install_tree(take, &place),
+                false => self.tree(take, &place),
+            }
         }
     }
 

@@ -65,6 +65,25 @@ fn a_recipe_says_which_python_its_files_are_for() {
 }
 
 #[test]
+fn a_project_is_called_as_its_source_and_has_its_entry_points() {
+    let places = |describe| {
+        let python = recipe("python3", "3").describe(new);
+        let other = recipe("python3-lib-host", "2").source_of("lib").for_python("python3").describe(describe);
+        let assembled = assembled(vec![python, other]);
+        let content = &package(&assembled, "python3-lib-host").content;
+        content
+            .iter()
+            .map(|part| (part.selection.node.as_str().to_owned(), part.at.as_ref().unwrap().to_string()))
+            .collect::<Vec<_>>()
+    };
+    let info = "new/site/lib-2.egg-info".to_owned();
+    let stated = ("source/lib/tree".to_owned(), info.clone());
+    assert_eq!(places(|context| context.python_metadata("")), std::slice::from_ref(&stated));
+    let entry_points = ("one/python3-lib-host/entry_points".to_owned(), info);
+    assert_eq!(places(|context| context.python_metadata("[group]\nspam = spam\n")), [stated, entry_points]);
+}
+
+#[test]
 fn what_is_on_request_is_built_for_who_requires_it() {
     let python = || recipe("python", "2").on_request().describe(old);
     let only = assembled(vec![python(), recipe("spam", "1").on_request().describe(spam)]);

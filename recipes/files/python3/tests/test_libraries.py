@@ -3,6 +3,8 @@
 import datetime
 import hashlib
 import hmac
+import importlib.metadata
+import importlib.util
 import lzma
 import os
 import sqlite3
@@ -178,6 +180,16 @@ class Zones(unittest.TestCase):
         for name in ["Europe/Berlin", "Asia/Kolkata", "Pacific/Chatham", "UTC"]:
             self.assertIn(name, names)
             self.assertIsNotNone(datetime.datetime(2026, 6, 1, tzinfo=zoneinfo.ZoneInfo(name)).utcoffset())
+
+
+class Projects(unittest.TestCase):
+    def test_what_they_say_of_themselves(self):
+        # Those that are installed, each by the name of its package.
+        for name in ("tzdata", "lxml", "numpy", "markupsafe"):
+            if importlib.util.find_spec(name) is not None:
+                with self.subTest(name):
+                    stated = importlib.metadata.version(name)
+                    self.assertEqual(stated, importlib.import_module(name).__version__)
 
 
 if __name__ == "__main__":

@@ -31,9 +31,28 @@ const FLAGS: &str = "-D_FILE_OFFSET_BITS=64 -D_LARGEFILE_SOURCE=1 -D_LARGEFILE64
                      -DNDEBUG -DNPY_DISABLE_OPTIMIZATION";
 
 /// What is installed beside modules: no tests, and nothing that only a build uses.
-const FILES: &str = "numpy/**/*.py numpy/**/*.pyi numpy/**/*.pxd numpy/py.typed numpy/_core/include/**/*.h numpy/f2py/src/** \
-                     !numpy/_build_utils/** !numpy/_core/code_generators/** !numpy/_core/src/** \
-                     !numpy/distutils/** !numpy/random/_examples/**";
+const FILES: &str = "numpy/**/*.py numpy/**/*.pyi numpy/**/*.pxd numpy/py.typed numpy/_core/include/**/*.[ch] \
+                     numpy/f2py/src/** numpy/f2py/_backends/*.template !numpy/_build_utils/** \
+                     !numpy/_core/code_generators/** !numpy/_core/include/numpy/libdivide/** !numpy/_core/src/** \
+                     !numpy/distutils/** !numpy/linalg/lapack_lite/** !numpy/random/_examples/**";
+
+/// The folder of a header that is installed into another one.
+const LIBDIVIDE: &str = "numpy/_core/include/numpy/libdivide";
+
+/// What `pyproject.toml` declares.
+pub(super) const ENTRY_POINTS: &str = "[array_api]
+numpy = numpy
+
+[console_scripts]
+f2py = numpy.f2py.f2py2e:main
+numpy-config = numpy._configtool:main
+
+[pkg_config]
+numpy = numpy._core.lib.pkgconfig
+
+[pyinstaller40]
+hook-dirs = numpy:_pyinstaller_hooks_dir
+";
 
 pub(crate) const RECIPE: Recipe = recipe("python3-numpy", "2.3.5")
     .license("BSD-3-Clause")
@@ -56,8 +75,14 @@ pub(crate) const RECIPE: Recipe = recipe("python3-numpy", "2.3.5")
         }
         let tree = cx.merge("sources", parts);
         modules(cx, &tree);
-        cx.python_files(tree.select(FILES).strip("numpy"), "numpy");
-        cx.python_metadata();
+        let library = [
+            (tree.select(FILES).strip("numpy"), ""),
+            (source.below(LIBDIVIDE), "_core/include/numpy/random"),
+            (configured.below("installed"), ""),
+        ];
+        let library = cx.merge("files", library);
+        cx.python_files(&library, "numpy");
+        cx.python_metadata(ENTRY_POINTS);
         cx.install_tree(files.select("test_numpy.py"), "root/test/python3");
     });
 
@@ -78,7 +103,7 @@ fn configure(cx: &mut Context<'_>, source: &Handle, files: &Handle) -> Handle {
         .input(source.select(CONFIGURED_FROM), "/build/src")
         .input(files.select("configure.sh units.py"), "/build/files")
         .input(&listed, "/build/listed")
-        .output("configured")
+        .output("configured installed")
         .finish()
 }
 
