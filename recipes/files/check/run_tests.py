@@ -206,6 +206,26 @@ def run_pytest(results, module):
         results.write("error", FILE, "pytest ended with %d" % status)
 
 
+def prepare(support):
+    """Sees to it that files of CPython 3's are imported whose helpers expect processes or sockets, and whose tests mostly take neither."""
+    import socket
+
+    from test.support import socket_helper
+
+    # A helper of tests of argparse, getopt and optparse lies in a package of tests that is not imported where no process can be started.
+    can_start = support.has_subprocess_support
+    support.has_subprocess_support = True
+    try:
+        import test.test_tools
+    finally:
+        support.has_subprocess_support = can_start
+    # Asked whether a socket of Unix can be bound, it expects that there is one.
+    try:
+        socket.socket(socket.AF_UNIX).close()
+    except OSError as why:
+        socket_helper._bind_nix_socket_error = why
+
+
 def main():
     path, runner, package, name = sys.argv[1:5]
     resources = sys.argv[5:]
@@ -252,6 +272,8 @@ def main():
         support._run_suite = run_suite
         support.run_doctest = run_doctest
         support.record_original_stdout(sys.stdout)
+        if sys.version_info[0] > 2:
+            prepare(support)
         failed = support.TestFailed
     output = sys.stdout
     printed = StringIO()
