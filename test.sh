@@ -93,6 +93,11 @@ step "C++ across modules"
 "$pynbox_build" build tests_cxx
 "$pynbox_build" install "$work/dest" tests_cxx
 "$work/dest/bin/test_cxx"
+if [ -n "$full" ]; then
+    "$pynbox_build" build tests_cxx-native
+    "$pynbox_build" install "$work/dest" tests_cxx --engine native
+    "$work/dest/bin/test_cxx" --engine native
+fi
 
 step "Python 3 with lxml, and the tests of both"
 ./quickstart.sh "$work/python3" python3 python3-tests python3-lxml python3-lxml-tests
@@ -162,7 +167,7 @@ step "tests of the loader, over native code"
 natively=$(sed -n 's/^[a-z]/--skip &/p' sandbox/tests/native_skip.txt)
 # shellcheck disable=SC2086 # options
 PYNBOX_TEST_NATIVE=$work/native-runtime cargo test --release --locked --manifest-path sandbox/Cargo.toml --no-fail-fast \
-    --test command --test files --test functions --test libraries --test limits --test memory --test mounts --test orphans \
+    --test command --test exceptions --test files --test functions --test libraries --test limits --test memory --test mounts --test orphans \
     --test quota --test sources --test wall -- $natively
 
 step "tools of the tests"

@@ -21,13 +21,15 @@ use pynbox_build::report::Silent;
 use pynbox_build::source::{FetchSettings, Fetcher};
 use pynbox_build::store::{Area, Store};
 
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 8] = [
     "turns/c",
     "turns/segment/instrumented",
     "turns/segment/profile",
     "turns/segment/objects/turns_0.o",
     "turns/segment/linked",
     "turns/pointer/linked",
+    "throws/segment/profile",
+    "throws/libraries/segment/profile",
 ];
 
 /// The project in another folder, with an `out/` of its own.
@@ -166,4 +168,26 @@ fn a_call_of_the_host_by_another_type_is_refused() {
     let (_, now) = space.again("turns/segment/objects/module.o", &NamespaceExecutor::new(), others);
     let said = now.unwrap_err();
     assert!(said.contains("conflicting types for 'w2c_wasi__snapshot__preview1_fd_write'"), "{said}");
+}
+
+#[test]
+fn exceptions_that_modules_share_have_one_value() {
+    let space = Space::new();
+    // Exports a memory, `_start`, and the tag of C++ with an i64, which `_start` throws.
+    let module = b"\0asm\x01\0\0\0\x01\x08\x02\x60\x01\x7e\0\x60\0\0\x03\x02\x01\x01\x05\x03\x01\0\x01\x0d\x03\x01\0\0\
+                   \x07\x25\x03\x06memory\x02\0\x06_start\0\0\x0f__cpp_exception\x04\0\x0a\x08\x01\x06\0\x42\x05\x08\0\x0b";
+    let others = |_: &Builder<'_>, tree: &Tree| {
+        tree.iter().any(|(path, _)| path.as_str() == "throws.wasm").then(|| {
+            let mut other = Tree::new();
+            let entry = space.store.put_bytes(module, false).unwrap();
+            other.insert(RelPath::new("throws.wasm").unwrap(), entry).unwrap();
+            other
+        })
+    };
+    let (_, now) = space.again("throws/c", &NamespaceExecutor::new(), others);
+    let said = now.unwrap_err();
+    assert!(
+        said.contains("the exceptions of the tag `__cpp_exception`, which other modules see, have other"),
+        "{said}"
+    );
 }

@@ -321,9 +321,9 @@ fn native_code_that_others_could_change_is_not_run() {
     assert_eq!(dest.run(Native, &[], &["status"]).0, Some(7));
     for is_runtime in [false, true] {
         let files = kept(is_runtime);
-        // Of three programs, and of three libraries, which have no runtime: one for each way to
+        // Of four programs, and of four libraries, which have no runtime: one for each way to
         // reach memory.
-        assert_eq!(files.len(), if is_runtime { 6 } else { 12 });
+        assert_eq!(files.len(), if is_runtime { 8 } else { 16 });
         for path in &files {
             let mut bytes = fs::read(path).unwrap();
             let middle = bytes.len() / 2;
@@ -403,4 +403,28 @@ fn a_library_that_a_guest_brings_is_refused_with_the_way_out() {
     let expected = "refused: `/brought/library.so`: it is not native code; `run --engine wasmtime` loads it\n";
     assert_eq!(out, expected);
     assert_eq!(run(Wasmtime).1, "opened 1\n");
+}
+
+#[test]
+fn exceptions_are_caught_as_by_the_other_engine() {
+    let dest = Dest::new();
+    let run = |arguments: &[&str], status: i32, out: &str, part: &str| {
+        for engine in ENGINES {
+            let Ended(ended, said, why) = dest.run_program("throws", engine, &[], arguments);
+            assert_eq!((ended, said.as_str()), (Some(status), out), "{engine:?} {arguments:?}: {why}");
+            assert!(why.contains(part), "{engine:?} {arguments:?}: {why}");
+        }
+    };
+    run(&[], 0, "1000 destroyed\n", "");
+    // Each catches what the other one throws: as it is, by its base, and thrown again. A function
+    // that both define is each one's own.
+    let across = "3 3 3 3\n1004 104 1004 104\n2005 205 2005 205\n7\n1 2\n6666 caught, 26690 destroyed\n";
+    run(&["works"], 0, across, "");
+    let host = "3 3 104 3 3 4\n104 104 205 104 104 105\n205 205 0 205 205 206\n1000 caught, 3033 destroyed\n";
+    // What ends a guest is not caught, however deep it is among frames of the host.
+    run(&["trap"], 134, host, "it aborted (an unreachable instruction was reached)");
+    run(&["exit"], 9, host, "");
+    // What was caught before leaves nothing that catches: not the host's frames, nor those that
+    // were left.
+    run(&["uncaught"], 134, host, "terminating due to uncaught exception of type int");
 }

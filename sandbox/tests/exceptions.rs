@@ -245,6 +245,10 @@ fn what_a_library_throws_another_one_and_the_program_catch() {
     );
     run_with_libraries(TAGS, &(between.clone() + &here)).assert(0, "230\n305\n");
     run_with_libraries("", &between).assert(0, "230\n");
+}
+
+#[test]
+fn a_tag_of_another_type_is_refused() {
     let unlike = r#"(tag (export "__cpp_exception") (param i64))"#;
     run_with_libraries(unlike, "").assert_error(0, "");
 }
@@ -264,6 +268,55 @@ fn exceptions_pass_through_functions_of_the_host() {
     let names = r#"(data (i32.const 120) "i>i")"#;
     dest.guest("main", &text(&format!("{TAGS} {names}"), &format!("{LOAD} {body}")));
     dest.run(["/test/main.wasm"]).assert(0, "408\n");
+}
+
+/// Functions that the host calls, at these entries: 3 throws its parameter; 4 has the host call 3,
+/// and catches what it throws; 5 is a dispatcher that throws the closure's own datum; 6 traps, and
+/// 7 exits, where a `try` is around.
+const CALLED: &str = r#"(data (i32.const 120) "i>i")
+    (func $by_host (param $slot i32) (param i32) (result i32)
+      (i64.store (i32.const 5000) (i64.extend_i32_u (local.get 1)))
+      (drop (call $fn_call (local.get $slot) (i32.const 120) (i32.const 3) (i32.const 5000) (i32.const 5008)))
+      (i32.load (i32.const 5008)))
+    (func $throws (type $unary) (throw $e (local.get 0)))
+    (func $between (type $unary)
+      try (result i32) i32.const 3 local.get 0 call $by_host catch $e i32.const 1000 i32.add end)
+    (func $dispatches (param i32 i32 i32) (throw $e (local.get 0)))
+    (func $traps (type $unary) try (result i32) unreachable catch_all i32.const 1 end)
+    (func $exits (type $unary) try i32.const 5 call $exit catch_all end i32.const 2)
+    (elem (i32.const 3) $throws $between $dispatches $traps $exits)"#;
+
+/// Throws through frames of the host, where each is caught, then does as `end` says.
+fn run_called(end: &str) -> Ended {
+    let body = format!(
+        r#"(call $say (call $by_host (i32.const 4) (i32.const 7)))
+        try (result i32) i32.const 3 i32.const 8 call $by_host catch $e end call $say
+        (drop (call $fn_closure (i32.const 120) (i32.const 3) (i32.const 5) (i32.const 55) (i32.const 5016)))
+        try (result i32) i32.const 0 i32.const 5016 i32.load call_indirect (type $unary) catch $e end call $say
+        try (result i32) i32.const 5016 i32.load i32.const 0 call $by_host catch $e end call $say
+        {end}"#
+    );
+    run(&format!("{TAGS} {CALLED}"), &body)
+}
+
+#[test]
+fn what_the_host_called_and_was_left_catches_no_more() {
+    let caught = "1007\n8\n55\n55\n";
+    let ends = |end: &str, status: i32, why: &str| {
+        let ended = run_called(end);
+        assert_eq!((ended.status, ended.out.as_str()), (status, caught), "{end}: {ended:?}");
+        assert!(ended.err.contains(why), "{end}: {ended:?}");
+    };
+    ends("", 0, "");
+    ends("(throw $e (i32.const 1))", 134, "an exception was thrown that nothing catches");
+    // A throw that the innermost call does not catch, where an outer one would.
+    ends(
+        "try (drop (call $by_host (i32.const 6) (i32.const 1))) catch_all i32.const 9 call $say end",
+        134,
+        "it aborted",
+    );
+    ends("try (drop (call $by_host (i32.const 7) (i32.const 1))) catch_all i32.const 9 call $say end", 5, "");
+    ends("(drop (call $by_host (i32.const 3) (i32.const 1)))", 134, "an exception was thrown that nothing catches");
 }
 
 #[test]

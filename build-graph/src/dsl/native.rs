@@ -18,8 +18,7 @@ const FLAGS: &str = "-O2 -fPIC -fvisibility=hidden -fno-strict-aliasing -fstack-
 
 /// What of WebAssembly a module may use: what the other engine takes, and wasi-libc's compiler
 /// emits.
-const FEATURES: &str =
-    "--disable-exceptions --disable-memory64 --disable-multi-memory --disable-simd --disable-tail-call";
+const FEATURES: &str = "--disable-memory64 --disable-multi-memory --disable-simd --disable-tail-call";
 
 /// How native code reaches a guest's memory. Each way has a profile of its own: that of the other
 /// one makes slow code, and the compiler does not notice.
@@ -112,7 +111,8 @@ impl<'a> Context<'a> {
     /// by a profile.
     #[track_caller]
     pub fn native_libraries(&mut self, name: &str, program: impl Into<Take>) -> NativeCode<'_, 'a> {
-        self.native("libraries", Vec::new(), Some((name.to_owned(), program.into())), Location::caller())
+        let step = format!("{name}/libraries");
+        self.native(&step, Vec::new(), Some((name.to_owned(), program.into())), Location::caller())
     }
 
     fn native(
@@ -227,9 +227,12 @@ impl NativeCode<'_, '_> {
 
     /// The module as C: `c/NAME.h`, `c/NAME_0.c` and so on, `c/module.c` and `symbols.o` with what
     /// it says of itself, and the module as `NAME.wasm`. It is the same for both ways to reach the
-    /// memory. `module.c` calls the steps that make an instance one by one, so they are not static.
-    /// What relocates a library's data is a store for each address in it, which a compiler would
-    /// compare with each other, and runs once: it is not optimised.
+    /// memory. `module.c` calls the steps that make an instance one by one, so they are not static,
+    /// and fills the tags of exceptions that a library imports, so they are not constant. wasm2c
+    /// puts an imported function into a table with the address of a pointer to its instance, not
+    /// with the pointer: here it gets the module's instance, and finds the pointer there. What
+    /// relocates a library's data is a store for each address in it, which a compiler would compare
+    /// with each other, and runs once: it is not optimised.
     fn source(&mut self, module: &Module, image: &str, tools: &Handle) -> Handle {
         let Module { name, parts, tree, .. } = module;
         let step = format!("native/{name}/c");
@@ -242,15 +245,20 @@ impl NativeCode<'_, '_> {
              cp $(find module -type f) {name}.wasm\n\
              tools/bin/wasm2c {FEATURES} --module-name={symbol} --num-outputs={parts} -o c/{symbol}.c {name}.wasm\n\
              sed -i 's/^static void init_/void init_/\n\
+             /wrap_w2c_env_/s/, offsetof([^)]*)}}/, 0}}/\n\
+             s/(struct w2c_env[*]) instance/((w2c_{symbol} *)instance)->w2c_env_instance/\n\
              s/^void w2c_{symbol}_0x5F_wasm_apply_data_relocs_.*{{$/__attribute__((optnone, noinline)) &/' c/{symbol}_*.c\n\
-             awk -v name={symbol} -v folder=c -f tools/module.awk c/{symbol}.h c/{symbol}_0.c\n\
+             sed -i 's/^extern const wasm_rt_tag_t w2c_env_/extern wasm_rt_tag_t w2c_env_/' c/{symbol}.h\n\
+             sed -n '/wasm_rt_load_exception(/p' c/{symbol}_*.c > {symbol}.throws\n\
+             sed -n '/\"wasm-rt-exceptions.h\"/q1' c/{symbol}.h || cp tools/include/wasm-rt-exceptions.h c\n\
+             awk -v name={symbol} -v folder=c -f tools/module.awk c/{symbol}.h c/{symbol}_0.c {symbol}.throws\n\
              clang-19 -c c/symbols.s -o symbols.o"
         );
         self.context
             .action_at(self.at, &step)
             .in_image(image)
             .shell(&script)
-            .input(tools.select("bin/wasm2c module.awk"), TOOLS)
+            .input(tools.select("bin/wasm2c module.awk include/wasm-rt-exceptions.h"), TOOLS)
             .input(tree.clone(), "/build/module")
             .output(format!("c {name}.wasm symbols.o"))
             .finish()

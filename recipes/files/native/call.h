@@ -1,8 +1,11 @@
-/* Calls by types that are known at run time alone: what runtime.c and call.c have of each other. */
+/* What the parts of the runtime have of each other: runtime.c; call.c, with calls by types that are known at run time alone; exceptions.c. */
 #ifndef NATIVE_CALL_H
 #define NATIVE_CALL_H
 
 #include "runtime.h"
+
+/* Leaves the guest code that was entered last. */
+_Noreturn void native_leave(enum native_end end);
 
 /* The most parameters of a function that is called so. */
 #define NATIVE_PARAMETERS 255

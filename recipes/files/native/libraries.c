@@ -206,7 +206,27 @@ static bool take_room(struct native_imports *imports, const struct dylink *dylin
     return imports->table_base != UINT32_MAX;
 }
 
-/* The symbols that a library imports. What nobody has is nowhere. */
+/* A tag of exceptions: the program's, the one that a library has been given, or a new one, which is an address that nobody else has. */
+static const void *tag(const char *name, const void *new)
+{
+    const struct native_export *export = find(module, name);
+
+    if (export != NULL) {
+        return *(const void **)((char *)&export->code + export->code);
+    }
+    for (int i = 0; i < library_count; i++) {
+        const struct native_module *of = libraries[i].module;
+
+        for (uint32_t j = 0; j < of->import_count; j++) {
+            if (of->imports[j].kind == NATIVE_IMPORT_TAG && strcmp(text_of(&of->imports[j].name), name) == 0) {
+                return libraries[i].imports->slots[j].tag;
+            }
+        }
+    }
+    return new;
+}
+
+/* The symbols that a library imports, but for tags. What nobody has is nowhere. */
 static void resolve(struct library *library)
 {
     for (uint32_t i = 0; i < library->module->import_count; i++) {
@@ -219,7 +239,7 @@ static void resolve(struct library *library)
             bool fits = export != NULL && strcmp(text_of(&export->type), text_of(&import->type)) == 0;
 
             slot->link = fits ? link_of(of, export) : (struct native_link){(void *)native_missing, NULL};
-        } else {
+        } else if (import->kind != NATIVE_IMPORT_TAG) {
             slot->cell = export == NULL ? 0 : address_of(of, export);
         }
     }
@@ -267,6 +287,12 @@ static int64_t open_path(const char *path, int *opened)
     library->imports->memory = module->memory(instance);
     library->imports->table = module->table(instance);
     library->imports->stack_pointer = module->stack_pointer(instance);
+    library->imports->instance = library->instance;
+    for (uint32_t i = 0; i < code->import_count; i++) {
+        if (code->imports[i].kind == NATIVE_IMPORT_TAG) {
+            library->imports->slots[i].tag = tag(text_of(&code->imports[i].name), &library->imports->slots[i]);
+        }
+    }
     if (!take_room(library->imports, &dylink)) {
         return W_NOMEM;
     }

@@ -1,7 +1,8 @@
-# Writes what a native module says of itself (module.h), from the header that wasm2c wrote for it, and the first of its C files: module.c, with
-# the functions that stand for what a library imports, and symbols.s, with the names of what it imports and exports.
+# Writes what a native module says of itself (module.h), from the header that wasm2c wrote for it, the first of its C files, and the lines of all
+# of them that throw: module.c, with the functions that stand for what a library imports, and symbols.s, with the names of what it imports and
+# exports.
 #
-#     awk -v name=NAME -v folder=FOLDER -f module.awk NAME.h NAME_0.c
+#     awk -v name=NAME -v folder=FOLDER -f module.awk NAME.h NAME_0.c NAME.throws
 
 function declared(line) {
     sub(/\(.*/, "", line)
@@ -39,8 +40,9 @@ function signature(line,    result, types, count, text, i) {
     return text ">" letter(result)
 }
 
-# The functions that wasm2c's code calls for what a library imports, by the position of the import.
-function stand_in(symbol, line, position,    text, types, names, count, i, result) {
+# The functions that wasm2c's code calls for what a library imports, by the position of the import. What it defines as well, as functions may be
+# that C++ has in several modules, is its own.
+function stand_in(symbol, line, position, itself,    text, types, names, count, i, result, more) {
     result = line
     sub(/ .*/, "", result)
     text = line
@@ -51,14 +53,19 @@ function stand_in(symbol, line, position,    text, types, names, count, i, resul
     for (i = 2; i <= count; i++) {
         text = text ", " types[i] " a" i
         names = names ", a" i
+        more = more ", " types[i]
+    }
+    if (itself != "") {
+        printf "%s %s(w2c_%s *%s);\n\n%s %s(%s)\n{\n    ", result, itself, name, more, result, symbol, text > output
+        if (result != "void")
+            printf "return " > output
+        printf "%s(((struct native_imports *)of)->instance%s);\n}\n\n", itself, names > output
+        return
     }
     printf "%s %s(%s)\n{\n    const struct native_link *link = &IMPORT(of, %d).link;\n\n    ", result, symbol, text, position > output
     if (result != "void")
         printf "return " > output
-    printf "((%s (*)(void *", result > output
-    for (i = 2; i <= count; i++)
-        printf ", %s", types[i] > output
-    printf "))link->code)(link->instance%s);\n}\n\n", names > output
+    printf "((%s (*)(void *%s))link->code)(link->instance%s);\n}\n\n", result, more, names > output
 }
 
 function given(what, symbol, of, value) {
@@ -89,7 +96,9 @@ function code(of) {
 
 # The place in the table of the function that is exported so, as the module has filled it; -1 if it has none.
 function entry(of) {
-    return (of in body) && (body[of] in entries) ? entries[body[of]] : -1
+    if ((of in body) && (body[of] in entries))
+        return entries[body[of]]
+    return (of in own) && (imported[of] in entries) ? entries[imported[of]] : -1
 }
 
 function sort_exports(    gap, i, j, kept) {
@@ -106,6 +115,16 @@ BEGIN {
     output = folder "/module.c"
     symbols = folder "/symbols.s"
     exports = imports = types = globals = 0
+}
+
+# What throws: the exceptions that other modules may catch have one value, an address, as those of C++ have.
+FILENAME ~ /\.throws$/ {
+    sub(/.*wasm_rt_load_exception\(/, "")
+    split($0, words, ", ")
+    sub(/^&/, "", words[1])
+    if ((words[1] in shared) && words[2] != "sizeof(u32)")
+        fail("the exceptions of the tag `" shared[words[1]] "`, which other modules see, have other values than one i32")
+    next
 }
 
 # The C file: which functions lie where in the table, and behind which exports they are.
@@ -146,8 +165,16 @@ FILENAME ~ /\.c$/ {
     } else if (/^\/\* export: /) {
         export = $3
         gsub(/\047/, "", export)
+    } else if (export != "" && /^const wasm_rt_tag_t /) {
+        tag = $NF
+        gsub(/[&;]/, "", tag)
+        shared[tag] = export
+        export = ""
     } else if (export != "" && /_[0-9]+\(instance/) {
         body[export] = declared($0)
+        # Not one that is imported, and exported again.
+        if ((export in imported) && /\(instance[,)]/)
+            own[export] = body[export]
     }
     next
 }
@@ -188,6 +215,10 @@ export != "" {
     if ($1 ~ /^(u32|u64|f32|f64|void|u32\*)$/ && export != "__stack_pointer" && export !~ /^__(heap|data|tls)_/) {
         export_names[exports++] = export
         export_types[export] = signature($0)
+    } else if (/ wasm_rt_tag_t /) {
+        sub(/;/, "", symbol[export])
+        export_names[exports++] = export
+        export_types[export] = "!"
     }
     export = ""
 }
@@ -197,12 +228,17 @@ import != "" {
     if (module == "env" && $0 ~ /\(/) {
         import_lines[imports] = $0
         import_kinds[imports] = "NATIVE_IMPORT_FUNCTION"
+        imported[import] = declared($0)
+    } else if (module == "env" && / wasm_rt_tag_t /) {
+        import_kinds[imports] = "NATIVE_IMPORT_TAG"
     } else if (module == "GOT.func" || module == "GOT.mem") {
         import_kinds[imports] = module == "GOT.func" ? "NATIVE_IMPORT_ENTRY" : "NATIVE_IMPORT_DATUM"
     }
     if (imports in import_kinds) {
         import_symbols[imports] = declared($0)
         sub(/;$/, "", import_symbols[imports])
+        if (import_kinds[imports] ~ /TAG/)
+            shared[import_symbols[imports]] = import
         import_names[imports++] = import
     } else if (module == "env") {
         sub(/;$/, "")
@@ -228,7 +264,9 @@ END {
     printf "extern const struct native_export native_exports[];\nextern const struct native_import native_imports[];\n\n" > output
     for (i = 0; i < imports; i++)
         if (i in import_lines)
-            stand_in(import_symbols[i], import_lines[i], i)
+            stand_in(import_symbols[i], import_lines[i], i, import_names[i] in own ? own[import_names[i]] : "")
+        else if (import_kinds[i] ~ /TAG/)
+            printf "wasm_rt_tag_t %s;\n\n", import_symbols[i] > output
         else
             given("u32", import_symbols[i], import_kinds[i] ~ /ENTRY/ ? "w2c_GOT0x2Efunc" : "w2c_GOT0x2Emem", "&IMPORT(of, " i ").cell")
     count = split("memory wasm_rt_memory_t memory __indirect_function_table wasm_rt_funcref_table_t table __stack_pointer u32 stack_pointer", words, " ")
@@ -242,7 +280,11 @@ END {
 
     for (i = 0; i < hosts; i++)
         given_hosts = given_hosts ", host"
-    printf "static void instantiate(void *instance, void *host)\n{\n    wasm2c_%s_instantiate(instance%s);\n}\n\n", name, given_hosts > output
+    printf "static void instantiate(void *instance, void *host)\n{\n" > output
+    for (i = 0; i < imports; i++)
+        if (import_kinds[i] ~ /TAG/)
+            printf "    %s = IMPORT(host, %d).tag;\n", import_symbols[i], i > output
+    printf "    wasm2c_%s_instantiate(instance%s);\n}\n\n", name, given_hosts > output
     # The steps of that, but for those that fill the memory.
     if (hosts > 0)
         print initialise > output
@@ -288,7 +330,7 @@ END {
     printf "    .globl native_imports\n    .hidden native_imports\nnative_imports:\n" > symbols
     for (i = 0; i < imports; i++)
         printf "    .long .Limport%d - .\n    .long %s - .\n    .long %d\n", i, type(i in import_lines ? signature(import_lines[i]) : ""),
-            import_kinds[i] ~ /FUNCTION/ ? 0 : import_kinds[i] ~ /ENTRY/ ? 1 : 2 > symbols
+            import_kinds[i] ~ /FUNCTION/ ? 0 : import_kinds[i] ~ /ENTRY/ ? 1 : import_kinds[i] ~ /DATUM/ ? 2 : 3 > symbols
     for (i = 0; i < exports; i++)
         text(".Lexport" i, export_names[i])
     for (i = 0; i < imports; i++)

@@ -8,7 +8,7 @@
 #include "wasm-rt.h"
 
 /* Changes when a module of another number can't be run. */
-#define NATIVE_VERSION 3
+#define NATIVE_VERSION 4
 
 /* How a module reaches its memory: from the segment register %gs, or from a pointer in its instance. */
 enum native_variant { NATIVE_SEGMENT = 1, NATIVE_POINTER = 2 };
@@ -16,7 +16,7 @@ enum native_variant { NATIVE_SEGMENT = 1, NATIVE_POINTER = 2 };
 /*
  * Something that a module exports. Names, code and types are as many bytes after the field that holds the number. The type is text: the
  * parameters' letters (i, l, f, d), `>`, the result's. Without any, this is a variable, and the code is a function that is given an instance
- * and says where in it the variable is. The entry is where the module itself puts a function into the table, -1 if it does not; that of a library is
+ * and says where in it the variable is. `!` is a tag of exceptions, and the code a pointer that holds it. The entry is where the module itself puts a function into the table, -1 if it does not; that of a library is
  * counted from its own part.
  */
 struct native_export {
@@ -26,8 +26,8 @@ struct native_export {
     int32_t entry;
 };
 
-/* A function; the entry that a function has in the table; the address of a datum. */
-enum native_import_kind { NATIVE_IMPORT_FUNCTION, NATIVE_IMPORT_ENTRY, NATIVE_IMPORT_DATUM };
+/* A function; the entry that a function has in the table; the address of a datum; a tag of exceptions, which is there when the instance is made. */
+enum native_import_kind { NATIVE_IMPORT_FUNCTION, NATIVE_IMPORT_ENTRY, NATIVE_IMPORT_DATUM, NATIVE_IMPORT_TAG };
 
 /* Something that a library imports of the program or of other libraries. */
 struct native_import {
@@ -42,16 +42,18 @@ struct native_link {
     void *instance;
 };
 
-/* What a library is given: its places in memory and table, and something for each import. */
+/* What a library is given: its places in memory and table, its own instance, and something for each import. */
 struct native_imports {
     wasm_rt_memory_t *memory;
     wasm_rt_funcref_table_t *table;
     uint32_t *stack_pointer;
     uint32_t memory_base;
     uint32_t table_base;
+    void *instance;
     union native_slot {
         struct native_link link;
         uint32_t cell;
+        const void *tag;
     } slots[];
 };
 

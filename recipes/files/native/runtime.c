@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "call.h"
 #include "runtime.h"
+#include "wasm-rt-exceptions.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -26,6 +27,8 @@ static struct native_host *host;
 struct entry {
     sigjmp_buf left;
     struct entry *outer;
+    /* Where the code around it catches, which code in it does not reach by itself. */
+    wasm_rt_jmp_buf *catches;
 };
 
 static struct entry *innermost;
@@ -50,7 +53,7 @@ wasm_rt_trap_t native_trap(void)
     return trap;
 }
 
-static _Noreturn void leave(enum native_end end)
+_Noreturn void native_leave(enum native_end end)
 {
     struct entry *entry = innermost;
 
@@ -60,7 +63,7 @@ static _Noreturn void leave(enum native_end end)
 void wasm_rt_trap(wasm_rt_trap_t why)
 {
     trap = why;
-    leave(NATIVE_TRAPPED);
+    native_leave(NATIVE_TRAPPED);
 }
 
 /*
@@ -149,6 +152,18 @@ static void to_host(void)
     in_guest = 0;
 }
 
+/* After a call of the host that gave this: the guest goes on, if not with what it called for. */
+static void to_guest(int64_t result)
+{
+    if (result < 0 && result != NATIVE_THROWS) {
+        native_leave(NATIVE_ENDED);
+    }
+    in_guest = 1;
+    if (result == NATIVE_THROWS) {
+        wasm_rt_throw();
+    }
+}
+
 /* Whether the guest may have so much memory, and tables of so many bytes. */
 static bool room_for(uint64_t memory, uint64_t table)
 {
@@ -169,11 +184,11 @@ void wasm_rt_allocate_memory(wasm_rt_memory_t *memory, uint64_t pages, uint64_t 
     void *data;
 
     if (is_64 || page_size != WASM_DEFAULT_PAGE_SIZE || !room_for(pages * page_size, table_bytes)) {
-        leave(NATIVE_ENDED);
+        native_leave(NATIVE_ENDED);
     }
     data = mmap(NULL, RESERVED, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (data == MAP_FAILED || mprotect(data, pages * page_size, PROT_READ | PROT_WRITE) != 0) {
-        leave(NATIVE_ENDED);
+        native_leave(NATIVE_ENDED);
     }
     memory_data = data;
     *memory = (wasm_rt_memory_t){
@@ -210,7 +225,7 @@ void wasm_rt_allocate_funcref_table(wasm_rt_funcref_table_t *table, uint32_t ent
         data = mmap(NULL, TABLE_MAX * sizeof *table->data, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     }
     if (data == MAP_FAILED) {
-        leave(NATIVE_ENDED);
+        native_leave(NATIVE_ENDED);
     }
     *table = (wasm_rt_funcref_table_t){.data = data, .max_size = most < TABLE_MAX ? most : TABLE_MAX, .size = entries};
 }
@@ -247,19 +262,24 @@ void wasm_rt_free_funcref_table(wasm_rt_funcref_table_t *table)
     munmap(table->data, TABLE_MAX * sizeof *table->data);
 }
 
-/* Enters guest code. */
-#define ENTER(code)                                       \
-    do {                                                  \
-        struct entry entry = {.outer = innermost};        \
-        int end = sigsetjmp(entry.left, 1);               \
-        if (end == 0) {                                   \
-            innermost = &entry;                           \
-            in_guest = 1;                                 \
-            code;                                         \
-        }                                                 \
-        in_guest = 0;                                     \
-        innermost = entry.outer;                          \
-        return (enum native_end)end;                      \
+/*
+ * Enters guest code. What it throws and does not catch leaves it: between it and who catches are frames of the host. However it is left, nothing
+ * catches any more in its frames.
+ */
+#define ENTER(code)                                                                                    \
+    do {                                                                                               \
+        struct entry entry = {.outer = innermost, .catches = wasm_rt_get_unwind_target()};             \
+        int end = sigsetjmp(entry.left, 1);                                                            \
+        if (end == 0) {                                                                                \
+            innermost = &entry;                                                                        \
+            wasm_rt_set_unwind_target(NULL);                                                           \
+            in_guest = 1;                                                                              \
+            code;                                                                                      \
+        }                                                                                              \
+        in_guest = 0;                                                                                  \
+        wasm_rt_set_unwind_target(entry.catches);                                                      \
+        innermost = entry.outer;                                                                       \
+        return (enum native_end)end;                                                                   \
     } while (0)
 
 enum native_end native_instantiate(const struct native_module *module, void *instance)
@@ -280,7 +300,7 @@ static void restore(const struct native_module *module, void *instance, const st
     if (image->length != 0
         && mmap(memory->data + image->start, image->length, writable, MAP_PRIVATE | MAP_FIXED, image->file, (off_t)image->offset)
             == MAP_FAILED) {
-        leave(NATIVE_ENDED);
+        native_leave(NATIVE_ENDED);
     }
 }
 
@@ -309,10 +329,7 @@ uint64_t native_closed(const struct native_closure *closure, const uint64_t *arg
     uint64_t result = 0;
 
     to_host();
-    if (host->closed(host, closure->number, arguments, &result) < 0) {
-        leave(NATIVE_ENDED);
-    }
-    in_guest = 1;
+    to_guest(host->closed(host, closure->number, arguments, &result));
     return result;
 }
 
@@ -333,10 +350,7 @@ static uint32_t call(uint32_t number, const uint64_t *arguments)
 
     to_host();
     result = host->call(host, number, arguments);
-    if (result < 0) {
-        leave(NATIVE_ENDED);
-    }
-    in_guest = 1;
+    to_guest(result);
     return (uint32_t)result;
 }
 

@@ -1,5 +1,5 @@
 /*
- * The runtime of native modules: memory, tables, traps and the calls to the host. One guest a process.
+ * The runtime of native modules: memory, tables, traps, exceptions and the calls to the host. One guest a process.
  */
 #ifndef NATIVE_RUNTIME_H
 #define NATIVE_RUNTIME_H
@@ -14,18 +14,22 @@ enum native_call {
     NATIVE_CALLS
 };
 
+/* What a call of the host gives to pass on the exception that guest code has thrown which it called (NATIVE_THREW); any other negative number
+   ends the guest. */
+#define NATIVE_THROWS (-2)
+
 /* Who answers a guest's calls. */
 struct native_host {
     /*
-     * Makes the call of this number; an i32 argument lies in the low half of its slot. Gives the function's result, or something negative to
-     * end the guest. It must not leave by longjmp.
+     * Makes the call of this number; an i32 argument lies in the low half of its slot. Gives the function's result, or something negative. It
+     * must not leave by longjmp.
      */
     int64_t (*call)(struct native_host *host, uint32_t number, const uint64_t *arguments);
     /* Whether the memory may have so many bytes. */
     bool (*may_grow)(struct native_host *host, uint64_t bytes);
     /*
-     * Answers a call of a closure, by the number that it was made with: the arguments are as above, the result is left in a slot. Something
-     * negative ends the guest.
+     * Answers a call of a closure, by the number that it was made with: the arguments are as above, the result is left in a slot. Gives 0, or
+     * something negative.
      */
     int64_t (*closed)(struct native_host *host, uint32_t closure, const uint64_t *arguments, uint64_t *result);
 };
@@ -51,6 +55,8 @@ enum native_end {
     NATIVE_ENDED,
     /* By a trap, which `native_trap` tells. */
     NATIVE_TRAPPED,
+    /* By an exception that nothing in it catches. */
+    NATIVE_THREW,
 };
 
 /*
@@ -99,5 +105,8 @@ enum native_end native_resume(const struct native_module *module, void *instance
 
 /* Why the last guest code that trapped did. */
 wasm_rt_trap_t native_trap(void);
+
+/* The value of the exception that was thrown last; false: it does not have one i32. */
+bool native_thrown(uint32_t *value);
 
 #endif

@@ -426,5 +426,9 @@ int main(int count, char **words)
         fprintf(stderr, "train: the program trapped: %d\n", (int)native_trap());
         status = 134;
     }
+    if (end == NATIVE_THREW) {
+        fprintf(stderr, "train: the program threw an exception that nothing catches\n");
+        status = 134;
+    }
     return end == NATIVE_RETURNED ? 0 : status;
 }

@@ -1,8 +1,9 @@
 /* Loads a module that throws and one that catches, and has the one call the other; the program catches as well. With a number, it
-   lets that kind of exception leave main(). */
+   lets that kind of exception leave main(); with `alone`, it loads nothing. */
 
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <dlfcn.h>
 
 #include "kinds.h"
@@ -44,6 +45,8 @@ void throws_here(int kind)
 
 int main(int argc, char **argv)
 {
+    if (argc > 1 && std::strcmp(argv[1], "alone") == 0)
+        return caught_here(throws_here, REFUSAL) - 1;
     void *first = dlopen("/test_cxx/throws.so", RTLD_NOW | RTLD_LOCAL), *second = dlopen("/test_cxx/catches.so", RTLD_NOW | RTLD_LOCAL);
     Throws throws = reinterpret_cast<Throws>(symbol(first, "throws"));
     Describes describes = reinterpret_cast<Describes>(symbol(second, "describes"));

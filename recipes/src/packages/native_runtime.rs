@@ -20,7 +20,7 @@ pub(crate) const RECIPE: Recipe = recipe("native-runtime", "0.1.0")
             let script = format!(
                 "mkdir {word}\n\
                  clang-19 {FLAGS} {flags} -fuse-ld=lld-19 -shared -Wl,-soname,libnative.so -Wl,-z,defs -Wl,-z,now \
-                 -o {word}/libnative.so files/runtime.c files/call.c\n\
+                 -o {word}/libnative.so files/runtime.c files/call.c files/exceptions.c\n\
                  clang-19 {FLAGS} {flags} -fuse-ld=lld-19 -Wl,-rpath,'$ORIGIN' -o {word}/train files/train.c files/libraries.c \
                  {word}/libnative.so"
             );
@@ -34,7 +34,7 @@ pub(crate) const RECIPE: Recipe = recipe("native-runtime", "0.1.0")
                 .finish();
             cx.tree(&built, "");
         }
-        cx.tree(wabt.select("bin/wasm2c include/wasm-rt.h"), "");
+        cx.tree(wabt.select("bin/wasm2c include/*.h"), "");
         cx.tree(files.select("*.h"), "include");
         cx.tree(files.select("module.awk"), "");
     });

@@ -101,8 +101,9 @@ pub(super) fn libraries<'c, 'a>(
 /// Into how many C files a library is divided.
 fn parts_of(stem: &str) -> usize {
     match stem {
+        "_multiarray_umath" => 32,
         "etree" => 12,
-        "_hashlib" | "_sqlite3" | "_ssl" | "libsqlite3" | "libxml2" => 8,
+        "_hashlib" | "_sqlite3" | "_ssl" | "libc++" | "libsqlite3" | "libxml2" => 8,
         "_testcapi" | "libncursesw" | "objectify" => 4,
         _ => 2,
     }

@@ -19,7 +19,9 @@ pub(crate) const RECIPE: Recipe = recipe("tests_cxx", "0.1.0")
             cx.install_tree(&module, AT);
         }
         let program = cx.program("main").cxx("17").sources("main.cpp").headers("*.h").flags(FLAGS);
-        program.loads_libraries().installed(AT);
+        let program = program.loads_libraries().finish();
+        cx.install_tree(&program, AT);
+        cx.gives("program", &program);
         let script = cx.source().select("bin/test_cxx");
         cx.install_tree(script, "");
         cx.requires("sandbox_outer sandbox_inner libcxx");

@@ -1,5 +1,5 @@
-//! wasm2c, of the WebAssembly Binary Toolkit: makes C of a WebAssembly module. Its runtime's header
-//! lies beside it; the runtime itself is ours.
+//! wasm2c, of the WebAssembly Binary Toolkit: makes C of a WebAssembly module. The headers of its
+//! runtime lie beside it; the runtime itself is ours.
 
 use build_graph::dsl::{Pin, Recipe, pypi, recipe};
 
@@ -65,5 +65,6 @@ pub(crate) const RECIPE: Recipe =
         }
         let program = link.finish();
         cx.tree(&program, "");
-        cx.tree(source.select("wabt/wasm2c/wasm-rt.h").strip("wabt/wasm2c"), "include");
+        let headers = source.select("wabt/wasm2c/wasm-rt.h wabt/wasm2c/wasm-rt-exceptions.h");
+        cx.tree(headers.strip("wabt/wasm2c"), "include");
     });

@@ -61,16 +61,19 @@ pub fn bring(dest: &Dest, tools: &Path, path: &str) {
         "ulimit -t 20
          tools={tools}
          mkdir c
-         $tools/bin/wasm2c --disable-exceptions --disable-memory64 --disable-multi-memory --disable-simd \
-             --disable-tail-call --module-name={name} --num-outputs=2 -o c/{name}.c {name}.wasm
-         sed -i 's/^static void init_/void init_/' c/{name}_*.c
-         awk -v name={name} -v folder=c -f $tools/module.awk c/{name}.h c/{name}_0.c
+         $tools/bin/wasm2c --disable-memory64 --disable-multi-memory --disable-simd --disable-tail-call \
+             --module-name={name} --num-outputs=2 -o c/{name}.c {name}.wasm
+         sed -i -e 's/^static void init_/void init_/' -e '/wrap_w2c_env_/s/, offsetof([^)]*)}}/, 0}}/' \
+             -e 's/(struct w2c_env[*]) instance/((w2c_{name} *)instance)->w2c_env_instance/' c/{name}_*.c
+         sed -i 's/^extern const wasm_rt_tag_t w2c_env_/extern wasm_rt_tag_t w2c_env_/' c/{name}.h
+         sed -n '/wasm_rt_load_exception(/p' c/{name}_*.c > {name}.throws
+         awk -v name={name} -v folder=c -f $tools/module.awk c/{name}.h c/{name}_0.c {name}.throws
          start=-nostartfiles
          if grep -q '[.]start = start' c/module.c; then start=; cp $tools/pointer/libnative.so pointer/; fi
          cc -shared {FLAGS} $start -Ic -I$tools/include -Wl,-z,defs -Wl,-z,now -o pointer/{name}.so c/*.c c/symbols.s \
              $tools/pointer/libnative.so -lm
          cp -r pointer segment
-         rm -r c",
+         rm -r c {name}.throws",
         tools = tools.display()
     );
     if !shell(&folder, &script) {

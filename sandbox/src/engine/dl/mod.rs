@@ -17,7 +17,7 @@ use super::guest::{self, Context, Guest};
 use super::linker::plan::LoadPlan;
 use super::linker::scope::is_reserved;
 use super::linker::state::{self, ClosureId, Handle, LibraryFile, LibraryId, Slot, SlotRange};
-use super::linker::{self, LinkError, Linker, Parts, Room, Stop, Symbol};
+use super::linker::{self, LinkError, Linker, Parts, Room, Stop, Symbol, THREW_IN_LOAD, UNCAUGHT};
 use super::values::{from_slot, to_slot, val_type};
 use super::{CodeSource, Library, Module};
 use crate::abi::{LinkerFunction, Memory, types};
@@ -285,15 +285,11 @@ pub(super) fn answer(store: &mut Context<'_>, which: LinkerFunction, raw: &[u32]
         // half done of it stays so, as it may when the guest ends.
         if which == LinkerFunction::Open && error.is::<ThrownException>() {
             store.take_pending_exception();
-            return wasmtime::Error::msg("a library threw an exception while it was loaded");
+            return wasmtime::Error::msg(THREW_IN_LOAD);
         }
         error
     })
 }
-
-/// The function that is given an exception which has left the program: it may tell what it is, and
-/// end the guest.
-const UNCAUGHT: &str = "sandbox_uncaught_exception";
 
 /// What a guest's run ends with that ended with this error. An exception is handed to the program's
 /// function for it, or that of the first library that has one; its value is what the tag of C++

@@ -30,6 +30,13 @@ pub(super) const LOADS_MAX: usize = 1000;
 /// Longest text that is kept for `dl_error`.
 const TEXT_MAX: usize = 4096;
 
+/// The function that is given an exception which has left the program: it may tell what it is, and
+/// end the guest.
+pub(super) const UNCAUGHT: &str = "sandbox_uncaught_exception";
+/// Why a guest ends whose library does so: exceptions pass through functions that the host calls,
+/// but what is half done of a load would stay so.
+pub(super) const THREW_IN_LOAD: &str = "a library threw an exception while it was loaded";
+
 /// What an engine keeps of a guest's libraries, beside what is the same for all.
 pub(super) trait Parts: Sized {
     /// The code of a library.

@@ -1,5 +1,6 @@
 //! The guest, as calls of it see it that are being answered.
 
+use std::convert::Infallible;
 use std::ffi::{CStr, c_char, c_uint, c_void};
 use std::marker::PhantomData;
 use std::{ptr, slice};
@@ -7,17 +8,24 @@ use std::{ptr, slice};
 use super::libraries::{Instance, Libraries};
 use super::object::{Entry, Link, Module, Table};
 use super::{RETURNED, Run, Runtime};
-use crate::abi::{Host, Memory};
+use crate::abi::{GuestEnd, Host, Memory};
 use crate::account::{ACCOUNT, Full};
+use crate::engine::linker::UNCAUGHT;
 use crate::engine::linker::state::Slot;
 use crate::vfs::{Errno, Vfs};
 
-/// The guest ended; why is noted.
+/// How guest code was left that did not return.
 #[derive(Debug)]
-pub(super) struct Ended;
+pub(super) enum Left {
+    /// The guest ended; why is noted.
+    Ended,
+    /// It threw an exception, which goes on where it was called.
+    Threw,
+}
 
-/// How guest code came back that trapped (`enum native_end`).
+/// How guest code came back that trapped, or threw (`enum native_end`).
 const TRAPPED: c_uint = 2;
+pub(super) const THREW: c_uint = 3;
 
 /// A guest whose code does not run now. What belongs to it is reached by short borrows alone: code
 /// of the guest that is [called](Guest::call_as) makes calls of its own.
@@ -136,8 +144,8 @@ impl Guest<'_> {
     ///
     /// # Errors
     ///
-    /// [`Ended`] if the guest ended in it.
-    pub(super) fn call_as(&mut self, function: Link, ty: &CStr, arguments: &[u64]) -> Result<u64, Ended> {
+    /// [`Left`] if it did not return.
+    pub(super) fn call_as(&mut self, function: Link, ty: &CStr, arguments: &[u64]) -> Result<u64, Left> {
         debug_assert!(arguments.len() >= ty.to_bytes().iter().position(|&letter| letter == b'>').unwrap_or(0));
         let call = self.runtime().call;
         let mut result = 0;
@@ -150,13 +158,8 @@ impl Guest<'_> {
     ///
     /// # Errors
     ///
-    /// [`Ended`], as in [`call_as`](Self::call_as).
-    pub(super) fn link(
-        &mut self,
-        module: &'static Module,
-        instance: *mut c_void,
-        given: *mut u64,
-    ) -> Result<(), Ended> {
+    /// [`Left`], as in [`call_as`](Self::call_as).
+    pub(super) fn link(&mut self, module: &'static Module, instance: *mut c_void, given: *mut u64) -> Result<(), Left> {
         let link = self.runtime().link;
         // SAFETY: the instance has the module's size, what it is given is as `struct
         // native_imports` says, and both stay.
@@ -164,21 +167,51 @@ impl Guest<'_> {
         self.came_back(end)
     }
 
-    /// Notes that the guest ends as by a trap: why, in words.
-    pub(super) fn traps(&mut self, why: String) -> Ended {
-        self.run().trapped = Some(why);
-        Ended
+    /// Notes that a call ends the guest.
+    pub(super) fn ends(&mut self, end: GuestEnd) -> Left {
+        self.run().end = Some(end);
+        Left::Ended
     }
 
-    fn came_back(&mut self, end: u32) -> Result<(), Ended> {
-        if end == RETURNED {
-            return Ok(());
+    /// Notes that the guest ends as by a trap: why, in words.
+    pub(super) fn traps(&mut self, why: String) -> Left {
+        self.run().trapped = Some(why);
+        Left::Ended
+    }
+
+    fn came_back(&mut self, end: c_uint) -> Result<(), Left> {
+        match end {
+            RETURNED => Ok(()),
+            THREW => Err(Left::Threw),
+            TRAPPED => {
+                // SAFETY: reads a number.
+                let why = unsafe { (self.runtime().trap)() };
+                Err(self.traps(super::trap(why)))
+            }
+            _ => Err(Left::Ended),
         }
-        let run = self.run();
-        if end == TRAPPED {
-            // SAFETY: reads a number.
-            run.trapped = Some(super::trap(unsafe { (run.runtime.trap)() }));
+    }
+
+    /// Hands an exception that left the guest's code to the function for it, which may tell what it
+    /// is, and end the guest: the program's, or that of the first library that has one. What it is
+    /// given is the exception's value, an address, which that of C++ has.
+    ///
+    /// # Errors
+    ///
+    /// [`Left`]; the exception again if there is no such function, or it does not end the guest.
+    pub(super) fn uncaught(&mut self) -> Result<Infallible, Left> {
+        let (thrown, mut value) = (self.runtime().thrown, 0);
+        // SAFETY: writes to the number.
+        if unsafe { thrown(&raw mut value) } {
+            let program = self.program();
+            let own = |instance: Instance| {
+                instance.symbol(UNCAUGHT.as_bytes()).filter(|function| function.export.ty() == c"i>")
+            };
+            let function = own(program).or_else(|| self.libraries().instances().copied().find_map(own));
+            if let Some(function) = function {
+                self.call_as(function.link(), c"i>", &[value.into()])?;
+            }
         }
-        Err(Ended)
+        Err(Left::Threw)
     }
 }

@@ -1,6 +1,7 @@
 //! A guest's libraries as native code. All that is kept of one is data but for the instance, which
 //! comes out of it again.
 
+use std::collections::HashMap;
 use std::ffi::{CString, c_char, c_void};
 
 use super::image::LibraryCode;
@@ -17,6 +18,8 @@ pub(super) type Libraries = state::Libraries<NativeParts>;
 pub(super) struct NativeParts {
     /// Nothing where no libraries are loaded.
     pub(super) source: Option<Box<dyn NativeSource>>,
+    /// Tags of exceptions that libraries import and the program does not have.
+    pub(super) tags: HashMap<CString, &'static u8>,
 }
 
 impl Parts for NativeParts {
@@ -50,10 +53,6 @@ pub(super) struct Defined {
 }
 
 impl Defined {
-    pub(super) fn is_function(&self) -> bool {
-        !self.export.ty().is_empty()
-    }
-
     pub(super) fn link(&self) -> Link {
         Link { code: self.export.code(), instance: self.of.state }
     }

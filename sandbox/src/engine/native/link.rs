@@ -1,11 +1,12 @@
 //! Libraries of a guest that is native code: what is shared by all engines needs of them.
 
 use std::ffi::{CStr, c_void};
+use std::ptr;
 
-use super::guest::{Ended, Guest};
+use super::guest::{Guest, Left};
 use super::image::LibraryCode;
 use super::libraries::{ClosureInstance, Defined, Instance, Libraries, NativeParts};
-use super::object::{Entry, ImportKind, Line, Link, Module, room};
+use super::object::{Entry, Export, ExportKind, ImportKind, Line, Link, Module, room};
 use super::types::{digest_of, text_of};
 use crate::abi::Memory;
 use crate::account::Full;
@@ -18,14 +19,14 @@ use crate::vfs::{Errno, FileStat, Vfs};
 type LoadPlan = plan::LoadPlan<NativeParts>;
 type PendingLibrary = plan::PendingLibrary<NativeParts>;
 
-/// Words before the slots of `struct native_imports`: memory, table, stack pointer, and both bases
-/// in one; words of a slot.
-const IMPORTS_HEAD: usize = 4;
+/// Words before the slots of `struct native_imports`: memory, table, stack pointer, both bases in
+/// one, and the instance; words of a slot.
+const IMPORTS_HEAD: usize = 5;
 const SLOT_WORDS: usize = 2;
 
 impl Linker for Guest<'_> {
     type Parts = NativeParts;
-    type End = Ended;
+    type End = Left;
     type Callable = Link;
 
     fn libraries(&mut self) -> &mut Libraries {
@@ -53,10 +54,11 @@ impl Linker for Guest<'_> {
             Handle::Library(id) => self.libraries().get(id).map(|library| (library.instance, library.memory_base))?,
         };
         let defined = instance.symbol(name)?;
-        Some(match defined.is_function() {
-            true => Symbol::Function(defined),
-            false => Symbol::Data(base.wrapping_add(defined.variable())),
-        })
+        match defined.export.kind() {
+            ExportKind::Function => Some(Symbol::Function(defined)),
+            ExportKind::Datum => Some(Symbol::Data(base.wrapping_add(defined.variable()))),
+            ExportKind::Tag => None,
+        }
     }
 
     fn slot_of(&mut self, handle: Handle, _: &[u8], function: Defined) -> Result<Slot, LinkError> {
@@ -96,13 +98,13 @@ impl Linker for Guest<'_> {
         self.shared().map(|_| ()).ok_or_else(lacking_table)
     }
 
-    fn allocate(&mut self, bytes: u32) -> Result<u32, Stop<Ended>> {
+    fn allocate(&mut self, bytes: u32) -> Result<u32, Stop<Left>> {
         let malloc = heap(self, "malloc", c"i>i")?;
         #[expect(clippy::cast_possible_truncation, reason = "an i32 lies in the low half")]
         self.call_as(malloc, c"i>i", &[bytes.into()]).map(|block| block as u32).map_err(Stop::Ends)
     }
 
-    fn free(&mut self, block: u32) -> Result<(), Stop<Ended>> {
+    fn free(&mut self, block: u32) -> Result<(), Stop<Left>> {
         let free = heap(self, "free", c"i>")?;
         self.call_as(free, c"i>", &[block.into()]).map(|_| ()).map_err(Stop::Ends)
     }
@@ -111,7 +113,7 @@ impl Linker for Guest<'_> {
         Ok(())
     }
 
-    fn instantiate(&mut self, plan: &mut LoadPlan, rooms: &[Room]) -> Result<(), Stop<Ended>> {
+    fn instantiate(&mut self, plan: &mut LoadPlan, rooms: &[Room]) -> Result<(), Stop<Left>> {
         let shared = self.shared().ok_or_else(lacking_table)?;
         for index in 0..rooms.len() {
             check(self, plan, index)?;
@@ -129,7 +131,7 @@ impl Linker for Guest<'_> {
         Ok(())
     }
 
-    fn call_own(&mut self, id: LibraryId, name: &str) -> Result<(), Stop<Ended>> {
+    fn call_own(&mut self, id: LibraryId, name: &str) -> Result<(), Stop<Left>> {
         let Instance { module, state } = self.libraries().get(id).map(|library| library.instance).ok_or(Errno::IO)?;
         if let Some(export) = module.find(name.as_bytes()).filter(|export| export.ty() == c">") {
             let function = Link { code: export.code(), instance: state };
@@ -145,7 +147,7 @@ impl Linker for Guest<'_> {
         entry.ok_or_else(none)?.of_type(&digest_of(ty)).ok_or_else(mistyped)
     }
 
-    fn call(&mut self, function: Link, ty: &Signature, arguments: &[u64]) -> Result<u64, Ended> {
+    fn call(&mut self, function: Link, ty: &Signature, arguments: &[u64]) -> Result<u64, Left> {
         self.call_as(function, &text_of(ty), arguments)
     }
 
@@ -168,7 +170,7 @@ impl Linker for Guest<'_> {
         Ok(())
     }
 
-    fn end(&mut self, why: String) -> Ended {
+    fn end(&mut self, why: String) -> Left {
         self.traps(why)
     }
 }
@@ -200,14 +202,21 @@ fn check(guest: &mut Guest<'_>, plan: &LoadPlan, index: usize) -> Result<(), Lin
     let libraries = guest.libraries();
     let scope = plan.scope(libraries, plan.id(index));
     for import in module.imports() {
-        let (name, is_datum) = (import.name().to_bytes(), import.kind() == ImportKind::Datum);
-        let symbol = |module: &Module| module.symbol(name).map(|export| export.ty().to_owned());
+        let wanted = match import.kind() {
+            ImportKind::Function | ImportKind::Entry => ExportKind::Function,
+            ImportKind::Datum => ExportKind::Datum,
+            // There is one for each name.
+            ImportKind::Tag => continue,
+        };
+        let name = import.name().to_bytes();
+        let symbol = |module: &Module| {
+            module.symbol(name).filter(|export| export.kind() == wanted).map(|export| export.ty().to_owned())
+        };
         let exported = |&id: &LibraryId| match plan.pending(id) {
             Some(pending) => symbol(pending.code().ok()?.module()),
             None => symbol(libraries.get(id)?.instance.module),
         };
-        let found = symbol(program).into_iter().chain(scope.iter().filter_map(exported));
-        let found = found.into_iter().find(|ty| ty.is_empty() == is_datum);
+        let found = symbol(program).into_iter().chain(scope.iter().filter_map(exported)).next();
         let text = String::from_utf8_lossy(name);
         let why = match found {
             Some(ty) if import.kind() == ImportKind::Function && *ty != *import.ty() => format!(
@@ -245,20 +254,43 @@ impl Prepared {
         pending: &PendingLibrary,
         room: Room,
         [memory, table, stack_pointer]: [*mut c_void; 3],
-    ) -> Result<*mut u64, Stop<Ended>> {
+    ) -> Result<*mut u64, Stop<Left>> {
         let Self { code, state, mut given } = self;
         let module = code.keep();
         let bases = u64::from(room.memory_base) | u64::from(room.table.start.0) << 32;
-        given[..IMPORTS_HEAD].copy_from_slice(&[memory as u64, table as u64, stack_pointer as u64, bases]);
+        let state: *mut c_void = state.leak().as_mut_ptr().cast();
+        given[..IMPORTS_HEAD].copy_from_slice(&[
+            memory as u64,
+            table as u64,
+            stack_pointer as u64,
+            bases,
+            state as u64,
+        ]);
         let missing = guest.runtime().missing as u64;
         for (slot, import) in given[IMPORTS_HEAD..].as_chunks_mut::<SLOT_WORDS>().0.iter_mut().zip(module.imports()) {
-            *slot = if import.kind() == ImportKind::Function { [missing, 0] } else { [0; SLOT_WORDS] };
+            *slot = match import.kind() {
+                ImportKind::Function => [missing, 0],
+                ImportKind::Tag => [tag(guest, import.name()) as u64, 0],
+                ImportKind::Entry | ImportKind::Datum => [0; SLOT_WORDS],
+            };
         }
-        let (state, given) = (state.leak().as_mut_ptr().cast(), given.leak().as_mut_ptr());
+        let given = given.leak().as_mut_ptr();
         guest.link(module, state, given).map_err(Stop::Ends)?;
         guest.libraries().add(LoadedLibrary::new(pending, room, Instance { module, state }));
         Ok(given)
     }
+}
+
+/// The tag of exceptions with this name: the program's, or one that all libraries share.
+fn tag(guest: &mut Guest<'_>, name: &CStr) -> *const c_void {
+    let program = guest.program().module.symbol(name.to_bytes());
+    if let Some(tag) = program.and_then(Export::tag) {
+        return tag;
+    }
+    let tags = &mut guest.libraries().own.tags;
+    // A tag is its address.
+    let tag: &u8 = tags.entry(name.to_owned()).or_insert_with(|| Box::leak(Box::new(0)));
+    ptr::from_ref(tag).cast()
 }
 
 /// Gives a library something for each of its imports, which have been [checked](check). A weak

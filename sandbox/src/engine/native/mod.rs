@@ -20,24 +20,25 @@ use std::io;
 use std::os::fd::AsRawFd as _;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::slice;
+use std::thread;
 
 use wasmtime::Trap;
 
-use super::linker::{self, state::ClosureId};
+use super::linker::{self, THREW_IN_LOAD, state::ClosureId};
 use super::wasmtime::{BESIDES, Start, describe};
 use super::{EngineError, GuestExit, NativeSource};
-use crate::abi::{GuestEnd, Handler, Host, IMPORTS};
+use crate::abi::{GuestEnd, Handler, Host, IMPORTS, LinkerFunction};
 use crate::account::{ACCOUNT, Charge};
 use crate::caller;
 use crate::compiled::Image;
-use guest::Guest;
+use guest::{Guest, Left, THREW};
 pub use image::LibraryCode;
 use libraries::{Libraries, NativeParts};
 pub use object::Symbols;
 use object::{LinearMemory, Link, MappedImage, Module, Object, Table};
 
 /// Changes with the interface between the loader and native code (`NATIVE_VERSION`).
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 /// Address space that the runtime reserves for a memory (8 GiB, and a guard), and room for the rest
 /// of the process.
 const ADDRESSES: u64 = (8 << 30) + (512 << 20);
@@ -110,6 +111,7 @@ struct Runtime {
     start: unsafe extern "C" fn(*const Module, *mut c_void) -> c_uint,
     resume: unsafe extern "C" fn(*const Module, *mut c_void) -> c_uint,
     trap: unsafe extern "C" fn() -> c_uint,
+    thrown: unsafe extern "C" fn(*mut u32) -> bool,
     link: unsafe extern "C" fn(*const Module, *mut c_void, *mut u64) -> c_uint,
     call: unsafe extern "C" fn(Link, *const c_char, *const u64, *mut u64) -> c_uint,
     ty: unsafe extern "C" fn(*const Module, *const c_char) -> *const c_char,
@@ -202,6 +204,7 @@ impl NativeModule {
                 start: runtime.symbol(c"native_start")?,
                 resume: runtime.symbol(c"native_resume")?,
                 trap: runtime.symbol(c"native_trap")?,
+                thrown: runtime.symbol(c"native_thrown")?,
                 link: runtime.symbol(c"native_link")?,
                 call: runtime.symbol(c"native_call")?,
                 ty: runtime.symbol(c"native_type")?,
@@ -318,6 +321,12 @@ impl NativeStarted<'_> {
 
     /// How guest code came back; `None`: by itself.
     fn ending(&self, end: c_uint) -> Option<Result<GuestExit, EngineError>> {
+        // SAFETY: `run` is alive, and no code of the guest is running.
+        let mut guest = unsafe { Guest::new(self.run) };
+        let end = match end {
+            THREW if matches!(guest.uncaught(), Err(Left::Ended)) => ENDED,
+            end => end,
+        };
         // SAFETY: as in `run`; the reference ends with this function.
         let run = unsafe { &mut *self.run };
         if let Some(panic) = run.panic.take() {
@@ -328,6 +337,7 @@ impl NativeStarted<'_> {
         }
         match (end, run.end, run.refused) {
             (RETURNED, ..) => None,
+            (THREW, ..) => Some(Ok(GuestExit::Trap("an exception was thrown that nothing catches".to_owned()))),
             (ENDED, Some(GuestEnd::Exit(status)), _) => Some(Ok(GuestExit::Exit(status))),
             (ENDED, Some(GuestEnd::Limit(limit)), _) => Some(Ok(GuestExit::Limit(limit))),
             (ENDED, None, Some(bytes)) => {
@@ -352,36 +362,40 @@ impl Run {
         // SAFETY: the runtime hands back what it was given, on the guest's thread.
         let mut guest = unsafe { Guest::new(run) };
         let called = || match function.handler {
-            Handler::Host(_) => guest.with_host(|host, memory| function.invoke(host, memory, raw)).map_err(Some),
+            Handler::Host(_) => {
+                let answer = guest.with_host(|host, memory| function.invoke(host, memory, raw));
+                answer.map_err(|end| guest.ends(end))
+            }
             Handler::Linker(which) => {
                 #[expect(clippy::cast_possible_truncation, reason = "an i32 lies in the low half")]
                 let raw: Vec<u32> = raw.iter().map(|&slot| slot as u32).collect();
-                linker::answer(&mut guest, which, &raw).map_err(|guest::Ended| None)
+                linker::answer(&mut guest, which, &raw).map_err(|left| match left {
+                    Left::Threw if which == LinkerFunction::Open => guest.traps(THREW_IN_LOAD.to_owned()),
+                    left => left,
+                })
             }
         };
-        let ended = match catch_unwind(AssertUnwindSafe(called)) {
-            Ok(Ok(errno)) => return errno.into(),
-            Ok(Err(end)) => Ok(end),
-            Err(panic) => Err(panic),
-        };
+        let called = catch_unwind(AssertUnwindSafe(called));
         // SAFETY: as above; no reference to it is alive.
-        unsafe { Self::ends(run, ended) }
+        unsafe { Self::answer(run, called.map(|answer| answer.map(i64::from))) }
     }
 
-    /// Notes why the guest ends; what is noted already stays.
+    /// What the runtime is told; a panic is noted.
     ///
     /// # Safety
     ///
     /// `run` is the guest's, and no reference to it is alive.
-    unsafe fn ends(run: *mut Self, why: Result<Option<GuestEnd>, Box<dyn Any + Send>>) -> i64 {
-        // SAFETY: that is this function's own contract.
-        let run = unsafe { &mut *run };
-        match why {
-            Ok(Some(end)) => run.end = Some(end),
-            Ok(None) => {}
-            Err(panic) => run.panic = Some(panic),
+    unsafe fn answer(run: *mut Self, answer: thread::Result<Result<i64, Left>>) -> i64 {
+        match answer {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(Left::Ended)) => -1,
+            Ok(Err(Left::Threw)) => -2,
+            Err(panic) => {
+                // SAFETY: that is this function's own contract.
+                unsafe { (*run).panic = Some(panic) };
+                -1
+            }
         }
-        -1
     }
 
     /// What the runtime asks before the memory and the table take so many bytes
@@ -407,17 +421,15 @@ impl Run {
             let given = unsafe { slice::from_raw_parts(arguments, count) };
             linker::call::dispatch(&mut guest, id, given)
         };
-        let ended = match catch_unwind(AssertUnwindSafe(called)) {
-            Ok(Ok(value)) => {
+        let answer = catch_unwind(AssertUnwindSafe(called)).map(|answer| {
+            answer.map(|value| {
                 // SAFETY: the runtime gives room for the result.
                 unsafe { *result = value };
-                return 0;
-            }
-            Ok(Err(guest::Ended)) => Ok(None),
-            Err(panic) => Err(panic),
-        };
+                0
+            })
+        });
         // SAFETY: as above; no reference to it is alive.
-        unsafe { Self::ends(run, ended) }
+        unsafe { Self::answer(run, answer) }
     }
 }
 

@@ -75,6 +75,15 @@ pub(super) enum ImportKind {
     Function,
     Entry,
     Datum,
+    Tag,
+}
+
+/// What a module exports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ExportKind {
+    Function,
+    Datum,
+    Tag,
 }
 
 /// `wasm_rt_memory_t`, of wasm2c's header.
@@ -174,10 +183,24 @@ impl Export {
         unsafe { text(&self.name) }
     }
 
-    /// The function's type, as text; of a variable, empty.
+    /// The function's type, as text; of a variable, empty; of a tag, `!`.
     pub(super) fn ty(&self) -> &CStr {
         // SAFETY: as above.
         unsafe { text(&self.ty) }
+    }
+
+    pub(super) fn kind(&self) -> ExportKind {
+        match self.ty().to_bytes() {
+            b"" => ExportKind::Datum,
+            b"!" => ExportKind::Tag,
+            _ => ExportKind::Function,
+        }
+    }
+
+    /// The tag, if it is one.
+    pub(super) fn tag(&self) -> Option<*const c_void> {
+        // SAFETY: the code of a tag is a pointer that holds it, and is constant (`module.h`).
+        (self.kind() == ExportKind::Tag).then(|| unsafe { *self.code().cast::<*const c_void>() })
     }
 
     pub(super) fn code(&self) -> *mut c_void {
@@ -205,7 +228,8 @@ impl Import {
         match self.kind {
             0 => ImportKind::Function,
             1 => ImportKind::Entry,
-            _ => ImportKind::Datum,
+            2 => ImportKind::Datum,
+            _ => ImportKind::Tag,
         }
     }
 }
