@@ -13,6 +13,7 @@ use pynbox_build::build::action_runner::ActionRunner;
 use pynbox_build::build::builder::{Builder, Stamps};
 use pynbox_build::build::evaluate::BuildContext;
 use pynbox_build::build::plan::{OutDir, Plan};
+use pynbox_build::build::selections::Selected;
 use pynbox_build::build_graph::node::{NodeName, Op};
 use pynbox_build::executor::{ActionLimits, Ahead, DockerExecutor, NamespaceExecutor, runner_program};
 use pynbox_build::remote::caches::Caches;
@@ -105,7 +106,7 @@ fn compare(runner: &dyn ActionRunner, is_wanted: impl Fn(&str) -> bool) -> usize
             name: &name,
             action: description,
             image: image.digest(),
-            inputs: inputs.collect(),
+            inputs: inputs.map(Selected::whole).collect(),
             limits: ActionLimits::DEFAULT,
         };
         let again = action::run(&store, runner, None, &run).unwrap().tree;

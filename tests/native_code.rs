@@ -13,6 +13,7 @@ use pynbox_build::build::action_runner::ActionRunner;
 use pynbox_build::build::builder::{Builder, Stamps};
 use pynbox_build::build::evaluate::BuildContext;
 use pynbox_build::build::plan::{OutDir, Plan};
+use pynbox_build::build::selections::Selected;
 use pynbox_build::build_graph::node::{NodeName, Op};
 use pynbox_build::build_graph::{RelPath, Tree, TreeDigest};
 use pynbox_build::executor::{ActionLimits, Ahead, DockerExecutor, NamespaceExecutor, runner_program};
@@ -82,7 +83,7 @@ impl Space {
         let inputs = builder.inputs(&node).unwrap().into_iter();
         let mut inputs = inputs.map(|tree| replaced(&builder, &tree).map_or(tree, Arc::new));
         let image = inputs.next().unwrap();
-        let inputs = inputs.collect();
+        let inputs = inputs.map(Selected::whole).collect();
         let run = ActionRun {
             name: &name,
             action: description,

@@ -324,8 +324,13 @@ impl Projection {
 
     /// Whether the path is one of those that [`apply`](Self::apply) takes of a tree which has it.
     pub fn may_take(&self, path: &str) -> bool {
-        let matches = |globs: &[Glob]| globs.iter().any(|glob| glob.is_match(path));
-        (self.include().is_empty() || matches(self.include())) && !matches(self.exclude())
+        self.finds(path) && !self.exclude().iter().any(|glob| glob.is_match(path))
+    }
+
+    /// Whether it finds the path in a tree which has it, to take it or to leave it out: of a tree of
+    /// such paths alone, [`apply`](Self::apply) takes what it takes of the whole one.
+    pub fn finds(&self, path: &str) -> bool {
+        self.include().is_empty() || self.include().iter().any(|glob| glob.is_match(path))
     }
 
     /// Whether what it selects of a tree may depend on one of these paths: no answer of
@@ -498,10 +503,13 @@ mod tests {
             let projection = Projection::new(globs(some(&patterns)), globs(some(&patterns)), strip);
             let (before, changed) = (some(&paths), some(&paths));
             let after: Vec<_> = before.iter().chain(&changed).copied().collect();
+            let answer =
+                |paths: &[&str]| projection.apply(&tree(paths)).map_err(|nothing| (nothing.glob, nothing.role));
+            // Nor does what it does not find.
+            let found: Vec<_> = before.iter().copied().filter(|path| projection.finds(path)).collect();
+            assert_eq!(answer(&found), answer(&before), "{projection:?} {before:?}");
             if !projection.may_depend_on(&tree(&changed)) {
                 apart += 1;
-                let answer =
-                    |paths: &[&str]| projection.apply(&tree(paths)).map_err(|nothing| (nothing.glob, nothing.role));
                 assert_eq!(answer(&before), answer(&after), "{projection:?} {changed:?}");
             }
         }

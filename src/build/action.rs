@@ -9,13 +9,14 @@ use std::process::Command;
 use std::sync::Arc;
 
 use build_graph::node::{Action, NodeName};
-use build_graph::{SandboxPath, Tree, TreeDigest, key};
+use build_graph::{RelPath, SandboxPath, Tree, TreeDigest, key};
 use walkdir::WalkDir;
 
 use super::BuildError;
 use super::action_runner::{ActionRunner, BUILD, LOG, Ran, make_build_folder};
 use super::evaluate::Evaluated;
 use super::plan::OutDir;
+use super::selections::Selected;
 use crate::executor::{ActionLimits, Executor, InputMount, Run, Status, describe_reached};
 use crate::store::{Materialise, MaterialisedTree, Scratch, Store, StoreError, Taking};
 
@@ -41,7 +42,7 @@ pub struct ActionRun<'a> {
     /// The tree of its image, which is in the store.
     pub image: TreeDigest,
     /// The selected trees of its inputs, in their order.
-    pub inputs: Vec<Arc<Tree>>,
+    pub inputs: Vec<Selected>,
     /// What it may take. Not part of the key: an action that reaches a limit has no result.
     pub limits: ActionLimits,
 }
@@ -69,20 +70,23 @@ impl View {
         let mut mounts = Vec::new();
         let mut shared: Vec<MaterialisedTree> = Vec::new();
         let mut used: Vec<TreeDigest> = Vec::new();
-        for (at, group) in group(run)? {
-            let digest = group.tree.digest();
+        for (at, group) in group(run) {
+            let selected = group.selected(store)?;
+            let digest = selected.digest;
             // Twice the same tree in one view would be twice the same inodes.
             let again = used.contains(&digest);
             used.push(digest);
-            let host = if group.tree.len() >= SHARED_FROM && group.selections <= SHARED_SELECTIONS && !again {
-                let tree = store.materialised(store.put_tree(&group.tree)?, Materialise::Copy)?;
+            let host = if !again && group.is_shared(store, &selected)? {
+                if !store.keeps_tree(digest)? {
+                    store.put_tree(&*selected.present(store)?)?;
+                }
+                let tree = store.materialised(digest, Materialise::Copy)?;
                 let path = tree.path().to_path_buf();
                 shared.push(tree);
                 path
             } else {
-                let path = scratch.path().join(format!("input-{}", mounts.len()));
-                store.materialise(&group.tree, &path, Materialise::Copy)?;
-                path
+                let name = format!("input-{}", mounts.len());
+                store.materialise_in(&scratch, &name, &*selected.present(store)?, Materialise::Copy)?
             };
             mounts.push((at, host));
         }
@@ -149,29 +153,53 @@ impl View {
     }
 }
 
-/// The inputs at one place of a view.
-pub(super) struct Group {
-    pub(super) tree: Tree,
-    selections: usize,
+/// The inputs at one place of a view: each with the directory of that place where it lies, if it
+/// lies in one.
+#[derive(Default)]
+pub(super) struct Group<'a>(Vec<(Option<RelPath>, &'a Selected)>);
+
+impl Group<'_> {
+    /// All of them as one tree. One input alone is not read for it.
+    ///
+    /// # Errors
+    /// [`BuildError::Tree`] if inputs claim one path with different contents; errors of the store.
+    pub(super) fn selected(&self, store: &Store) -> Result<Selected, BuildError> {
+        if let [(None, selected)] = self.0.as_slice() {
+            return Ok((*selected).clone());
+        }
+        let mut merged = Tree::new();
+        for (below, selected) in &self.0 {
+            let tree = selected.present(store)?;
+            match below {
+                Some(below) => merged.merge(&tree.below(below))?,
+                None => merged.merge(&tree)?,
+            }
+        }
+        Ok(Selected::whole(Arc::new(merged)))
+    }
+
+    /// Whether their tree is laid out once and kept for other actions. What has been laid out so is
+    /// not read to tell.
+    fn is_shared(&self, store: &Store, selected: &Selected) -> Result<bool, BuildError> {
+        Ok(self.0.len() <= SHARED_SELECTIONS
+            && (store.has_checkout(selected.digest, Materialise::Copy)
+                || selected.present(store)?.len() >= SHARED_FROM))
+    }
 }
 
-/// Lays inputs at one directory, or one below another, together.
-pub(super) fn group(run: &ActionRun<'_>) -> Result<BTreeMap<SandboxPath, Group>, BuildError> {
+/// Puts inputs at one directory, or one below another, together.
+pub(super) fn group<'a>(run: &'a ActionRun<'_>) -> BTreeMap<SandboxPath, Group<'a>> {
     let mut inputs: Vec<_> = run.action.inputs.iter().map(|input| &input.at).zip(&run.inputs).collect();
     inputs.sort_by_key(|(at, _)| *at);
-    let mut groups: BTreeMap<SandboxPath, Group> = BTreeMap::new();
-    for (at, tree) in inputs {
+    let mut groups: BTreeMap<SandboxPath, Group<'_>> = BTreeMap::new();
+    for (at, selected) in inputs {
         // Sorted by path, so whatever lies above this one is there already.
         let above = groups.keys().find(|top| at.relative().starts_with(&top.relative())).cloned();
         let top = above.unwrap_or_else(|| at.clone());
-        let group = groups.entry(top.clone()).or_insert(Group { tree: Tree::new(), selections: 0 });
-        group.selections += 1;
-        match at.relative().strip_prefix(&top.relative()) {
-            Some(below) => group.tree.merge(&tree.below(&below))?,
-            None => group.tree.merge(tree)?,
-        }
+        let below = at.relative().strip_prefix(&top.relative());
+        groups.entry(top).or_default().0.push((below, selected));
     }
-    Ok(groups)
+    groups
 }
 
 /// Runs the action and takes its outputs into the store. What a failed one left is kept in `out`,

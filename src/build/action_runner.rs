@@ -67,8 +67,9 @@ impl ActionRunner for OnEngine<'_> {
     }
 
     fn run(&self, store: &Store, run: &ActionRun<'_>) -> Result<Ran, BuildError> {
-        let groups = group(run)?;
-        let inputs: Vec<(&SandboxPath, &Tree)> = groups.iter().map(|(at, group)| (at, &group.tree)).collect();
+        let groups = group(run).into_iter().map(|(at, group)| Ok((at, group.selected(store)?.present(store)?)));
+        let groups = groups.collect::<Result<Vec<_>, BuildError>>()?;
+        let inputs: Vec<(&SandboxPath, &Tree)> = groups.iter().map(|(at, tree)| (at, &**tree)).collect();
         let scratch = store.scratch()?;
         make_build_folder(scratch.path())?;
         let environment: Vec<_> = key::environment(&run.action.environment).into_iter().collect();

@@ -136,8 +136,8 @@ fn act(
 ) -> Result<Evaluated, BuildError> {
     let (image, inputs) =
         inputs.split_first().ok_or_else(|| BuildError::Input("the action has no image".to_owned()))?;
-    let inputs = inputs.iter().map(|input| input.present(context.store)).collect::<Result<_, _>>()?;
-    let run = ActionRun { name: &node.name, action: description, image: image.digest, inputs, limits: context.limits };
+    let (inputs, limits) = (inputs.to_vec(), context.limits);
+    let run = ActionRun { name: &node.name, action: description, image: image.digest, inputs, limits };
     action::run(context.store, context.runner, context.out, &run)
 }
 

@@ -20,6 +20,11 @@ pub struct Selected {
 }
 
 impl Selected {
+    /// A whole tree.
+    pub fn whole(tree: Arc<Tree>) -> Self {
+        Self { digest: tree.digest(), tree: Some(tree) }
+    }
+
     /// The tree itself, read from the store if it has to be.
     ///
     /// # Errors
@@ -54,7 +59,13 @@ pub struct Selections {
     /// Trees that need not be read from the store.
     given: Mutex<HashMap<TreeDigest, Arc<Tree>>>,
     known: Mutex<HashMap<TreeDigest, HashMap<Projection, Selected>>>,
+    /// How many parts were read of each tree.
+    read: Mutex<HashMap<TreeDigest, usize>>,
 }
+
+/// So many parts of a tree are read alone, as a single action takes them. Whoever wants more reads
+/// the tree, and has it for all others.
+const FEW: usize = 3;
 
 /// Why a selection could not be computed.
 #[derive(Debug)]
@@ -89,19 +100,38 @@ impl Selections {
         if let Some(selected) = locked().get(&tree).and_then(|parts| parts.get(part)) {
             return Ok(selected.clone());
         }
-        let whole = match self.given(tree) {
-            Some(given) => Some(given),
-            None => store.tree(tree).map_err(|error| SelectionFault::Error(error.into()))?,
+        let failed = |error: StoreError| SelectionFault::Error(error.into());
+        let given = self.given(tree);
+        let mut found = None;
+        if given.is_none() && !part.include().is_empty() && self.reads_part(tree) {
+            let read = store.tree_part(tree, |path| part.finds(path)).map_err(failed)?.ok_or(SelectionFault::Lost)?;
+            // An error names what else is in the tree.
+            found = part.apply(&read).ok();
+        }
+        let selected = match found {
+            Some(selected) => selected,
+            None => {
+                let read = || store.tree(tree).map_err(failed);
+                let whole = given.map_or_else(read, |given| Ok(Some(given)))?.ok_or(SelectionFault::Lost)?;
+                part.apply(&whole).map_err(|nothing| {
+                    let tree = selection.node.clone();
+                    SelectionFault::Error(BuildError::Selection { tree, declared_at: None, nothing })
+                })?
+            }
         };
-        let whole = whole.ok_or(SelectionFault::Lost)?;
-        let selected = part.apply(&whole).map_err(|nothing| {
-            SelectionFault::Error(BuildError::Selection { tree: selection.node.clone(), declared_at: None, nothing })
-        })?;
-        let selected = Selected { digest: selected.digest(), tree: Some(Arc::new(selected)) };
+        let selected = Selected::whole(Arc::new(selected));
         // One file is found as quickly again, and mostly one node takes it.
         if selected.tree.as_ref().is_some_and(|tree| tree.len() > 1) {
             locked().entry(tree).or_default().insert(part.clone(), selected.clone());
         }
         Ok(selected)
+    }
+
+    /// Whether a part of the tree is read without the rest.
+    fn reads_part(&self, tree: TreeDigest) -> bool {
+        let mut read = self.read.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let parts = read.entry(tree).or_default();
+        *parts += 1;
+        *parts <= FEW
     }
 }

@@ -9,6 +9,7 @@ use clap::Args;
 use super::{CommandError, Reader, Session};
 use crate::build::action::{ActionRun, View};
 use crate::build::builder::Stamps;
+use crate::build::selections::Selected;
 use crate::called::{called, quoted};
 use crate::executor::{Status, describe_reached};
 
@@ -41,7 +42,8 @@ pub(super) fn run(session: &Session, options: &Options) -> Result<ExitCode, Comm
     let mut inputs = workplace.builder(Stamps::Old).inputs(&node)?.into_iter();
     let image = inputs.next().ok_or_else(|| CommandError::input(format!("`{}` has no image", node.name)))?;
     let limits = workplace.project.settings.build.limits.limits();
-    let run = ActionRun { name: &node.name, action, image: image.digest(), inputs: inputs.collect(), limits };
+    let inputs = inputs.map(Selected::whole).collect();
+    let run = ActionRun { name: &node.name, action, image: image.digest(), inputs, limits };
     let view = View::new(store, &run)?;
     // On standard error: standard output is the shell's, and may be read by a program.
     if std::io::stdin().is_terminal() {

@@ -1,22 +1,24 @@
 //! Whole trees as files, kept in the store for those who only read them.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use build_graph::{Tree, TreeDigest};
-use rustix::fs::{AtFlags, FlockOperation, Mode, RenameFlags, mkdirat, renameat_with, statat, utimensat};
+use rustix::fs::{AtFlags, Mode, RenameFlags, mkdirat, renameat_with, statat, utimensat};
 use rustix::io::Errno;
 
 use super::blob::{Blob, open_to_read};
 use super::files::{EPOCHS, SMALL, open_dir};
-use super::lock::LockFile;
 use super::remove::remove_at;
+use super::session::Session;
 use super::{Materialise, Result, Store, StoreError};
 
-/// A tree as files, read-only and shared with other processes. It stays while this value lives.
+/// A tree as files, read-only and shared with other processes. It stays while this value lives, as
+/// all that a living session has used.
 #[derive(Debug)]
 pub struct MaterialisedTree {
     path: PathBuf,
-    _lock: LockFile,
+    _session: Arc<Session>,
 }
 
 impl MaterialisedTree {
@@ -36,31 +38,39 @@ impl Store {
         let shown = format!("checkouts/{}/{name}", self.boot);
         let failed = |error| self.inside("making", &shown)(error);
         let path = self.root.join(&shown);
-        let lock = loop {
-            let teller = self.options.waiting.as_ref();
-            let lock = LockFile::acquire(&self.locks, &name, FlockOperation::LockShared, teller).map_err(failed)?;
-            if let Some(lock) = lock {
-                break lock;
-            }
-        };
+        let found = MaterialisedTree { path, _session: Arc::clone(&self.session) };
         // Says that it is there, and when it was used last; then nobody has to read the tree.
-        match utimensat(&self.checkouts, &name, &EPOCHS, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(()) if self.keeps_tree(digest)? => return Ok(MaterialisedTree { path, _lock: lock }),
-            Ok(()) => return Err(StoreError::NoTree { digest }),
-            Err(Errno::NOENT) => {}
-            Err(error) => return Err(failed(error)),
+        let keep = || {
+            let _pass = self.gate.shared()?;
+            utimensat(&self.checkouts, &name, &EPOCHS, AtFlags::SYMLINK_NOFOLLOW)
+        };
+        loop {
+            match keep() {
+                Ok(()) if self.keeps_tree(digest)? => return Ok(found),
+                Ok(()) => return Err(StoreError::NoTree { digest }),
+                Err(Errno::NOENT) => {}
+                Err(error) => return Err(failed(error)),
+            }
+            // Unless another process was faster, and then it may be gone again.
+            if self.check_out(digest, mode, &name, &found.path)? {
+                return Ok(found);
+            }
         }
+    }
+
+    /// Makes a tree's files where they are shared. Returns false if they are there.
+    fn check_out(&self, digest: TreeDigest, mode: Materialise, name: &str, path: &Path) -> Result<bool> {
+        let failed = |error| self.inside("making", format!("checkouts/{}/{name}", self.boot))(error);
         let tree = self.tree(digest)?.ok_or(StoreError::NoTree { digest })?;
         let temporary = self.session.fresh();
         mkdirat(&self.session.dir, &temporary, Mode::from_raw_mode(0o755)).map_err(failed)?;
         let made = open_dir(&self.session.dir, &temporary)
             .map_err(failed)
-            .and_then(|dir| self.fill(&tree, &dir, &path, mode))
+            .and_then(|dir| self.fill(&tree, &dir, path, mode))
             .inspect(|()| self.read_large_files(&tree, mode))
             .and_then(|()| {
-                match renameat_with(&self.session.dir, &temporary, &self.checkouts, &name, RenameFlags::NOREPLACE) {
+                match renameat_with(&self.session.dir, &temporary, &self.checkouts, name, RenameFlags::NOREPLACE) {
                     Ok(()) => Ok(true),
-                    // Another process was faster.
                     Err(Errno::EXIST | Errno::NOTEMPTY) => Ok(false),
                     Err(error) => Err(failed(error)),
                 }
@@ -68,16 +78,19 @@ impl Store {
         if !matches!(made, Ok(true)) {
             let _ = remove_at(&self.session.dir, &*temporary);
         }
-        made.map(|_| MaterialisedTree { path, _lock: lock })
+        made
     }
 
     /// Whether a checkout of the tree is there, so that who wants its files needs no blobs. Never
     /// with [`verify_on_read`](super::Options::verify_on_read): that is for blobs.
     pub fn is_checked_out(&self, digest: TreeDigest) -> bool {
         !self.options.verify_on_read
-            && [Materialise::Copy, Materialise::Link]
-                .into_iter()
-                .any(|mode| statat(&self.checkouts, name(digest, mode), AtFlags::SYMLINK_NOFOLLOW).is_ok())
+            && [Materialise::Copy, Materialise::Link].into_iter().any(|mode| self.has_checkout(digest, mode))
+    }
+
+    /// Whether [`Store::materialised`] finds the tree's files, unless they go meanwhile.
+    pub fn has_checkout(&self, digest: TreeDigest, mode: Materialise) -> bool {
+        statat(&self.checkouts, name(digest, mode), AtFlags::SYMLINK_NOFOLLOW).is_ok()
     }
 
     /// Reads the large files that a new checkout links to, from front to back. After a reboot the

@@ -22,7 +22,7 @@ use super::area::{AreaBytes, Room};
 use super::blob::Blob;
 use super::checkout::parse_name;
 use super::files::{Time, changed, modified, open_dir, read_all};
-use super::lock::{LockFile, PATIENCE, flock_telling};
+use super::lock::{PATIENCE, flock_telling};
 use super::manifest::from_bytes;
 use super::remove::remove_at;
 use super::{Materialise, Result, Store};
@@ -211,10 +211,11 @@ impl Collection<'_> {
                 if wanted || changed(&stat) >= self.horizon {
                     continue;
                 }
-                let operation = FlockOperation::NonBlockingLockExclusive;
-                let Some(_lock) = LockFile::acquire(&store.locks, &name, operation, None).map_err(failed)? else {
+                let _pass = store.gate.alone().map_err(failed)?;
+                // Somebody may have begun to use it since.
+                if !statat(&dir, &name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| changed(&stat) < self.horizon) {
                     continue;
-                };
+                }
                 let aside = store.session.fresh();
                 match renameat(&dir, &name, &store.session.dir, &aside) {
                     Ok(()) => gone.push(aside),
@@ -246,10 +247,7 @@ impl Collection<'_> {
 
     /// Whether a checkout of the tree is there: its guard may outlive the results that led to it.
     fn has_checkout(&self, digest: TreeDigest) -> bool {
-        [Materialise::Link, Materialise::Copy].into_iter().any(|mode| {
-            let name = super::checkout::name(digest, mode);
-            statat(&self.store.checkouts, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
-        })
+        [Materialise::Link, Materialise::Copy].into_iter().any(|mode| self.store.has_checkout(digest, mode))
     }
 
     fn remove_blobs(&mut self) -> Result<()> {

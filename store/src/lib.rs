@@ -10,7 +10,7 @@
 //! | `results/XX/KEY` | which tree a key gave, and the lines that explain the key; begins with a checksum |
 //! | `logs/XX/KEY` | what the action printed that made the key's result; gone with the result |
 //! | `checkouts/BOOT/DIGEST-MODE` | a whole tree as files, shared by all who read it; not used after a reboot |
-//! | `locks/` | locks of keys and of checkouts |
+//! | `locks/` | locks of keys |
 //! | `tmp/SESSION/` | unfinished files of a session |
 //! | `cargo/`, `compiled/`, `executors/`, `locking/`, `logs/`, `partial/`, `remotes/`, `repositories/`, `wheels/`, `wire/` | what other rooms keep here: see [`Area`] |
 //! | `gate`, `gc`, `generation` | the lock that keeps removals apart from look-ups, the lock of garbage collection, the count of removals |

@@ -51,6 +51,18 @@ impl Store {
         Ok(Some(tree))
     }
 
+    /// Returns those entries of the tree with this digest whose paths are `wanted`, if the store has
+    /// its manifest; or more of them, where all are in memory. Costs less than to read the tree.
+    ///
+    /// # Errors
+    /// [`StoreError`] if a file can't be read.
+    pub fn tree_part(&self, digest: TreeDigest, wanted: impl Fn(&str) -> bool) -> Result<Option<Arc<Tree>>> {
+        if let Some(tree) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&digest) {
+            return Ok(Some(tree.clone()));
+        }
+        Ok(self.read_part(digest, true, &wanted)?.map(Arc::new))
+    }
+
     /// Whether the store has the manifest of this digest, which is marked as used and not read.
     ///
     /// # Errors
@@ -73,6 +85,10 @@ impl Store {
 
     /// Reads a manifest, and marks it as used if `in_use` is set.
     pub(super) fn read_tree(&self, digest: TreeDigest, in_use: bool) -> Result<Option<Tree>> {
+        self.read_part(digest, in_use, &|_| true)
+    }
+
+    fn read_part(&self, digest: TreeDigest, in_use: bool, wanted: &dyn Fn(&str) -> bool) -> Result<Option<Tree>> {
         let name = sharded(digest.as_bytes());
         let read = || {
             let _pass = self.gate.shared()?;
@@ -90,7 +106,7 @@ impl Store {
         let bytes =
             read_all(&file, size).map_err(|error| StoreError::inside(&self.root, "reading the tree", &name, error))?;
         if blake3::hash(&bytes).as_bytes() == digest.as_bytes()
-            && let Some(tree) = from_bytes(&bytes)
+            && let Some(tree) = part_from_bytes(&bytes, wanted)
         {
             return Ok(Some(tree));
         }
@@ -120,6 +136,12 @@ pub fn to_bytes(tree: &Tree) -> Vec<u8> {
 
 /// Decodes a tree. Returns `None` unless the bytes are exactly what [`to_bytes`] gives for it.
 pub fn from_bytes(bytes: &[u8]) -> Option<Tree> {
+    part_from_bytes(bytes, &|_| true)
+}
+
+/// As [`from_bytes`], without the entries whose paths are not wanted: of these it is not looked
+/// whether they are in order.
+fn part_from_bytes(bytes: &[u8], wanted: &dyn Fn(&str) -> bool) -> Option<Tree> {
     let mut reader = Reader(bytes);
     if reader.sized(0)? != Tree::new().domain().as_bytes() {
         return None;
@@ -142,7 +164,9 @@ pub fn from_bytes(bytes: &[u8]) -> Option<Tree> {
             3 => Entry::EmptyDirectory,
             _ => return None,
         };
-        entries.push((RelPath::new(path).ok()?, entry));
+        if wanted(path) {
+            entries.push((RelPath::new(path).ok()?, entry));
+        }
     }
     if reader.0.is_empty() { Tree::from_sorted(entries) } else { None }
 }
@@ -181,6 +205,14 @@ mod tests {
             let bytes = to_bytes(&tree);
             prop_assert_eq!(TreeDigest::from_bytes(*blake3::hash(&bytes).as_bytes()), tree.digest());
             prop_assert_eq!(from_bytes(&bytes), Some(tree));
+        }
+
+        #[test]
+        fn a_part_of_a_manifest_is_that_part_of_the_tree(tree in tree(), letter in "[abü/-]") {
+            let wanted = |path: &str| path.contains(&letter);
+            let part = part_from_bytes(&to_bytes(&tree), &wanted).unwrap();
+            let entries = tree.iter().filter(|(path, _)| wanted(path.as_str()));
+            prop_assert!(part.iter().eq(entries));
         }
 
         #[test]

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use build_graph::{Entry, RelPath, Tree};
 use rustix::fs::{
@@ -16,7 +16,7 @@ use super::blob::{Blob, open_to_read};
 use super::files::{EPOCHS, accessed, open_dir, write_all};
 use super::lock::is_at;
 use super::remove::remove_at;
-use super::{Result, Store, StoreError};
+use super::{Result, Scratch, Store, StoreError};
 
 /// How files are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,6 +63,22 @@ impl Store {
         }
         let _ = flock(&top, FlockOperation::Unlock);
         made
+    }
+
+    /// Makes a tree's files in a new folder of a scratch folder, and returns its path. Nobody else
+    /// looks there, so it need not appear at once.
+    ///
+    /// # Errors
+    /// As [`Store::materialise`].
+    pub fn materialise_in(&self, scratch: &Scratch, name: &str, tree: &Tree, mode: Materialise) -> Result<PathBuf> {
+        let path = scratch.path().join(name);
+        let top = match scratch.make_folder(name) {
+            Ok(top) => top,
+            Err(Errno::EXIST) => return Err(StoreError::Exists { path }),
+            Err(error) => return Err(StoreError::outside("making", path, error)),
+        };
+        self.fill(tree, &top, &path, mode)?;
+        Ok(path)
     }
 
     /// Makes a tree's files in the empty folder `top`; `shown` is its path for messages.

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{
     AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, RenameFlags, flock, fstat, mkdirat, openat, renameat_with, statat,
+    unlinkat,
 };
 use rustix::io::{Errno, retry_on_intr};
 
@@ -124,7 +125,11 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let _ = remove_at(&self.tmp, &self.name);
+        // Mostly nothing else is left in it.
+        let emptied = unlinkat(&self.dir, "lock", AtFlags::empty());
+        if emptied.and_then(|()| unlinkat(&self.tmp, &self.name, AtFlags::REMOVEDIR)).is_err() {
+            let _ = remove_at(&self.tmp, &self.name);
+        }
         let _ = flock(&self.lock, FlockOperation::Unlock);
     }
 }
@@ -167,6 +172,13 @@ impl Scratch {
     /// Returns the folder.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Makes a folder in it, and opens that.
+    pub(super) fn make_folder(&self, name: &str) -> Result<OwnedFd, Errno> {
+        let name = format!("{}/{name}", self.name);
+        mkdirat(&self.session.dir, &name, Mode::from_raw_mode(0o755))?;
+        open_dir(&self.session.dir, &name)
     }
 
     /// Keeps the folder: moves it to `to`, which must not exist and must be on the same file

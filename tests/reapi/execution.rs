@@ -10,6 +10,7 @@ use pynbox_build::build::action_runner::OnEngine;
 use pynbox_build::build::builder::{Builder, Stamps};
 use pynbox_build::build::evaluate::BuildContext;
 use pynbox_build::build::plan::{OutDir, Plan};
+use pynbox_build::build::selections::Selected;
 use pynbox_build::build_graph::node::{Action, ActionInput, NodeName, Op, Selection, Target};
 use pynbox_build::build_graph::{self, Projection, RelPath, SandboxPath, Tree};
 use pynbox_build::executor::{ActionLimits, NamespaceExecutor, runner_program};
@@ -91,7 +92,7 @@ fn zlib_comes_out_the_same_from_an_engine() {
             name: &name,
             action: description,
             image: inputs.next().unwrap().digest(),
-            inputs: inputs.collect(),
+            inputs: inputs.map(Selected::whole).collect(),
             limits: ActionLimits::DEFAULT,
         };
         let remote = action::run(&workplace.store, &OnEngine(&engine), Some(&workplace.out), &run).unwrap();
@@ -146,8 +147,8 @@ fn what_an_action_makes_and_prints_comes_back() {
     let name: NodeName = "test/action".parse().unwrap();
     let limited = |script: &str, outputs: &[&str], limits: ActionLimits| {
         let action = small_action(&["/bin/sh", "-c", script], outputs);
-        let run =
-            ActionRun { name: &name, action: &action, image: image.digest(), inputs: vec![Arc::clone(&input)], limits };
+        let inputs = vec![Selected::whole(Arc::clone(&input))];
+        let run = ActionRun { name: &name, action: &action, image: image.digest(), inputs, limits };
         let local = action::run(&workplace.store, &workplace.here, Some(&workplace.out), &run);
         let remote = action::run(&workplace.store, &OnEngine(&engine), Some(&workplace.out), &run);
         (local.map(|ran| ran.tree), remote.map(|ran| ran.tree))
@@ -199,7 +200,7 @@ fn what_an_engine_cannot_do_is_said() {
         name: &name,
         action: &action,
         image: workplace.store.put_tree(&Tree::new()).unwrap(),
-        inputs: vec![Arc::default()],
+        inputs: vec![Selected::whole(Arc::default())],
         limits: ActionLimits::DEFAULT,
     };
     let reason = action::run(&workplace.store, &OnEngine(&engine), None, &run).unwrap_err().to_string();
