@@ -67,12 +67,11 @@ fn container(plan: &ContainerPlan, inherited: &Inherited) -> Result<Infallible> 
     // From here on this process has the signal of a child's end blocked.
     let children = sys::ends_of_children().at(Step::Wait)?;
 
-    let action = sys::clone_process(0, || {
+    sys::start_program(|| {
         let Err(failure) = action(plan);
         ChildMessage::Failed(failure).send(inherited.report.as_fd());
     })
     .at(Step::Start)?;
-    drop(action);
     oom_score.restore(&inherited.oom_score.1);
     ActionSupervisor { children, watch, niceness }.supervise(inherited)
 }
@@ -197,7 +196,7 @@ fn action(plan: &ContainerPlan) -> Result<Infallible> {
         let null = fs::open(c"/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).at(Step::Descriptors)?;
         rustix::stdio::dup2_stdin(&null).at(Step::Descriptors)?;
     }
-    // The copying left them blocked.
+    // The start left them blocked.
     sys::default_signals();
     let mut errno = Errno::NOENT;
     for program in &plan.programs {

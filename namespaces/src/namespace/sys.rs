@@ -2,12 +2,14 @@
 //! code.
 //!
 //! What is called after [`clone_process`] in the child allocates nothing and takes no lock: another
-//! thread of the parent may have held one at the moment of copying.
+//! thread of the parent may have held one at the moment of copying. So does what is called after
+//! [`start_program`].
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 compile_error!("the embedded executor knows the system calls of Linux on x86-64 alone");
 
-use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_ulong};
+use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_ulong, c_void};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 
@@ -47,6 +49,34 @@ pub(super) fn clone_process(flags: c_int, child: impl FnOnce()) -> Result<OwnedF
     // SAFETY: the call succeeded, so the kernel has stored a new descriptor, which nothing else
     // owns.
     Ok(unsafe { OwnedFd::from_raw_fd(pidfd) })
+}
+
+/// Starts a process that is about to become another program, as `vfork` does: `child` runs on a
+/// stack of its own in the memory of this process, which waits until it has become the program or
+/// has ended; it ends if `child` returns. No memory is copied.
+///
+/// With all signals blocked in the child, until it unblocks them. `child` must allocate nothing,
+/// take no lock and start no thread.
+pub(super) fn start_program(child: impl FnOnce()) -> Result<()> {
+    const STACK: usize = 64 << 10;
+    extern "C" fn begin<F: FnOnce()>(child: *mut c_void) -> c_int {
+        let _end = EndOfProcess;
+        // SAFETY: it is the pointer below, whose closure nobody else takes.
+        let child = unsafe { (*child.cast::<Option<F>>()).take() };
+        child.into_iter().for_each(|child| child());
+        101
+    }
+    fn started<F: FnOnce()>(child: &mut Option<F>) -> c_int {
+        let mut stack = MaybeUninit::<[u128; STACK / 16]>::uninit();
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+        // SAFETY: the stack grows downwards from the end of an aligned array. That, and the closure,
+        // live until this returns, which CLONE_VFORK delays until the child uses neither.
+        unsafe { libc::clone(begin::<F>, stack.as_mut_ptr().add(1).cast(), flags, ptr::from_mut(child).cast()) }
+    }
+    let blocked = SignalsBlocked::new();
+    let result = started(&mut Some(child));
+    drop(blocked);
+    check(result.into()).map(drop)
 }
 
 /// Ends the process when it is dropped, so that not even a panic leads a copy of the process back
