@@ -10,6 +10,9 @@ fn main() {
     // Without them nothing would be compiled at all.
     let versions = host_toolchain::host_toolchain(|program| std::process::Command::new(program)).unwrap_or_default();
     println!("cargo::rustc-env=PYNBOX_HOST_TOOLCHAIN={versions}");
+    // A program for one place in memory starts sooner: each edge of a build is a start.
+    println!("cargo::rustc-link-arg-bins=-no-pie");
+    println!("cargo::rustc-link-arg-benches=-no-pie");
     println!("cargo::rerun-if-changed=src/build/host_toolchain.rs");
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=RUSTUP_TOOLCHAIN");
