@@ -122,6 +122,8 @@ fn measure(units: usize) {
         cost(&mut generate())
     };
     show("cold", best(3, cold));
+    let before = folder.path().join("before");
+    fs::copy(project.join("out/plan"), &before).expect("a plan");
     let mut edits = 0;
     let edit = || {
         edits += 1;
@@ -149,8 +151,9 @@ fn measure(units: usize) {
         &["query", "deps", &object],
         &["query", "rdeps", &format!("source/{LIBRARY}/tree"), "--depth", "1"],
         &["list", &some],
+        &["diff", &before.to_string_lossy(), "plan"],
     ] {
-        show(&question.join(" "), best(3, || cost(&mut tool(question))));
+        show(&question.join(" ").replace(&*before.to_string_lossy(), "EARLIER"), best(3, || cost(&mut tool(question))));
     }
 }
 

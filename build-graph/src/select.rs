@@ -327,8 +327,8 @@ impl Projection {
         self.finds(path) && !self.exclude().iter().any(|glob| glob.is_match(path))
     }
 
-    /// Whether it finds the path in a tree which has it, to take it or to leave it out: of a tree of
-    /// such paths alone, [`apply`](Self::apply) takes what it takes of the whole one.
+    /// Whether it finds the path in a tree which has it, to take it or to leave it out: of a tree
+    /// of such paths alone, [`apply`](Self::apply) takes what it takes of the whole one.
     pub fn finds(&self, path: &str) -> bool {
         self.include().is_empty() || self.include().iter().any(|glob| glob.is_match(path))
     }

@@ -70,7 +70,7 @@ pub(crate) fn plan(data: &[u8]) {
     OUT.with_borrow(|folder| {
         let out = OutDir::new(folder.as_ref().expect("it was prepared").path());
         fs::write(out.plan(), data).expect("a file in memory");
-        fs::write(out.path().join("gen.json"), data).expect("a file in memory");
+        fs::write(out.path().join("record"), data).expect("a file in memory");
         if let Some(record) = Record::read(&out) {
             for seen in &record.seen {
                 let _ = seen.is_current();

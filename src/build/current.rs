@@ -63,6 +63,17 @@ impl<'a> Current<'a> {
     /// # Errors
     /// As [`Current::state`].
     pub fn tree(&self, name: &NodeName) -> Result<Option<TreeDigest>, BuildError> {
+        // One input that is not known suffices: a library may take the objects of 100,000 units.
+        if let Some(at) = self.plan.table().find(name.as_str())
+            && self.plan.table().known(at).is_none()
+            && !self.found.borrow().contains_key(name)
+        {
+            for input in self.plan.table().inputs(at) {
+                if self.plan.table().known(input).is_none() && self.tree(&self.plan.name(input)?)?.is_none() {
+                    return Ok(None);
+                }
+            }
+        }
         Ok(match self.state(name)? {
             State::Done(known) => Some(known.tree),
             _ => None,

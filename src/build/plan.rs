@@ -4,7 +4,7 @@
 //! ```text
 //! out/plan               the nodes with what is known of them (below); an input of each edge that
 //!                        has to run
-//! out/gen.json           what that `gen` saw (`record`); absent while one runs or if it failed
+//! out/record             what that `gen` saw (`record`); absent while one runs or if it failed
 //! out/belief             whom `gen` believed of what the store has
 //! out/stamps/NAME.digest the digest of its tree: the output of its edge
 //! out/builds             what each build did (`log`)
@@ -61,7 +61,7 @@ pub use out_dir::{OutDir, denied, refuse_foreign, write_atomically, write_atomic
 use table::{Place, Table};
 
 /// Stands for a digest that is not known.
-const NONE: &str = "-";
+pub(super) const NONE: &str = "-";
 /// How many names that are like a misspelt one are shown.
 const MAX_SIMILAR: usize = 3;
 
@@ -121,6 +121,49 @@ impl Borrow<Nodes> for Plan {
     }
 }
 
+/// Two plans whose descriptions are compared.
+pub struct Compared<'a> {
+    first: &'a Plan,
+    second: &'a Plan,
+    /// The blocks that were compared last, and whether they are equal.
+    last: Option<(u64, u64, bool)>,
+}
+
+impl<'a> Compared<'a> {
+    /// Compares nodes of these.
+    pub fn new(first: &'a Plan, second: &'a Plan) -> Self {
+        Self { first, second, last: None }
+    }
+
+    /// Whether the plans describe a node of the first and one of the second by the same bytes. What
+    /// lies at one place of equal blocks is not decompressed.
+    ///
+    /// # Errors
+    /// [`BuildError::Plan`] if a plan is damaged.
+    pub fn are_alike(&mut self, first: NodeIndex, second: NodeIndex) -> Result<bool, BuildError> {
+        let (old, new) = (self.first.table.place(first), self.second.table.place(second));
+        if (old.packed, old.offset, old.length) == (new.packed, new.offset, new.length) {
+            let equal = match self.last {
+                Some((block, other, equal)) if (block, other) == (old.block, new.block) => equal,
+                _ => {
+                    let packed = |plan: &Plan, place| {
+                        plan.packed_block(place).map_err(|error| BuildError::Plan {
+                            path: plan.out().plan(),
+                            problem: format!("is damaged ({error})"),
+                        })
+                    };
+                    packed(self.first, old)? == packed(self.second, new)?
+                }
+            };
+            self.last = Some((old.block, new.block, equal));
+            if equal {
+                return Ok(true);
+            }
+        }
+        Ok(self.first.document(first)? == self.second.document(second)?)
+    }
+}
+
 /// What it takes to read single nodes.
 impl Deref for Plan {
     type Target = Nodes;
@@ -174,6 +217,14 @@ impl Plan {
     /// The names of all nodes; each comes after its inputs.
     pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
         (0..self.table.len()).map(|at| self.table.name(at))
+    }
+
+    /// The name of a node.
+    ///
+    /// # Errors
+    /// [`BuildError::Input`] if a damaged plan has another text there.
+    pub fn name(&self, at: NodeIndex) -> Result<NodeName, BuildError> {
+        self.table.name(at).parse().map_err(|error| BuildError::Input(format!("{error}")))
     }
 
     /// What the plan says of all nodes without their descriptions.

@@ -1,5 +1,7 @@
-//! What a `gen` saw and what it left, in `out/gen.json`: by this the next one tells that nothing
-//! has changed, and whoever reads the plan that it is current.
+//! What a `gen` saw and what it left, in `out/record`: by this the next one tells that nothing has
+//! changed, and whoever reads the plan that it is current.
+//!
+//! The file is a line of JSON, and behind it what was looked at ([`Seen::write_all`]).
 //!
 //! The record is removed before anything of a plan is written, and written last. So there is none
 //! while a `gen` runs, nor after one that failed or was interrupted.
@@ -63,6 +65,7 @@ pub struct Record {
     /// `None`: others may have some.
     pub results: Option<String>,
     /// Every file and folder that it looked at.
+    #[serde(skip)]
     pub seen: Vec<Seen>,
     /// The folders in place of sources, by the sources' names.
     pub folders: BTreeMap<String, PathBuf>,
@@ -97,7 +100,17 @@ pub enum Stale {
 impl Record {
     /// Reads the record; `None` if there is none, or none that this program wrote.
     pub fn read(out: &OutDir) -> Option<Self> {
-        serde_json::from_slice(&fs::read(file(out)).ok()?).ok()
+        let bytes = fs::read(file(out)).ok()?;
+        let end = bytes.iter().position(|byte| *byte == b'\n')?;
+        let record = serde_json::from_slice::<Self>(&bytes[..end]).ok()?;
+        Some(Self { seen: Seen::read_all(&bytes[end + 1..])?, ..record })
+    }
+
+    /// Reads the record, and looks at all that it lists.
+    pub fn read_and_look(out: &OutDir) -> Option<Self> {
+        let record = Self::read(out)?;
+        record.changed.get_or_init(|| Seen::changed(&record.seen));
+        Some(record)
     }
 
     /// The file of the record as it is now: whoever writes another one changes it.
@@ -143,8 +156,10 @@ impl Record {
     /// # Errors
     /// [`BuildError::Io`].
     pub fn write(&self, out: &OutDir) -> Result<(), BuildError> {
-        let json = serde_json::to_vec(self).map_err(|error| BuildError::io("write", file(out))(error.into()))?;
-        write_atomically(&file(out), &json)
+        let mut bytes = serde_json::to_vec(self).map_err(|error| BuildError::io("write", file(out))(error.into()))?;
+        bytes.push(b'\n');
+        Seen::write_all(&self.seen, &mut bytes);
+        write_atomically(&file(out), &bytes)
     }
 
     /// What was looked at and is not the same any more, in the order in which it was looked at.
@@ -169,13 +184,13 @@ impl Record {
             && (self.plan_file.is_current() || Plan::open(out).is_ok_and(|plan| plan.is_whole()))
     }
 
-    /// Looks whether the plan that is there is the one that `gen` would make now of the project at
-    /// `root`, by the program of that build; says what is not.
+    /// Looks whether a plan, beside which there was this record, is the one that `gen` would make
+    /// now of the project at `root`, by the program of that build; says what is not.
     ///
     /// # Errors
     /// Why it is not.
-    pub fn check(out: &OutDir, plan: &Plan, root: &Path, program: &str) -> Result<Self, Stale> {
-        let Some(record) = Self::read(out).filter(|record| record.plan == *plan.id()) else {
+    pub fn check(record: Option<Self>, plan: &Plan, root: &Path, program: &str) -> Result<Self, Stale> {
+        let Some(record) = record.filter(|record| record.plan == *plan.id()) else {
             return Err(Stale::Unfinished);
         };
         if record.question.root != root {
@@ -222,5 +237,5 @@ impl fmt::Display for Stale {
 }
 
 fn file(out: &OutDir) -> PathBuf {
-    out.path().join("gen.json")
+    out.path().join("record")
 }

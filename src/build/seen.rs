@@ -1,15 +1,16 @@
 //! Files as they were looked at, to notice later that one has changed.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use build_graph::{Entry, RelPath, Tree};
 use rayon::prelude::*;
-use rustix::fs::{FileType, Stat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, openat, stat, statat};
 use serde::{Deserialize, Serialize};
 
 /// No kernel's clock for files has longer steps.
@@ -29,11 +30,7 @@ pub struct Seen {
 type Identity = (u64, u64, u64, i64, i64);
 
 fn identity(path: &Path) -> Option<Identity> {
-    fs::metadata(path).ok().map(|metadata| {
-        let changed = nanoseconds(metadata.mtime(), metadata.mtime_nsec());
-        let status = nanoseconds(metadata.ctime(), metadata.ctime_nsec());
-        (metadata.dev(), metadata.ino(), if metadata.is_dir() { 0 } else { metadata.size() }, changed, status)
-    })
+    stat(path).ok().map(|stat| identity_of(&stat))
 }
 
 fn identity_of(stat: &Stat) -> Identity {
@@ -45,6 +42,48 @@ fn identity_of(stat: &Stat) -> Identity {
 
 fn nanoseconds(seconds: i64, nanoseconds: i64) -> i64 {
     seconds.wrapping_mul(1_000_000_000).wrapping_add(nanoseconds)
+}
+
+/// A thread looks at so many files before it takes others.
+const LOOKED_AT_ONCE: usize = 512;
+
+/// The folder of the last file that was looked at, open: the kernel finds the next file in it in
+/// half the time that it takes from the root, and a folder in place of a source may have a million.
+#[derive(Default)]
+struct OpenFolder<'s> {
+    path: &'s [u8],
+    /// How many files of it were looked at in a row.
+    files: usize,
+    open: Option<OwnedFd>,
+}
+
+impl<'s> OpenFolder<'s> {
+    /// It is opened for more files than this.
+    const FEW: usize = 2;
+
+    fn identity(&mut self, path: &'s Path) -> Option<Identity> {
+        let Some((folder, name)) = split(path.as_os_str().as_bytes()) else { return identity(path) };
+        if folder != self.path {
+            *self = Self { path: folder, files: 0, open: None };
+        }
+        self.files += 1;
+        if self.files == Self::FEW + 1 {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            // What can't be opened is looked at by its path.
+            self.open = openat(CWD, OsStr::from_bytes(folder), flags, Mode::empty()).ok();
+        }
+        match &self.open {
+            Some(open) => statat(open, name, AtFlags::empty()).ok().map(|stat| identity_of(&stat)),
+            None => identity(path),
+        }
+    }
+}
+
+/// The folder of a path, and its name there.
+fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    let slash = path.iter().rposition(|byte| *byte == b'/')?;
+    let (folder, name) = (&path[..slash], &path[slash + 1..]);
+    (!folder.is_empty() && !name.is_empty()).then_some((folder, name))
 }
 
 impl Seen {
@@ -70,14 +109,26 @@ impl Seen {
 
     /// Whether all of these are still the same.
     pub fn all_are_current(seen: &[Self]) -> bool {
-        // The kernel takes a microsecond a file; a folder in place of a source may have a million.
-        seen.par_iter().with_min_len(512).all(Self::is_current)
+        seen.par_chunks(LOOKED_AT_ONCE).all(|part| {
+            let mut folder = OpenFolder::default();
+            part.iter().all(|seen| folder.identity(&seen.path) == seen.identity)
+        })
     }
 
     /// The places of those that are not the same any more.
     pub fn changed(seen: &[Self]) -> Vec<usize> {
-        let places = seen.par_iter().with_min_len(512).enumerate();
-        places.filter(|(_, seen)| !seen.is_current()).map(|(at, _)| at).collect()
+        let parts = seen.par_chunks(LOOKED_AT_ONCE).enumerate();
+        let changed = parts.map(|(number, part)| {
+            let mut folder = OpenFolder::default();
+            let mut changed = Vec::new();
+            for (at, seen) in part.iter().enumerate() {
+                if folder.identity(&seen.path) != seen.identity {
+                    changed.push(number * LOOKED_AT_ONCE + at);
+                }
+            }
+            changed
+        });
+        changed.flatten_iter().collect()
     }
 
     /// Whether a later change would show. The kernel stamps files by a clock with coarse steps, so
@@ -96,6 +147,49 @@ impl Seen {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Writes many of them: for each the length of its path, that, and its identity.
+    pub fn write_all(seen: &[Self], bytes: &mut Vec<u8>) {
+        for Self { path, identity } in seen {
+            let path = path.as_os_str().as_bytes();
+            bytes.extend_from_slice(&(path.len() as u32).to_le_bytes());
+            bytes.extend_from_slice(path);
+            bytes.push(u8::from(identity.is_some()));
+            if let Some((device, inode, size, changed, status)) = identity {
+                let [changed, status] = [changed, status].map(|time| time.cast_unsigned());
+                for number in [*device, *inode, *size, changed, status] {
+                    bytes.extend_from_slice(&number.to_le_bytes());
+                }
+            }
+        }
+    }
+
+    /// Reads what [`Seen::write_all`] wrote; `None` if it is anything else.
+    pub fn read_all(mut bytes: &[u8]) -> Option<Vec<Self>> {
+        let mut all = Vec::new();
+        while !bytes.is_empty() {
+            let length = take(&mut bytes).map(u32::from_le_bytes)? as usize;
+            let path = OsStr::from_bytes(bytes.split_off(..length)?).into();
+            let identity = match take(&mut bytes)? {
+                [0] => None,
+                [1] => {
+                    let mut number = || take(&mut bytes).map(u64::from_le_bytes);
+                    let (device, inode, size) = (number()?, number()?, number()?);
+                    Some((device, inode, size, number()?.cast_signed(), number()?.cast_signed()))
+                }
+                _ => return None,
+            };
+            all.push(Self { path, identity });
+        }
+        Some(all)
+    }
+}
+
+/// Takes the first bytes off.
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (first, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(*first)
 }
 
 /// What an earlier load of a project found in folders in place of sources: files of them that have
@@ -117,5 +211,66 @@ impl EarlierFolders {
         let same = self.seen.get(&seen.path)? == seen;
         let fits = *size == stat.st_size as u64 && *executable == (stat.st_mode & 0o100 != 0);
         (same && fits).then(|| entry.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// Files of several folders, some of which are not there.
+    fn files(folder: &Path) -> Vec<PathBuf> {
+        let mut files = vec![PathBuf::from("/"), folder.to_path_buf(), "relative".into()];
+        for (name, count) in [("a", 1), ("b", 7), ("a", 3), ("none", 5)] {
+            files.extend((0..count).map(|number| folder.join(name).join(format!("{number}"))));
+        }
+        for file in &files[3..files.len() - 5] {
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "content").unwrap();
+        }
+        files
+    }
+
+    #[test]
+    fn what_changes_is_noticed_wherever_it_lies() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = files(folder.path());
+        let seen: Vec<_> = files.iter().map(|file| Seen::now(file.clone())).collect();
+        assert!(Seen::all_are_current(&seen));
+        assert_eq!(Seen::changed(&seen), [0; 0]);
+        let other = |changed: &Path| -> Vec<usize> { (0..files.len()).filter(|at| files[*at] == changed).collect() };
+        for (at, file) in files.iter().enumerate().take(11).skip(4) {
+            fs::write(file, "another one").unwrap();
+            assert!(!Seen::all_are_current(&seen));
+            assert!(Seen::changed(&seen).contains(&at), "{at}");
+        }
+        let seen: Vec<_> = files.iter().map(|file| Seen::now(file.clone())).collect();
+        fs::create_dir(folder.path().join("none")).unwrap();
+        let file = files.last().unwrap();
+        fs::write(file, "").unwrap();
+        assert_eq!(Seen::changed(&seen), [other(folder.path()), other(file)].concat());
+        fs::rename(folder.path().join("b"), folder.path().join("c")).unwrap();
+        assert_eq!(Seen::changed(&seen).len(), 9);
+        std::os::unix::fs::symlink("c", folder.path().join("b")).unwrap();
+        assert_eq!(Seen::changed(&seen).len(), 2);
+    }
+
+    #[test]
+    fn what_is_read_is_what_was_written_and_nothing_else_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let seen: Vec<_> = files(folder.path()).into_iter().map(Seen::now).collect();
+        let mut bytes = Vec::new();
+        Seen::write_all(&seen, &mut bytes);
+        assert_eq!(Seen::read_all(&bytes).unwrap(), seen);
+        for end in 0..bytes.len() {
+            assert_ne!(Seen::read_all(&bytes[..end]).as_ref(), Some(&seen), "{end}");
+        }
+        assert_eq!(Seen::read_all(&[&bytes[..], b"x"].concat()), None);
+        for at in 0..bytes.len() {
+            let damaged = [&bytes[..at], &[!bytes[at]], &bytes[at + 1..]].concat();
+            assert_ne!(Seen::read_all(&damaged).as_ref(), Some(&seen), "{at}");
+        }
     }
 }

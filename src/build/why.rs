@@ -2,6 +2,7 @@
 //! through its inputs down to the files. Nothing is built; the answer comes from the plan, the
 //! store and the snapshots of earlier plans (`history`).
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -249,17 +250,25 @@ pub fn is_of_inputs(line: &str) -> bool {
 
 /// The paths that differ between two trees, each with how.
 pub fn differences(old: &Tree, new: &Tree) -> Vec<(String, &'static str)> {
-    let mut found = Vec::new();
-    for (path, entry) in old.iter() {
-        match new.get(path.as_str()) {
-            Some(other) if other == entry => {}
-            Some(_) => found.push((path.to_string(), "changed")),
-            None => found.push((path.to_string(), "is gone")),
+    let (mut found, mut come) = (Vec::new(), Vec::new());
+    let (mut left, mut right) = (old.iter().peekable(), new.iter().peekable());
+    loop {
+        let order = match (left.peek(), right.peek()) {
+            (Some((old, _)), Some((new, _))) => old.cmp(new),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => break,
+        };
+        let before = if order.is_le() { left.next() } else { None };
+        let now = if order.is_ge() { right.next() } else { None };
+        match (before, now) {
+            (Some((path, old)), Some((_, new))) if old != new => found.push((path.to_string(), "changed")),
+            (Some((path, _)), None) => found.push((path.to_string(), "is gone")),
+            (None, Some((path, _))) => come.push((path.to_string(), "is new")),
+            _ => {}
         }
     }
-    found.extend(
-        new.iter().filter(|(path, _)| old.get(path.as_str()).is_none()).map(|(path, _)| (path.to_string(), "is new")),
-    );
+    found.append(&mut come);
     found
 }
 

@@ -196,13 +196,15 @@ pub fn main(bundle: impl FnOnce() -> Bundle + 'static) -> ExitCode {
     // Folders and files that this program makes are the same for everybody.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     namespaces::wait_for_children();
-    let parsed = help::command().try_get_matches().and_then(|matches| {
-        if json::is_asked_for(&matches) {
-            print::leave_output_to_json();
-        }
-        Cli::from_arg_matches(&matches)
-    });
-    let cli = match parsed {
+    let parse = || {
+        help::command().try_get_matches().and_then(|matches| {
+            if json::is_asked_for(&matches) {
+                print::leave_output_to_json();
+            }
+            Cli::from_arg_matches(&matches)
+        })
+    };
+    let cli = match run_action::of_edge(std::env::args_os()).map_or_else(parse, Ok) {
         Ok(cli) => cli,
         Err(said) => return ExitCode::from(print::status(say_usage(&said))),
     };

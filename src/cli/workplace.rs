@@ -85,14 +85,19 @@ impl Session {
         // What is open stays as it is. Only stamps would be another plan's.
         let _lock = OutLock::for_reading(&out, &waiting_for)?;
         let is_without = matches!(reader, Reader::GiverOfSources) && !out.plan().exists();
-        let plan =
-            if is_without { self.plan_of(&project, &self.store_of(&project)?, &[], &out)? } else { Plan::open(&out)? };
+        let open = || -> Result<_, CommandError> {
+            // Each takes a while where there are many nodes and files.
+            let (plan, record) = rayon::join(|| Plan::open(&out), || Record::read_and_look(&out));
+            Ok((plan?, record))
+        };
+        let (plan, record) =
+            if is_without { (self.plan_of(&project, &self.store_of(&project)?, &[], &out)?, None) } else { open()? };
         let overrides = match &reader {
             Reader::GiverOfSources if is_without => Vec::new(),
             Reader::Giver | Reader::GiverOfSources => {
-                overrides::among(&check(&out, &plan, &project)?.map_err(refuse)?.question.options)
+                overrides::among(&check(record, &plan, &project)?.map_err(refuse)?.question.options)
             }
-            Reader::Looker => match check(&out, &plan, &project)? {
+            Reader::Looker => match check(record, &plan, &project)? {
                 Ok(record) => overrides::among(&record.question.options),
                 Err(stale) => {
                     noteln!("note: {stale}; run `{} gen` to take it up", called());
@@ -110,8 +115,11 @@ impl Session {
 
     /// What an edge is built with that ninja starts, which has asked whether the plan is current:
     /// the nodes of this plan, and what keeps others from writing another one.
-    pub(super) fn workplace_of_edge(&self, plan: Option<&PlanId>) -> Result<(Workplace<Nodes>, OutLock), CommandError> {
-        let project = self.project()?;
+    pub(super) fn workplace_of_edge(
+        &self,
+        project: Project,
+        plan: Option<&PlanId>,
+    ) -> Result<(Workplace<Nodes>, OutLock), CommandError> {
         let (store, belief) = self.believing_store(&project)?;
         let out = self.out(&project);
         let lock = OutLock::for_reading(&out, &waiting_for)?;
@@ -172,11 +180,11 @@ impl Session {
     }
 }
 
-/// Whether a plan is the one that `gen` would make now.
-pub(super) fn check(out: &OutDir, plan: &Plan, project: &Project) -> Result<Result<Record, Stale>, CommandError> {
+/// Whether a plan, beside which there was this record, is the one that `gen` would make now.
+fn check(record: Option<Record>, plan: &Plan, project: &Project) -> Result<Result<Record, Stale>, CommandError> {
     let program = std::env::current_exe().map_err(BuildError::io("find", "this program"))?;
     let id = build_id(&program).map_err(BuildError::io("read", &program))?;
-    Ok(Record::check(out, plan, &project.root, &id))
+    Ok(Record::check(record, plan, &project.root, &id))
 }
 
 pub(super) fn refuse(stale: Stale) -> CommandError {

@@ -2,16 +2,19 @@
 //! where differences begin (descriptions, pins, files of the project, results of one key that are
 //! not equal), then what follows from that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use build_graph::key::KeyInputs;
 use build_graph::node::{Node, Op};
 use build_graph::untrusted::printable;
-use build_graph::{Glob, TreeDigest};
+use build_graph::{Entry, Glob, RelPath, Tree, TreeDigest};
 use serde::Serialize;
 
 use super::{At, Model};
 use crate::build::BuildError;
+use crate::build::plan::Compared;
+use crate::build::plan::table::Table;
 use crate::build::why::differences;
 
 /// What differs.
@@ -83,27 +86,35 @@ impl Difference {
     /// [`BuildError`] if a plan or a store can't be read.
     pub fn between(first: &Model<'_>, second: &Model<'_>) -> Result<Self, BuildError> {
         let mut found = Self::default();
-        let absent = |model: &Model<'_>, from: &Model<'_>| -> Vec<String> {
-            let names = from.plan().names().filter(|name| model.table().find(name).is_none());
-            names.map(str::to_owned).collect()
+        let namesakes = Namesakes::of(first.table(), second.table());
+        let absent = |table: &Table, others: &[Option<At>]| -> Vec<String> {
+            (0..table.len()).filter(|at| others[*at].is_none()).map(|at| table.name(at).to_owned()).collect()
         };
-        (found.only_first, found.only_second) = (absent(second, first), absent(first, second));
+        found.only_first = absent(first.table(), &namesakes.of_first);
+        found.only_second = absent(second.table(), &namesakes.of_second);
         let one_plan = first.plan().id() == second.plan().id();
+        let mut compared = Compared::new(first.plan(), second.plan());
         let mut differs = vec![false; second.table().len()];
+        // Of files of the project that differ, the nodes whose part of them may.
+        let mut concerned: HashMap<At, HashSet<At>> = HashMap::new();
         for at in second.all() {
             let name = second.table().name(at);
-            let Some(before) = first.table().find(name) else {
+            let Some(before) = namesakes.of_second[at] else {
                 differs[at] = true;
                 continue;
             };
-            let of_input = second.table().inputs(at).any(|input| differs[input]);
+            let concerns = |input: &At| concerned.get(input).is_none_or(|nodes| nodes.contains(&at));
+            let of_input = second.table().inputs(at).filter(|input| differs[*input]).any(|input| concerns(&input));
             // Equal keys are equal in all that a key is made of.
             let keys = (key(first, before), key(second, at));
             let equal_keys = keys.0.is_some() && keys.0 == keys.1;
             if !one_plan
                 && !equal_keys
-                && let Some(change) = own_change(first, before, second, at)?
+                && let Some((change, paths)) = own_change(first, before, second, at, &mut compared)?
             {
+                if let Some(paths) = paths {
+                    concerned.insert(at, second.plan().concerned(at, &paths)?.into_iter().collect());
+                }
                 found.changed.push(change);
                 differs[at] = true;
                 continue;
@@ -150,28 +161,92 @@ fn tree(model: &Model<'_>, at: At, now: bool) -> Result<Option<TreeDigest>, Buil
     }
 }
 
-/// What differs of a node's own description.
-fn own_change(first: &Model<'_>, before: At, second: &Model<'_>, at: At) -> Result<Option<Change>, BuildError> {
-    if first.plan().document(before)? == second.plan().document(at)? {
-        return Ok(None);
-    }
-    let (old, new) = (first.description(before)?, second.description(at)?);
-    let (kind, parts) = match (&old.op, &new.op) {
-        (Op::Local { tree: old }, Op::Local { tree: new }) => {
-            let files = differences(old, new);
-            (ChangeKind::Files, files.iter().map(|(path, what)| format!("`{}` {what}", printable(path))).collect())
+/// The nodes of each of two plans that the other one has, too.
+struct Namesakes {
+    of_first: Vec<Option<At>>,
+    of_second: Vec<Option<At>>,
+}
+
+impl Namesakes {
+    fn of(first: &Table, second: &Table) -> Self {
+        let mut found = Self { of_first: vec![None; first.len()], of_second: vec![None; second.len()] };
+        let (mut left, mut right) = (first.by_name().peekable(), second.by_name().peekable());
+        while let (Some(old), Some(new)) = (left.peek().copied(), right.peek().copied()) {
+            let order = first.name(old).cmp(second.name(new));
+            if order.is_eq() {
+                (found.of_first[old], found.of_second[new]) = (Some(new), Some(old));
+            }
+            if order.is_le() {
+                left.next();
+            }
+            if order.is_ge() {
+                right.next();
+            }
         }
-        (Op::Source(_), Op::Source(_)) => (ChangeKind::Pin, lines(&old, &new)),
-        _ => (ChangeKind::Description, lines(&old, &new)),
+        found
+    }
+}
+
+/// The trees of a node of files of the project in both plans, where the plans and the stores know
+/// them: quicker to read than descriptions with as many files.
+fn known_files(
+    first: &Model<'_>,
+    before: At,
+    second: &Model<'_>,
+    at: At,
+) -> Result<Option<[Arc<Tree>; 2]>, BuildError> {
+    let (old, new) = (first.table().known(before), second.table().known(at));
+    let (true, Some(old), Some(new)) = (second.table().verb(at) == "local", old, new) else { return Ok(None) };
+    let stores = (first.store(), second.store());
+    let (old, new) = rayon::join(|| stores.0.tree(old.tree), || stores.1.tree(new.tree));
+    Ok(old?.zip(new?).map(|(old, new)| [old, new]))
+}
+
+/// What differs of a node's own description; of files of the project, also the paths that differ,
+/// where a tree can have all of them.
+fn own_change(
+    first: &Model<'_>,
+    before: At,
+    second: &Model<'_>,
+    at: At,
+    compared: &mut Compared<'_>,
+) -> Result<Option<(Change, Option<Tree>)>, BuildError> {
+    let mut paths = None;
+    let mut of_files = |old: &Tree, new: &Tree| {
+        let files = differences(old, new);
+        paths = tree_of(files.iter().map(|(path, _)| path));
+        (ChangeKind::Files, files.iter().map(|(path, what)| format!("`{}` {what}", printable(path))).collect())
     };
+    let (kind, parts): (_, Vec<_>) = if first.table().verb(before) == "local"
+        && let Some([old, new]) = known_files(first, before, second, at)?
+    {
+        of_files(&old, &new)
+    } else if compared.are_alike(before, at)? {
+        return Ok(None);
+    } else {
+        let (old, new) = (first.description(before)?, second.description(at)?);
+        match (&old.op, &new.op) {
+            (Op::Local { tree: old }, Op::Local { tree: new }) => of_files(old, new),
+            (Op::Source(_), Op::Source(_)) => (ChangeKind::Pin, lines(&old, &new)),
+            _ => (ChangeKind::Description, lines(&old, &new)),
+        }
+    };
+    let table = second.table();
     let change = Change {
-        node: new.name.to_string(),
-        recipe: new.recipe.to_string(),
-        operation: new.op.verb().to_owned(),
+        node: table.name(at).to_owned(),
+        recipe: table.recipe(at).to_owned(),
+        operation: table.verb(at).to_owned(),
         kind,
         parts,
     };
-    Ok((!change.parts.is_empty()).then_some(change))
+    Ok((!change.parts.is_empty()).then_some((change, paths)))
+}
+
+/// A tree with something at each of these paths; `None` if one of them lies below another.
+fn tree_of<'a>(paths: impl Iterator<Item = &'a String>) -> Option<Tree> {
+    let mut paths: Vec<_> = paths.map(|path| RelPath::new(path.as_str()).ok()).collect::<Option<_>>()?;
+    paths.sort_unstable();
+    Tree::from_sorted(paths.into_iter().map(|path| (path, Entry::EmptyDirectory)).collect())
 }
 
 fn result_change(

@@ -131,7 +131,7 @@ impl<'a> Model<'a> {
     /// # Errors
     /// [`BuildError::Input`] if a damaged plan has another text there.
     pub fn name(&self, at: At) -> Result<NodeName, BuildError> {
-        self.table().name(at).parse().map_err(|error| BuildError::Input(format!("{error}")))
+        self.plan().name(at)
     }
 
     /// The target below whose name a node lies.

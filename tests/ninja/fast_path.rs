@@ -43,7 +43,7 @@ fn only_if_nothing_has_changed() {
         settle(space, &[]);
         is_slow(space, &["--target", "x86_64-linux"], "another option");
         settle(space, &[]);
-        for lost in ["out/plan", "out/gen.json", "build.ninja"] {
+        for lost in ["out/plan", "out/record", "build.ninja"] {
             fs::remove_file(space.path(lost)).unwrap();
             is_slow(space, &[], lost);
             settle(space, &[]);

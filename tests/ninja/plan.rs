@@ -46,7 +46,7 @@ fn plan_of(space: &Space, file: &str, before: &str) -> String {
 fn assert_whole(space: &Space) {
     let plan = plan_of(space, "out/plan", "pynbox-plan 5 ");
     assert_eq!(plan_of(space, "build.ninja", "--plan "), plan);
-    assert_eq!(plan_of(space, "out/gen.json", "\"plan\":\""), plan);
+    assert_eq!(plan_of(space, "out/record", "\"plan\":\""), plan);
 }
 
 /// A second program that does the same and is another build: only its build id differs.
@@ -194,7 +194,7 @@ fn verbs_refuse_a_plan_that_is_not_current() {
         refused(space, "the last `gen` failed or was interrupted");
         settle(space);
         // One that was killed after it wrote the plan, and before it was done.
-        fs::remove_file(space.path("out/gen.json")).unwrap();
+        fs::remove_file(space.path("out/record")).unwrap();
         refused(space, "the last `gen` failed or was interrupted");
         settle(space);
         assert_eq!(space.output(), "hello from a file of your own\n");
@@ -292,10 +292,12 @@ fn times_in_the_future_do_no_harm() {
         }
         // A clock that goes back: the plan is of a time that is yet to come.
         settle(space);
-        let record = fs::read_to_string(space.path("out/gen.json")).unwrap();
-        let (head, rest) = record.split_once("\"secs_since_epoch\":").unwrap();
+        let record = fs::read(space.path("out/record")).unwrap();
+        let (json, seen) = record.split_at(record.iter().position(|byte| *byte == b'\n').unwrap());
+        let (head, rest) = std::str::from_utf8(json).unwrap().split_once("\"secs_since_epoch\":").unwrap();
         let rest = rest.split_once(',').unwrap().1;
-        fs::write(space.path("out/gen.json"), format!("{head}\"secs_since_epoch\":4000000000,{rest}")).unwrap();
+        let json = format!("{head}\"secs_since_epoch\":4000000000,{rest}");
+        fs::write(space.path("out/record"), [json.as_bytes(), seen].concat()).unwrap();
         assert_ne!(asked(space), "");
         assert_eq!(asked(space), "");
     });

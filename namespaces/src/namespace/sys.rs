@@ -69,8 +69,8 @@ pub(super) fn start_program(child: impl FnOnce()) -> Result<()> {
     fn started<F: FnOnce()>(child: &mut Option<F>) -> c_int {
         let mut stack = MaybeUninit::<[u128; STACK / 16]>::uninit();
         let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-        // SAFETY: the stack grows downwards from the end of an aligned array. That, and the closure,
-        // live until this returns, which CLONE_VFORK delays until the child uses neither.
+        // SAFETY: the stack grows downwards from the end of an aligned array. That, and the
+        // closure, live until this returns, which CLONE_VFORK delays until the child uses neither.
         unsafe { libc::clone(begin::<F>, stack.as_mut_ptr().add(1).cast(), flags, ptr::from_mut(child).cast()) }
     }
     let blocked = SignalsBlocked::new();

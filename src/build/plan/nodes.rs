@@ -249,9 +249,7 @@ impl Nodes {
         if let Some(document) = read.as_ref().and_then(|plain| plain.get(range.clone())) {
             return Ok(document.to_vec());
         }
-        // A line was read only if its block is in the file.
-        let mut packed = vec![0; place.packed as usize];
-        self.file.read_exact_at(&mut packed, self.blocks + place.block)?;
+        let packed = self.packed_block(place)?;
         let mut plain = Vec::new();
         // The rest of an ordinary block is wanted next, mostly.
         let wanted = end.max(ORDINARY_BLOCK);
@@ -259,6 +257,12 @@ impl Nodes {
         let document = plain.get(range).ok_or_else(beyond)?.to_vec();
         *last() = Some((place.block, Arc::new(plain)));
         Ok(document)
+    }
+
+    /// Reads the block with a document, compressed as it is.
+    pub(super) fn packed_block(&self, place: Place) -> io::Result<Vec<u8>> {
+        // A line was read only if its block is in the file.
+        self.part(self.blocks + place.block, place.packed)
     }
 
     /// How many bytes the blocks have.

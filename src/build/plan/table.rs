@@ -15,6 +15,7 @@ use std::fmt::Write as _;
 use std::ops::Range;
 
 use build_graph::graph::Graph;
+use rayon::prelude::*;
 
 use super::{Known, NONE, parse_known};
 
@@ -64,15 +65,24 @@ impl Table {
     /// # Errors
     /// The line that is none, or what is wrong with the order.
     pub(super) fn parse(text: String, size: u64, order: Vec<u32>) -> Result<Self, String> {
-        let count = text.lines().count();
+        let parts = parts(&text);
+        let counts: Vec<_> = parts.par_iter().map(|part| part.lines().count()).collect();
+        let count = counts.iter().sum();
         if u32::try_from(text.len()).is_err() {
             return Err(format!("{count} lines, which are too many"));
         }
+        let begins = counts.iter().scan(0, |sum, count| Some(std::mem::replace(sum, *sum + count)));
+        let parts: Vec<_> = parts.iter().zip(begins).collect();
+        let read = |(part, begin): &(&&str, usize)| {
+            Part::parse(part, part.as_ptr() as usize - text.as_ptr() as usize, *begin, size)
+        };
+        let read = parts.par_iter().map(read).collect::<Result<Vec<_>, _>>()?;
         let (mut rows, mut inputs) = (Vec::with_capacity(count), Vec::new());
-        for line in text.lines() {
-            let start = line.as_ptr() as usize - text.as_ptr() as usize;
-            let row = parse_line(line, start, size, &mut inputs, rows.len()).ok_or_else(|| line.to_owned())?;
-            rows.push(row);
+        for part in read {
+            let before = inputs.len() as u32;
+            let moved = |Range { start, end }: Range<u32>| start + before..end + before;
+            rows.extend(part.rows.into_iter().map(|row| Row { inputs: moved(row.inputs), ..row }));
+            inputs.extend(part.inputs);
         }
         if order.len() != count || order.iter().any(|number| *number as usize >= count) {
             return Err(format!("the order of {} names of {count} nodes", order.len()));
@@ -99,6 +109,11 @@ impl Table {
     /// The numbers of the nodes in the order of their names.
     pub(super) fn order(&self) -> &[u32] {
         &self.order
+    }
+
+    /// All nodes in the order of their names.
+    pub fn by_name(&self) -> impl ExactSizeIterator<Item = usize> + '_ {
+        self.order.iter().map(|number| *number as usize)
     }
 
     /// A node's name.
@@ -148,6 +163,40 @@ impl Table {
     fn word(&self, place: &Range<u32>) -> &str {
         &self.text[place.start as usize..place.end as usize]
     }
+}
+
+/// What one thread reads of the lines.
+struct Part {
+    rows: Vec<Row>,
+    /// The inputs of these.
+    inputs: Vec<u32>,
+}
+
+impl Part {
+    /// Reads lines, of which the first begins at `start` of the text and is that of the node
+    /// `number`.
+    fn parse(lines: &str, start: usize, number: usize, size: u64) -> Result<Self, String> {
+        let (mut rows, mut inputs) = (Vec::new(), Vec::new());
+        for line in lines.lines() {
+            let start = start + (line.as_ptr() as usize - lines.as_ptr() as usize);
+            let row = parse_line(line, start, size, &mut inputs, number + rows.len()).ok_or_else(|| line.to_owned())?;
+            rows.push(row);
+        }
+        Ok(Self { rows, inputs })
+    }
+}
+
+/// Cuts a text between lines, into parts of which each is worth a thread's while.
+fn parts(mut text: &str) -> Vec<&str> {
+    const LENGTH: usize = 1 << 18;
+    let mut parts = Vec::new();
+    while let Some(end) = text.as_bytes().iter().skip(LENGTH).position(|byte| *byte == b'\n') {
+        let (part, rest) = text.split_at(LENGTH + end + 1);
+        parts.push(part);
+        text = rest;
+    }
+    parts.push(text);
+    parts
 }
 
 /// Writes the line of a node whose description lies at this place.
