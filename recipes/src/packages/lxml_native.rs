@@ -13,4 +13,4 @@ pub(crate) const RECIPE: Recipe = recipe("lxml-native", "4.9.4")
     .targets(&[WASM])
     .on_request()
     .files("recipes/files/lxml-training")
-    .describe(|cx| package(cx, &PYTHON, "lxml", "lxml", NEEDED));
+    .describe(|cx| package(cx, &PYTHON, "lxml", "lxml", NEEDED, ""));

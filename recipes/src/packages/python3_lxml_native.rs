@@ -12,4 +12,4 @@ pub(crate) const RECIPE: Recipe = recipe("python3-lxml-native", "6.0.2")
     .targets(&[WASM])
     .on_request()
     .files("recipes/files/lxml-training")
-    .describe(|cx| package(cx, &PYTHON3, "python3-lxml", "lxml", NEEDED));
+    .describe(|cx| package(cx, &PYTHON3, "python3-lxml", "lxml", NEEDED, ""));

@@ -56,22 +56,33 @@ pub(super) fn interpreter(cx: &mut Context<'_>, python: &Interpreter) {
 
 /// Native code of a package of an interpreter, trained by the recipe's files: of its modules, and
 /// of the libraries that these recipes link. Training sees the package's Python files in `folder`.
-pub(super) fn package(cx: &mut Context<'_>, python: &Interpreter, package: &str, folder: &str, needed: &str) {
+/// It loads no module that `untrained` names.
+pub(super) fn package(
+    cx: &mut Context<'_>,
+    python: &Interpreter,
+    package: &str,
+    folder: &str,
+    needed: &str,
+    untrained: &str,
+) {
     let Interpreter { name, library, .. } = *python;
     let training = cx.source();
     let (files, pure) = (cx.given_by(name, "library"), cx.given_by(package, "files"));
     let (modules, needed) = (cx.linked_by(package), linked_by(cx, needed));
+    let is_untrained = |path: &str| untrained.split_whitespace().any(|name| path.ends_with(&format!("/{name}.so")));
+    let (untrained, modules): (Vec<_>, Vec<_>) = modules.into_iter().partition(|(path, _)| is_untrained(path));
     let site = format!("{library}/site-packages");
     for base in MemoryBase::ALL {
         let program = cx.given_by(&format!("{name}-native"), base.word());
         let code = cx
-            .native_libraries(name, program)
+            .native_libraries(name, program.clone())
             .sees(files.clone(), library)
             .sees(pure.clone(), &format!("{site}/{folder}"))
             .sees(&training, "/training")
             .trained_by([name, "-B", "/training/train.py"]);
         let code = libraries(code, package, &modules, &site);
         libraries(code, package, &needed, "").installed(base);
+        libraries(cx.native_libraries(name, program), package, &untrained, &site).installed(base);
     }
     cx.requires([package, &format!("{name}-native")]);
 }
@@ -102,7 +113,7 @@ pub(super) fn libraries<'c, 'a>(
 fn parts_of(stem: &str) -> usize {
     match stem {
         "_multiarray_umath" => 32,
-        "etree" => 12,
+        "etree" | "lapack_lite" => 12,
         "_hashlib" | "_sqlite3" | "_ssl" | "libc++" | "libsqlite3" | "libxml2" => 8,
         "_testcapi" | "libncursesw" | "objectify" => 4,
         _ => 2,

@@ -81,6 +81,7 @@ pub(crate) const RECIPE: Recipe = recipe("python3-numpy", "2.3.5")
             (configured.below("installed"), ""),
         ];
         let library = cx.merge("files", library);
+        cx.gives("files", &library);
         cx.python_files(&library, "numpy");
         cx.python_metadata(ENTRY_POINTS);
         cx.install_tree(files.select("test_numpy.py"), "root/test/python3");
