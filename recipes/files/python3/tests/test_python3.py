@@ -5,6 +5,7 @@ import concurrent.futures
 import errno
 import gc
 import importlib
+import math
 import multiprocessing
 import os
 import pkgutil
@@ -249,6 +250,21 @@ class Asynchronous(unittest.TestCase):
         with self.assertRaises(RuntimeError) as caught:
             asyncio.run(asyncio.to_thread(time.time))
         self.assertIn(ONE_THREAD, str(caught.exception))
+
+
+class Sums(unittest.TestCase):
+    """They are kept in a machine word while they fit."""
+
+    def test_around_the_words(self):
+        for edge in [1 << 31, 1 << 32, 1 << 62, (1 << 63) - 1, 1 << 63, 1 << 64]:
+            for values in [edge, 3, True, -7, edge], [-edge, -1, edge, -edge], [1, -edge, -edge]:
+                total, product = 0, 1
+                for value in values:
+                    total, product = total + value, product * value
+                self.assertEqual((sum(values), math.prod(values)), (total, product), values)
+                pairs = [(a << 100) * b for a, b in zip(values, reversed(values))]
+                self.assertEqual(math.sumprod(values, values[::-1]) << 100, sum(pairs), values)
+        self.assertEqual((sum([1], 1 << 40), math.prod([-1 << 32, 1 << 31])), ((1 << 40) + 1, -1 << 63))
 
 
 class Modules(unittest.TestCase):
