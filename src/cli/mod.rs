@@ -266,9 +266,9 @@ pub fn main(bundle: impl FnOnce() -> Bundle + 'static) -> ExitCode {
     ExitCode::from(print::status(status))
 }
 
-/// Has the allocator keep what is freed: each page that the system takes back costs a fault when it
-/// is needed again. `gen` after an edit among 10,000 nodes has 1,300 faults less of 5,700, and takes
-/// a twelfth less of the processor.
+/// Has the allocator keep what is freed: each page that the system takes back costs a fault when
+/// it is needed again. `gen` after an edit among 10,000 nodes has 1,300 faults less of 5,700, and
+/// takes a twelfth less of the processor.
 fn keep_memory() {
     let numbers = [(libc::M_MMAP_THRESHOLD, 32 << 20), (libc::M_TRIM_THRESHOLD, i32::MAX), (libc::M_TOP_PAD, 8 << 20)];
     for (parameter, bytes) in numbers {

@@ -51,8 +51,9 @@ impl Store {
         Ok(Some(tree))
     }
 
-    /// Returns those entries of the tree with this digest whose paths are `wanted`, if the store has
-    /// its manifest; or more of them, where all are in memory. Costs less than to read the tree.
+    /// Returns those entries of the tree with this digest whose paths are `wanted`, if the store
+    /// has its manifest; or more of them, where all are in memory. Costs less than to read the
+    /// tree.
     ///
     /// # Errors
     /// [`StoreError`] if a file can't be read.
