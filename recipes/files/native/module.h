@@ -16,8 +16,8 @@ enum native_variant { NATIVE_SEGMENT = 1, NATIVE_POINTER = 2 };
 /*
  * Something that a module exports. Names, code and types are as many bytes after the field that holds the number. The type is text: the
  * parameters' letters (i, l, f, d), `>`, the result's. Without any, this is a variable, and the code is a function that is given an instance
- * and says where in it the variable is. `!` is a tag of exceptions, and the code a pointer that holds it. The entry is where the module itself puts a function into the table, -1 if it does not; that of a library is
- * counted from its own part.
+ * and says where in it the variable is. `!` is a tag of exceptions, and the code a pointer that holds it. The entry is where the module itself
+ * puts a function into the table, -1 if it does not; that of a library is counted from its own part.
  */
 struct native_export {
     int32_t name;
