@@ -5,11 +5,8 @@ use build_graph::dsl::{MemoryBase, Recipe, recipe};
 use super::python_native::libraries;
 use crate::toolchains::WASM;
 
-pub(crate) const RECIPE: Recipe = recipe("tests_cxx-native", "0.1.0")
-    .license("MIT OR Apache-2.0")
-    .targets(&[WASM])
-    .on_request()
-    .describe(|cx| {
+pub(crate) const RECIPE: Recipe =
+    recipe("tests_cxx-native", "0.1.0").license("MIT OR Apache-2.0").targets(&[WASM]).on_request().describe(|cx| {
         let program = cx.given_by("tests_cxx", "program");
         let (modules, library) = (cx.linked_by("tests_cxx"), cx.linked_by("libcxx"));
         for base in MemoryBase::ALL {
