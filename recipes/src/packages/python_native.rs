@@ -87,6 +87,17 @@ pub(super) fn package(
     cx.requires([package, &format!("{name}-native")]);
 }
 
+/// Native code of the modules of a package that no training loads.
+pub(super) fn untrained(cx: &mut Context<'_>, python: &Interpreter, package: &str) {
+    let (name, site) = (python.name, format!("{}/site-packages", python.library));
+    let modules = cx.linked_by(package);
+    for base in MemoryBase::ALL {
+        let program = cx.given_by(&format!("{name}-native"), base.word());
+        libraries(cx.native_libraries(name, program), package, &modules, &site).installed(base);
+    }
+    cx.requires([package, &format!("{name}-native")]);
+}
+
 fn linked_by(cx: &mut Context<'_>, recipes: &str) -> Vec<(String, Handle)> {
     recipes.split_whitespace().flat_map(|recipe| cx.linked_by(recipe)).collect()
 }
