@@ -81,11 +81,22 @@ pynbox_build=$(./scripts/built.py)
 "$pynbox_build" check python
 "$pynbox_build" check lxml
 
-# Making it takes some minutes.
+# Makes native code of packages, installs them with it into a folder of their own, and compares their tests with what is expected.
+natively() {
+    native=
+    for package in $1; do native="$native $package-native"; done
+    # shellcheck disable=SC2086 # names of packages
+    "$pynbox_build" build $1 $native
+    # shellcheck disable=SC2086
+    "$pynbox_build" install "$work/native" $1 --engine native
+    for suite in $2; do "$pynbox_build" check "$suite" --engine native; done
+}
+
+# Making it takes a quarter of an hour.
 if [ -n "$full" ]; then
-    step "Python by native code"
-    "$pynbox_build" build python-native
-    "$pynbox_build" install "$work/native" python tests --engine native
+    step "Python and lxml by native code"
+    natively "python lxml" "python lxml"
+    "$pynbox_build" install "$work/native" tests
     "$work/native/bin/test_pynbox" --engine native
 fi
 
@@ -115,6 +126,12 @@ step "numpy, and its own tests"
 # What is expected is known of these files.
 # shellcheck disable=SC2046 # names of files
 "$pynbox_build" check python3-numpy --dest "$work/python3" $(cat tests/expected/python3-numpy-part.txt)
+
+if [ -n "$full" ]; then
+    step "Python 3, lxml and numpy by native code"
+    natively "python3 python3-tests python3-lxml python3-numpy" "python3 python3-lxml python3-numpy"
+    "$work/native/bin/test_python3" --engine native
+fi
 
 step "every module of the standard library"
 ./scripts/modules.py "$work/dest"

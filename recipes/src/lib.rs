@@ -76,6 +76,36 @@ mod tests {
     }
 
     #[test]
+    fn every_library_that_a_package_installs_has_native_code() {
+        let bundle = bundle();
+        let materials = Materials { locks: bundle.locks.clone(), files: bundle.files.clone(), ..Materials::default() };
+        let assembled = assemble(&bundle.set, &Arc::new(materials), &bundle.default_target).unwrap();
+        let graph = &assembled.graph;
+        let is_translation = |name: &str| name.contains("/native/") && name.ends_with("/c");
+        let translations = graph.nodes().iter().filter(|node| is_translation(node.name.as_str()));
+        let translated: BTreeSet<_> =
+            translations.flat_map(|node| node.op.selections()).map(|input| input.node.as_str().to_owned()).collect();
+        let is_library = |name: &str| {
+            name.rsplit('/').next().is_some_and(|file| file.split('.').skip(1).any(|ending| ending == "so"))
+        };
+        let mut seen = 0;
+        for node in graph.nodes() {
+            let Op::Package(package) = &node.op else { continue };
+            if package.target.as_str() != toolchains::WASM {
+                continue;
+            }
+            for input in node.op.selections() {
+                let name = input.node.as_str();
+                if is_library(name) && !name.contains("/native/") {
+                    seen += 1;
+                    assert!(translated.contains(name), "`{}` installs `{name}`, which has no native code", node.name);
+                }
+            }
+        }
+        assert!(seen > 50, "{seen} libraries");
+    }
+
+    #[test]
     fn every_recipe_states_a_license_of_the_spdx_list() {
         for recipe in bundle().set.recipes {
             let license = recipe.stated_license().unwrap_or_else(|| panic!("`{}` states none", recipe.name()));

@@ -124,7 +124,7 @@ pub(super) fn libraries<'c, 'a>(
 fn parts_of(stem: &str) -> usize {
     match stem {
         "_multiarray_umath" => 32,
-        "etree" | "lapack_lite" => 12,
+        "_umath_linalg" | "etree" | "lapack_lite" => 12,
         "_hashlib" | "_sqlite3" | "_ssl" | "libc++" | "libsqlite3" | "libxml2" => 8,
         "_testcapi" | "libncursesw" | "objectify" => 4,
         _ => 2,
