@@ -52,6 +52,27 @@ fn python3_comes_out_the_same_again_with_numpy() {
     assert!(compared > 150, "{compared} actions");
 }
 
+#[test]
+#[ignore = "needs an hour for native code of all packages"]
+fn python3_comes_out_the_same_again_in_training() {
+    let compared = compare(&NamespaceExecutor::new(), is_profile);
+    // Of both Pythons, their lxml, and numpy, in both ways to reach the memory.
+    assert!(compared >= 10, "{compared} actions");
+}
+
+#[test]
+#[ignore = "needs a Docker daemon and an hour for native code of all packages"]
+fn python3_comes_out_the_same_in_docker_in_training() {
+    // And one library, from its C to the code.
+    let compared = in_docker(|name| is_profile(name) || name.contains("/native/lxml._elementpath/"));
+    assert!(compared >= 20, "{compared} actions");
+}
+
+/// What programs leave that are run to see where they spend their time.
+fn is_profile(name: &str) -> bool {
+    name.contains("/native/") && name.ends_with("/profile")
+}
+
 /// What meson finds, generated code, units in C and C++, modules, and bytecode.
 fn is_of_numpy(name: &str) -> bool {
     name.starts_with("wasm32-wasi/python3-numpy/")
