@@ -60,27 +60,29 @@ mod tests {
     use std::fmt::Write as _;
     use std::sync::Arc;
 
-    use build_graph::dsl::{Materials, assemble};
+    use build_graph::dsl::{Assembled, Materials, assemble};
     use build_graph::node::Op;
 
     use super::*;
 
+    /// The graph of all recipes.
+    fn assembled() -> Assembled {
+        let Bundle { set, locks, files, default_target, .. } = bundle();
+        let materials = Materials { locks, files, ..Materials::default() };
+        assemble(&set, &Arc::new(materials), &default_target).unwrap()
+    }
+
     #[test]
     fn all_recipes_make_a_graph() {
-        let bundle = bundle();
-        let materials = Materials { locks: bundle.locks.clone(), files: bundle.files.clone(), ..Materials::default() };
-        let assembled = assemble(&bundle.set, &Arc::new(materials), &bundle.default_target).unwrap();
+        let graph = assembled().graph;
         for target in [toolchains::WASM, toolchains::NACL, toolchains::HOST] {
-            assert!(assembled.graph.aliases().contains_key(target));
+            assert!(graph.aliases().contains_key(target));
         }
     }
 
     #[test]
     fn every_library_that_a_package_installs_has_native_code() {
-        let bundle = bundle();
-        let materials = Materials { locks: bundle.locks.clone(), files: bundle.files.clone(), ..Materials::default() };
-        let assembled = assemble(&bundle.set, &Arc::new(materials), &bundle.default_target).unwrap();
-        let graph = &assembled.graph;
+        let graph = assembled().graph;
         let is_translation = |name: &str| name.contains("/native/") && name.ends_with("/c");
         let translations = graph.nodes().iter().filter(|node| is_translation(node.name.as_str()));
         let translated: BTreeSet<_> =
@@ -153,10 +155,7 @@ mod tests {
     /// is needed to see these change.
     #[test]
     fn the_graph_of_nacl() {
-        let bundle = bundle();
-        let materials = Materials { locks: bundle.locks.clone(), files: bundle.files.clone(), ..Materials::default() };
-        let assembled = assemble(&bundle.set, &Arc::new(materials), &bundle.default_target).unwrap();
-        let graph = &assembled.graph;
+        let graph = assembled().graph;
         let mut text = String::new();
         let of_target = |name: &str| name.split('/').next() == Some(toolchains::NACL);
         let wanted =
