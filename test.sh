@@ -82,7 +82,7 @@ pynbox_build=$(./scripts/built.py)
 "$pynbox_build" check lxml
 
 # Makes native code of packages, installs them with it into a folder of their own, and compares their tests with what is expected.
-natively() {
+check_natively() {
     native=
     for package in $1; do native="$native $package-native"; done
     # shellcheck disable=SC2086 # names of packages
@@ -92,10 +92,10 @@ natively() {
     for suite in $2; do "$pynbox_build" check "$suite" --engine native; done
 }
 
-# Making it takes a quarter of an hour.
+# Making native code takes too long for each run.
 if [ -n "$full" ]; then
     step "Python and lxml by native code"
-    natively "python lxml" "python lxml"
+    check_natively "python lxml" "python lxml"
     "$pynbox_build" install "$work/native" tests
     "$work/native/bin/test_pynbox" --engine native
 fi
@@ -129,7 +129,7 @@ step "numpy, and its own tests"
 
 if [ -n "$full" ]; then
     step "Python 3, lxml and numpy by native code"
-    natively "python3 python3-tests python3-lxml python3-numpy" "python3 python3-lxml python3-numpy"
+    check_natively "python3 python3-tests python3-lxml python3-numpy" "python3 python3-lxml python3-numpy"
     "$work/native/bin/test_python3" --engine native
 fi
 
