@@ -123,7 +123,7 @@ impl Dest {
 #[test]
 fn traps_end_a_guest_in_the_same_way() {
     let dest = Dest::new();
-    for what in ["unreachable", "division", "overflow", "conversion", "outside", "recursion"] {
+    for what in ["unreachable", "division", "overflow", "conversion", "outside", "sweep", "recursion"] {
         let Ended(status, out, said) = dest.all(&[], &[what]);
         assert_eq!((status, out.as_str()), (Some(134), ""), "{what}: {said}");
         assert!(said.contains("was ended: "), "{what}: {said}");

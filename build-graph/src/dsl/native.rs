@@ -12,9 +12,12 @@ const TOOLS: &str = "/build/tools";
 
 /// Flags of every compilation. Instrumented or not, code has to be compiled with the same ones, or
 /// the profile is for another program. Large frames are probed: a guest that uses up its stack has
-/// to touch the guard page below it. (`-w` would silence errors that were warnings, too.)
+/// to touch the guard page below it. (`-w` would silence errors that were warnings, too.) What is
+/// read need not be read if nothing uses it, even where that would trap: otherwise no loop that
+/// reads could be vectorised.
 const FLAGS: &str = "-O2 -fPIC -fvisibility=hidden -fno-strict-aliasing -fstack-clash-protection -Wno-everything -DNDEBUG \
-                     -DWASM_RT_NONCONFORMING_UNCHECKED_STACK_EXHAUSTION=1";
+                     -DWASM_RT_NONCONFORMING_UNCHECKED_STACK_EXHAUSTION=1 \
+                     -DWASM_RT_NONCONFORMING_ALLOW_OOB_READ_ELIMINATION=1";
 
 /// What of WebAssembly a module may use: what the other engine takes, and wasi-libc's compiler
 /// emits.
@@ -232,7 +235,9 @@ impl NativeCode<'_, '_> {
     /// puts an imported function into a table with the address of a pointer to its instance, not
     /// with the pointer: here it gets the module's instance, and finds the pointer there. What
     /// relocates a library's data is a store for each address in it, which a compiler would compare
-    /// with each other, and runs once: it is not optimised.
+    /// with each other, and runs once: it is not optimised. An address relative to the segment
+    /// register is an element of an array at 0: of a number that was made a pointer, LLVM knows
+    /// neither the steps nor the bounds in a loop.
     fn source(&mut self, module: &Module, image: &str, tools: &Handle) -> Handle {
         let Module { name, parts, tree, .. } = module;
         let step = format!("native/{name}/c");
@@ -249,6 +254,7 @@ impl NativeCode<'_, '_> {
              s/(struct w2c_env[*]) instance/((w2c_{symbol} *)instance)->w2c_env_instance/\n\
              s/^void w2c_{symbol}_0x5F_wasm_apply_data_relocs_.*{{$/__attribute__((optnone, noinline)) &/' c/{symbol}_*.c\n\
              sed -i 's/^extern const wasm_rt_tag_t w2c_env_/extern wasm_rt_tag_t w2c_env_/' c/{symbol}.h\n\
+             sed -i 's/((uint8_t __seg_gs[*])(uintptr_t)addr)/(\\&((uint8_t __seg_gs *)0)[addr])/' c/{symbol}-impl.h\n\
              sed -n '/wasm_rt_load_exception(/p' c/{symbol}_*.c > {symbol}.throws\n\
              sed -n '/\"wasm-rt-exceptions.h\"/q1' c/{symbol}.h || cp tools/include/wasm-rt-exceptions.h c\n\
              awk -v name={symbol} -v folder=c -f tools/module.awk c/{symbol}.h c/{symbol}_0.c {symbol}.throws\n\

@@ -30,7 +30,8 @@ LD_PRELOAD=$here/no-segment.so exec \"$here/loader\" --engine native \"$@\"
 ";
 
 const FLAGS: &str = "-O1 -w -fPIC -fvisibility=hidden -fno-strict-aliasing -fstack-clash-protection -DNDEBUG \
-                     -DWASM_RT_NONCONFORMING_UNCHECKED_STACK_EXHAUSTION=1";
+                     -DWASM_RT_NONCONFORMING_UNCHECKED_STACK_EXHAUSTION=1 \
+                     -DWASM_RT_NONCONFORMING_ALLOW_OOB_READ_ELIMINATION=1";
 
 /// Has this installation run native code.
 pub fn prepare(dest: &Dest) {

@@ -13,7 +13,7 @@
 #define MEMORY 4096
 
 static uint64_t seed;
-static uint8_t memory[MEMORY];
+static _Alignas(8) uint8_t memory[MEMORY];
 static volatile int zero = 0, one = 1;
 static volatile uint32_t outside = 0xfffffff0;
 
@@ -100,6 +100,41 @@ static uint64_t accesses(uint64_t a, uint64_t b)
     return word + half + (uint64_t)(int8_t)memory[from];
 }
 
+/* Loops over places that may overlap, which a compiler may run over many elements at once. */
+static uint64_t sweeps(uint64_t a, uint64_t b)
+{
+    uint8_t *from = memory + a % (MEMORY / 2), *to = memory + b % (MEMORY / 2);
+    uint32_t count = (uint32_t)(a >> 32) % (MEMORY / 8), total = 0;
+    uint32_t *words = (uint32_t *)memory + a % (MEMORY / 16), *others = (uint32_t *)memory + b % (MEMORY / 16);
+
+    switch (b >> 61) {
+    case 0: case 1:
+#pragma clang loop unroll(disable)
+        for (uint32_t i = 0; i < count; i++) {
+            to[i] = from[i] ^ (uint8_t)b;
+        }
+        break;
+    case 2: case 3:
+#pragma clang loop unroll(disable)
+        for (uint32_t i = 0; i < count; i++) {
+            words[i] += others[i] * 5;
+        }
+        break;
+    case 4: case 5:
+#pragma clang loop unroll(disable)
+        for (uint32_t i = 0; i < count; i++) {
+            total += from[i] < to[i] ? from[i] : 3u * to[i];
+        }
+        break;
+    default:
+#pragma clang loop unroll(disable)
+        for (uint32_t i = 0; i < count; i++) {
+            others[i] = (uint32_t)((float)(int32_t)words[i] * 0.5f < 1e5f);
+        }
+    }
+    return total + to[count] + words[count / 2];
+}
+
 /* Now and then, what traps. */
 static uint64_t dares(uint64_t a, uint64_t b)
 {
@@ -126,7 +161,8 @@ static void random_program(uint64_t number)
         switch (choice & 7) {
         case 0: case 1: case 2: *to = integers(kind, a, b); break;
         case 3: case 4: *to = numbers(kind, a, b); break;
-        case 5: case 6: *to = accesses(a, b) ^ choice; break;
+        case 5: *to = accesses(a, b) ^ choice; break;
+        case 6: *to = (i % 16 == 0 ? sweeps(a, b) : accesses(a, b)) ^ choice; break;
         default: *to = choice >> 40 & 0xfff ? next() : dares(a, b); break;
         }
         if (i % 1000 == 999) {
@@ -141,6 +177,18 @@ static __attribute__((noinline)) unsigned deeper(unsigned depth)
         return 1;
     }
     return (deeper(depth + 1) ^ depth) * 3;
+}
+
+/* The bytes before the end of memory, and on. */
+static void sweep_out(void)
+{
+    uint8_t *volatile last = (uint8_t *)(__builtin_wasm_memory_size(0) * 65536 - 1000);
+    uint8_t *bytes = last;
+
+#pragma clang loop unroll(disable)
+    for (uint32_t i = 0; i < 100000; i++) {
+        bytes[i] = bytes[i] ^ 3;
+    }
 }
 
 static int other_signature(double x)
@@ -178,6 +226,8 @@ int main(int count, char **words)
         printf("%d\n", __builtin_wasm_trunc_s_i32_f64(1e30 * one));
     } else if (strcmp(what, "outside") == 0) {
         printf("%d\n", *(volatile int *)outside);
+    } else if (strcmp(what, "sweep") == 0) {
+        sweep_out();
     } else if (strcmp(what, "index") == 0 || strcmp(what, "null") == 0) {
         printf("%d\n", call(1));
     } else if (strcmp(what, "signature") == 0) {
