@@ -32,12 +32,21 @@ def element_wise():
         close(np.hypot(a, b) ** 2, a ** 2 + b ** 2)
         close(np.power(a, 1.5), a * np.sqrt(a))
         assert (np.maximum(a, b) >= np.minimum(a, b)).all() and (np.clip(a, 2, 3) <= 3).all()
+        for _ in range(3):
+            close((a + 1) * 2 - (1 + a) - a / 4 - 1, 0.75 * a)
+            close(2 - a, -(a - 2))
+            close(9 / a * a, 9)
+            assert ((a < 4) == ~(a >= 4)).all() and ((4 > a) | (a > 5) | (a <= 5)).all() and ((a == 4) != (a != 4)).all()
         close(np.fmod(a, 2), a - 2 * np.floor(a / 2))
         close(np.divmod(a, 2)[1], a % 2)
         close(np.where(a > b, a, b), np.fmax(a, b))
     for kind in (np.int64, np.int32, np.uint8, np.int16):
         a = (np.arange(SIZE) % 100 + 1).astype(kind)
         b = a[::-1].copy()
+        for _ in range(3):
+            assert ((a + 1) * 2 - 2 == 2 * a).all() and ((a - 1) // 3 * 3 + (a - 1) % 3 == a - 1).all() and (100 - (100 - a) == a).all()
+            assert ((a & 7) + (a & 248) == a).all() and ((a | 1) ^ 1 == (a & 254)).all() and (15 ^ (a ^ 15) == a).all() and (a << 1 >> 1 == a & 127).all()
+            assert ((a < 40) == ~(a >= 40)).all() and ((40 > a) | (a > 50) | (a <= 50)).all() and ((a == 4) != (a != 4)).all()
         for _ in range(3):
             assert ((a + b - b) == a).all() and ((a // b) * b + a % b == a).all()
             assert ((a & b) | (a ^ b) == (a | b)).all() and (a << 1 >> 1 == a).all() or kind == np.uint8

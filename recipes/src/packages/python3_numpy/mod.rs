@@ -26,8 +26,9 @@ const INCLUDE: &str = "meson_cpu numpy/_core numpy/_core/include numpy/_core/src
                        numpy/_core/src/multiarray/stringdtype numpy/_core/src/npymath numpy/_core/src/umath \
                        numpy/_core/src/highway numpy/random numpy/random/src";
 
-/// What meson gives to every unit, and Python's own build to every module. Loops stay loops: unrolled
-/// ones are no faster by wasmtime, and who compiles the module to native code can't vectorise them.
+/// What meson gives to every unit, and Python's own build to every module. Loops stay loops: who
+/// compiles the module to native code can't vectorise unrolled ones. What that costs and gains is
+/// in `docs/reports/python3-speed.md`.
 const FLAGS: &str = "-D_FILE_OFFSET_BITS=64 -D_LARGEFILE_SOURCE=1 -D_LARGEFILE64_SOURCE=1 -fno-strict-aliasing -fno-strict-overflow \
                      -DNDEBUG -DNPY_DISABLE_OPTIMIZATION -fno-unroll-loops";
 
