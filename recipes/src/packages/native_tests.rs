@@ -21,6 +21,7 @@ pub(crate) const RECIPE: Recipe = recipe("native-tests", "0.1.0")
                 cx.tree(&native, base.word());
             }
         }
+        // Of the first random programs, those that don't trap.
         for (name, argument) in [("engine", "random 3 4 5"), ("kept", "")] {
             let program = cx.program(name).sources(name).flags(FLAGS).finish();
             for base in MemoryBase::ALL {
