@@ -12,8 +12,10 @@
  */
 #include "start.h"
 
+#include "pycore_gc.h"
 #include "pycore_initconfig.h"
 #include "pycore_interp.h"
+#include "pycore_moduleobject.h"
 #include "pycore_pylifecycle.h"
 #include "pycore_pystate.h"
 #include "pycore_sysmodule.h"
@@ -55,6 +57,54 @@ extern int __main_void(void);
 /* wasi-libc's: a constructor sets it to random bytes. No function of ours looks at it. */
 extern uintptr_t __stack_chk_guard;
 
+/*
+ * The variables of the modules that the snapshot holds, and their version, which each change of one makes another: the module is then cleared
+ * at the end, as all modules of the program's are, so that what was given to it goes as it would have gone without a snapshot.
+ */
+#define MODULES_MAX 128
+static struct {
+    PyObject *variables;
+    uint64_t version;
+} modules[MODULES_MAX];
+static int module_count;
+
+static uint64_t
+version_of(PyObject *variables)
+{
+    _Py_COMP_DIAG_PUSH
+    _Py_COMP_DIAG_IGNORE_DEPR_DECLS
+    return ((PyDictObject *)variables)->ma_version_tag;
+    _Py_COMP_DIAG_POP
+}
+
+static int
+is_spared(PyObject *variables)
+{
+    int i;
+
+    for (i = 0; i < module_count; i++)
+        if (modules[i].variables == variables)
+            return modules[i].version == version_of(variables);
+    return 0;
+}
+
+static void
+spare_modules(void)
+{
+    PyObject *name, *module;
+    Py_ssize_t at = 0;
+
+    while (PyDict_Next(PyImport_GetModuleDict(), &at, &name, &module) && module_count < MODULES_MAX) {
+        if (!PyModule_Check(module))
+            continue;
+        Py_INCREF(module);
+        modules[module_count].variables = PyModule_GetDict(module);
+        modules[module_count].version = version_of(modules[module_count].variables);
+        module_count++;
+    }
+    _PyModule_Spare = is_spared;
+}
+
 EXPORT(pynbox_snapshot_init)
 void
 pynbox_snapshot_init(void)
@@ -68,6 +118,8 @@ pynbox_snapshot_init(void)
     if (PyStatus_Exception(status))
         Py_ExitStatusException(status);
     PyGC_Collect();
+    _PyGC_FreezeSnapshot(_PyInterpreterState_GET());
+    spare_modules();
     seed_hold();
     __wasilibc_deinitialize_environ();
 }
