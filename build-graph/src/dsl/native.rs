@@ -256,7 +256,7 @@ impl NativeCode<'_, '_> {
              s/^void w2c_{symbol}_0x5F_wasm_apply_data_relocs_.*{{$/__attribute__((optnone, noinline)) &/' c/{symbol}_*.c\n\
              sed -i 's/^extern const wasm_rt_tag_t w2c_env_/extern wasm_rt_tag_t w2c_env_/' c/{symbol}.h\n\
              sed -i 's/((uint8_t __seg_gs[*])(uintptr_t)addr)/(\\&((uint8_t __seg_gs *)0)[addr])/' c/{symbol}-impl.h\n\
-             grep -qF '(&((uint8_t __seg_gs *)0)[addr])' c/{symbol}-impl.h\n\
+             awk 'index($0, \"(&((uint8_t __seg_gs *)0)[addr])\") {{ found = 1 }} END {{ exit !found }}' c/{symbol}-impl.h\n\
              sed -n '/wasm_rt_load_exception(/p' c/{symbol}_*.c > {symbol}.throws\n\
              sed -n '/\"wasm-rt-exceptions.h\"/q1' c/{symbol}.h || cp tools/include/wasm-rt-exceptions.h c\n\
              awk -v name={symbol} -v folder=c -f tools/module.awk c/{symbol}.h c/{symbol}_0.c {symbol}.throws\n\

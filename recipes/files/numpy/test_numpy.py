@@ -36,6 +36,62 @@ class Arrays(unittest.TestCase):
         self.assertEqual(np.unique(["b", "a", "b"]).tolist(), ["a", "b"])
         self.assertEqual(np.unique(np.array([3.0, 1.0, 3.0])).tolist(), [1, 3])
 
+    def test_indices_that_are_wide(self):
+        """An index has 32 bits. A wider one that fits is taken; of one that does not, nothing is cut off."""
+        a = np.arange(6.0)
+        for dtype in ("i8", "u8", "u4", ">i8", ">u4"):
+            places = np.array([[5, 0], [2, 3]], dtype)[:, ::-1]
+            self.assertEqual(a[places].tolist(), [[0, 5], [3, 2]], dtype)
+            self.assertEqual(a.take(places).tolist(), [[0, 5], [3, 2]], dtype)
+            self.assertEqual(a.reshape(2, 3)[..., places[1] - places[1]].tolist(), [[0, 0], [3, 3]], dtype)
+            self.assertEqual(np.bincount(places.ravel()).tolist(), [1, 0, 1, 1, 0, 1], dtype)
+            self.assertEqual(np.unravel_index(places, (2, 3))[0].tolist(), [[0, 1], [1, 0]], dtype)
+            wide = np.array([1, 2 ** 32 - 1 if dtype.endswith("u4") else 2 ** 32], dtype)
+            out_of_bounds = f"^index {wide[1]} is out of bounds"
+            for index in (
+                lambda: a[wide],
+                lambda: a.__setitem__(wide, 1),
+                lambda: a.reshape(2, 3)[..., wide],
+                lambda: a.flat[wide],
+                lambda: a.flat.__setitem__(wide, 1),
+                lambda: a.take(wide),
+                lambda: np.add.at(a, wide, 1),
+                lambda: np.take_along_axis(a, wide, 0),
+            ):
+                self.assertRaisesRegex(IndexError, out_of_bounds, index)
+            for index in (
+                lambda: np.bincount(wide),
+                lambda: np.unravel_index(wide, (2, 3)),
+                lambda: np.ravel_multi_index((wide, wide), (2, 3)),
+                lambda: np.partition(a, wide),
+            ):
+                self.assertRaisesRegex(ValueError, out_of_bounds, index)
+            self.assertEqual(a.tolist(), [0, 1, 2, 3, 4, 5], dtype)
+            # Where nothing is looked at, nothing is out of bounds.
+            self.assertEqual(a.reshape(2, 3)[wide[1:], np.zeros(0, dtype)].shape, (0,), dtype)
+        for dtype in ("i8", "u4", ">i8"):
+            places = np.array([2, 0], dtype)
+            wide = np.array([1, 2 ** 32 - 1 if dtype.endswith("u4") else 2 ** 32], dtype)
+            b = a.copy()
+            b.put(places, [7, 8])
+            self.assertEqual(b.tolist(), [8, 1, 7, 3, 4, 5], dtype)
+            self.assertEqual(np.choose(places, [a[:2], a[2:4], a[4:]]).tolist(), [4, 1], dtype)
+            self.assertEqual(np.repeat([1, 2], places).tolist(), [1, 1], dtype)
+            self.assertEqual(np.add.reduceat(a, places).tolist(), [2, 15], dtype)
+            self.assertEqual(np.searchsorted([5, 3, 1], [2, 4], sorter=np.array([2, 1, 0], dtype)).tolist(), [1, 2], dtype)
+            for index in (
+                lambda: a.put(wide, 0),
+                lambda: np.add.reduceat(a, wide),
+                lambda: np.choose(wide, [a[:2], a[2:4]]),
+                lambda: np.repeat([1, 2], wide),
+                lambda: np.searchsorted([3, 1], [2], sorter=wide),
+            ):
+                self.assertRaisesRegex((IndexError, ValueError), f"^index {wide[1]} is out of bounds", index)
+        self.assertRaises(TypeError, a.put, np.array([0], "u8"), 0)
+        self.assertEqual(a[np.array([-1, -6])].tolist(), [5, 0])
+        self.assertEqual(a[np.array([-1, -6], ">i8")].tolist(), [5, 0])
+        self.assertRaisesRegex(IndexError, f"^index {-2 ** 63} is out of bounds for axis 0 with size 6$", lambda: a[np.array([-2 ** 63])])
+
     def test_strings_and_dates(self):
         self.assertEqual(np.strings.upper(np.array(["straße", "x"])).tolist(), ["STRASS", "X"])
         self.assertEqual(np.array(["a", "bcd"], dtype=np.dtypes.StringDType()).astype("U3").tolist(), ["a", "bcd"])
