@@ -2,7 +2,7 @@
 
 use build_graph::dsl::{Recipe, recipe};
 
-use super::python3::{self, LIBRARY, LIBRARY_IN_DEST, TEST_EXTENSIONS, bytecode};
+use super::python3::{self, INCLUDE, LIBRARY, LIBRARY_IN_DEST, TEST_EXTENSIONS, bytecode};
 use crate::toolchains::WASM;
 
 /// Where the library has its tests, with the data that they read.
@@ -23,9 +23,14 @@ pub(crate) const RECIPE: Recipe = recipe("python3-tests", "3.13.5")
         let bytecode = bytecode(cx, &tests, LIBRARY);
         cx.install_tree(&tests, LIBRARY_IN_DEST);
         cx.install_tree(bytecode, LIBRARY_IN_DEST);
-        let config = cx.dependency("python3").select("config/pyconfig.h").strip("config");
+        // They look into the interpreter, whose structures are those of its own headers, with our
+        // patches.
+        let python = cx.dependency("python3");
+        let code = source.select("Modules/** Objects/** Parser/** Python/**");
+        let code = cx.merge("code", [(code, ""), (python.select(format!("{INCLUDE}/**")).strip(INCLUDE), "Include")]);
+        let config = python.select("config/pyconfig.h").strip("config");
         for extension in TEST_EXTENSIONS {
-            python3::extension(cx, &source, config.clone(), extension);
+            python3::extension(cx, &code, config.clone(), extension);
         }
         cx.requires("python3");
     });
